@@ -1,0 +1,55 @@
+"""Who a device is, and how a driver proves it."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import NamedTuple
+
+import msgspec
+
+
+class Standing(StrEnum):
+    """Where a device stands with the registry."""
+
+    EXPECTED = "expected"
+    ENROLLED = "enrolled"
+    ACTIVE = "active"
+    SUSPENDED = "suspended"
+    RETIRED = "retired"
+
+
+class Device(msgspec.Struct, frozen=True):
+    """A thing with an identity, as the registry knows it."""
+
+    device_id: str
+    kind: str = ""
+    """``monitor``, ``drip``, ``ventilator``, …; empty when the registry doesn't know it."""
+    ward: str = ""
+    bed: str = ""
+    standing: Standing = Standing.ACTIVE
+
+
+class CertificateCredential(NamedTuple):
+    """What a TLS or DTLS handshake proved."""
+
+    der: bytes
+    transport: str
+    peer: str
+    """Address and port, for the audit log only."""
+
+
+class PortCredential(NamedTuple):
+    """A serial port that the configuration binds to one device."""
+
+    device_id: str
+    port: str
+
+
+class BrokerCredential(NamedTuple):
+    """A device that a ward's broker vouches for."""
+
+    device_id: str
+    broker: str
+
+
+Credential = CertificateCredential | PortCredential | BrokerCredential

@@ -1,0 +1,81 @@
+"""The errors that cross a boundary between parts of the gateway.
+
+Each carries a short machine-readable ``reason`` that is safe as a metric label and in a log:
+it never holds a patient's, a device's or a peer's data.
+"""
+
+from __future__ import annotations
+
+
+class WardgateError(Exception):
+    """Base of every error of ours; ``reason`` is one of a bounded set of words."""
+
+    reason = "error"
+
+
+class ConfigError(WardgateError):
+    """A configuration that can't be run; the message names the path of the offending key."""
+
+    reason = "config"
+
+
+class MalformedError(WardgateError):
+    """Bytes or a payload that break their specification.
+
+    Args:
+        reason: a word of a bounded set, such as ``"truncated"`` or ``"unknown_field"``.
+        detail: for the engineer's log; may quote positions and sizes, never values.
+    """
+
+    def __init__(self, reason: str, detail: str = "") -> None:
+        super().__init__(f"{reason}: {detail}" if detail else reason)
+        self.reason = reason
+        self.detail = detail
+
+
+class RefusedError(WardgateError):
+    """A peer that is not let in, or not let do this; see :class:`RefusalReason`."""
+
+    def __init__(self, reason: str, detail: str = "") -> None:
+        super().__init__(f"{reason}: {detail}" if detail else reason)
+        self.reason = reason
+        self.detail = detail
+
+
+class RefusalReason:
+    """Why a peer was refused: the labels of ``wardgate_refused_total``."""
+
+    NO_CERTIFICATE = "no_certificate"
+    UNTRUSTED = "untrusted"
+    EXPIRED = "expired"
+    REVOKED = "revoked"
+    IDENTITY_MISMATCH = "identity_mismatch"
+    MALFORMED = "malformed"
+    SUSPENDED = "suspended"
+    UNKNOWN_DEVICE = "unknown_device"
+    OVERLOADED = "overloaded"
+    HANDSHAKE = "handshake"
+    ALL = (
+        NO_CERTIFICATE,
+        UNTRUSTED,
+        EXPIRED,
+        REVOKED,
+        IDENTITY_MISMATCH,
+        MALFORMED,
+        SUSPENDED,
+        UNKNOWN_DEVICE,
+        OVERLOADED,
+        HANDSHAKE,
+    )
+
+
+class JournalFullError(WardgateError):
+    """The lane's byte limit is reached: nothing was written, nothing may be acknowledged."""
+
+    reason = "journal_full"
+
+
+class JournalFailedError(WardgateError):
+    """The disk refused a write or a sync: nothing of the group may be acknowledged."""
+
+    reason = "journal_failed"

@@ -1,0 +1,217 @@
+"""What the journal holds: Report, Alarm, InventoryEvent, DeviceStatus, Gap.
+
+Times are microseconds since 1970-01-01T00:00:00Z (nanoseconds overflow 64 bits in 2262, and
+recorded patients are dated beyond that). Enumerations have the numbers of
+``protos/wardgate/v1/ingest.proto``. Records are immutable; ``msgspec.structs.replace`` makes
+a changed copy.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+import msgspec
+
+
+class TimeQuality(IntEnum):
+    """How far a report's device time can be trusted."""
+
+    NONE = 0
+    """The device gave no time."""
+    GOOD = 1
+    OFFSET = 2
+    """Off by more than the configured bound; ``offset_us`` says by how much."""
+    IMPLAUSIBLE = 3
+
+
+class Quality(IntEnum):
+    """Measurement validity, after IEEE 11073-10207 MeasurementValidity."""
+
+    VALID = 1
+    QUESTIONABLE = 2
+    CALIBRATING = 3
+    INVALID = 4
+    OVERFLOW = 5
+    UNDERFLOW = 6
+    UNAVAILABLE = 7
+    DEMO = 8
+
+
+class Attestation(IntEnum):
+    """How the gateway knows who sent it."""
+
+    CERTIFICATE = 1
+    PORT = 2
+    BROKER = 3
+    GATEWAY = 4
+
+
+class AlarmPriority(IntEnum):
+    """IEC 60601-1-8."""
+
+    LOW = 1
+    MEDIUM = 2
+    HIGH = 3
+
+
+class AlarmPhase(IntEnum):
+    START = 1
+    UPDATE = 2
+    END = 3
+
+
+class AlarmKind(IntEnum):
+    PHYSIOLOGICAL = 1
+    TECHNICAL = 2
+    ADVISORY = 3
+
+
+class AlarmSource(IntEnum):
+    DEVICE = 1
+    GATEWAY = 2
+
+
+class InventoryAction(IntEnum):
+    ARRIVED = 1
+    MOVED = 2
+    DEPARTED = 3
+
+
+class DeviceState(IntEnum):
+    ONLINE = 1
+    OFFLINE = 2
+    SILENT = 3
+
+
+class Provenance(msgspec.Struct, frozen=True, gc=False):
+    """Who said it and how that is known; one shared object per session."""
+
+    driver: str
+    attestation: Attestation
+    attested_by: str = ""
+    """The serial port, broker or peer that attests, where it is not a certificate."""
+
+
+class Enumeration(msgspec.Struct, frozen=True, gc=False):
+    code: int
+    value: int
+    """The MDC code of the value where it has one, else 0."""
+    name: str
+    quality: Quality = Quality.VALID
+
+
+class Text(msgspec.Struct, frozen=True, gc=False):
+    code: int
+    value: str
+
+
+class Waveform(msgspec.Struct, frozen=True, gc=False):
+    """Equidistant samples: physical value = ``samples[i] * scale + offset``."""
+
+    code: int
+    start_us: int
+    sample_rate_hz: float
+    scale: float
+    offset: float
+    samples: tuple[int, ...]
+    quality: Quality = Quality.VALID
+
+
+class Report(msgspec.Struct, frozen=True, gc=False):
+    """What a device said at once.
+
+    ``codes[i]`` has ``values[i]`` in the metric's UCUM unit (see :mod:`gateway.domain.terms`);
+    ``qualities`` is empty when every value is valid, else as long as ``codes``.
+    ``message_id`` is ``"boot:n"`` as the device numbered it, or empty.
+    """
+
+    device_id: str
+    kind: str
+    provenance: Provenance
+    received_us: int
+    codes: tuple[int, ...] = ()
+    values: tuple[float, ...] = ()
+    qualities: tuple[int, ...] = ()
+    device_us: int = 0
+    time_quality: TimeQuality = TimeQuality.NONE
+    offset_us: int = 0
+    message_id: str = ""
+    bed: str = ""
+    enumerations: tuple[Enumeration, ...] = ()
+    texts: tuple[Text, ...] = ()
+    waveforms: tuple[Waveform, ...] = ()
+
+
+class Alarm(msgspec.Struct, frozen=True, gc=False):
+    """One phase of one alarm condition; ``alarm_id`` is the same from start to end."""
+
+    alarm_id: str
+    device_id: str
+    provenance: Provenance
+    priority: AlarmPriority
+    phase: AlarmPhase
+    kind: AlarmKind
+    source: AlarmSource
+    code: int
+    """MDC event code where the standard has one, else a private code."""
+    condition: str
+    """A stable name such as ``"hr_high"`` or ``"drip_stopped"``."""
+    text: str
+    onset_us: int
+    at_us: int
+    bed: str = ""
+    message_id: str = ""
+    codes: tuple[int, ...] = ()
+    values: tuple[float, ...] = ()
+    limit: float = 0.0
+
+
+class InventoryEvent(msgspec.Struct, frozen=True, gc=False):
+    device_id: str
+    provenance: Provenance
+    received_us: int
+    action: InventoryAction
+    epc: str
+    place: str
+    from_place: str = ""
+    badge: str = ""
+    device_us: int = 0
+    message_id: str = ""
+
+
+class DeviceStatus(msgspec.Struct, frozen=True, gc=False):
+    device_id: str
+    kind: str
+    provenance: Provenance
+    received_us: int
+    state: DeviceState
+    reason: str
+    """``connected``, ``last_will``, ``taken_over``, ``link_lost``, …"""
+    device_us: int = 0
+    firmware: str = ""
+    battery_percent: float = -1.0
+    message_id: str = ""
+    detail: str = ""
+    """The device's own words (a last will's payload): free text."""
+
+
+class Gap(msgspec.Struct, frozen=True, gc=False):
+    """Something is missing, and this says what is known of it.
+
+    Either a range of the journal's own sequence numbers (``lane`` is not 0), or a span of a
+    device's time.
+    """
+
+    reason: str
+    """``journal_damaged``, ``journal_tail_lost``, ``dropped_oldest``, ``link_lost``, …"""
+    device_id: str = ""
+    lane: int = 0
+    epoch: int = 0
+    first_seq: int = 0
+    last_seq: int = 0
+    from_us: int = 0
+    to_us: int = 0
+    reports: int = 0
+
+
+Record = Report | Alarm | InventoryEvent | DeviceStatus | Gap

@@ -1,0 +1,63 @@
+"""What passes between the pipeline, the journal and the forwarders."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from gateway.domain.labels import DataClass, Label, Lane
+from gateway.domain.ports import StateDelta
+
+
+class Labelled(NamedTuple):
+    """One record, encoded (``wardgate.v1.Record``) and labelled."""
+
+    label: Label
+    encoded: bytes
+    codes: tuple[int, ...]
+    """The metrics that it uses, for the section's dictionary."""
+
+
+class LaneGroup(NamedTuple):
+    """What one group commit writes to one lane, atomically."""
+
+    lane: Lane
+    items: Sequence[Labelled]
+    deltas: Sequence[StateDelta]
+    policy_version: str
+    """Version of the release table that was in force at collection."""
+
+
+class EncodedSection(NamedTuple):
+    """One serialised ``wardgate.v1.Section``: the wire's bytes and the journal's bytes."""
+
+    data_class: DataClass
+    level: int
+    records: int
+    body: bytes
+
+
+class SeqRange(NamedTuple):
+    """Inclusive; empty when ``last < first``."""
+
+    first: int
+    last: int
+
+
+class Lost(NamedTuple):
+    """A range of sequence numbers that the journal no longer has."""
+
+    first: int
+    last: int
+    reason: str
+
+
+class StoredGroup(NamedTuple):
+    """One committed group as a forwarder reads it: records first_seq..last_seq of a lane."""
+
+    first_seq: int
+    last_seq: int
+    policy_version: str
+    sections: tuple[EncodedSection, ...]
+    lost: tuple[Lost, ...] = ()
+    """Ranges inside first_seq..last_seq that are gone; such a group may have no sections."""

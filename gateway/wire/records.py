@@ -1,0 +1,283 @@
+"""domain records <-> ``wardgate.v1`` messages.
+
+Enumerations have the same numbers on both sides, so conversion is field by field. Decoding
+checks nothing beyond protobuf's own rules: what is decoded here was encoded by a gateway.
+"""
+
+from __future__ import annotations
+
+from google.protobuf.message import DecodeError
+
+from gateway.domain.errors import MalformedError
+from gateway.domain.records import (
+    Alarm,
+    AlarmKind,
+    AlarmPhase,
+    AlarmPriority,
+    AlarmSource,
+    Attestation,
+    DeviceState,
+    DeviceStatus,
+    Enumeration,
+    Gap,
+    InventoryAction,
+    InventoryEvent,
+    Provenance,
+    Quality,
+    Record,
+    Report,
+    Text,
+    TimeQuality,
+    Waveform,
+)
+from protos.wardgate.v1 import ingest_pb2 as pb
+
+
+def encode(record: Record) -> bytes:
+    """Serialise a record as ``wardgate.v1.Record``."""
+    if isinstance(record, Report):
+        return pb.Record(report=_report(record)).SerializeToString()
+    if isinstance(record, Alarm):
+        return pb.Record(alarm=_alarm(record)).SerializeToString()
+    if isinstance(record, DeviceStatus):
+        return pb.Record(device_status=_status(record)).SerializeToString()
+    if isinstance(record, Gap):
+        return pb.Record(gap=_gap(record)).SerializeToString()
+    return pb.Record(inventory_event=_inventory(record)).SerializeToString()
+
+
+def decode(data: bytes) -> Record:
+    """Parse one serialised record.
+
+    Raises:
+        MalformedError: not a record.
+    """
+    try:
+        return from_message(pb.Record.FromString(data))
+    except (DecodeError, ValueError) as error:
+        raise MalformedError("record", str(error)) from error
+
+
+def from_message(message: pb.Record) -> Record:
+    """Convert a parsed record.
+
+    Raises:
+        ValueError: an empty record, or a number outside its enumeration.
+    """
+    body = message.WhichOneof("body")
+    if body == "report":
+        return _report_from(message.report)
+    if body == "alarm":
+        return _alarm_from(message.alarm)
+    if body == "device_status":
+        return _status_from(message.device_status)
+    if body == "gap":
+        return _gap_from(message.gap)
+    if body == "inventory_event":
+        return _inventory_from(message.inventory_event)
+    raise ValueError("a record without a body")
+
+
+def _report(r: Report) -> pb.Report:
+    message = pb.Report(
+        device_id=r.device_id,
+        kind=r.kind,
+        received_us=r.received_us,
+        device_us=r.device_us,
+        time_quality=r.time_quality,  # type: ignore[arg-type]  # equal numbers by design
+        offset_us=r.offset_us,
+        message_id=r.message_id,
+        bed=r.bed,
+        driver=r.provenance.driver,
+        attestation=r.provenance.attestation,  # type: ignore[arg-type]
+        attested_by=r.provenance.attested_by,
+        codes=r.codes,
+        values=r.values,
+    )
+    if r.qualities:
+        message.qualities.extend(r.qualities)  # type: ignore[arg-type]
+    for e in r.enumerations:
+        message.enumerations.add(code=e.code, value=e.value, name=e.name, quality=e.quality)
+    for t in r.texts:
+        message.texts.add(code=t.code, value=t.value)
+    for w in r.waveforms:
+        message.waveforms.add(
+            code=w.code,
+            start_us=w.start_us,
+            sample_rate_hz=w.sample_rate_hz,
+            scale=w.scale,
+            offset=w.offset,
+            samples=w.samples,
+            quality=w.quality,
+        )
+    return message
+
+
+def _report_from(m: pb.Report) -> Report:
+    return Report(
+        device_id=m.device_id,
+        kind=m.kind,
+        provenance=Provenance(m.driver, Attestation(m.attestation), m.attested_by),
+        received_us=m.received_us,
+        codes=tuple(m.codes),
+        values=tuple(m.values),
+        qualities=tuple(m.qualities),
+        device_us=m.device_us,
+        time_quality=TimeQuality(m.time_quality),
+        offset_us=m.offset_us,
+        message_id=m.message_id,
+        bed=m.bed,
+        enumerations=tuple(
+            Enumeration(e.code, e.value, e.name, Quality(e.quality)) for e in m.enumerations
+        ),
+        texts=tuple(Text(t.code, t.value) for t in m.texts),
+        waveforms=tuple(
+            Waveform(
+                w.code,
+                w.start_us,
+                w.sample_rate_hz,
+                w.scale,
+                w.offset,
+                tuple(w.samples),
+                Quality(w.quality),
+            )
+            for w in m.waveforms
+        ),
+    )
+
+
+def _alarm(a: Alarm) -> pb.Alarm:
+    return pb.Alarm(
+        alarm_id=a.alarm_id,
+        device_id=a.device_id,
+        bed=a.bed,
+        priority=a.priority,  # type: ignore[arg-type]
+        phase=a.phase,  # type: ignore[arg-type]
+        kind=a.kind,  # type: ignore[arg-type]
+        source=a.source,  # type: ignore[arg-type]
+        code=a.code,
+        condition=a.condition,
+        text=a.text,
+        onset_us=a.onset_us,
+        at_us=a.at_us,
+        message_id=a.message_id,
+        codes=a.codes,
+        values=a.values,
+        limit=a.limit,
+        driver=a.provenance.driver,
+        attestation=a.provenance.attestation,  # type: ignore[arg-type]
+    )
+
+
+def _alarm_from(m: pb.Alarm) -> Alarm:
+    return Alarm(
+        alarm_id=m.alarm_id,
+        device_id=m.device_id,
+        provenance=Provenance(m.driver, Attestation(m.attestation)),
+        priority=AlarmPriority(m.priority),
+        phase=AlarmPhase(m.phase),
+        kind=AlarmKind(m.kind),
+        source=AlarmSource(m.source),
+        code=m.code,
+        condition=m.condition,
+        text=m.text,
+        onset_us=m.onset_us,
+        at_us=m.at_us,
+        bed=m.bed,
+        message_id=m.message_id,
+        codes=tuple(m.codes),
+        values=tuple(m.values),
+        limit=m.limit,
+    )
+
+
+def _status(s: DeviceStatus) -> pb.DeviceStatus:
+    return pb.DeviceStatus(
+        device_id=s.device_id,
+        kind=s.kind,
+        received_us=s.received_us,
+        device_us=s.device_us,
+        state=s.state,  # type: ignore[arg-type]
+        reason=s.reason,
+        firmware=s.firmware,
+        battery_percent=s.battery_percent,
+        message_id=s.message_id,
+        driver=s.provenance.driver,
+        attestation=s.provenance.attestation,  # type: ignore[arg-type]
+        detail=s.detail,
+    )
+
+
+def _status_from(m: pb.DeviceStatus) -> DeviceStatus:
+    return DeviceStatus(
+        device_id=m.device_id,
+        kind=m.kind,
+        provenance=Provenance(m.driver, Attestation(m.attestation)),
+        received_us=m.received_us,
+        state=DeviceState(m.state),
+        reason=m.reason,
+        device_us=m.device_us,
+        firmware=m.firmware,
+        battery_percent=m.battery_percent,
+        message_id=m.message_id,
+        detail=m.detail,
+    )
+
+
+def _inventory(e: InventoryEvent) -> pb.InventoryEvent:
+    return pb.InventoryEvent(
+        device_id=e.device_id,
+        received_us=e.received_us,
+        device_us=e.device_us,
+        action=e.action,  # type: ignore[arg-type]
+        epc=e.epc,
+        place=e.place,
+        from_place=e.from_place,
+        badge=e.badge,
+        message_id=e.message_id,
+        driver=e.provenance.driver,
+        attestation=e.provenance.attestation,  # type: ignore[arg-type]
+    )
+
+
+def _inventory_from(m: pb.InventoryEvent) -> InventoryEvent:
+    return InventoryEvent(
+        device_id=m.device_id,
+        provenance=Provenance(m.driver, Attestation(m.attestation)),
+        received_us=m.received_us,
+        action=InventoryAction(m.action),
+        epc=m.epc,
+        place=m.place,
+        from_place=m.from_place,
+        badge=m.badge,
+        device_us=m.device_us,
+        message_id=m.message_id,
+    )
+
+
+def _gap(g: Gap) -> pb.Gap:
+    return pb.Gap(
+        device_id=g.device_id,
+        reason=g.reason,
+        lane=g.lane,  # type: ignore[arg-type]
+        epoch=g.epoch,
+        first_seq=g.first_seq,
+        last_seq=g.last_seq,
+        from_us=g.from_us,
+        to_us=g.to_us,
+        reports=g.reports,
+    )
+
+
+def _gap_from(m: pb.Gap) -> Gap:
+    return Gap(
+        reason=m.reason,
+        device_id=m.device_id,
+        lane=m.lane,
+        epoch=m.epoch,
+        first_seq=m.first_seq,
+        last_seq=m.last_seq,
+        from_us=m.from_us,
+        to_us=m.to_us,
+        reports=m.reports,
+    )

@@ -1,0 +1,515 @@
+from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class Lane(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    LANE_UNSPECIFIED: _ClassVar[Lane]
+    LANE_ALARMS: _ClassVar[Lane]
+    LANE_TELEMETRY: _ClassVar[Lane]
+
+class RejectKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    REJECT_KIND_UNSPECIFIED: _ClassVar[RejectKind]
+    REJECT_KIND_PERMANENT: _ClassVar[RejectKind]
+    REJECT_KIND_TRANSIENT: _ClassVar[RejectKind]
+
+class DataClass(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    DATA_CLASS_UNSPECIFIED: _ClassVar[DataClass]
+    DATA_CLASS_PERSONAL_ATTRIBUTES: _ClassVar[DataClass]
+    DATA_CLASS_HEALTH_STATUS: _ClassVar[DataClass]
+    DATA_CLASS_MEDICAL_APPLICATION: _ClassVar[DataClass]
+    DATA_CLASS_MEDICAL_PAYMENT: _ClassVar[DataClass]
+    DATA_CLASS_HEALTH_RESOURCES: _ClassVar[DataClass]
+    DATA_CLASS_PUBLIC_HEALTH: _ClassVar[DataClass]
+
+class Treatment(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    TREATMENT_UNSPECIFIED: _ClassVar[Treatment]
+    TREATMENT_PASS: _ClassVar[Treatment]
+    TREATMENT_AGGREGATE: _ClassVar[Treatment]
+    TREATMENT_PSEUDONYMISE: _ClassVar[Treatment]
+    TREATMENT_MASK: _ClassVar[Treatment]
+    TREATMENT_WITHHOLD: _ClassVar[Treatment]
+
+class TimeQuality(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    TIME_QUALITY_UNSPECIFIED: _ClassVar[TimeQuality]
+    TIME_QUALITY_GOOD: _ClassVar[TimeQuality]
+    TIME_QUALITY_OFFSET: _ClassVar[TimeQuality]
+    TIME_QUALITY_IMPLAUSIBLE: _ClassVar[TimeQuality]
+
+class Quality(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    QUALITY_UNSPECIFIED: _ClassVar[Quality]
+    QUALITY_VALID: _ClassVar[Quality]
+    QUALITY_QUESTIONABLE: _ClassVar[Quality]
+    QUALITY_CALIBRATING: _ClassVar[Quality]
+    QUALITY_INVALID: _ClassVar[Quality]
+    QUALITY_OVERFLOW: _ClassVar[Quality]
+    QUALITY_UNDERFLOW: _ClassVar[Quality]
+    QUALITY_UNAVAILABLE: _ClassVar[Quality]
+    QUALITY_DEMO: _ClassVar[Quality]
+
+class Attestation(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    ATTESTATION_UNSPECIFIED: _ClassVar[Attestation]
+    ATTESTATION_CERTIFICATE: _ClassVar[Attestation]
+    ATTESTATION_PORT: _ClassVar[Attestation]
+    ATTESTATION_BROKER: _ClassVar[Attestation]
+    ATTESTATION_GATEWAY: _ClassVar[Attestation]
+
+class AlarmPriority(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    ALARM_PRIORITY_UNSPECIFIED: _ClassVar[AlarmPriority]
+    ALARM_PRIORITY_LOW: _ClassVar[AlarmPriority]
+    ALARM_PRIORITY_MEDIUM: _ClassVar[AlarmPriority]
+    ALARM_PRIORITY_HIGH: _ClassVar[AlarmPriority]
+
+class AlarmPhase(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    ALARM_PHASE_UNSPECIFIED: _ClassVar[AlarmPhase]
+    ALARM_PHASE_START: _ClassVar[AlarmPhase]
+    ALARM_PHASE_UPDATE: _ClassVar[AlarmPhase]
+    ALARM_PHASE_END: _ClassVar[AlarmPhase]
+
+class AlarmKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    ALARM_KIND_UNSPECIFIED: _ClassVar[AlarmKind]
+    ALARM_KIND_PHYSIOLOGICAL: _ClassVar[AlarmKind]
+    ALARM_KIND_TECHNICAL: _ClassVar[AlarmKind]
+    ALARM_KIND_ADVISORY: _ClassVar[AlarmKind]
+
+class AlarmSource(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    ALARM_SOURCE_UNSPECIFIED: _ClassVar[AlarmSource]
+    ALARM_SOURCE_DEVICE: _ClassVar[AlarmSource]
+    ALARM_SOURCE_GATEWAY: _ClassVar[AlarmSource]
+
+class InventoryAction(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    INVENTORY_ACTION_UNSPECIFIED: _ClassVar[InventoryAction]
+    INVENTORY_ACTION_ARRIVED: _ClassVar[InventoryAction]
+    INVENTORY_ACTION_MOVED: _ClassVar[InventoryAction]
+    INVENTORY_ACTION_DEPARTED: _ClassVar[InventoryAction]
+
+class DeviceState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    DEVICE_STATE_UNSPECIFIED: _ClassVar[DeviceState]
+    DEVICE_STATE_ONLINE: _ClassVar[DeviceState]
+    DEVICE_STATE_OFFLINE: _ClassVar[DeviceState]
+    DEVICE_STATE_SILENT: _ClassVar[DeviceState]
+LANE_UNSPECIFIED: Lane
+LANE_ALARMS: Lane
+LANE_TELEMETRY: Lane
+REJECT_KIND_UNSPECIFIED: RejectKind
+REJECT_KIND_PERMANENT: RejectKind
+REJECT_KIND_TRANSIENT: RejectKind
+DATA_CLASS_UNSPECIFIED: DataClass
+DATA_CLASS_PERSONAL_ATTRIBUTES: DataClass
+DATA_CLASS_HEALTH_STATUS: DataClass
+DATA_CLASS_MEDICAL_APPLICATION: DataClass
+DATA_CLASS_MEDICAL_PAYMENT: DataClass
+DATA_CLASS_HEALTH_RESOURCES: DataClass
+DATA_CLASS_PUBLIC_HEALTH: DataClass
+TREATMENT_UNSPECIFIED: Treatment
+TREATMENT_PASS: Treatment
+TREATMENT_AGGREGATE: Treatment
+TREATMENT_PSEUDONYMISE: Treatment
+TREATMENT_MASK: Treatment
+TREATMENT_WITHHOLD: Treatment
+TIME_QUALITY_UNSPECIFIED: TimeQuality
+TIME_QUALITY_GOOD: TimeQuality
+TIME_QUALITY_OFFSET: TimeQuality
+TIME_QUALITY_IMPLAUSIBLE: TimeQuality
+QUALITY_UNSPECIFIED: Quality
+QUALITY_VALID: Quality
+QUALITY_QUESTIONABLE: Quality
+QUALITY_CALIBRATING: Quality
+QUALITY_INVALID: Quality
+QUALITY_OVERFLOW: Quality
+QUALITY_UNDERFLOW: Quality
+QUALITY_UNAVAILABLE: Quality
+QUALITY_DEMO: Quality
+ATTESTATION_UNSPECIFIED: Attestation
+ATTESTATION_CERTIFICATE: Attestation
+ATTESTATION_PORT: Attestation
+ATTESTATION_BROKER: Attestation
+ATTESTATION_GATEWAY: Attestation
+ALARM_PRIORITY_UNSPECIFIED: AlarmPriority
+ALARM_PRIORITY_LOW: AlarmPriority
+ALARM_PRIORITY_MEDIUM: AlarmPriority
+ALARM_PRIORITY_HIGH: AlarmPriority
+ALARM_PHASE_UNSPECIFIED: AlarmPhase
+ALARM_PHASE_START: AlarmPhase
+ALARM_PHASE_UPDATE: AlarmPhase
+ALARM_PHASE_END: AlarmPhase
+ALARM_KIND_UNSPECIFIED: AlarmKind
+ALARM_KIND_PHYSIOLOGICAL: AlarmKind
+ALARM_KIND_TECHNICAL: AlarmKind
+ALARM_KIND_ADVISORY: AlarmKind
+ALARM_SOURCE_UNSPECIFIED: AlarmSource
+ALARM_SOURCE_DEVICE: AlarmSource
+ALARM_SOURCE_GATEWAY: AlarmSource
+INVENTORY_ACTION_UNSPECIFIED: InventoryAction
+INVENTORY_ACTION_ARRIVED: InventoryAction
+INVENTORY_ACTION_MOVED: InventoryAction
+INVENTORY_ACTION_DEPARTED: InventoryAction
+DEVICE_STATE_UNSPECIFIED: DeviceState
+DEVICE_STATE_ONLINE: DeviceState
+DEVICE_STATE_OFFLINE: DeviceState
+DEVICE_STATE_SILENT: DeviceState
+
+class StreamRequest(_message.Message):
+    __slots__ = ("hello", "batch")
+    HELLO_FIELD_NUMBER: _ClassVar[int]
+    BATCH_FIELD_NUMBER: _ClassVar[int]
+    hello: Hello
+    batch: Batch
+    def __init__(self, hello: _Optional[_Union[Hello, _Mapping]] = ..., batch: _Optional[_Union[Batch, _Mapping]] = ...) -> None: ...
+
+class StreamResponse(_message.Message):
+    __slots__ = ("welcome", "ack", "reject")
+    WELCOME_FIELD_NUMBER: _ClassVar[int]
+    ACK_FIELD_NUMBER: _ClassVar[int]
+    REJECT_FIELD_NUMBER: _ClassVar[int]
+    welcome: Welcome
+    ack: Ack
+    reject: Reject
+    def __init__(self, welcome: _Optional[_Union[Welcome, _Mapping]] = ..., ack: _Optional[_Union[Ack, _Mapping]] = ..., reject: _Optional[_Union[Reject, _Mapping]] = ...) -> None: ...
+
+class Hello(_message.Message):
+    __slots__ = ("gateway", "destination", "software_version", "lanes")
+    GATEWAY_FIELD_NUMBER: _ClassVar[int]
+    DESTINATION_FIELD_NUMBER: _ClassVar[int]
+    SOFTWARE_VERSION_FIELD_NUMBER: _ClassVar[int]
+    LANES_FIELD_NUMBER: _ClassVar[int]
+    gateway: str
+    destination: str
+    software_version: str
+    lanes: _containers.RepeatedCompositeFieldContainer[LaneOffer]
+    def __init__(self, gateway: _Optional[str] = ..., destination: _Optional[str] = ..., software_version: _Optional[str] = ..., lanes: _Optional[_Iterable[_Union[LaneOffer, _Mapping]]] = ...) -> None: ...
+
+class LaneOffer(_message.Message):
+    __slots__ = ("lane", "epoch", "first_seq", "last_seq")
+    LANE_FIELD_NUMBER: _ClassVar[int]
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
+    FIRST_SEQ_FIELD_NUMBER: _ClassVar[int]
+    LAST_SEQ_FIELD_NUMBER: _ClassVar[int]
+    lane: Lane
+    epoch: int
+    first_seq: int
+    last_seq: int
+    def __init__(self, lane: _Optional[_Union[Lane, str]] = ..., epoch: _Optional[int] = ..., first_seq: _Optional[int] = ..., last_seq: _Optional[int] = ...) -> None: ...
+
+class Welcome(_message.Message):
+    __slots__ = ("resume_points",)
+    RESUME_POINTS_FIELD_NUMBER: _ClassVar[int]
+    resume_points: _containers.RepeatedCompositeFieldContainer[ResumePoint]
+    def __init__(self, resume_points: _Optional[_Iterable[_Union[ResumePoint, _Mapping]]] = ...) -> None: ...
+
+class ResumePoint(_message.Message):
+    __slots__ = ("lane", "epoch", "seq")
+    LANE_FIELD_NUMBER: _ClassVar[int]
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
+    SEQ_FIELD_NUMBER: _ClassVar[int]
+    lane: Lane
+    epoch: int
+    seq: int
+    def __init__(self, lane: _Optional[_Union[Lane, str]] = ..., epoch: _Optional[int] = ..., seq: _Optional[int] = ...) -> None: ...
+
+class Ack(_message.Message):
+    __slots__ = ("lane", "epoch", "seq")
+    LANE_FIELD_NUMBER: _ClassVar[int]
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
+    SEQ_FIELD_NUMBER: _ClassVar[int]
+    lane: Lane
+    epoch: int
+    seq: int
+    def __init__(self, lane: _Optional[_Union[Lane, str]] = ..., epoch: _Optional[int] = ..., seq: _Optional[int] = ...) -> None: ...
+
+class Reject(_message.Message):
+    __slots__ = ("lane", "epoch", "first_seq", "last_seq", "kind", "reason", "retry_after_ms")
+    LANE_FIELD_NUMBER: _ClassVar[int]
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
+    FIRST_SEQ_FIELD_NUMBER: _ClassVar[int]
+    LAST_SEQ_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    RETRY_AFTER_MS_FIELD_NUMBER: _ClassVar[int]
+    lane: Lane
+    epoch: int
+    first_seq: int
+    last_seq: int
+    kind: RejectKind
+    reason: str
+    retry_after_ms: int
+    def __init__(self, lane: _Optional[_Union[Lane, str]] = ..., epoch: _Optional[int] = ..., first_seq: _Optional[int] = ..., last_seq: _Optional[int] = ..., kind: _Optional[_Union[RejectKind, str]] = ..., reason: _Optional[str] = ..., retry_after_ms: _Optional[int] = ...) -> None: ...
+
+class Batch(_message.Message):
+    __slots__ = ("lane", "epoch", "first_seq", "last_seq", "sections", "withheld", "lost")
+    LANE_FIELD_NUMBER: _ClassVar[int]
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
+    FIRST_SEQ_FIELD_NUMBER: _ClassVar[int]
+    LAST_SEQ_FIELD_NUMBER: _ClassVar[int]
+    SECTIONS_FIELD_NUMBER: _ClassVar[int]
+    WITHHELD_FIELD_NUMBER: _ClassVar[int]
+    LOST_FIELD_NUMBER: _ClassVar[int]
+    lane: Lane
+    epoch: int
+    first_seq: int
+    last_seq: int
+    sections: _containers.RepeatedCompositeFieldContainer[Section]
+    withheld: int
+    lost: _containers.RepeatedCompositeFieldContainer[LostRange]
+    def __init__(self, lane: _Optional[_Union[Lane, str]] = ..., epoch: _Optional[int] = ..., first_seq: _Optional[int] = ..., last_seq: _Optional[int] = ..., sections: _Optional[_Iterable[_Union[Section, _Mapping]]] = ..., withheld: _Optional[int] = ..., lost: _Optional[_Iterable[_Union[LostRange, _Mapping]]] = ...) -> None: ...
+
+class LostRange(_message.Message):
+    __slots__ = ("first_seq", "last_seq", "reason")
+    FIRST_SEQ_FIELD_NUMBER: _ClassVar[int]
+    LAST_SEQ_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    first_seq: int
+    last_seq: int
+    reason: str
+    def __init__(self, first_seq: _Optional[int] = ..., last_seq: _Optional[int] = ..., reason: _Optional[str] = ...) -> None: ...
+
+class Section(_message.Message):
+    __slots__ = ("data_class", "level", "treatment", "first_seq", "seq_offsets", "metrics", "records")
+    DATA_CLASS_FIELD_NUMBER: _ClassVar[int]
+    LEVEL_FIELD_NUMBER: _ClassVar[int]
+    TREATMENT_FIELD_NUMBER: _ClassVar[int]
+    FIRST_SEQ_FIELD_NUMBER: _ClassVar[int]
+    SEQ_OFFSETS_FIELD_NUMBER: _ClassVar[int]
+    METRICS_FIELD_NUMBER: _ClassVar[int]
+    RECORDS_FIELD_NUMBER: _ClassVar[int]
+    data_class: DataClass
+    level: int
+    treatment: Treatment
+    first_seq: int
+    seq_offsets: _containers.RepeatedScalarFieldContainer[int]
+    metrics: _containers.RepeatedCompositeFieldContainer[Metric]
+    records: _containers.RepeatedCompositeFieldContainer[Record]
+    def __init__(self, data_class: _Optional[_Union[DataClass, str]] = ..., level: _Optional[int] = ..., treatment: _Optional[_Union[Treatment, str]] = ..., first_seq: _Optional[int] = ..., seq_offsets: _Optional[_Iterable[int]] = ..., metrics: _Optional[_Iterable[_Union[Metric, _Mapping]]] = ..., records: _Optional[_Iterable[_Union[Record, _Mapping]]] = ...) -> None: ...
+
+class Metric(_message.Message):
+    __slots__ = ("code", "refid", "unit")
+    CODE_FIELD_NUMBER: _ClassVar[int]
+    REFID_FIELD_NUMBER: _ClassVar[int]
+    UNIT_FIELD_NUMBER: _ClassVar[int]
+    code: int
+    refid: str
+    unit: str
+    def __init__(self, code: _Optional[int] = ..., refid: _Optional[str] = ..., unit: _Optional[str] = ...) -> None: ...
+
+class Record(_message.Message):
+    __slots__ = ("report", "alarm", "inventory_event", "device_status", "gap")
+    REPORT_FIELD_NUMBER: _ClassVar[int]
+    ALARM_FIELD_NUMBER: _ClassVar[int]
+    INVENTORY_EVENT_FIELD_NUMBER: _ClassVar[int]
+    DEVICE_STATUS_FIELD_NUMBER: _ClassVar[int]
+    GAP_FIELD_NUMBER: _ClassVar[int]
+    report: Report
+    alarm: Alarm
+    inventory_event: InventoryEvent
+    device_status: DeviceStatus
+    gap: Gap
+    def __init__(self, report: _Optional[_Union[Report, _Mapping]] = ..., alarm: _Optional[_Union[Alarm, _Mapping]] = ..., inventory_event: _Optional[_Union[InventoryEvent, _Mapping]] = ..., device_status: _Optional[_Union[DeviceStatus, _Mapping]] = ..., gap: _Optional[_Union[Gap, _Mapping]] = ...) -> None: ...
+
+class Report(_message.Message):
+    __slots__ = ("device_id", "kind", "received_us", "device_us", "time_quality", "offset_us", "message_id", "bed", "driver", "attestation", "attested_by", "codes", "values", "qualities", "enumerations", "texts", "waveforms")
+    DEVICE_ID_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    RECEIVED_US_FIELD_NUMBER: _ClassVar[int]
+    DEVICE_US_FIELD_NUMBER: _ClassVar[int]
+    TIME_QUALITY_FIELD_NUMBER: _ClassVar[int]
+    OFFSET_US_FIELD_NUMBER: _ClassVar[int]
+    MESSAGE_ID_FIELD_NUMBER: _ClassVar[int]
+    BED_FIELD_NUMBER: _ClassVar[int]
+    DRIVER_FIELD_NUMBER: _ClassVar[int]
+    ATTESTATION_FIELD_NUMBER: _ClassVar[int]
+    ATTESTED_BY_FIELD_NUMBER: _ClassVar[int]
+    CODES_FIELD_NUMBER: _ClassVar[int]
+    VALUES_FIELD_NUMBER: _ClassVar[int]
+    QUALITIES_FIELD_NUMBER: _ClassVar[int]
+    ENUMERATIONS_FIELD_NUMBER: _ClassVar[int]
+    TEXTS_FIELD_NUMBER: _ClassVar[int]
+    WAVEFORMS_FIELD_NUMBER: _ClassVar[int]
+    device_id: str
+    kind: str
+    received_us: int
+    device_us: int
+    time_quality: TimeQuality
+    offset_us: int
+    message_id: str
+    bed: str
+    driver: str
+    attestation: Attestation
+    attested_by: str
+    codes: _containers.RepeatedScalarFieldContainer[int]
+    values: _containers.RepeatedScalarFieldContainer[float]
+    qualities: _containers.RepeatedScalarFieldContainer[Quality]
+    enumerations: _containers.RepeatedCompositeFieldContainer[Enumeration]
+    texts: _containers.RepeatedCompositeFieldContainer[Text]
+    waveforms: _containers.RepeatedCompositeFieldContainer[Waveform]
+    def __init__(self, device_id: _Optional[str] = ..., kind: _Optional[str] = ..., received_us: _Optional[int] = ..., device_us: _Optional[int] = ..., time_quality: _Optional[_Union[TimeQuality, str]] = ..., offset_us: _Optional[int] = ..., message_id: _Optional[str] = ..., bed: _Optional[str] = ..., driver: _Optional[str] = ..., attestation: _Optional[_Union[Attestation, str]] = ..., attested_by: _Optional[str] = ..., codes: _Optional[_Iterable[int]] = ..., values: _Optional[_Iterable[float]] = ..., qualities: _Optional[_Iterable[_Union[Quality, str]]] = ..., enumerations: _Optional[_Iterable[_Union[Enumeration, _Mapping]]] = ..., texts: _Optional[_Iterable[_Union[Text, _Mapping]]] = ..., waveforms: _Optional[_Iterable[_Union[Waveform, _Mapping]]] = ...) -> None: ...
+
+class Enumeration(_message.Message):
+    __slots__ = ("code", "value", "name", "quality")
+    CODE_FIELD_NUMBER: _ClassVar[int]
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    QUALITY_FIELD_NUMBER: _ClassVar[int]
+    code: int
+    value: int
+    name: str
+    quality: Quality
+    def __init__(self, code: _Optional[int] = ..., value: _Optional[int] = ..., name: _Optional[str] = ..., quality: _Optional[_Union[Quality, str]] = ...) -> None: ...
+
+class Text(_message.Message):
+    __slots__ = ("code", "value")
+    CODE_FIELD_NUMBER: _ClassVar[int]
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    code: int
+    value: str
+    def __init__(self, code: _Optional[int] = ..., value: _Optional[str] = ...) -> None: ...
+
+class Waveform(_message.Message):
+    __slots__ = ("code", "start_us", "sample_rate_hz", "scale", "offset", "samples", "quality")
+    CODE_FIELD_NUMBER: _ClassVar[int]
+    START_US_FIELD_NUMBER: _ClassVar[int]
+    SAMPLE_RATE_HZ_FIELD_NUMBER: _ClassVar[int]
+    SCALE_FIELD_NUMBER: _ClassVar[int]
+    OFFSET_FIELD_NUMBER: _ClassVar[int]
+    SAMPLES_FIELD_NUMBER: _ClassVar[int]
+    QUALITY_FIELD_NUMBER: _ClassVar[int]
+    code: int
+    start_us: int
+    sample_rate_hz: float
+    scale: float
+    offset: float
+    samples: _containers.RepeatedScalarFieldContainer[int]
+    quality: Quality
+    def __init__(self, code: _Optional[int] = ..., start_us: _Optional[int] = ..., sample_rate_hz: _Optional[float] = ..., scale: _Optional[float] = ..., offset: _Optional[float] = ..., samples: _Optional[_Iterable[int]] = ..., quality: _Optional[_Union[Quality, str]] = ...) -> None: ...
+
+class Alarm(_message.Message):
+    __slots__ = ("alarm_id", "device_id", "bed", "priority", "phase", "kind", "source", "code", "condition", "text", "onset_us", "at_us", "message_id", "codes", "values", "limit", "driver", "attestation")
+    ALARM_ID_FIELD_NUMBER: _ClassVar[int]
+    DEVICE_ID_FIELD_NUMBER: _ClassVar[int]
+    BED_FIELD_NUMBER: _ClassVar[int]
+    PRIORITY_FIELD_NUMBER: _ClassVar[int]
+    PHASE_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    CODE_FIELD_NUMBER: _ClassVar[int]
+    CONDITION_FIELD_NUMBER: _ClassVar[int]
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    ONSET_US_FIELD_NUMBER: _ClassVar[int]
+    AT_US_FIELD_NUMBER: _ClassVar[int]
+    MESSAGE_ID_FIELD_NUMBER: _ClassVar[int]
+    CODES_FIELD_NUMBER: _ClassVar[int]
+    VALUES_FIELD_NUMBER: _ClassVar[int]
+    LIMIT_FIELD_NUMBER: _ClassVar[int]
+    DRIVER_FIELD_NUMBER: _ClassVar[int]
+    ATTESTATION_FIELD_NUMBER: _ClassVar[int]
+    alarm_id: str
+    device_id: str
+    bed: str
+    priority: AlarmPriority
+    phase: AlarmPhase
+    kind: AlarmKind
+    source: AlarmSource
+    code: int
+    condition: str
+    text: str
+    onset_us: int
+    at_us: int
+    message_id: str
+    codes: _containers.RepeatedScalarFieldContainer[int]
+    values: _containers.RepeatedScalarFieldContainer[float]
+    limit: float
+    driver: str
+    attestation: Attestation
+    def __init__(self, alarm_id: _Optional[str] = ..., device_id: _Optional[str] = ..., bed: _Optional[str] = ..., priority: _Optional[_Union[AlarmPriority, str]] = ..., phase: _Optional[_Union[AlarmPhase, str]] = ..., kind: _Optional[_Union[AlarmKind, str]] = ..., source: _Optional[_Union[AlarmSource, str]] = ..., code: _Optional[int] = ..., condition: _Optional[str] = ..., text: _Optional[str] = ..., onset_us: _Optional[int] = ..., at_us: _Optional[int] = ..., message_id: _Optional[str] = ..., codes: _Optional[_Iterable[int]] = ..., values: _Optional[_Iterable[float]] = ..., limit: _Optional[float] = ..., driver: _Optional[str] = ..., attestation: _Optional[_Union[Attestation, str]] = ...) -> None: ...
+
+class InventoryEvent(_message.Message):
+    __slots__ = ("device_id", "received_us", "device_us", "action", "epc", "place", "from_place", "badge", "message_id", "driver", "attestation")
+    DEVICE_ID_FIELD_NUMBER: _ClassVar[int]
+    RECEIVED_US_FIELD_NUMBER: _ClassVar[int]
+    DEVICE_US_FIELD_NUMBER: _ClassVar[int]
+    ACTION_FIELD_NUMBER: _ClassVar[int]
+    EPC_FIELD_NUMBER: _ClassVar[int]
+    PLACE_FIELD_NUMBER: _ClassVar[int]
+    FROM_PLACE_FIELD_NUMBER: _ClassVar[int]
+    BADGE_FIELD_NUMBER: _ClassVar[int]
+    MESSAGE_ID_FIELD_NUMBER: _ClassVar[int]
+    DRIVER_FIELD_NUMBER: _ClassVar[int]
+    ATTESTATION_FIELD_NUMBER: _ClassVar[int]
+    device_id: str
+    received_us: int
+    device_us: int
+    action: InventoryAction
+    epc: str
+    place: str
+    from_place: str
+    badge: str
+    message_id: str
+    driver: str
+    attestation: Attestation
+    def __init__(self, device_id: _Optional[str] = ..., received_us: _Optional[int] = ..., device_us: _Optional[int] = ..., action: _Optional[_Union[InventoryAction, str]] = ..., epc: _Optional[str] = ..., place: _Optional[str] = ..., from_place: _Optional[str] = ..., badge: _Optional[str] = ..., message_id: _Optional[str] = ..., driver: _Optional[str] = ..., attestation: _Optional[_Union[Attestation, str]] = ...) -> None: ...
+
+class DeviceStatus(_message.Message):
+    __slots__ = ("device_id", "kind", "received_us", "device_us", "state", "reason", "firmware", "battery_percent", "message_id", "driver", "attestation", "detail")
+    DEVICE_ID_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    RECEIVED_US_FIELD_NUMBER: _ClassVar[int]
+    DEVICE_US_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    FIRMWARE_FIELD_NUMBER: _ClassVar[int]
+    BATTERY_PERCENT_FIELD_NUMBER: _ClassVar[int]
+    MESSAGE_ID_FIELD_NUMBER: _ClassVar[int]
+    DRIVER_FIELD_NUMBER: _ClassVar[int]
+    ATTESTATION_FIELD_NUMBER: _ClassVar[int]
+    DETAIL_FIELD_NUMBER: _ClassVar[int]
+    device_id: str
+    kind: str
+    received_us: int
+    device_us: int
+    state: DeviceState
+    reason: str
+    firmware: str
+    battery_percent: float
+    message_id: str
+    driver: str
+    attestation: Attestation
+    detail: str
+    def __init__(self, device_id: _Optional[str] = ..., kind: _Optional[str] = ..., received_us: _Optional[int] = ..., device_us: _Optional[int] = ..., state: _Optional[_Union[DeviceState, str]] = ..., reason: _Optional[str] = ..., firmware: _Optional[str] = ..., battery_percent: _Optional[float] = ..., message_id: _Optional[str] = ..., driver: _Optional[str] = ..., attestation: _Optional[_Union[Attestation, str]] = ..., detail: _Optional[str] = ...) -> None: ...
+
+class Gap(_message.Message):
+    __slots__ = ("device_id", "reason", "lane", "epoch", "first_seq", "last_seq", "from_us", "to_us", "reports")
+    DEVICE_ID_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    LANE_FIELD_NUMBER: _ClassVar[int]
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
+    FIRST_SEQ_FIELD_NUMBER: _ClassVar[int]
+    LAST_SEQ_FIELD_NUMBER: _ClassVar[int]
+    FROM_US_FIELD_NUMBER: _ClassVar[int]
+    TO_US_FIELD_NUMBER: _ClassVar[int]
+    REPORTS_FIELD_NUMBER: _ClassVar[int]
+    device_id: str
+    reason: str
+    lane: Lane
+    epoch: int
+    first_seq: int
+    last_seq: int
+    from_us: int
+    to_us: int
+    reports: int
+    def __init__(self, device_id: _Optional[str] = ..., reason: _Optional[str] = ..., lane: _Optional[_Union[Lane, str]] = ..., epoch: _Optional[int] = ..., first_seq: _Optional[int] = ..., last_seq: _Optional[int] = ..., from_us: _Optional[int] = ..., to_us: _Optional[int] = ..., reports: _Optional[int] = ...) -> None: ...

@@ -1,0 +1,126 @@
+"""A record survives the wire, and a section is what concatenation says it is."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.domain import records as r
+from gateway.domain.labels import DataClass, Label, Lane
+from gateway.wire.records import decode, encode
+from gateway.wire.sections import encode_batch_request, encode_section, varint
+from protos.wardgate.v1 import ingest_pb2 as pb
+
+u32 = st.integers(0, 2**32 - 1)
+u63 = st.integers(0, 2**63 - 1)
+finite = st.floats(allow_nan=False)
+words = st.text(max_size=20)
+quality = st.sampled_from(r.Quality)
+provenance = st.builds(
+    r.Provenance, driver=words, attestation=st.sampled_from(r.Attestation), attested_by=words
+)
+
+
+@st.composite
+def reports(draw):
+    codes = draw(st.lists(u32, max_size=6))
+    marked = draw(st.booleans())
+    qualities = tuple(draw(quality) for _ in codes) if marked else ()
+    return r.Report(
+        device_id=draw(words),
+        kind=draw(words),
+        provenance=draw(provenance),
+        received_us=draw(u63),
+        codes=tuple(codes),
+        values=tuple(draw(finite) for _ in codes),
+        qualities=qualities,
+        device_us=draw(u63),
+        time_quality=draw(st.sampled_from(r.TimeQuality)),
+        offset_us=draw(st.integers(-(2**63), 2**63 - 1)),
+        message_id=draw(words),
+        bed=draw(words),
+        enumerations=tuple(draw(st.lists(st.builds(r.Enumeration, u32, u32, words, quality)))),
+        texts=tuple(draw(st.lists(st.builds(r.Text, u32, words), max_size=3))),
+        waveforms=tuple(
+            draw(
+                st.lists(
+                    st.builds(
+                        r.Waveform,
+                        u32,
+                        u63,
+                        finite,
+                        finite,
+                        finite,
+                        st.lists(st.integers(-(2**31), 2**31 - 1), max_size=9).map(tuple),
+                        quality,
+                    ),
+                    max_size=2,
+                )
+            )
+        ),
+    )
+
+
+plain = st.builds(r.Provenance, driver=words, attestation=st.sampled_from(r.Attestation))
+numbers = st.lists(st.tuples(u32, finite), max_size=4)
+alarms = numbers.flatmap(
+    lambda n: st.builds(
+        r.Alarm,
+        alarm_id=words,
+        device_id=words,
+        provenance=plain,
+        priority=st.sampled_from(r.AlarmPriority),
+        phase=st.sampled_from(r.AlarmPhase),
+        kind=st.sampled_from(r.AlarmKind),
+        source=st.sampled_from(r.AlarmSource),
+        code=u32,
+        condition=words,
+        text=words,
+        onset_us=u63,
+        at_us=u63,
+        codes=st.just(tuple(c for c, _ in n)),
+        values=st.just(tuple(v for _, v in n)),
+        limit=finite,
+    )
+)
+statuses = st.builds(
+    r.DeviceStatus, words, words, plain, u63, st.sampled_from(r.DeviceState), words, detail=words
+)
+events = st.builds(
+    r.InventoryEvent, words, plain, u63, st.sampled_from(r.InventoryAction), words, words
+)
+gaps = st.builds(r.Gap, words, words, st.sampled_from([0, 1, 2]), u63, u63, u63, u63, u63, u63)
+
+
+@given(st.one_of(reports(), alarms, statuses, events, gaps))
+def test_a_record_round_trips(record):
+    assert decode(encode(record)) == record
+
+
+@given(st.lists(reports(), min_size=1, max_size=4), st.integers(1, 2**40))
+def test_a_batch_is_the_concatenation_of_its_sections(made, first):
+    encoded = [encode(report) for report in made]
+    codes = {code for report in made for code in report.codes}
+    label = Label(DataClass.HEALTH_STATUS, 3)
+    section = encode_section(label, first, range(len(made)), encoded, codes)
+    request = encode_batch_request(
+        Lane.TELEMETRY, 2, first, first + 9, [section, section], 4, [(first, first + 1, "x")]
+    )
+    batch = pb.StreamRequest.FromString(request).batch
+    assert (batch.lane, batch.epoch, batch.first_seq, batch.last_seq) == (2, 2, first, first + 9)
+    assert batch.withheld == 4
+    assert batch.lost[0].reason == "x"
+    assert [s.SerializeToString() for s in batch.sections] == [
+        pb.Section.FromString(section).SerializeToString()
+    ] * 2
+    assert list(batch.sections[0].seq_offsets) == list(range(len(made)))
+    assert {m.code for m in batch.sections[0].metrics} == codes
+    assert [x.SerializeToString() for x in batch.sections[1].records] == [
+        pb.Record.FromString(e).SerializeToString() for e in encoded
+    ]
+
+
+@given(st.integers(0, 2**64 - 1))
+def test_varint(n):
+    value = 0
+    for i, byte in enumerate(varint(n)):
+        value |= (byte & 0x7F) << (7 * i)
+    assert value == n
