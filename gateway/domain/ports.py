@@ -11,7 +11,7 @@ from enum import Enum
 from typing import Any, NamedTuple, Protocol
 
 from gateway.domain.devices import Credential, Device
-from gateway.domain.records import Record
+from gateway.domain.records import AlarmSnapshot, Record
 
 
 class Clock(Protocol):
@@ -66,7 +66,7 @@ class Submission(NamedTuple):
     ``done`` is called exactly once, on the loop, in the order of submission.
     """
 
-    records: Sequence[Record]
+    records: Sequence[Record | AlarmSnapshot]
     done: Callable[[Outcome], None] | None = None
     deltas: Sequence[StateDelta] = ()
 

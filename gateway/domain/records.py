@@ -215,3 +215,28 @@ class Gap(msgspec.Struct, frozen=True, gc=False):
 
 
 Record = Report | Alarm | InventoryEvent | DeviceStatus | Gap
+
+
+class DeviceAlarm(msgspec.Struct, frozen=True, gc=False):
+    """One alarm condition that a device shows at the moment."""
+
+    condition: str
+    code: int
+    priority: AlarmPriority
+    kind: AlarmKind
+    text: str
+
+
+class AlarmSnapshot(msgspec.Struct, frozen=True, gc=False):
+    """All alarm conditions that a device shows at the moment, as its driver read them.
+
+    Not a record: the pipeline compares it with the last one and makes the Alarm records
+    (START, UPDATE, END) of the difference. Conditions that are missing here have ended.
+    """
+
+    device_id: str
+    provenance: Provenance
+    received_us: int
+    alarms: tuple[DeviceAlarm, ...]
+    bed: str = ""
+    message_id: str = ""

@@ -1,0 +1,120 @@
+"""Every metric of the gateway, declared once; labels have few values, never a device's id.
+
+Parts count through the ``Counters`` port by the names below; a name that is not declared
+raises KeyError. Names get the prefix ``wardgate_``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal, NamedTuple
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+
+class Declared(NamedTuple):
+    """One metric: its kind, help text and label names."""
+
+    kind: Literal["counter", "gauge", "histogram"]
+    help: str
+    labels: tuple[str, ...] = ()
+
+
+METRICS: Mapping[str, Declared] = {
+    # From the devices
+    "accepted": Declared("counter", "Device messages that were understood", ("driver",)),
+    "acknowledged": Declared("counter", "Device messages acknowledged after commit", ("driver",)),
+    "duplicates": Declared("counter", "Device messages stored before and dropped", ("driver",)),
+    "malformed": Declared("counter", "Payloads and frames set aside", ("driver", "reason")),
+    "refused": Declared("counter", "Peers and requests refused", ("reason", "transport")),
+    "not_taken": Declared("counter", "Device messages left unacknowledged", ("outcome",)),
+    "sessions": Declared("gauge", "Live device sessions", ("transport",)),
+    "handshakes": Declared("counter", "Completed TLS and DTLS handshakes", ("transport",)),
+    "handshakes_failed": Declared("counter", "Failed handshakes", ("transport", "reason")),
+    "link_losses": Declared("counter", "Serial and outgoing links lost", ("driver",)),
+    "paused_readers": Declared("gauge", "Sessions not read because the journal is behind", ()),
+    # Pipeline
+    "alarms": Declared("counter", "Alarm records raised", ("priority", "phase", "source")),
+    "alarms_active": Declared("gauge", "Alarm conditions that are active", ("priority",)),
+    "marked_values": Declared("counter", "Values that are not valid", ("quality",)),
+    "time_quality": Declared("counter", "Reports by quality of device time", ("quality",)),
+    # Journal
+    "journaled": Declared("counter", "Records committed", ("lane",)),
+    "journal_bytes": Declared("gauge", "Bytes on disk", ("lane",)),
+    "journal_limit_bytes": Declared("gauge", "Byte limit", ("lane",)),
+    "journal_oldest_seconds": Declared("gauge", "Age of the oldest unsent record", ("lane",)),
+    "journal_commit_seconds": Declared("histogram", "Group commit, write and sync", ("lane",)),
+    "journal_refused": Declared("counter", "Records refused at the byte limit", ("lane",)),
+    "journal_quarantined_bytes": Declared("counter", "Damaged bytes set aside", ("lane",)),
+    "set_aside": Declared("counter", "Samples kept for the engineer", ("driver", "reason")),
+    # Uplink
+    "released": Declared(
+        "counter", "Records released or withheld", ("destination", "lane", "treatment")
+    ),
+    "lag_records": Declared(
+        "gauge", "Records not yet acknowledged by the destination", ("destination", "lane")
+    ),
+    "sent_bytes": Declared("counter", "Batch bytes sent", ("destination", "lane")),
+    "send_failures": Declared("counter", "Streams that broke", ("destination", "reason")),
+    "rejected": Declared("counter", "Batches rejected by the receiver", ("destination", "kind")),
+    "connected": Declared("gauge", "1 while the stream is up", ("destination",)),
+    "alarm_delivery_seconds": Declared(
+        "histogram", "Receive time of the cause to the destination's ack", ("destination",)
+    ),
+    "delivery_seconds": Declared(
+        "histogram", "Receive time of a batch's oldest record to ack", ("destination",)
+    ),
+    "policy_loaded": Declared("gauge", "1 when a verified policy is in force", ()),
+    # The gateway itself
+    "certificate_seconds_left": Declared("gauge", "Until a certificate of ours ends", ("use",)),
+    "fleet_connected": Declared("gauge", "1 while attached to the fleet service", ()),
+    "revocations": Declared("gauge", "Entries in the revocation set", ()),
+    "revocations_age_seconds": Declared("gauge", "Since the revocation list was confirmed", ()),
+    "ready": Declared("gauge", "1 when journal, policy and listeners are ready", ()),
+}
+
+_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.015, 0.025, 0.05, 0.1, 0.25, 1, 5, 30)
+
+
+class Telemetry:
+    """The Counters port over a Prometheus registry."""
+
+    def __init__(self, metrics: Mapping[str, Declared] = METRICS, prefix: str = "wardgate") -> None:
+        self.registry = CollectorRegistry()
+        self._counters: dict[str, Counter] = {}
+        self._gauges: dict[str, Gauge] = {}
+        self._histograms: dict[str, Histogram] = {}
+        self._children: dict[tuple[str, tuple[str, ...]], Counter] = {}
+        for name, declared in metrics.items():
+            full = f"{prefix}_{name}"
+            if declared.kind == "counter":
+                self._counters[name] = Counter(
+                    full, declared.help, declared.labels, registry=self.registry
+                )
+            elif declared.kind == "gauge":
+                self._gauges[name] = Gauge(
+                    full, declared.help, declared.labels, registry=self.registry
+                )
+            else:
+                self._histograms[name] = Histogram(
+                    full, declared.help, declared.labels, registry=self.registry, buckets=_BUCKETS
+                )
+
+    def add(self, name: str, *labels: str, n: float = 1) -> None:
+        """Add ``n`` to a counter."""
+        child = self._children.get((name, labels))
+        if child is None:
+            counter = self._counters[name]
+            child = counter.labels(*labels) if labels else counter
+            self._children[(name, labels)] = child
+        child.inc(n)
+
+    def set(self, name: str, value: float, *labels: str) -> None:
+        """Set a gauge."""
+        gauge = self._gauges[name]
+        (gauge.labels(*labels) if labels else gauge).set(value)
+
+    def observe(self, name: str, seconds: float, *labels: str) -> None:
+        """Record one duration."""
+        histogram = self._histograms[name]
+        (histogram.labels(*labels) if labels else histogram).observe(seconds)
