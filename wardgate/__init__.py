@@ -1,0 +1,1 @@
+"""The one command, ``wardgate``: it puts the parts' commands together and owns no logic."""

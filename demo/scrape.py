@@ -1,0 +1,39 @@
+"""Read a Prometheus endpoint of the demo's own processes."""
+
+from __future__ import annotations
+
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+
+from prometheus_client.parser import text_string_to_metric_families
+
+TIMEOUT_S = 2.0
+Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
+
+
+def scrape(url: str) -> Samples:
+    """All samples of an endpoint; empty while it does not answer."""
+    try:
+        with urllib.request.urlopen(url, timeout=TIMEOUT_S) as answer:  # noqa: S310  # loopback
+            text = answer.read().decode()
+    except (urllib.error.URLError, OSError, ValueError):
+        return {}
+    return {
+        (sample.name, frozenset(sample.labels.items())): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+
+def matching(samples: Samples, name: str, **labels: str) -> Iterator[tuple[dict[str, str], float]]:
+    """Samples of one metric whose labels include the given ones."""
+    wanted = set(labels.items())
+    for (sample, have), value in samples.items():
+        if sample == name and wanted <= have:
+            yield dict(have), value
+
+
+def total(samples: Samples, name: str, **labels: str) -> float:
+    """The sum over :func:`matching`."""
+    return sum(value for _, value in matching(samples, name, **labels))

@@ -1,0 +1,82 @@
+"""The scrape endpoint: loopback without, anything else only with mutual TLS."""
+
+from __future__ import annotations
+
+import ipaddress
+from pathlib import Path
+
+import msgspec
+from prometheus_client import CollectorRegistry, start_http_server
+
+from gateway.domain.errors import ConfigError
+
+
+class MetricsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where Prometheus scrapes."""
+
+    host: str = "127.0.0.1"
+    port: int = 9464
+    cert: Path | None = None
+    key: Path | None = None
+    trust: Path | None = None
+
+
+class MetricsServer:
+    """Serves one registry until it is stopped, in a thread of its own."""
+
+    def __init__(self, config: MetricsConfig, registry: CollectorRegistry) -> None:
+        secured = bool(config.cert and config.key and config.trust)
+        if not secured and not _is_loopback(config.host):
+            raise ConfigError(
+                f"metrics.host {config.host} is not loopback: set cert, key and trust for mTLS"
+            )
+        self._config = config
+        self._registry = registry
+        self._secured = secured
+        self._running: tuple[object, object] | None = None
+        self.port = config.port
+
+    def start(self) -> None:
+        """Bind and serve.
+
+        Raises:
+            ConfigError: the address can't be bound.
+        """
+        config = self._config
+        try:
+            server, thread = start_http_server(
+                config.port,
+                addr=config.host,
+                registry=self._registry,
+                **(
+                    {
+                        "certfile": str(config.cert),
+                        "keyfile": str(config.key),
+                        "client_cafile": str(config.trust),
+                        "client_auth_required": True,
+                    }
+                    if self._secured
+                    else {}
+                ),
+            )
+        except OSError as error:
+            where = f"{config.host}:{config.port}"
+            raise ConfigError(f"metrics: cannot listen on {where}: {error.strerror}") from error
+        self.port = server.server_port
+        self._running = (server, thread)
+
+    def stop(self) -> None:
+        """Stop serving; idempotent."""
+        if self._running is not None:
+            server, thread = self._running
+            server.shutdown()  # type: ignore[attr-defined]
+            server.server_close()  # type: ignore[attr-defined]
+            thread.join(timeout=2)  # type: ignore[attr-defined]
+            self._running = None
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -1,0 +1,63 @@
+"""TOML files -> frozen structs: unknown keys refused with their path, relative paths resolved.
+
+A field of type ``Path`` is taken relative to the file that names it; ``credential:NAME`` names a
+credential that systemd passed (LoadCredential=). Secrets are such files, never values.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+
+from gateway.domain.errors import ConfigError
+
+T = TypeVar("T")
+
+
+def load(path: Path, into: type[T]) -> T:
+    """Read and check a configuration file.
+
+    Raises:
+        ConfigError: it can't be read, or a key is unknown, missing or of the wrong type; the
+            message names file and key.
+    """
+    try:
+        text = path.read_bytes()
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror}") from error
+    try:
+        raw = msgspec.toml.decode(text)
+    except msgspec.DecodeError as error:
+        raise ConfigError(f"{path}: not TOML: {error}") from error
+    return convert(raw, into, base=path.resolve().parent, where=str(path))
+
+
+def convert(raw: Any, into: type[T], *, base: Path, where: str) -> T:
+    """Check a decoded table; see :func:`load`."""
+
+    def hook(kind: type, value: Any) -> Any:
+        if kind is Path and isinstance(value, str):
+            return resolve(value, base)
+        raise NotImplementedError(kind)
+
+    try:
+        return msgspec.convert(raw, into, strict=True, dec_hook=hook)
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"{where}: {error}") from error
+
+
+def resolve(value: str, base: Path) -> Path:
+    """A path from a file; ``credential:NAME`` names a systemd credential.
+
+    Raises:
+        ValueError: a credential is named but systemd passed none.
+    """
+    if value.startswith("credential:"):
+        directory = os.environ.get("CREDENTIALS_DIRECTORY")
+        if not directory:
+            raise ValueError(f"{value}: $CREDENTIALS_DIRECTORY is not set")
+        return Path(directory) / value.removeprefix("credential:")
+    return base / Path(value).expanduser()
