@@ -48,16 +48,10 @@ class MetricsServer:
                 config.port,
                 addr=config.host,
                 registry=self._registry,
-                **(
-                    {
-                        "certfile": str(config.cert),
-                        "keyfile": str(config.key),
-                        "client_cafile": str(config.trust),
-                        "client_auth_required": True,
-                    }
-                    if self._secured
-                    else {}
-                ),
+                certfile=str(config.cert) if self._secured else None,
+                keyfile=str(config.key) if self._secured else None,
+                client_cafile=str(config.trust) if self._secured else None,
+                client_auth_required=self._secured,
             )
         except OSError as error:
             where = f"{config.host}:{config.port}"
