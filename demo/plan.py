@@ -1,0 +1,135 @@
+"""Where everything of one demo is: directories, ports, names."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+from pathlib import Path
+from typing import NamedTuple
+
+from gateway.domain.errors import ConfigError
+
+MARKER = ".wardgate-demo-state"
+TRUST_DOMAIN = "demo.wardgate.internal"
+GATEWAY = "gw-demo"
+CORE = "core"
+VENDOR = "vendor"
+
+
+class Ports(NamedTuple):
+    """Loopback ports that were free when the demo began; restarts use them again."""
+
+    mqtt: int
+    coaps: int
+    fleet: int
+    core: int
+    vendor: int
+    gateway_metrics: int
+    fleet_metrics: int
+    core_metrics: int
+    vendor_metrics: int
+
+
+class Plan(NamedTuple):
+    """Paths below the state directory, and the ports."""
+
+    state: Path
+    ports: Ports
+
+    @property
+    def pki(self) -> Path:
+        return self.state / "pki"
+
+    @property
+    def logs(self) -> Path:
+        return self.state / "logs"
+
+    @property
+    def gateway_state(self) -> Path:
+        return self.state / "gateway"
+
+    @property
+    def gateway_config(self) -> Path:
+        return self.state / "gateway.toml"
+
+    @property
+    def core_config(self) -> Path:
+        return self.state / "core.toml"
+
+    @property
+    def vendor_config(self) -> Path:
+        return self.state / "vendor.toml"
+
+    @property
+    def fleet_config(self) -> Path:
+        return self.state / "fleet.toml"
+
+    @property
+    def policy(self) -> Path:
+        return self.state / "release.cedar"
+
+    @property
+    def scenario(self) -> Path:
+        return self.state / "ward.toml"
+
+    @property
+    def core_db(self) -> Path:
+        return self.state / "core" / "core.db"
+
+    @property
+    def vendor_db(self) -> Path:
+        return self.state / "vendor" / "core.db"
+
+    @property
+    def sim_log(self) -> Path:
+        return self.state / "sim.jsonl"
+
+    @property
+    def endpoints(self) -> Path:
+        return self.state / "endpoints.json"
+
+
+def prepare(state: Path) -> Plan:
+    """An empty state directory and free ports.
+
+    A directory that an earlier demo left is emptied; any other that holds something is refused,
+    so that a mistyped name never costs a person's files.
+
+    Raises:
+        ConfigError: the directory is not the demo's.
+    """
+    state = state.resolve()
+    if state.exists() and any(state.iterdir()):
+        if not (state / MARKER).exists():
+            raise ConfigError(f"{state} is not empty and not a demo's; name another with STATE=")
+        shutil.rmtree(state)
+    state.mkdir(parents=True, exist_ok=True)
+    (state / MARKER).touch()
+    plan = Plan(state, Ports(*_free_ports(len(Ports._fields))))
+    for directory in (plan.pki, plan.logs, plan.gateway_state, plan.core_db.parent):
+        directory.mkdir(mode=0o700)
+    plan.vendor_db.parent.mkdir(mode=0o700)
+    return plan
+
+
+def _free_ports(count: int) -> list[int]:
+    """Ports that are free for TCP and UDP on loopback, all different."""
+    held: list[socket.socket] = []
+    ports: list[int] = []
+    try:
+        while len(ports) < count:
+            tcp = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+            held.append(tcp)
+            tcp.bind(("127.0.0.1", 0))
+            port = tcp.getsockname()[1]
+            udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+            held.append(udp)
+            try:
+                udp.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            ports.append(port)
+    finally:
+        for each in held:
+            each.close()
+    return ports
