@@ -79,3 +79,18 @@ class JournalFailedError(WardgateError):
     """The disk refused a write or a sync: nothing of the group may be acknowledged."""
 
     reason = "journal_failed"
+
+
+class KeyMissingError(WardgateError):
+    """The key that sealed this is not in the key ring: the data may be whole, nothing is wrong.
+
+    The message names the key's id, never key material.
+    """
+
+    reason = "key_missing"
+
+
+class SealBrokenError(WardgateError):
+    """Sealed bytes do not authenticate under the key that they name."""
+
+    reason = "seal_broken"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from gateway.domain.labels import DataClass, Label, Lane
 from gateway.domain.ports import StateDelta
@@ -61,3 +61,22 @@ class StoredGroup(NamedTuple):
     sections: tuple[EncodedSection, ...]
     lost: tuple[Lost, ...] = ()
     """Ranges inside first_seq..last_seq that are gone; such a group may have no sections."""
+    epoch: int = 0
+    """The epoch of all of it: a group never crosses one."""
+    committed_us: int = 0
+    """Wall time of the commit; 0 for a range that is lost."""
+
+
+class Sealer(Protocol):
+    """Authenticated encryption at rest, with a ring of keys (``security.sealing``)."""
+
+    def seal(self, plaintext: bytes, aad: bytes) -> tuple[str, bytes]:
+        """Seal under the current key; return that key's id (1..64 ASCII) and the sealed bytes."""
+
+    def open(self, key_id: str, sealed: bytes, aad: bytes) -> bytes:
+        """Return the plaintext.
+
+        Raises:
+            KeyMissingError: ``key_id`` is not in the ring.
+            SealBrokenError: the bytes, the AAD or the key are not those that sealed.
+        """
