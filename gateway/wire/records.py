@@ -1,6 +1,7 @@
 """domain records <-> ``wardgate.v1`` messages.
 
-Enumerations have the same numbers on both sides, so conversion is field by field. Decoding
+Enumerations have the same numbers on both sides, so conversion is field by field; a Report,
+of which there are thousands a second, is encoded in :mod:`gateway.wire.reports`. Decoding
 checks nothing beyond protobuf's own rules: what is decoded here was encoded by a gateway.
 """
 
@@ -30,13 +31,14 @@ from gateway.domain.records import (
     TimeQuality,
     Waveform,
 )
+from gateway.wire.reports import encode_report
 from protos.wardgate.v1 import ingest_pb2 as pb
 
 
 def encode(record: Record) -> bytes:
     """Serialise a record as ``wardgate.v1.Record``."""
     if isinstance(record, Report):
-        return pb.Record(report=_report(record)).SerializeToString()
+        return encode_report(record)
     if isinstance(record, Alarm):
         return pb.Record(alarm=_alarm(record)).SerializeToString()
     if isinstance(record, DeviceStatus):
@@ -76,41 +78,6 @@ def from_message(message: pb.Record) -> Record:
     if body == "inventory_event":
         return _inventory_from(message.inventory_event)
     raise ValueError("a record without a body")
-
-
-def _report(r: Report) -> pb.Report:
-    message = pb.Report(
-        device_id=r.device_id,
-        kind=r.kind,
-        received_us=r.received_us,
-        device_us=r.device_us,
-        time_quality=r.time_quality,  # type: ignore[arg-type]  # equal numbers by design
-        offset_us=r.offset_us,
-        message_id=r.message_id,
-        bed=r.bed,
-        driver=r.provenance.driver,
-        attestation=r.provenance.attestation,  # type: ignore[arg-type]
-        attested_by=r.provenance.attested_by,
-        codes=r.codes,
-        values=r.values,
-    )
-    if r.qualities:
-        message.qualities.extend(r.qualities)  # type: ignore[arg-type]
-    for e in r.enumerations:
-        message.enumerations.add(code=e.code, value=e.value, name=e.name, quality=e.quality)
-    for t in r.texts:
-        message.texts.add(code=t.code, value=t.value)
-    for w in r.waveforms:
-        message.waveforms.add(
-            code=w.code,
-            start_us=w.start_us,
-            sample_rate_hz=w.sample_rate_hz,
-            scale=w.scale,
-            offset=w.offset,
-            samples=w.samples,
-            quality=w.quality,
-        )
-    return message
 
 
 def _report_from(m: pb.Report) -> Report:
