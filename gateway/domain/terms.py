@@ -59,6 +59,7 @@ CLAMP = _PRIVATE | 0x005
 RSSI = _PRIVATE | 0x006
 DEVICE_ALARM = _PRIVATE | 0x007
 BAG_WEIGHT = _PRIVATE | 0x008
+UPTIME = _PRIVATE | 0x009
 
 _INF = math.inf
 _ROWS = (
@@ -91,6 +92,7 @@ _ROWS = (
     Metric(RSSI, "WARDGATE_RSSI", "dB[mW]", "signal strength", -150, 20, _RESOURCE),
     Metric(DEVICE_ALARM, "WARDGATE_DEVICE_ALARM", "", "device alarm", -_INF, _INF, _THERAPY),
     Metric(BAG_WEIGHT, "WARDGATE_BAG_WEIGHT", "g", "bag weight", 0, 2e4, _THERAPY),
+    Metric(UPTIME, "WARDGATE_TIME_UP", "s", "time since start", 0, 1e9, _RESOURCE),
 )
 
 METRICS: dict[int, Metric] = {row.code: row for row in _ROWS}

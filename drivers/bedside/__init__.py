@@ -1,0 +1,1 @@
+"""The project's own bedside payload; see README.md beside this file."""
