@@ -1,0 +1,106 @@
+"""Who a certificate speaks for.
+
+An identity is one SPIFFE ID (SPIFFE-ID 1.0, section 2) in the certificate's only URI SAN:
+``spiffe://<trust-domain>/<role>/<id>``. Nothing else in the certificate names anybody: neither
+its subject, nor a DNS name, nor what the peer says later.
+
+The chain, the times and the extended key usage were checked by TLS before; here the name alone
+is read. Everything that doesn't fit exactly is refused.
+"""
+
+from __future__ import annotations
+
+import re
+from enum import StrEnum
+from typing import NamedTuple
+
+from cryptography import x509
+
+from gateway.domain.errors import RefusalReason, RefusedError
+
+ID_CHARS_MAX = 64
+"""Fits a subject's common name (RFC 5280, ub-common-name), a topic level and a file name."""
+TRUST_DOMAIN_CHARS_MAX = 255
+"""SPIFFE-ID 1.0, section 2.3."""
+CERTIFICATE_BYTES_MAX = 16 * 1024
+"""Ours are below 1 KiB; more is not worth parsing."""
+
+_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_TRUST_DOMAIN = re.compile(r"[a-z0-9]([a-z0-9._-]*[a-z0-9])?")
+
+
+class Role(StrEnum):
+    """What a holder may be; each role has its certificate profile in :mod:`security.pki`."""
+
+    DEVICE = "device"
+    GATEWAY = "gateway"
+    SERVICE = "service"
+    OPERATOR = "operator"
+
+
+class Identity(NamedTuple):
+    """What a certificate proves."""
+
+    role: Role
+    id: str
+    serial: int
+    not_after: float
+    """Seconds since the Unix epoch; from then on the identity is void."""
+
+
+def is_id(text: str) -> bool:
+    """Whether ``text`` can name a device, gateway, service or operator."""
+    return len(text) <= ID_CHARS_MAX and _ID.fullmatch(text) is not None
+
+
+def is_trust_domain(text: str) -> bool:
+    """Whether ``text`` can be a trust domain."""
+    return len(text) <= TRUST_DOMAIN_CHARS_MAX and _TRUST_DOMAIN.fullmatch(text) is not None
+
+
+def spiffe_uri(trust_domain: str, role: Role, name: str) -> str:
+    """The URI that a certificate carries.
+
+    Raises:
+        ValueError: the trust domain or the id has other characters than allowed.
+    """
+    if not is_trust_domain(trust_domain):
+        raise ValueError(f"not a trust domain: {trust_domain!r}")
+    if not is_id(name):
+        raise ValueError(
+            f"not an id: {name!r} (letters, digits, '.', '_', '-'; at most {ID_CHARS_MAX})"
+        )
+    return f"spiffe://{trust_domain}/{role}/{name}"
+
+
+def parse_identity(cert_der: bytes, trust_domain: str) -> Identity:
+    """Read the identity of a certificate whose chain TLS has verified.
+
+    Raises:
+        RefusedError: ``malformed`` if it is no certificate that can be read,
+            ``identity_mismatch`` if it doesn't carry exactly one URI SAN that is an identity of
+            this trust domain.
+    """
+    if len(cert_der) > CERTIFICATE_BYTES_MAX:
+        raise RefusedError(RefusalReason.MALFORMED, f"certificate of {len(cert_der)} bytes")
+    try:
+        certificate = x509.load_der_x509_certificate(cert_der)
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        uris = names.get_values_for_type(x509.UniformResourceIdentifier)
+    except x509.ExtensionNotFound as error:
+        raise RefusedError(RefusalReason.IDENTITY_MISMATCH, "no alternative names") from error
+    except (ValueError, x509.InvalidVersion, x509.DuplicateExtension) as error:
+        raise RefusedError(RefusalReason.MALFORMED, "unreadable certificate") from error
+    if len(uris) != 1:
+        raise RefusedError(RefusalReason.IDENTITY_MISMATCH, f"{len(uris)} URI names, not one")
+    prefix = f"spiffe://{trust_domain}/"
+    role, slash, name = uris[0].removeprefix(prefix).partition("/")
+    known = Role.__members__.get(role.upper()) if role == role.lower() else None
+    if not uris[0].startswith(prefix) or known is None or not slash or not is_id(name):
+        raise RefusedError(RefusalReason.IDENTITY_MISMATCH, "not an identity of this trust domain")
+    return Identity(
+        role=known,
+        id=name,
+        serial=certificate.serial_number,
+        not_after=certificate.not_valid_after_utc.timestamp(),
+    )

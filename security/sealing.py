@@ -1,0 +1,189 @@
+"""Sealing what lies on disk: AES-256-GCM with keys that can be rotated.
+
+Rules (NIST SP 800-38D):
+
+* A nonce is never used twice under one key. A key of the ring never encrypts itself: each start
+  derives a key of its own from it (HKDF-SHA-256 with 16 random bytes) and counts its nonces from
+  zero, so that neither a restart, nor a restored disk, nor two processes can repeat one.
+* The caller binds a place (log id, sequence, …) as additional data: a sealed piece that was moved
+  does not open.
+* The ring is a secret file, one key a line, ``<id> <base64 of 32 bytes>``; the greatest id seals,
+  all open. Rotation appends a line; a key goes when nothing sealed by it is left.
+
+Layout of a sealed piece: salt (16) | nonce counter (8, big-endian) | ciphertext | tag (16).
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import os
+import secrets
+from collections import OrderedDict
+from collections.abc import Mapping
+from pathlib import Path
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+from gateway.domain.errors import ConfigError, KeyMissingError, SealBrokenError
+from security.files import SECRET_MODE, read_secret, write_atomic
+
+KEY_BYTES = 32
+SALT_BYTES = 16
+COUNTER_BYTES = 8
+OVERHEAD_BYTES = SALT_BYTES + COUNTER_BYTES + 16
+KEY_ID_MAX = 2**32 - 1
+DERIVED_KEYS_MAX = 256
+"""One per start of the gateway whose pieces are being read."""
+CREDENTIAL_PREFIX = "credential:"
+
+_NONCE_PREFIX = bytes(4)
+_INFO = b"wardgate journal seal 1"
+
+
+class KeyRing:
+    """The keys of one file; immutable, reload by making a new one."""
+
+    def __init__(self, keys: Mapping[int, bytes]) -> None:
+        """Take keys by their id.
+
+        Raises:
+            ConfigError: no key, or one of the wrong size.
+        """
+        if not keys:
+            raise ConfigError("a key ring needs at least one key")
+        for key_id, key in keys.items():
+            if len(key) != KEY_BYTES or not 0 < key_id <= KEY_ID_MAX:
+                raise ConfigError(f"key {key_id}: an id of 1..{KEY_ID_MAX} and {KEY_BYTES} bytes")
+        self._keys = dict(keys)
+        self.active = max(self._keys)
+
+    def key(self, key_id: int) -> bytes | None:
+        """The key, or None when the ring doesn't have it."""
+        return self._keys.get(key_id)
+
+    def rotated(self) -> KeyRing:
+        """This ring with a new key that seals from now on."""
+        return KeyRing({**self._keys, self.active + 1: secrets.token_bytes(KEY_BYTES)})
+
+    def save(self, path: Path) -> None:
+        """Write the ring, mode 0600, atomically."""
+        lines = [
+            f"{key_id} {base64.b64encode(key).decode()}\n"
+            for key_id, key in sorted(self._keys.items())
+        ]
+        write_atomic(path, "".join(lines).encode(), SECRET_MODE)
+
+    @classmethod
+    def generate(cls) -> KeyRing:
+        """A ring with one new key."""
+        return cls({1: secrets.token_bytes(KEY_BYTES)})
+
+    @classmethod
+    def load(cls, path: Path) -> KeyRing:
+        """Read a ring.
+
+        Raises:
+            ConfigError: missing, readable by others, or not a key ring.
+        """
+        keys: dict[int, bytes] = {}
+        for number, line in enumerate(read_secret(path).splitlines(), start=1):
+            fields = line.split()
+            if not fields:
+                continue
+            try:
+                key_id, key = int(fields[0]), base64.b64decode(fields[1], validate=True)
+            except (IndexError, ValueError, binascii.Error):
+                # No cause: it would quote the line, hence the key.
+                raise ConfigError(f"{path}: line {number} is no '<id> <base64 key>'") from None
+            if key_id in keys:
+                raise ConfigError(f"{path}: line {number} repeats key {key_id}")
+            keys[key_id] = key
+        try:
+            return cls(keys)
+        except ConfigError as error:
+            raise ConfigError(f"{path}: {error}") from error
+
+
+def secret_path(setting: str, base: Path) -> Path:
+    """Resolve ``credential:<name>`` to systemd's credential, anything else relative to ``base``.
+
+    Raises:
+        ConfigError: a credential is named, but systemd passed none, or the name is a path.
+    """
+    if not setting.startswith(CREDENTIAL_PREFIX):
+        return base / setting
+    name = setting.removeprefix(CREDENTIAL_PREFIX)
+    directory = os.environ.get("CREDENTIALS_DIRECTORY")
+    if directory is None:
+        raise ConfigError(f"{setting}: systemd passed no credentials (LoadCredential=)")
+    if not name or "/" in name or name in {".", ".."}:
+        raise ConfigError(f"{setting}: not a credential's name")
+    return Path(directory) / name
+
+
+class Sealer:
+    """Seals with the ring's active key and opens with all; for one thread at a time per call.
+
+    ``seal`` must not run in two threads at once; ``open`` may run beside it.
+    """
+
+    def __init__(self, ring: KeyRing) -> None:
+        self._ring = ring
+        self._derived: OrderedDict[tuple[int, bytes], AESGCM] = OrderedDict()
+        self._start()
+
+    def _start(self) -> None:
+        self._salt = secrets.token_bytes(SALT_BYTES)
+        self._counter = 0
+        self._sealing = self._derive(self._ring.active, self._salt)
+
+    def use(self, ring: KeyRing) -> None:
+        """Go on with another ring, after a rotation."""
+        self._ring = ring
+        self._derived.clear()
+        self._start()
+
+    def seal(self, plaintext: bytes, aad: bytes) -> tuple[str, bytes]:
+        """Seal, bound to ``aad``; returns the key's id and the sealed piece."""
+        counter = self._counter.to_bytes(COUNTER_BYTES, "big")
+        self._counter += 1
+        body = self._sealing.encrypt(_NONCE_PREFIX + counter, plaintext, aad)
+        return str(self._ring.active), self._salt + counter + body
+
+    def open(self, key_id: str, sealed: bytes, aad: bytes) -> bytes:
+        """Open a sealed piece.
+
+        Raises:
+            KeyMissingError: the ring has no such key.
+            SealBrokenError: it was changed, moved or cut.
+        """
+        if len(sealed) < OVERHEAD_BYTES:
+            raise SealBrokenError(f"{len(sealed)} bytes can't be a sealed piece")
+        if not (key_id.isascii() and key_id.isdecimal()):
+            raise KeyMissingError("not a key id of this ring")
+        number = int(key_id)
+        salt = bytes(sealed[:SALT_BYTES])
+        start = SALT_BYTES + COUNTER_BYTES
+        nonce = _NONCE_PREFIX + bytes(sealed[SALT_BYTES:start])
+        try:
+            return self._derive(number, salt).decrypt(nonce, sealed[start:], aad)
+        except InvalidTag as error:
+            raise SealBrokenError(f"a piece sealed by key {key_id} doesn't open") from error
+
+    def _derive(self, key_id: int, salt: bytes) -> AESGCM:
+        known = self._derived.get((key_id, salt))
+        if known is not None:
+            return known
+        key = self._ring.key(key_id)
+        if key is None:
+            raise KeyMissingError(f"key {key_id} is not in the ring")
+        hkdf = HKDF(algorithm=hashes.SHA256(), length=KEY_BYTES, salt=salt, info=_INFO)
+        derived = AESGCM(hkdf.derive(key))
+        self._derived[(key_id, salt)] = derived
+        if len(self._derived) > DERIVED_KEYS_MAX:
+            self._derived.popitem(last=False)
+        return derived

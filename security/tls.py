@@ -1,0 +1,340 @@
+"""The only builder of TLS and DTLS contexts.
+
+Rules (BSI TR-02102-2, RFC 9325):
+
+* TLS 1.2 and 1.3, DTLS 1.2; AEAD suites with forward secrecy only; no compression, no
+  renegotiation.
+* Both sides show a certificate. A server requires one with clientAuth, a client one with
+  serverAuth and the host's name: a device's certificate can't serve.
+* No session tickets: a resumed session would pass without its certificate being looked at.
+  Whatever is resumed otherwise still meets the identity service, which checks expiry and
+  revocation on each connection.
+* Revocation is not checked here (see :mod:`security.identity`): a missing list must not darken
+  a ward.
+* Contexts don't change. New certificate files mean new contexts (:class:`TlsContexts`); sessions
+  that stand keep theirs.
+"""
+
+from __future__ import annotations
+
+import ssl
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol, runtime_checkable
+
+import grpc
+from cryptography import x509
+from OpenSSL import SSL, crypto
+
+from gateway.domain.errors import ConfigError, RefusalReason, RefusedError
+from gateway.domain.ports import Clock
+from security.files import TlsFiles, check_secret, read_secret
+from security.names import Identity, parse_identity
+
+TLS12_CIPHERS = (
+    "ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-ECDSA-CHACHA20-POLY1305"
+)
+DTLS12_CIPHERS = TLS12_CIPHERS + ":ECDHE-ECDSA-AES128-CCM8"
+"""RFC 7252, 9.1.3.3 makes AES_128_CCM_8 mandatory; OpenSSL offers it where its level allows."""
+DTLS_1_2 = 0xFEFD
+
+_CERT_NOT_YET_VALID, _CERT_HAS_EXPIRED = 9, 10
+"""X509_V_ERR_* of OpenSSL's x509_vfy.h."""
+
+
+@runtime_checkable
+class VerifyWatcher(Protocol):
+    """What a DTLS connection's ``app_data`` may be, to learn why a certificate was refused."""
+
+    def verify_failed(self, code: int) -> None:
+        """Verification ended with this X509_V_ERR code; see :func:`refusal_of_code`."""
+
+
+def server_context(files: TlsFiles) -> ssl.SSLContext:
+    """A context for a listener: client certificates required, verified for clientAuth.
+
+    Raises:
+        ConfigError: a file is missing, readable by others, damaged or doesn't fit the others.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    _harden(context, files)
+    context.num_tickets = 0
+    context.options |= ssl.OP_CIPHER_SERVER_PREFERENCE
+    return context
+
+
+def client_context(files: TlsFiles) -> ssl.SSLContext:
+    """A context for connecting out: shows our certificate, checks host name and serverAuth.
+
+    Raises:
+        ConfigError: as :func:`server_context`.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    _harden(context, files)
+    context.check_hostname = True
+    context.hostname_checks_common_name = False
+    return context
+
+
+def dtls_server_context(files: TlsFiles) -> SSL.Context:
+    """A DTLS 1.2 context for a listener that does a cookie exchange (RFC 6347, 4.2.1).
+
+    The transport sets the cookie callbacks, on each context anew. If the connection's app data
+    is a :class:`VerifyWatcher`, it is told why a client's certificate was refused.
+
+    Raises:
+        ConfigError: as :func:`server_context`.
+    """
+    context = _dtls(SSL.DTLS_SERVER_METHOD, files)
+    context.set_options(SSL.OP_COOKIE_EXCHANGE)  # type: ignore[arg-type]  # None without DTLS
+    context.set_options(SSL.OP_CIPHER_SERVER_PREFERENCE)
+    context.load_client_ca(bytes(files.trust))
+    return context
+
+
+def dtls_client_context(files: TlsFiles) -> SSL.Context:
+    """A DTLS 1.2 context for connecting out; the transport names the host by ``set1_host``.
+
+    Raises:
+        ConfigError: as :func:`server_context`.
+    """
+    return _dtls(SSL.DTLS_CLIENT_METHOD, files)
+
+
+def grpc_server_credentials(files: TlsFiles) -> grpc.ServerCredentials:
+    """Credentials that require client certificates; changed files apply to new handshakes.
+
+    Files that can't be used are ignored, and what was loaded last stays in force.
+
+    Raises:
+        ConfigError: the files can't be used now.
+    """
+    check_files(files)
+    seen = _signature(files)
+
+    def reload() -> grpc.ServerCertificateConfiguration | None:
+        nonlocal seen
+        try:
+            found = _signature(files)
+            if found == seen:
+                return None
+            check_files(files)
+            configuration = _grpc_configuration(files)
+        except (OSError, ConfigError):
+            return None
+        seen = found
+        return configuration
+
+    return grpc.dynamic_ssl_server_credentials(
+        _grpc_configuration(files),
+        reload,  # type: ignore[arg-type]  # None means no change, says its documentation
+        require_client_authentication=True,
+    )
+
+
+def grpc_channel_credentials(files: TlsFiles) -> grpc.ChannelCredentials:
+    """Credentials for a channel; a changed certificate needs a new channel.
+
+    Raises:
+        ConfigError: as :func:`server_context`.
+    """
+    check_files(files)
+    return grpc.ssl_channel_credentials(
+        root_certificates=files.trust.read_bytes(),
+        private_key=read_secret(files.key),
+        certificate_chain=files.cert.read_bytes(),
+    )
+
+
+def grpc_peer_identity(context: Any, trust_domain: str) -> Identity:
+    """Who calls, from the certificate that the peer of this RPC proved.
+
+    ``context`` is a servicer context of grpc or grpc.aio.
+
+    Raises:
+        RefusedError: ``no_certificate`` on a channel without one, else as ``parse_identity``.
+    """
+    certificates = dict(context.auth_context()).get("x509_pem_cert")
+    if not certificates:
+        raise RefusedError(RefusalReason.NO_CERTIFICATE)
+    try:
+        der = ssl.PEM_cert_to_DER_cert(certificates[0].decode("ascii"))
+    except ValueError as error:
+        raise RefusedError(RefusalReason.MALFORMED, "unreadable certificate") from error
+    return parse_identity(der, trust_domain)
+
+
+def refusal_of_code(code: int) -> str:
+    """The refusal reason for an X509_V_ERR code."""
+    expired = code in {_CERT_NOT_YET_VALID, _CERT_HAS_EXPIRED}
+    return RefusalReason.EXPIRED if expired else RefusalReason.UNTRUSTED
+
+
+def refusal_of(error: BaseException) -> str:
+    """The refusal reason for what a listener's TLS handshake raised."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return refusal_of_code(error.verify_code)
+    if isinstance(error, ssl.SSLError):
+        if error.reason == "PEER_DID_NOT_RETURN_A_CERTIFICATE":
+            return RefusalReason.NO_CERTIFICATE
+        if error.reason == "CERTIFICATE_VERIFY_FAILED":
+            return RefusalReason.UNTRUSTED
+    return RefusalReason.HANDSHAKE
+
+
+class _Built(NamedTuple):
+    server: ssl.SSLContext
+    client: ssl.SSLContext
+    dtls_server: SSL.Context
+    not_after: float
+
+
+class TlsContexts:
+    """The current contexts of one identity, swapped together when its files change.
+
+    Its bound methods fit ``Ports.server_tls``, ``server_dtls`` and ``client_tls``.
+    """
+
+    def __init__(self, files: TlsFiles, clock: Clock) -> None:
+        """Build all contexts.
+
+        Raises:
+            ConfigError: as :func:`server_context`.
+        """
+        self.files = files
+        self._clock = clock
+        self._built = self._build()
+
+    def server(self) -> ssl.SSLContext:
+        """For a new connection to a listener of ours."""
+        return self._built.server
+
+    def client(self) -> ssl.SSLContext:
+        """For a new connection of ours."""
+        return self._built.client
+
+    def dtls_server(self) -> SSL.Context:
+        """For a new DTLS listener state; another object after each reload."""
+        return self._built.dtls_server
+
+    def reload(self) -> None:
+        """Build anew from the files; contexts handed out before stay usable.
+
+        Raises:
+            ConfigError: the files can't be used, and the present contexts stay in force.
+        """
+        self._built = self._build()
+
+    def certificate_seconds_left(self) -> float:
+        """Until the certificate in force ends; negative afterwards."""
+        return self._built.not_after - self._clock.now_us() / 1e6
+
+    def _build(self) -> _Built:
+        return _Built(
+            server=server_context(self.files),
+            client=client_context(self.files),
+            dtls_server=dtls_server_context(self.files),
+            not_after=_leaf(self.files.cert).not_valid_after_utc.timestamp(),
+        )
+
+
+def check_files(files: TlsFiles) -> None:
+    """Whether the three files exist, fit each other and are safe to use.
+
+    Raises:
+        ConfigError: with the path of what is wrong.
+    """
+    check_secret(files.key)
+    _leaf(files.cert)
+    _leaf(files.trust)
+    _load(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), files)
+
+
+def _harden(context: ssl.SSLContext, files: TlsFiles) -> None:
+    check_secret(files.key)
+    _leaf(files.cert)
+    _leaf(files.trust)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_ciphers(TLS12_CIPHERS)
+    context.options |= ssl.OP_NO_TICKET | ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.verify_flags |= ssl.VerifyFlags.VERIFY_X509_STRICT
+    _load(context, files)
+
+
+def _load(context: ssl.SSLContext, files: TlsFiles) -> None:
+    try:
+        context.load_cert_chain(files.cert, files.key)
+    except (OSError, ssl.SSLError) as error:
+        raise ConfigError(f"{files.key}: not the private key of {files.cert}") from error
+    try:
+        context.load_verify_locations(files.trust)
+    except (OSError, ssl.SSLError) as error:
+        raise ConfigError(f"{files.trust}: not a PEM certificate") from error
+
+
+def _dtls(method: int, files: TlsFiles) -> SSL.Context:
+    check_files(files)
+    context = SSL.Context(method)
+    context.set_min_proto_version(DTLS_1_2)
+    context.set_max_proto_version(DTLS_1_2)
+    # The MTU is the transport's to set: a socket behind a memory BIO can't be asked.
+    context.set_options(SSL.OP_NO_QUERY_MTU | SSL.OP_NO_TICKET | SSL.OP_NO_RENEGOTIATION)
+    context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
+    context.set_cipher_list(DTLS12_CIPHERS.encode())
+    context.use_certificate_chain_file(str(files.cert))
+    context.use_privatekey_file(str(files.key))
+    context.check_privatekey()
+    context.load_verify_locations(str(files.trust))
+    store = context.get_cert_store()
+    if store is not None:
+        store.set_flags(crypto.X509StoreFlags.X509_STRICT)
+    context.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT, _on_verify)
+    return context
+
+
+def _on_verify(
+    connection: SSL.Connection, _certificate: crypto.X509, code: int, _depth: int, ok: int
+) -> bool:
+    if not ok:
+        watcher = connection.get_app_data()
+        if isinstance(watcher, VerifyWatcher):
+            watcher.verify_failed(code)
+    return bool(ok)
+
+
+def _leaf(path: Path) -> x509.Certificate:
+    try:
+        return x509.load_pem_x509_certificates(path.read_bytes())[0]
+    except OSError as error:
+        raise ConfigError(f"{path}: can't read the certificate: {error.strerror}") from error
+    except (ValueError, x509.InvalidVersion) as error:
+        raise ConfigError(f"{path}: not a PEM certificate") from error
+
+
+def _grpc_configuration(files: TlsFiles) -> grpc.ServerCertificateConfiguration:
+    return grpc.ssl_server_certificate_configuration(
+        [(read_secret(files.key), files.cert.read_bytes())],
+        root_certificates=files.trust.read_bytes(),
+    )
+
+
+def _signature(files: TlsFiles) -> tuple[tuple[int, int, int], ...]:
+    found = [path.stat() for path in files]
+    return tuple((each.st_mtime_ns, each.st_size, each.st_ino) for each in found)
+
+
+__all__ = [
+    "TlsContexts",
+    "TlsFiles",
+    "VerifyWatcher",
+    "check_files",
+    "client_context",
+    "dtls_client_context",
+    "dtls_server_context",
+    "grpc_channel_credentials",
+    "grpc_peer_identity",
+    "grpc_server_credentials",
+    "refusal_of",
+    "refusal_of_code",
+    "server_context",
+]

@@ -1,0 +1,323 @@
+"""Handshakes over real sockets' bytes (memory BIOs): who gets in, and why the others don't."""
+
+import contextlib
+import ssl
+from concurrent.futures import ThreadPoolExecutor
+
+import grpc
+import pytest
+from cryptography.hazmat.primitives.serialization import Encoding
+from OpenSSL import SSL
+
+from gateway.domain.errors import ConfigError, RefusalReason, RefusedError
+from security import pki, tls
+from security.names import Role, parse_identity
+from tests.fakes import FakeClock
+from tests.unit.security.conftest import DOMAIN
+
+
+class Side:
+    """One end of a TLS connection in memory."""
+
+    def __init__(self, context, server, name=None, session=None):
+        self.incoming, self.outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self.tls = context.wrap_bio(
+            self.incoming,
+            self.outgoing,
+            server_side=server,
+            server_hostname=name,
+            session=session,
+        )
+        self.done = False
+
+    def step(self):
+        try:
+            self.tls.do_handshake()
+            self.done = True
+        except ssl.SSLWantReadError:
+            pass
+
+
+def shake(server_context, client_context, name="localhost", session=None):
+    """Handshake to the end; returns (server, client), raises what either side raises."""
+    server = Side(server_context, True)
+    client = Side(client_context, False, name, session)
+    for _ in range(10):
+        client.step()
+        server.incoming.write(client.outgoing.read())
+        server.step()
+        client.incoming.write(server.outgoing.read())
+        if client.done and server.done:
+            return server, client
+    raise AssertionError("no end of the handshake")
+
+
+def bare_client(trust, chain=None):
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.load_verify_locations(trust)
+    if chain is not None:
+        context.load_cert_chain(chain.cert, chain.key)
+    return context
+
+
+def refused(server_context, client_context):
+    with pytest.raises(ssl.SSLError) as error:
+        shake(server_context, client_context)
+    return tls.refusal_of(error.value)
+
+
+def test_a_device_reaches_a_service_over_tls_1_3(service, device):
+    server, client = shake(tls.server_context(service), tls.client_context(device))
+    assert client.tls.version() == "TLSv1.3"
+    identity = parse_identity(server.tls.getpeercert(True), DOMAIN)
+    assert (identity.role, identity.id) == (Role.DEVICE, "monitor-1")
+
+
+def test_the_server_says_why_it_refuses(ward, stranger, service, device):
+    server = tls.server_context(service)
+    expired, _ = ward.identity(Role.DEVICE, "expired", days=-1)
+    foreign, _ = stranger.identity(Role.DEVICE, "foreign")
+    assert refused(server, bare_client(service.trust)) == RefusalReason.NO_CERTIFICATE
+    assert refused(server, bare_client(service.trust, expired)) == RefusalReason.EXPIRED
+    assert refused(server, bare_client(service.trust, foreign)) == RefusalReason.UNTRUSTED
+
+
+def test_a_certificate_for_serving_alone_is_no_client(ward, service, tmp_path):
+    profile = pki.PROFILES[Role.SERVICE]
+    pki.PROFILES[Role.SERVICE] = profile._replace(usages=(pki._SERVER,))
+    try:
+        only_serves, _ = ward.identity(Role.SERVICE, "serves", directory="serves")
+    finally:
+        pki.PROFILES[Role.SERVICE] = profile
+    client = bare_client(service.trust, only_serves)
+    assert refused(tls.server_context(service), client) == RefusalReason.UNTRUSTED
+
+
+def test_a_device_can_not_serve(service, device):
+    with pytest.raises(ssl.SSLCertVerificationError, match="purpose"):
+        shake(tls.server_context(device), tls.client_context(service))
+
+
+def test_a_client_checks_the_host(service, device):
+    with pytest.raises(ssl.SSLCertVerificationError, match="Hostname mismatch"):
+        shake(tls.server_context(service), tls.client_context(device), name="elsewhere")
+
+
+@pytest.mark.parametrize(
+    "version", [ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1], ids=["1.0", "1.1"]
+)
+def test_old_versions_are_refused(service, device, version):
+    client = bare_client(service.trust, device)
+    with pytest.warns(DeprecationWarning, match="deprecated"):
+        client.minimum_version = client.maximum_version = version
+    client.set_ciphers("ALL:@SECLEVEL=0")
+    assert refused(tls.server_context(service), client) == RefusalReason.HANDSHAKE
+
+
+def test_no_session_can_be_resumed_by_ticket(service, device):
+    server = tls.server_context(service)
+    for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
+        client_context = bare_client(service.trust, device)
+        client_context.maximum_version = version
+        first_server, first = shake(server, client_context)
+        first_server.tls.write(b"data")
+        first.incoming.write(first_server.outgoing.read())
+        assert first.tls.read() == b"data"
+        assert not first.tls.session.has_ticket
+        again, _ = shake(server, client_context, session=first.tls.session)
+        # Whether it was resumed or not, the certificate is there for the look-up.
+        assert parse_identity(again.tls.getpeercert(True), DOMAIN).id == "monitor-1"
+
+
+def test_contexts_are_swapped_together(ward, tmp_path):
+    clock = FakeClock(round(ward.now.timestamp() * 1e6))
+    files, old = ward.identity(Role.GATEWAY, "edge", days=1, directory="swapped")
+    contexts = tls.TlsContexts(files, clock)
+    before = (contexts.server(), contexts.client(), contexts.dtls_server())
+    assert contexts.certificate_seconds_left() == pytest.approx(86400, abs=2)
+    _, new = ward.identity(Role.GATEWAY, "edge", days=2, directory="swapped")
+    assert contexts.server() is before[0]
+    contexts.reload()
+    after = (contexts.server(), contexts.client(), contexts.dtls_server())
+    assert not {id(each) for each in before} & {id(each) for each in after}
+    assert contexts.certificate_seconds_left() == pytest.approx(2 * 86400, abs=2)
+    files.cert.write_bytes(b"nonsense")
+    with pytest.raises(ConfigError, match=r"cert\.pem"):
+        contexts.reload()
+    assert contexts.server() is after[0]
+    assert old.serial != new.serial
+
+
+@pytest.mark.parametrize("build", [tls.server_context, tls.client_context, tls.dtls_server_context])
+def test_unusable_files_are_named(ward, build):
+    files, _ = ward.identity(Role.GATEWAY, "broken", directory="broken")
+    good = {path: path.read_bytes() for path in files}
+    for path in files:
+        path.write_bytes(b"nonsense")
+        with pytest.raises(ConfigError, match=r"\.pem"):
+            build(files)
+        path.unlink()
+        with pytest.raises(ConfigError, match=path.name):
+            build(files)
+        path.write_bytes(good[path])
+        files.key.chmod(0o600)
+    files.key.chmod(0o644)
+    with pytest.raises(ConfigError, match="chmod 600"):
+        build(files)
+
+
+def test_a_foreign_key_is_refused(ward, device, tmp_path):
+    other, _ = ward.identity(Role.DEVICE, "other")
+    with pytest.raises(ConfigError, match="not the private key"):
+        tls.client_context(device._replace(key=other.key))
+
+
+class Watch:
+    def __init__(self):
+        self.codes = []
+
+    def verify_failed(self, code):
+        self.codes.append(code)
+
+
+def dtls_shake(server_context, client_context, watch):
+    """A DTLS handshake with its cookie exchange, over memory BIOs."""
+    server_context.set_cookie_generate_callback(lambda _: b"cookie")
+    server_context.set_cookie_verify_callback(lambda _, cookie: cookie == b"cookie")
+    server = SSL.Connection(server_context, None)
+    server.set_app_data(watch)
+    server.set_accept_state()
+    client = SSL.Connection(client_context, None)
+    client.set_connect_state()
+    for side in (server, client):
+        side.set_ciphertext_mtu(1232)
+
+    def move(source, target):
+        with contextlib.suppress(SSL.WantReadError):
+            target.bio_write(source.bio_read(65536))
+
+    listening, done = True, set()
+    for _ in range(12):
+        for side, other in ((client, server), (server, client)):
+            try:
+                if side is server and listening:
+                    side.DTLSv1_listen()
+                    listening = False
+                side.do_handshake()
+                done.add(side)
+            except SSL.WantReadError:
+                pass
+            finally:
+                move(side, other)
+        if len(done) == 2:
+            return server, client
+    raise AssertionError("no end of the handshake")
+
+
+def test_dtls_lets_a_device_in(service, device):
+    server, client = dtls_shake(
+        tls.dtls_server_context(service), tls.dtls_client_context(device), Watch()
+    )
+    assert client.get_protocol_version_name() == "DTLSv1.2"
+    assert "GCM" in client.get_cipher_name()
+    der = server.get_peer_certificate(as_cryptography=True).public_bytes(Encoding.DER)
+    assert parse_identity(der, DOMAIN).id == "monitor-1"
+
+
+def test_dtls_says_why_it_refuses(ward, stranger, service):
+    expired, _ = ward.identity(Role.DEVICE, "expired", days=-1)
+    foreign, _ = stranger.identity(Role.DEVICE, "foreign")
+    for files, reason in ((expired, RefusalReason.EXPIRED), (foreign, RefusalReason.UNTRUSTED)):
+        watch = Watch()
+        client = tls.dtls_client_context(files._replace(trust=service.trust))
+        with pytest.raises(SSL.Error):
+            dtls_shake(tls.dtls_server_context(service), client, watch)
+        assert [tls.refusal_of_code(code) for code in watch.codes] == [reason]
+
+
+def test_a_dtls_client_needs_a_certificate_and_a_device_can_not_serve(service, device):
+    anonymous = SSL.Context(SSL.DTLS_CLIENT_METHOD)
+    with pytest.raises(SSL.Error, match="peer did not return a certificate"):
+        dtls_shake(tls.dtls_server_context(service), anonymous, Watch())
+    with pytest.raises(SSL.Error, match="certificate verify failed"):
+        dtls_shake(tls.dtls_server_context(device), tls.dtls_client_context(service), Watch())
+
+
+class Caller(grpc.GenericRpcHandler):
+    """Answers each call with the caller's identity."""
+
+    def service(self, details):
+        def answer(_request, context):
+            try:
+                identity = tls.grpc_peer_identity(context, DOMAIN)
+            except RefusedError as error:
+                return error.reason.encode()
+            return f"{identity.role}/{identity.id}".encode()
+
+        return grpc.unary_unary_rpc_method_handler(answer)
+
+
+@pytest.fixture
+def grpc_server():
+    """Starts servers with given credentials, stops them all at the end."""
+    started = []
+
+    def start(credentials):
+        server = grpc.server(ThreadPoolExecutor(2))
+        server.add_generic_rpc_handlers((Caller(),))
+        port = server.add_secure_port("localhost:0", credentials)
+        server.start()
+        started.append(server)
+        return f"localhost:{port}"
+
+    yield start
+    for server in started:
+        server.stop(0)
+
+
+def _call(channel):
+    method = channel.unary_unary("/any/Call")
+    answer: bytes = method(b"", timeout=5)
+    return answer.decode()
+
+
+def ask(address, credentials):
+    options = [("grpc.use_local_subchannel_pool", 1)]
+    with grpc.secure_channel(address, credentials, options) as channel:
+        return _call(channel)
+
+
+def grpc_refuses(address, credentials):
+    with pytest.raises(grpc.RpcError) as error:
+        ask(address, credentials)
+    return error.value.code() is grpc.StatusCode.UNAVAILABLE
+
+
+def test_grpc_knows_its_caller(ward, stranger, service, grpc_server):
+    gateway, _ = ward.identity(Role.GATEWAY, "edge")
+    address = grpc_server(tls.grpc_server_credentials(service))
+    assert ask(address, tls.grpc_channel_credentials(gateway)) == "gateway/edge"
+    expired, _ = ward.identity(Role.GATEWAY, "expired", days=-1)
+    foreign, _ = stranger.identity(Role.GATEWAY, "edge")
+    foreign = foreign._replace(trust=service.trust)
+    for files in (expired, foreign):
+        assert grpc_refuses(address, tls.grpc_channel_credentials(files))
+    nobody = grpc.ssl_channel_credentials(root_certificates=service.trust.read_bytes())
+    assert grpc_refuses(address, nobody)
+
+
+def test_grpc_refuses_a_device_that_serves(device, service, grpc_server):
+    address = grpc_server(tls.grpc_server_credentials(device))
+    assert grpc_refuses(address, tls.grpc_channel_credentials(service))
+
+
+def test_grpc_serves_a_renewed_certificate_to_new_handshakes(ward, stranger, device, grpc_server):
+    files, _ = ward.identity(Role.SERVICE, "renewed", directory="renewed")
+    address = grpc_server(tls.grpc_server_credentials(files))
+    assert ask(address, tls.grpc_channel_credentials(device)) == "device/monitor-1"
+    files.cert.write_bytes(b"nonsense")
+    assert ask(address, tls.grpc_channel_credentials(device)) == "device/monitor-1"
+    theirs, _ = stranger.identity(Role.SERVICE, "renewed")
+    for mine, other in zip(files, theirs, strict=True):
+        mine.write_bytes(other.read_bytes())
+    assert grpc_refuses(address, tls.grpc_channel_credentials(device))
