@@ -14,6 +14,7 @@ from drivers.mqtt.codec.packets import (
     PINGREQ,
     Connack,
     Connect,
+    Packet,
     Puback,
     Pubcomp,
     Publish,
@@ -44,7 +45,9 @@ def client(version: Version) -> Decoder:
 @pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize("size", [1, 2, 3, 7, 64, 1000])
 def test_any_chunking_gives_the_same_packets(version: Version, size: int) -> None:
-    sent = [Publish("a/b", bytes(n), n % 3, (n % 3 and n) or 0) for n in range(1, 300, 13)]
+    sent: list[Packet] = [
+        Publish("a/b", bytes(n), n % 3, (n % 3 and n) or 0) for n in range(1, 300, 13)
+    ]
     sent += [PINGREQ]
     stream = b"".join(encode(packet, version) for packet in sent)
     decoder = server(version)
