@@ -77,7 +77,9 @@ def read_connect(reader: Reader, _role: Role) -> Connect:
     level = reader.byte()
     version = _VERSIONS.get(level)
     if version is None:
-        raise errors.PROTOCOL_VERSION.error(0, f"level {level}")
+        # The answer goes out in the nearest version that the client can read.
+        nearest = Version.V5 if level > Version.V5 else Version.V311
+        raise errors.PROTOCOL_VERSION.error(nearest, f"level {level}")
     reader.version = version
     flags = reader.byte()
     _check_connect_flags(flags, version)

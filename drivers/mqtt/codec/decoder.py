@@ -240,7 +240,7 @@ class Decoder:
             case Connect():
                 self._connected(packet)
             case Connack():
-                self._open = self._open or packet.reason_code < 0x80
+                self._open = True
             case Auth():
                 self._check_auth(packet)
             case Disconnect():

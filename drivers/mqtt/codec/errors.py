@@ -24,12 +24,14 @@ class MqttError(MalformedError):
         code: the reason code for CONNACK or DISCONNECT of MQTT 5.0.
         clause: the statement or section of the version in use.
         reason: one of the words of :data:`RULES`, safe as a metric label.
+        version: 4 or 5 as far as CONNECT told it, else 0: then close without an answer.
     """
 
     def __init__(self, rule: Rule, version: int, detail: str = "") -> None:
         super().__init__(rule.reason, detail)
         self.rule = rule
         self.code = rule.code
+        self.version = version
         self.clause = rule.v5 if version == _V5 else rule.v311
 
 
