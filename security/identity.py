@@ -1,0 +1,278 @@
+"""The identity service: who may talk, on every transport, and who may no longer.
+
+Rules:
+
+* A device is who its certificate says. TLS has verified chain, time and usage; on each
+  connection, resumed ones included, this service reads the identity, and looks up expiry,
+  revocation and standing.
+* Serial ports and a ward's broker vouch for devices without a certificate; standing holds for
+  these too.
+* It knows each live session by device and by serial number. Revoking and suspending ends them at
+  once; so does the end of a certificate (:meth:`IdentityService.expire`).
+* Every refusal is counted and audited.
+
+Revocation and standing are look-ups in a set and a dictionary, which the fleet's word replaces as
+a whole; without the fleet the last word stays in force.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Iterable, Mapping
+from typing import Literal, NamedTuple, Protocol, TypeVar, assert_never
+
+import msgspec
+
+from gateway.domain.devices import (
+    BrokerCredential,
+    CertificateCredential,
+    Credential,
+    Device,
+    PortCredential,
+    Standing,
+)
+from gateway.domain.errors import RefusalReason, RefusedError
+from gateway.domain.ports import Clock, Counters, LiveSession
+from security.names import Identity, Role, parse_identity
+
+IDENTITIES_CACHED_MAX = 16_384
+"""Three times the sessions that one gateway is measured with; about 200 bytes each."""
+
+_Key = TypeVar("_Key", str, int)
+
+log = logging.getLogger(__name__)
+
+
+class IdentityConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The table ``[identity]``."""
+
+    trust_domain: str
+    unknown_devices: Literal["admit", "refuse"] = "refuse"
+    """What becomes of a valid certificate whose device the registry does not know. Before the
+    first directory has arrived it is admitted: it is enrolled, and nobody can tell more."""
+
+
+class Auditor(Protocol):
+    """Where refusals and revocations are told; implemented by ``security.audit``."""
+
+    def record(self, event: str, **fields: str | int) -> None:
+        """Append one event; never raises for the disk's sake."""
+
+    def refused(self, reason: str, transport: str, peer: str, device_id: str) -> None:
+        """Append a refusal, or count it when there are too many."""
+
+
+class _Live(NamedTuple):
+    device_id: str
+    transport: str
+    serial: int
+    """0 where no certificate vouches."""
+    not_after: float
+
+
+class IdentityService:
+    """Implements ``gateway.domain.ports.Admission``; to be used on the loop's thread."""
+
+    def __init__(
+        self, config: IdentityConfig, clock: Clock, counters: Counters, audit: Auditor
+    ) -> None:
+        self._config = config
+        self._clock = clock
+        self._counters = counters
+        self._audit = audit
+        self._directory: Mapping[str, Device] | None = None
+        self._revoked: set[int] = set()
+        self._identities: dict[bytes, Identity] = {}
+        self._live: dict[LiveSession, _Live] = {}
+        self._by_device: dict[str, set[LiveSession]] = {}
+        self._by_serial: dict[int, set[LiveSession]] = {}
+        self._per_transport: dict[str, int] = {}
+
+    # What drivers ask
+
+    def admit(self, credential: Credential, session: LiveSession) -> Device:
+        """Resolve who this is and register the live session.
+
+        Raises:
+            RefusedError: with a reason of RefusalReason; already audited and counted.
+        """
+        match credential:
+            case CertificateCredential():
+                return self._admit_certificate(credential, session)
+            case PortCredential(device_id=device_id, port=peer):
+                transport = "serial"
+            case BrokerCredential(device_id=device_id, broker=peer):
+                transport = "broker"
+            case _:
+                assert_never(credential)
+        try:
+            device = self._standing(device_id)
+        except RefusedError as refusal:
+            self.refuse(refusal.reason, transport, peer, device_id)
+            raise
+        self._register(session, _Live(device_id, transport, 0, float("inf")))
+        return device
+
+    def leave(self, session: LiveSession) -> None:
+        """The session ended; idempotent."""
+        live = self._live.pop(session, None)
+        if live is None:
+            return
+        _discard(self._by_device, live.device_id, session)
+        if live.serial:
+            _discard(self._by_serial, live.serial, session)
+        self._count_session(live.transport, -1)
+
+    def refuse(self, reason: str, transport: str, peer: str, device_id: str = "") -> None:
+        """Audit and count a refusal."""
+        self._counters.add("refused", reason, transport)
+        self._audit.refused(reason, transport, peer, device_id)
+
+    # What the fleet says
+
+    def set_revocations(self, serials: Iterable[int], number: int = 0) -> int:
+        """Replace the set of revoked serial numbers; returns how many sessions it ended."""
+        self._revoked = set(serials)
+        self._counters.set("revocations", len(self._revoked))
+        self._audit.record("revocations", number=number, entries=len(self._revoked))
+        return self._end_revoked()
+
+    def revoke(self, serials: Iterable[int]) -> int:
+        """Add revoked serial numbers; returns how many sessions it ended."""
+        self._revoked.update(serials)
+        self._counters.set("revocations", len(self._revoked))
+        return self._end_revoked()
+
+    def apply_directory(self, devices: Iterable[Device]) -> int:
+        """Replace what is known of devices; returns how many sessions it ended."""
+        self._directory = {device.device_id: device for device in devices}
+        ended = 0
+        for device_id in list(self._by_device):
+            try:
+                self._standing(device_id)
+            except RefusedError as refusal:
+                ended += self.end_device(device_id, refusal.reason)
+        return ended
+
+    def end_device(self, device_id: str, reason: str) -> int:
+        """End all sessions of a device; returns how many."""
+        return self._end(self._by_device.get(device_id, ()), reason)
+
+    # What the daemon asks
+
+    def expire(self) -> int:
+        """End sessions whose certificate has ended; to be called now and then."""
+        now = self._clock.now_us() / 1e6
+        over = [session for session, live in self._live.items() if live.not_after <= now]
+        return self._end(over, RefusalReason.EXPIRED)
+
+    def device(self, device_id: str) -> Device | None:
+        """What the directory says of a device."""
+        return None if self._directory is None else self._directory.get(device_id)
+
+    def live_sessions(self) -> int:
+        """How many sessions are live."""
+        return len(self._live)
+
+    def live_devices(self) -> list[str]:
+        """The devices that have a live session."""
+        return list(self._by_device)
+
+    def certificate_end(self, device_id: str) -> float | None:
+        """When the certificate of a device's live session ends, in Unix seconds."""
+        ends = [self._live[each].not_after for each in self._by_device.get(device_id, ())]
+        soonest = min(ends, default=float("inf"))
+        return None if soonest == float("inf") else soonest
+
+    def _admit_certificate(self, credential: CertificateCredential, session: LiveSession) -> Device:
+        device_id = ""
+        try:
+            identity = self._identify(credential.der)
+            device_id = identity.id
+            self._check(identity)
+            device = self._standing(device_id)
+        except RefusedError as refusal:
+            self.refuse(refusal.reason, credential.transport, credential.peer, device_id)
+            raise
+        live = _Live(device_id, credential.transport, identity.serial, identity.not_after)
+        self._register(session, live)
+        return device
+
+    def _check(self, identity: Identity) -> None:
+        if identity.role is not Role.DEVICE:
+            raise RefusedError(RefusalReason.IDENTITY_MISMATCH, f"a {identity.role}'s identity")
+        if identity.not_after <= self._clock.now_us() / 1e6:
+            raise RefusedError(RefusalReason.EXPIRED)
+        if identity.serial in self._revoked:
+            raise RefusedError(RefusalReason.REVOKED)
+
+    def _identify(self, der: bytes) -> Identity:
+        fingerprint = hashlib.sha256(der).digest()
+        known = self._identities.get(fingerprint)
+        if known is None:
+            known = parse_identity(der, self._config.trust_domain)
+            if len(self._identities) >= IDENTITIES_CACHED_MAX:
+                del self._identities[next(iter(self._identities))]
+            self._identities[fingerprint] = known
+        return known
+
+    def _standing(self, device_id: str) -> Device:
+        if self._directory is None:
+            return Device(device_id)
+        device = self._directory.get(device_id)
+        if device is None:
+            if self._config.unknown_devices == "admit":
+                return Device(device_id)
+            raise RefusedError(RefusalReason.UNKNOWN_DEVICE)
+        match device.standing:
+            case Standing.EXPECTED | Standing.ENROLLED | Standing.ACTIVE:
+                return device
+            case Standing.SUSPENDED | Standing.RETIRED:
+                raise RefusedError(RefusalReason.SUSPENDED)
+            case _:
+                assert_never(device.standing)
+
+    def _register(self, session: LiveSession, live: _Live) -> None:
+        self.leave(session)
+        self._live[session] = live
+        self._by_device.setdefault(live.device_id, set()).add(session)
+        if live.serial:
+            self._by_serial.setdefault(live.serial, set()).add(session)
+        self._count_session(live.transport, 1)
+
+    def _count_session(self, transport: str, change: int) -> None:
+        count = self._per_transport.get(transport, 0) + change
+        self._per_transport[transport] = count
+        self._counters.set("sessions", count, transport)
+
+    def _end_revoked(self) -> int:
+        hit = [serial for serial in self._by_serial if serial in self._revoked]
+        return sum(self._end(self._by_serial.get(each, ()), RefusalReason.REVOKED) for each in hit)
+
+    def _end(self, sessions: Iterable[LiveSession], reason: str) -> int:
+        ended = 0
+        for session in list(sessions):
+            live = self._live.get(session)
+            if live is None:  # a driver's leave() ran while we were at it
+                continue
+            self.leave(session)
+            self._counters.add("refused", reason, live.transport)
+            self._audit.record(
+                "session_ended", reason=reason, device=live.device_id, transport=live.transport
+            )
+            log.warning("ended a %s session of %s: %s", live.transport, live.device_id, reason)
+            ended += 1
+            try:
+                session.kill(reason)
+            except Exception:
+                # A driver's fault must not save the next session from being ended.
+                log.exception("a %s session could not be ended cleanly", live.transport)
+        return ended
+
+
+def _discard(index: dict[_Key, set[LiveSession]], key: _Key, session: LiveSession) -> None:
+    sessions = index[key]
+    sessions.discard(session)
+    if not sessions:
+        del index[key]

@@ -1,0 +1,251 @@
+"""Signed, numbered lists of revoked certificates.
+
+Rules:
+
+* A list is complete and replaces the one before; the greater (number, time of issue) wins, and an
+  older one is refused, so that nobody can bring a revoked certificate back with an old list.
+* The issuing CA signs it. Who verifies it trusts roots only: the list brings the CA's
+  certificate, which must be a CA that one of the roots issued and that was valid at the time of
+  issue.
+* A stale list still applies, and raises an alarm: the fleet's absence must not darken a ward.
+* X.509 CRLs are not used: 10,000 entries take half a second to build and 530 kB (measured); here
+  100,000 take 2 MB, and a look-up is one in a set.
+
+Layout, integers big-endian: magic "WGRL1" and a newline | number u64 | issued_us u64 | domain
+length u8, domain | serials u32, each 20 bytes, ascending | signer length u16, signer (DER) |
+signature length u16, ECDSA-SHA-256 signature over everything before it.
+"""
+
+from __future__ import annotations
+
+import logging
+import struct
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import NamedTuple
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from gateway.domain.errors import MalformedError, RefusalReason, RefusedError
+from gateway.domain.ports import Clock
+from security.files import write_atomic
+from security.pki import Authority
+
+SERIALS_MAX = 1_000_000
+SERIAL_BYTES = 20
+"""RFC 5280, 4.1.2.2: at most 20 octets."""
+LIST_BYTES_MAX = SERIALS_MAX * SERIAL_BYTES + 64 * 1024
+STALE_AFTER_S = 24 * 3600.0
+
+_MAGIC = b"WGRL1\n"
+_HEAD = struct.Struct(">QQB")
+_COUNT = struct.Struct(">I")
+_LENGTH = struct.Struct(">H")
+
+log = logging.getLogger(__name__)
+
+
+class RevocationList(NamedTuple):
+    """What a verified list says."""
+
+    number: int
+    issued_us: int
+    serials: frozenset[int]
+
+
+NONE_YET = RevocationList(0, 0, frozenset())
+
+
+def sign_list(authority: Authority, content: RevocationList) -> bytes:
+    """Encode and sign a list.
+
+    Raises:
+        ValueError: more serials than :data:`SERIALS_MAX`.
+    """
+    if len(content.serials) > SERIALS_MAX:
+        raise ValueError(f"{len(content.serials)} revocations, more than {SERIALS_MAX}")
+    domain = authority.trust_domain.encode()
+    signer = authority.certificate.public_bytes(Encoding.DER)
+    body = b"".join(
+        (
+            _MAGIC,
+            _HEAD.pack(content.number, content.issued_us, len(domain)),
+            domain,
+            _COUNT.pack(len(content.serials)),
+            *(serial.to_bytes(SERIAL_BYTES, "big") for serial in sorted(content.serials)),
+            _LENGTH.pack(len(signer)),
+            signer,
+        )
+    )
+    signature = authority.key.sign(body, ec.ECDSA(hashes.SHA256()))
+    return body + _LENGTH.pack(len(signature)) + signature
+
+
+def read_list(
+    encoded: bytes, roots: Sequence[x509.Certificate], trust_domain: str
+) -> RevocationList:
+    """Verify and decode a list; does no I/O, so that it can run in a thread.
+
+    Raises:
+        MalformedError: it breaks the layout.
+        RefusedError: ``untrusted``: another domain, signer or signature.
+    """
+    if len(encoded) > LIST_BYTES_MAX:
+        raise MalformedError("too_long", f"revocation list of {len(encoded)} bytes")
+    reader = _Reader(encoded)
+    if reader.take(len(_MAGIC)) != _MAGIC:
+        raise MalformedError("magic", "no revocation list")
+    number, issued_us, domain_length = _HEAD.unpack(reader.take(_HEAD.size))
+    domain = reader.take(domain_length)
+    (count,) = _COUNT.unpack(reader.take(_COUNT.size))
+    packed = reader.take(count * SERIAL_BYTES)
+    signer = reader.take(*_LENGTH.unpack(reader.take(_LENGTH.size)))
+    signed = encoded[: reader.position]
+    signature = reader.take(*_LENGTH.unpack(reader.take(_LENGTH.size)))
+    if reader.position != len(encoded):
+        raise MalformedError("trailing", "bytes after the signature")
+    if domain != trust_domain.encode():
+        raise RefusedError(RefusalReason.UNTRUSTED, "revocation list of another trust domain")
+    _verify(signed, signature, signer, issued_us, roots)
+    serials = frozenset(
+        int.from_bytes(packed[at : at + SERIAL_BYTES], "big")
+        for at in range(0, len(packed), SERIAL_BYTES)
+    )
+    return RevocationList(number, issued_us, serials)
+
+
+class RevocationBook:
+    """The list in force, kept on disk so that a start without the fleet has it too."""
+
+    def __init__(
+        self,
+        path: Path,
+        roots: Sequence[x509.Certificate],
+        trust_domain: str,
+        clock: Clock,
+        stale_after_s: float = STALE_AFTER_S,
+    ) -> None:
+        """Does no I/O; call :meth:`load`."""
+        self._path = path
+        self._roots = tuple(roots)
+        self._trust_domain = trust_domain
+        self._clock = clock
+        self._stale_after_s = stale_after_s
+        self._encoded = b""
+        self.current = NONE_YET
+
+    def load(self) -> RevocationList:
+        """Read the list from disk; what is missing or damaged counts as none, hence as stale."""
+        try:
+            encoded = self._path.read_bytes()
+            self.current = self.verify(encoded)
+            self._encoded = encoded
+        except FileNotFoundError:
+            log.info("no revocation list yet at %s", self._path)
+        except (OSError, MalformedError, RefusedError) as error:
+            log.error("the revocation list at %s can't be used: %s", self._path, error)  # noqa: TRY400  # the cause is told; a trace adds nothing
+        return self.current
+
+    def verify(self, encoded: bytes) -> RevocationList:
+        """Verify and decode, as :func:`read_list`; changes nothing, so a thread may do it."""
+        return read_list(encoded, self._roots, self._trust_domain)
+
+    def accept(self, encoded: bytes, verified: RevocationList) -> bool:
+        """Put a verified list in force; False when the present one is as new.
+
+        Raises:
+            RefusedError: ``untrusted``: it is older than the one in force.
+        """
+        newer = (verified.number, verified.issued_us)
+        present = (self.current.number, self.current.issued_us)
+        if newer == present:
+            return False
+        if newer < present:
+            raise RefusedError(
+                RefusalReason.UNTRUSTED,
+                f"revocation list {verified.number} is older than {self.current.number}",
+            )
+        self.current, self._encoded = verified, encoded
+        return True
+
+    def save(self) -> None:
+        """Write the list in force to disk, durably; may run in a thread.
+
+        Raises:
+            OSError: the list on disk is the one before.
+        """
+        write_atomic(self._path, self._encoded)
+
+    def age_s(self) -> float:
+        """Seconds since the list in force was issued; infinite without one."""
+        if not self.current.number:
+            return float("inf")
+        return max(0.0, (self._clock.now_us() - self.current.issued_us) / 1e6)
+
+    def stale(self) -> bool:
+        """Whether the fleet's word is too old to rely on; a condition for an alarm."""
+        return self.age_s() > self._stale_after_s
+
+
+class _Reader:
+    """Takes bytes from the front and refuses to run past the end."""
+
+    def __init__(self, encoded: bytes) -> None:
+        self._encoded = encoded
+        self.position = 0
+
+    def take(self, length: int) -> bytes:
+        end = self.position + length
+        if end > len(self._encoded):
+            raise MalformedError("truncated", f"{end} bytes needed of {len(self._encoded)}")
+        taken = self._encoded[self.position : end]
+        self.position = end
+        return taken
+
+
+def _verify(
+    signed: bytes,
+    signature: bytes,
+    signer_der: bytes,
+    issued_us: int,
+    roots: Sequence[x509.Certificate],
+) -> None:
+    try:
+        signer = x509.load_der_x509_certificate(signer_der)
+        key = signer.public_key()
+        constraints = signer.extensions.get_extension_for_class(x509.BasicConstraints).value
+        usage = signer.extensions.get_extension_for_class(x509.KeyUsage).value
+        issued = datetime.fromtimestamp(issued_us / 1e6, UTC)
+    except (
+        ValueError,
+        OverflowError,
+        OSError,
+        x509.InvalidVersion,
+        UnsupportedAlgorithm,
+    ) as error:
+        raise MalformedError("signer", "unreadable") from error
+    except (x509.ExtensionNotFound, x509.DuplicateExtension) as error:
+        raise RefusedError(RefusalReason.UNTRUSTED, "the signer is no authority") from error
+    if not (constraints.ca and usage.crl_sign and isinstance(key, ec.EllipticCurvePublicKey)):
+        raise RefusedError(RefusalReason.UNTRUSTED, "the signer is no authority")
+    if not any(_issued_by(signer, root) for root in roots):
+        raise RefusedError(RefusalReason.UNTRUSTED, "no root of ours issued the signer")
+    if not signer.not_valid_before_utc <= issued <= signer.not_valid_after_utc:
+        raise RefusedError(RefusalReason.UNTRUSTED, "the signer was not valid then")
+    try:
+        key.verify(signature, signed, ec.ECDSA(hashes.SHA256()))
+    except InvalidSignature as error:
+        raise RefusedError(RefusalReason.UNTRUSTED, "the signature is not the signer's") from error
+
+
+def _issued_by(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
+    try:
+        certificate.verify_directly_issued_by(issuer)
+    except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):
+        return False
+    return True

@@ -1,0 +1,214 @@
+"""The identity service: who gets in, who is put out, and that each refusal is told."""
+
+import pytest
+
+from gateway.domain.devices import (
+    BrokerCredential,
+    CertificateCredential,
+    Device,
+    PortCredential,
+    Standing,
+)
+from gateway.domain.errors import RefusalReason, RefusedError
+from security.identity import IdentityConfig, IdentityService
+from security.names import Role
+from tests.fakes import FakeClock, FakeCounters
+from tests.unit.security.conftest import DOMAIN
+
+
+class Session:
+    """A live session that tells the service when it ends, as a driver's does."""
+
+    def __init__(self, service, fails=False):
+        self.service = service
+        self.fails = fails
+        self.killed = []
+
+    def kill(self, reason):
+        self.killed.append(reason)
+        self.service.leave(self)
+        if self.fails:
+            raise OSError("already gone")
+
+
+class Audit:
+    def __init__(self):
+        self.events = []
+        self.refusals = []
+
+    def record(self, event, **fields):
+        self.events.append((event, fields))
+
+    def refused(self, reason, transport, peer, device_id):
+        self.refusals.append((reason, transport, device_id))
+
+
+@pytest.fixture
+def clock(ward):
+    return FakeClock(round(ward.now.timestamp() * 1e6))
+
+
+@pytest.fixture
+def audit():
+    return Audit()
+
+
+@pytest.fixture
+def counters():
+    return FakeCounters()
+
+
+@pytest.fixture
+def service(clock, counters, audit):
+    return IdentityService(IdentityConfig(DOMAIN), clock, counters, audit)
+
+
+def certificate(der, transport="mqtt"):
+    return CertificateCredential(der, transport, "127.0.0.1:4711")
+
+
+def admitted(service, credential, **kwargs):
+    session = Session(service, **kwargs)
+    return session, service.admit(credential, session)
+
+
+def refused(service, credential):
+    with pytest.raises(RefusedError) as error:
+        service.admit(credential, Session(service))
+    return error.value.reason
+
+
+def test_a_device_is_who_its_certificate_says(ward, service, counters):
+    der, _ = ward.der(Role.DEVICE, "one")
+    assert admitted(service, certificate(der))[1] == Device("one")
+    service.apply_directory([Device("one", "monitor", "icu", "7")])
+    session, device = admitted(service, certificate(der))
+    assert device == Device("one", "monitor", "icu", "7")
+    assert counters.gauges[("sessions", "mqtt")] == 2
+    service.leave(session)
+    service.leave(session)
+    assert counters.gauges[("sessions", "mqtt")] == 1
+
+
+@pytest.mark.parametrize("role", [Role.GATEWAY, Role.SERVICE, Role.OPERATOR])
+def test_other_roles_are_no_devices(ward, service, counters, audit, role):
+    der, _ = ward.der(role, "one")
+    assert refused(service, certificate(der)) == RefusalReason.IDENTITY_MISMATCH
+    assert counters.counts[("refused", "identity_mismatch", "mqtt")] == 1
+    assert audit.refusals == [("identity_mismatch", "mqtt", "one")]
+    assert service.live_sessions() == 0
+
+
+def test_an_expired_certificate_is_refused_and_a_session_ends_with_its_own(ward, service, clock):
+    der, _ = ward.der(Role.DEVICE, "one", days=1)
+    session, _ = admitted(service, certificate(der))
+    clock.advance(86400 - 10)
+    assert service.expire() == 0
+    clock.advance(20)
+    assert service.expire() == 1
+    assert session.killed == ["expired"]
+    # Its identity is cached by now; its end is looked at all the same.
+    assert refused(service, certificate(der)) == RefusalReason.EXPIRED
+
+
+def test_revocation_ends_the_live_sessions_of_that_certificate_alone(ward, service, counters):
+    (first, serial), (second, _) = ward.der(Role.DEVICE, "one"), ward.der(Role.DEVICE, "one")
+    session, _ = admitted(service, certificate(first))
+    twin, _ = admitted(service, certificate(first, "coaps"))
+    renewed, _ = admitted(service, certificate(second))
+    assert service.set_revocations({serial, 4711}, number=1) == 2
+    assert (session.killed, twin.killed, renewed.killed) == (["revoked"], ["revoked"], [])
+    assert refused(service, certificate(first)) == RefusalReason.REVOKED
+    assert counters.gauges[("revocations",)] == 2
+    assert service.live_sessions() == 1
+    assert service.revoke([serial]) == 0
+
+
+def test_revoking_adds_and_a_list_replaces(ward, service):
+    der, serial = ward.der(Role.DEVICE, "one")
+    admitted(service, certificate(der))
+    assert service.revoke([serial]) == 1
+    assert refused(service, certificate(der)) == RefusalReason.REVOKED
+    service.set_revocations([])
+    assert admitted(service, certificate(der))
+
+
+def test_one_session_that_fails_to_end_saves_no_other(ward, service):
+    der, serial = ward.der(Role.DEVICE, "one")
+    sessions = [admitted(service, certificate(der), fails=True)[0] for _ in range(3)]
+    assert service.revoke([serial]) == 3
+    assert [session.killed for session in sessions] == [["revoked"]] * 3
+
+
+@pytest.mark.parametrize(
+    ("standing", "lives"),
+    [
+        (Standing.EXPECTED, True),
+        (Standing.ENROLLED, True),
+        (Standing.ACTIVE, True),
+        (Standing.SUSPENDED, False),
+        (Standing.RETIRED, False),
+    ],
+)
+def test_standing_decides_at_the_door_and_for_who_is_in(ward, service, standing, lives):
+    der, _ = ward.der(Role.DEVICE, "one")
+    credentials = [
+        certificate(der),
+        PortCredential("one", "/dev/ttyS0"),
+        BrokerCredential("one", "ward"),
+    ]
+    sessions = [admitted(service, each)[0] for each in credentials]
+    ended = service.apply_directory([Device("one", standing=standing)])
+    assert ended == (0 if lives else 3)
+    assert [each.killed for each in sessions] == [[] if lives else ["suspended"]] * 3
+    for credential in credentials:
+        if lives:
+            assert admitted(service, credential)[1].standing is standing
+        else:
+            assert refused(service, credential) == RefusalReason.SUSPENDED
+
+
+def test_devices_that_the_directory_does_not_know(ward, clock, counters, audit):
+    der, _ = ward.der(Role.DEVICE, "one")
+    strict = IdentityService(IdentityConfig(DOMAIN), clock, counters, audit)
+    session, _ = admitted(strict, certificate(der))  # before the first directory
+    assert strict.apply_directory([Device("two")]) == 1
+    assert session.killed == ["unknown_device"]
+    assert refused(strict, certificate(der)) == RefusalReason.UNKNOWN_DEVICE
+    assert audit.refusals[-1] == ("unknown_device", "mqtt", "one")
+    lenient = IdentityService(
+        IdentityConfig(DOMAIN, unknown_devices="admit"), clock, counters, audit
+    )
+    lenient.apply_directory([])
+    assert admitted(lenient, certificate(der))[1] == Device("one")
+
+
+def test_a_foreign_domain_is_refused(ward, clock, counters, audit):
+    der, _ = ward.der(Role.DEVICE, "one")
+    service = IdentityService(IdentityConfig("other.example"), clock, counters, audit)
+    assert refused(service, certificate(der)) == RefusalReason.IDENTITY_MISMATCH
+
+
+def test_what_a_driver_refuses_is_counted_and_audited(service, counters, audit):
+    service.refuse("malformed", "coaps", "[::1]:5", "one")
+    assert counters.counts[("refused", "malformed", "coaps")] == 1
+    assert audit.refusals == [("malformed", "coaps", "one")]
+
+
+def test_many_identities_are_cached_within_bounds(ward, service, monkeypatch):
+    monkeypatch.setattr("security.identity.IDENTITIES_CACHED_MAX", 3)
+    for number in range(10):
+        admitted(service, certificate(ward.der(Role.DEVICE, f"d{number}")[0]))
+    assert len(service._identities) == 3
+    assert service.live_sessions() == 10
+    assert sorted(service.live_devices()) == [f"d{number}" for number in range(10)]
+
+
+def test_the_soonest_end_of_a_devices_certificates_is_known(ward, service):
+    for days in (20, 10):
+        admitted(service, certificate(ward.der(Role.DEVICE, "one", days=days)[0]))
+    admitted(service, PortCredential("two", "/dev/ttyS0"))
+    end = service.certificate_end("one")
+    assert end == pytest.approx(ward.now.timestamp() + 10 * 86400, abs=1)
+    assert service.certificate_end("two") is None
+    assert service.certificate_end("three") is None

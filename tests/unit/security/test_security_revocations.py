@@ -1,0 +1,136 @@
+"""A revocation list is the issuing CA's word, and only ever a newer one counts."""
+
+from datetime import timedelta
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gateway.domain.errors import MalformedError, RefusedError
+from security import pki
+from security.names import Role
+from security.revocations import (
+    NONE_YET,
+    SERIALS_MAX,
+    RevocationBook,
+    RevocationList,
+    read_list,
+    sign_list,
+)
+from tests.fakes import FakeClock
+from tests.unit.security.conftest import DOMAIN
+
+HOUR_US = 3600 * 1_000_000
+
+
+@pytest.fixture(scope="module")
+def clock(ward):
+    return FakeClock(round(ward.now.timestamp() * 1e6))
+
+
+@pytest.fixture(scope="module")
+def roots(ward):
+    return (ward.root.certificate,)
+
+
+def content(clock, number=1, serials=(3, 2**159 - 1, 17)):
+    return RevocationList(number, clock.now_us(), frozenset(serials))
+
+
+@settings(max_examples=25)
+@given(serials=st.frozensets(st.integers(0, 2**160 - 1), max_size=20), number=st.integers(1, 2**63))
+def test_what_was_signed_is_read(ward, roots, clock, serials, number):
+    said = RevocationList(number, clock.now_us(), serials)
+    assert read_list(sign_list(ward.issuing, said), roots, DOMAIN) == said
+
+
+def test_every_flipped_byte_and_every_cut_is_refused(ward, roots, clock):
+    encoded = sign_list(ward.issuing, content(clock))
+    for position in range(len(encoded)):
+        broken = bytearray(encoded)
+        broken[position] ^= 0x40
+        with pytest.raises((MalformedError, RefusedError)):
+            read_list(bytes(broken), roots, DOMAIN)
+        with pytest.raises(MalformedError):
+            read_list(encoded[:position], roots, DOMAIN)
+    with pytest.raises(MalformedError):
+        read_list(encoded + b"\0", roots, DOMAIN)
+
+
+@given(st.binary(max_size=100))
+def test_garbage_gives_only_the_typed_errors(roots, garbage):
+    with pytest.raises((MalformedError, RefusedError)):
+        read_list(b"WGRL1\n" + garbage, roots, DOMAIN)
+
+
+def test_only_an_authority_below_a_root_may_sign(ward, stranger, roots, clock, tmp_path):
+    said = content(clock)
+    with pytest.raises(RefusedError, match="no root of ours"):
+        read_list(sign_list(stranger.issuing, said), roots, DOMAIN)
+    files, issued = ward.identity(Role.SERVICE, "fleet")
+    service = ward.issuing._replace(certificate=issued.certificate, key=pki.load_key(files.key))
+    with pytest.raises(RefusedError, match="no authority"):
+        read_list(sign_list(service, said), roots, DOMAIN)
+    borrowed = ward.issuing._replace(key=stranger.issuing.key)
+    with pytest.raises(RefusedError, match="signature"):
+        read_list(sign_list(borrowed, said), roots, DOMAIN)
+    with pytest.raises(RefusedError, match="trust domain"):
+        read_list(sign_list(ward.issuing, said), roots, "other.example")
+    before = ward.now - timedelta(days=1)
+    early = said._replace(issued_us=round(before.timestamp() * 1e6))
+    with pytest.raises(RefusedError, match="not valid then"):
+        read_list(sign_list(ward.issuing, early), roots, DOMAIN)
+
+
+def test_too_many_revocations_are_not_signed(ward):
+    class Many(frozenset[int]):
+        def __len__(self):
+            return SERIALS_MAX + 1
+
+    with pytest.raises(ValueError, match="more than"):
+        sign_list(ward.issuing, RevocationList(1, 1, Many()))
+
+
+def test_a_hundred_thousand_revocations_fit_two_megabytes(ward, roots, clock):
+    said = content(clock, serials=range(100_000))
+    encoded = sign_list(ward.issuing, said)
+    assert len(encoded) < 2_100_000
+    assert read_list(encoded, roots, DOMAIN) == said
+
+
+def test_the_book_takes_newer_lists_only_and_keeps_them(ward, roots, tmp_path):
+    clock = FakeClock(round(ward.now.timestamp() * 1e6))
+    path = tmp_path / "revocations"
+    book = RevocationBook(path, roots, DOMAIN, clock)
+    assert book.load() == NONE_YET
+    assert book.stale()
+
+    def offer(book, said):
+        encoded = sign_list(ward.issuing, said)
+        return book.accept(encoded, book.verify(encoded))
+
+    second = content(clock, number=2)
+    assert offer(book, second)
+    assert not offer(book, second)
+    assert not book.stale()
+    with pytest.raises(RefusedError, match="older"):
+        offer(book, content(clock, number=1))
+    book.save()
+    again = RevocationBook(path, roots, DOMAIN, clock)
+    assert again.load() == second
+    with pytest.raises(RefusedError, match="older"):
+        offer(again, content(clock, number=1))
+
+    clock.advance(25 * 3600)
+    assert again.stale()
+    assert again.current.serials == second.serials
+    assert offer(again, content(clock, number=2))  # the same number, confirmed later
+    assert not again.stale()
+
+
+def test_a_damaged_list_on_disk_counts_as_none(ward, roots, tmp_path, clock):
+    path = tmp_path / "revocations"
+    path.write_bytes(sign_list(ward.issuing, content(clock))[:-1])
+    book = RevocationBook(path, roots, DOMAIN, clock)
+    assert book.load() == NONE_YET
+    assert book.stale()
