@@ -1,0 +1,5 @@
+"""``python -m core run --config FILE``."""
+
+from core.cli import app
+
+app(prog_name="core")

@@ -1,0 +1,98 @@
+"""The core's configuration: TOML -> frozen models; relative paths are relative to the file."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+
+from gateway.domain.errors import ConfigError
+
+
+class TlsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The core's own certificate, and whom it trusts."""
+
+    certificate: str
+    """PEM: the leaf and its issuers."""
+    key: str
+    client_ca: str
+    """PEM: the authority of the gateways' certificates."""
+    trust_domain: str
+    """A gateway is ``spiffe://<trust_domain>/gateway/<id>``."""
+    revoked_serials: str = ""
+    """A file of revoked serial numbers, one in hexadecimal a line, read for every stream."""
+
+
+class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a gateway may cost."""
+
+    message_bytes_max: Annotated[int, msgspec.Meta(ge=65536, le=64 << 20)] = 8 << 20
+    batches_in_flight_max: Annotated[int, msgspec.Meta(ge=1, le=64)] = 8
+    """Per stream: taken from the network and not yet stored."""
+    group_bytes_max: Annotated[int, msgspec.Meta(ge=1024)] = 512 << 10
+    """Batch bytes in one transaction: what an alarm may have to wait for."""
+    streams_max: Annotated[int, msgspec.Meta(ge=1)] = 512
+    keepalive_s: Annotated[int, msgspec.Meta(ge=5)] = 20
+    hello_timeout_s: Annotated[float, msgspec.Meta(gt=0)] = 10.0
+
+
+class CoreConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Everything that ``core run`` needs."""
+
+    listen: str
+    """``host:port``; port 0 takes a free one (see ``announce``)."""
+    database: str
+    tls: TlsConfig
+    metrics: str = ""
+    """``host:port`` on loopback for Prometheus; empty: none."""
+    announce: str = ""
+    """A JSON file with the bound addresses and the process id, written when the core answers."""
+    limits: Limits = Limits()
+
+
+def load(path: Path) -> CoreConfig:
+    """Read a configuration file.
+
+    Raises:
+        ConfigError: it can't be read, isn't TOML, or breaks the model; names the key's path.
+    """
+    try:
+        config = msgspec.convert(tomllib.loads(path.read_text()), CoreConfig)
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(f"{path}: {error}") from error
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"{path}: {error}") from error
+    return _resolve(config, path.resolve().parent)
+
+
+def _resolve(config: CoreConfig, folder: Path) -> CoreConfig:
+    def full(name: str) -> str:
+        return str(folder / name) if name else ""
+
+    tls = config.tls
+    return msgspec.structs.replace(
+        config,
+        database=full(config.database),
+        announce=full(config.announce),
+        tls=msgspec.structs.replace(
+            tls,
+            certificate=full(tls.certificate),
+            key=full(tls.key),
+            client_ca=full(tls.client_ca),
+            revoked_serials=full(tls.revoked_serials),
+        ),
+    )
+
+
+def address(text: str, key: str) -> tuple[str, int]:
+    """Split ``host:port`` or ``[v6]:port``.
+
+    Raises:
+        ConfigError: it is neither; names ``key``.
+    """
+    host, colon, port = text.rpartition(":")
+    if not colon or not host or not port.isdigit() or int(port) > 65535:
+        raise ConfigError(f"{key}: {text!r} is not host:port")
+    return host.removeprefix("[").removesuffix("]"), int(port)

@@ -1,0 +1,47 @@
+"""Which gateway opened a stream: its certificate's identity, TLS version and serial number.
+
+gRPC has no revocation, so the serial number is looked up for every stream.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from security.names import Identity, Role
+from security.tls import grpc_peer_identity
+
+from gateway.domain.errors import RefusalReason, RefusedError
+
+TLS_VERSIONS = frozenset((b"TLSv1.3", b"TLSv1.2"))
+"""gRPC negotiates 1.2 only with ECDHE and an AEAD."""
+
+
+def gateway_of(context: Any, trust_domain: str, revoked: frozenset[int]) -> Identity:
+    """The gateway behind a servicer context.
+
+    Raises:
+        RefusedError: not a gateway's certificate, a revoked one, or a TLS version too old.
+    """
+    versions = dict(context.auth_context()).get("ssl_tls_version", ())
+    if not TLS_VERSIONS.issuperset(versions):
+        raise RefusedError(RefusalReason.HANDSHAKE, "TLS version")
+    identity = grpc_peer_identity(context, trust_domain)
+    if identity.role is not Role.GATEWAY:
+        raise RefusedError(RefusalReason.IDENTITY_MISMATCH, f"a {identity.role}, not a gateway")
+    if identity.serial in revoked:
+        raise RefusedError(RefusalReason.REVOKED)
+    return identity
+
+
+def read_revoked(path: Path | None) -> frozenset[int]:
+    """Serial numbers, one in hexadecimal a line; an absent file revokes nothing.
+
+    Raises:
+        ValueError: a line that is no number.
+        OSError: the file is there and can't be read.
+    """
+    if path is None or not path.exists():
+        return frozenset()
+    lines = (line.split("#")[0].strip() for line in path.read_text().splitlines())
+    return frozenset(int(line, 16) for line in lines if line)

@@ -1,0 +1,19 @@
+"""Every metric of the core; names get the prefix ``wardgate_core_``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from gateway.telemetry import Declared
+
+METRICS: Mapping[str, Declared] = {
+    "records": Declared("counter", "Records stored", ()),
+    "duplicates": Declared("counter", "Records not stored: their message id is here", ()),
+    "redelivered": Declared("counter", "Records sent again after a lost acknowledgement", ()),
+    "gaps": Declared("counter", "Ranges of sequence numbers lost, missing or rejected", ()),
+    "rejected": Declared("counter", "Batches rejected", ("kind", "reason")),
+    "refused": Declared("counter", "Streams refused", ("reason",)),
+    "streams": Declared("gauge", "Open streams", ()),
+    "waiting_batches": Declared("gauge", "Batches taken and not yet stored", ("lane",)),
+    "commit_seconds": Declared("histogram", "One transaction with its sync", ()),
+}

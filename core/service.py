@@ -1,0 +1,201 @@
+"""``wardgate.v1.IngestService``: streams of batches from gateways that prove who they are.
+
+Rules:
+
+1. The gateway is who its certificate says; a Hello that says otherwise ends the stream.
+2. Batches reach the store in the order of their stream, and are acknowledged after its commit.
+3. A newer stream of the same gateway and lane supersedes an older one.
+4. What a stream may cost is bounded: message length, batches in flight (the stream is not read
+   beyond them, so HTTP/2 flow control holds the sender), unsent answers, time until the Hello.
+5. A message that can't be read is answered with a permanent reject, and ends the stream.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sqlite3
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import grpc
+import grpc.aio
+from security.names import Identity
+
+from core.batches import BadBatchError, parse_request
+from core.config import Limits
+from core.identity import gateway_of, read_revoked
+from core.inbox import Inbox, StreamState
+from gateway.domain.errors import RefusalReason, RefusedError
+from gateway.domain.labels import Lane
+from gateway.domain.ports import Counters
+from protos.wardgate.v1 import ingest_pb2 as pb
+
+log = logging.getLogger(__name__)
+
+METHOD = "Stream"
+SERVICE = "wardgate.v1.IngestService"
+LOOKAHEAD_BYTES = 65536
+"""With bdp_probe off this is what a stalled stream may push into memory."""
+CONNECTION_AGE_MS = 3_600_000
+"""Gateways reconnect hourly at least, so that certificates are looked at again."""
+
+
+def server_options(limits: Limits) -> list[tuple[str, int]]:
+    """Channel arguments that bound what a peer may cost."""
+    return [
+        ("grpc.http2.bdp_probe", 0),
+        ("grpc.http2.lookahead_bytes", LOOKAHEAD_BYTES),
+        ("grpc.max_receive_message_length", limits.message_bytes_max),
+        ("grpc.max_concurrent_streams", 16),
+        ("grpc.max_metadata_size", 8192),
+        ("grpc.keepalive_time_ms", limits.keepalive_s * 1000),
+        ("grpc.keepalive_timeout_ms", limits.keepalive_s * 500),
+        ("grpc.http2.min_ping_interval_without_data_ms", 5000),
+        ("grpc.max_connection_age_ms", CONNECTION_AGE_MS),
+        ("grpc.max_connection_age_grace_ms", 5000),
+        ("grpc.so_reuseport", 0),
+    ]
+
+
+class IngestService:
+    """The handlers; one instance per server."""
+
+    def __init__(
+        self,
+        inbox: Inbox,
+        counters: Counters,
+        limits: Limits,
+        trust_domain: str,
+        revoked_serials: Path | None = None,
+    ) -> None:
+        self._inbox = inbox
+        self._counters = counters
+        self._limits = limits
+        self._trust_domain = trust_domain
+        self._revoked_serials = revoked_serials
+        self._live: dict[tuple[str, Lane], StreamState] = {}
+        self._streams = 0
+
+    def handler(self) -> grpc.GenericRpcHandler:
+        """For ``Server.add_generic_rpc_handlers``: raw bytes in, raw bytes out."""
+        method = grpc.stream_stream_rpc_method_handler(self._stream)
+        return grpc.method_handlers_generic_handler(SERVICE, {METHOD: method})
+
+    async def _stream(self, _requests: object, context: Any) -> None:
+        identity = await self._identify(context)
+        state = await self._greet(identity, context)
+        self._streams += 1
+        self._counters.set("streams", self._streams)
+        log.info("gateway %s: stream of %s opened", identity.id, _names(state.lanes))
+        try:
+            await self._serve(state, context)
+        finally:
+            state.end()
+            for lane in state.lanes:
+                if self._live.get((identity.id, lane)) is state:
+                    del self._live[identity.id, lane]
+            self._streams -= 1
+            self._counters.set("streams", self._streams)
+            log.info("gateway %s: stream of %s ended", identity.id, _names(state.lanes))
+
+    async def _identify(self, context: Any) -> Identity:
+        if self._streams >= self._limits.streams_max:
+            self._counters.add("refused", RefusalReason.OVERLOADED)
+            await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, RefusalReason.OVERLOADED)
+        try:
+            revoked = read_revoked(self._revoked_serials)
+            return gateway_of(context, self._trust_domain, revoked)
+        except RefusedError as error:
+            self._counters.add("refused", error.reason)
+            log.warning("stream refused: %s", error)
+            await context.abort(grpc.StatusCode.UNAUTHENTICATED, error.reason)
+            raise
+
+    async def _greet(self, identity: Identity, context: Any) -> StreamState:
+        try:
+            async with asyncio.timeout(self._limits.hello_timeout_s):
+                raw = await context.read()
+            hello = parse_request(raw).hello if isinstance(raw, bytes) else pb.Hello()
+            lanes = frozenset(Lane(offer.lane) for offer in hello.lanes)
+        except (TimeoutError, BadBatchError, ValueError):
+            hello, lanes = pb.Hello(), frozenset()
+        if hello.gateway != identity.id or not lanes:
+            reason = (
+                RefusalReason.IDENTITY_MISMATCH
+                if hello.gateway and hello.gateway != identity.id
+                else RefusalReason.MALFORMED
+            )
+            self._counters.add("refused", reason)
+            log.warning("gateway %s: hello refused: %s", identity.id, reason)
+            await context.abort(grpc.StatusCode.PERMISSION_DENIED, reason)
+        state = StreamState(identity.id, lanes, self._limits.batches_in_flight_max)
+        for lane in lanes:
+            older = self._live.get((identity.id, lane))
+            if older is not None:
+                older.end("superseded")
+            self._live[identity.id, lane] = state
+        await context.write(await self._welcome(state, context))
+        return state
+
+    async def _welcome(self, state: StreamState, context: Any) -> bytes:
+        try:
+            points = await self._inbox.resume_points(state.gateway)
+        except sqlite3.Error as error:
+            log.warning("store trouble: %s", error)
+            await context.abort(grpc.StatusCode.UNAVAILABLE, "store")
+            raise
+        welcome = pb.Welcome(
+            resume_points=[
+                pb.ResumePoint(
+                    lane=pb.Lane.ValueType(int(point.lane)), epoch=point.epoch, seq=point.seq
+                )
+                for point in points
+                if point.lane in state.lanes
+            ]
+        )
+        return pb.StreamResponse(welcome=welcome).SerializeToString()
+
+    async def _serve(self, state: StreamState, context: Any) -> None:
+        reader = asyncio.create_task(self._read(state, context))
+        writer = asyncio.create_task(self._write(state, context))
+        try:
+            await asyncio.wait((reader, writer), return_when=asyncio.FIRST_COMPLETED)
+            if reader.done() and not reader.cancelled() and reader.exception() is None:
+                state.end()
+                await writer
+        finally:
+            reader.cancel()
+            writer.cancel()
+            await asyncio.gather(reader, writer, return_exceptions=True)
+        if state.fault:
+            await context.abort(_STATUS[state.fault], state.fault)
+
+    async def _read(self, state: StreamState, context: Any) -> None:
+        while not state.ended:
+            raw = await context.read()
+            if raw is grpc.aio.EOF:
+                await self._inbox.drained(state)
+                return
+            await self._inbox.put(state, raw)
+
+    async def _write(self, state: StreamState, context: Any) -> None:
+        while True:
+            answers = await state.answers()
+            for answer in answers:
+                await context.write(answer.SerializeToString())
+            if state.ended:
+                return
+
+
+_STATUS: Mapping[str, grpc.StatusCode] = {
+    "superseded": grpc.StatusCode.ABORTED,
+    "unreadable": grpc.StatusCode.INVALID_ARGUMENT,
+    "answers_unread": grpc.StatusCode.RESOURCE_EXHAUSTED,
+    "store": grpc.StatusCode.UNAVAILABLE,
+}
+
+
+def _names(lanes: frozenset[Lane]) -> str:
+    return "+".join(sorted(lane.name.lower() for lane in lanes))

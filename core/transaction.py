@@ -1,0 +1,244 @@
+"""One transaction of the store: batches placed behind the positions, rows written.
+
+See :mod:`core.store` for the rules.
+"""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from core.batches import BadBatchError, Checked, check
+from core.dictionary import Dictionary
+from core.positions import Position, Positions, Span, spans_of
+from core.rows import (
+    INSERT_ALARM,
+    INSERT_GAP,
+    INSERT_INVENTORY,
+    INSERT_REPORT,
+    INSERT_STATUS,
+    Place,
+    Row,
+    alarm_row,
+    gap_row,
+    inventory_row,
+    report_row,
+    status_row,
+)
+from gateway.domain.labels import Lane
+
+log = logging.getLogger(__name__)
+
+RETRY_AFTER_MS = 1000
+
+_INSERTS = (INSERT_REPORT, INSERT_ALARM, INSERT_STATUS, INSERT_INVENTORY)
+
+
+class Offer(NamedTuple):
+    """A serialised StreamRequest of a stream whose gateway is proven."""
+
+    gateway: str
+    lanes: frozenset[Lane]
+    raw: bytes
+
+
+class Ack(NamedTuple):
+    """Everything of the lane up to and including (epoch, seq) is durable."""
+
+    lane: Lane
+    epoch: int
+    seq: int
+
+
+class Reject(NamedTuple):
+    """A batch that was not stored; zeros where it could not be read."""
+
+    lane: int
+    epoch: int
+    first: int
+    last: int
+    permanent: bool
+    reason: str
+    retry_after_ms: int = 0
+
+
+Verdict = Ack | Reject
+
+
+class Tally(NamedTuple):
+    """What a transaction did, for the metrics."""
+
+    stored: int = 0
+    duplicates: int = 0
+    redelivered: int = 0
+    gaps: int = 0
+
+
+class _Prepared(NamedTuple):
+    """The rows of one batch: for the statements of ``_INSERTS``, in that order, and gaps."""
+
+    tables: tuple[list[Row], list[Row], list[Row], list[Row]]
+    gaps: list[Row]
+    seqs: list[int]
+    skipped: int
+
+
+class Transaction:
+    """Takes offers one after another; the caller begins and commits."""
+
+    def __init__(
+        self,
+        db: sqlite3.Connection,
+        positions: Positions,
+        dictionary: Dictionary,
+        stored_us: int,
+    ) -> None:
+        self._db = db
+        self._positions = positions
+        self._dictionary = dictionary
+        self._stored_us = stored_us
+        self._touched: dict[tuple[int, Lane], None] = {}
+        self.tally = Tally()
+
+    def take(self, offer: Offer) -> Verdict:
+        """Store one batch, or say why not."""
+        gateway = self._dictionary.gateway(offer.gateway)
+        try:
+            return self._place(gateway, check(offer.raw, offer.lanes))
+        except BadBatchError as error:
+            return self._reject(gateway, error)
+
+    def finish(self) -> None:
+        """Write the positions that moved."""
+        for gateway, lane in self._touched:
+            self._positions.save(gateway, lane)
+
+    def _place(self, gateway: int, batch: Checked) -> Verdict:
+        position = self._positions.get(gateway, batch.lane)
+        if position and (batch.epoch, batch.last) <= (position.epoch, position.seq):
+            return self._known(gateway, batch, position)
+        start = batch.first
+        if position and position.epoch == batch.epoch:
+            start = max(start, position.seq + 1)
+        prepared = self._prepare(gateway, batch, start)
+        spans = spans_of(start, batch.last, prepared.seqs, batch.lost)
+        if position and start > position.seq + 1:
+            spans.insert(0, Span(position.seq + 1, start - 1, "missing", "not_sent"))
+        stored, offered = self._insert(prepared)
+        position = self._advance(gateway, batch.lane, batch.epoch, spans)
+        position.records += stored
+        position.duplicates += offered - stored
+        position.redelivered += prepared.skipped
+        self._count(stored, offered - stored, prepared.skipped)
+        return Ack(batch.lane, batch.epoch, batch.last)
+
+    def _known(self, gateway: int, batch: Checked, position: Position) -> Verdict:
+        if batch.epoch < position.epoch and not self._positions.covers(
+            gateway, batch.lane, batch.epoch, batch.first, batch.last
+        ):
+            # A gateway whose clock and disk both went back: an acknowledgement would lose it.
+            return Reject(
+                batch.lane,
+                batch.epoch,
+                batch.first,
+                batch.last,
+                permanent=False,
+                reason="epoch_behind",
+                retry_after_ms=RETRY_AFTER_MS,
+            )
+        redelivered = sum(len(section.records) for section in batch.sections)
+        position.redelivered += redelivered
+        self._touched[gateway, batch.lane] = None
+        self._count(0, 0, redelivered)
+        return Ack(batch.lane, batch.epoch, batch.last)
+
+    def _reject(self, gateway: int, error: BadBatchError) -> Reject:
+        if error.range is None:
+            return Reject(0, 0, 0, 0, permanent=True, reason=error.reason)
+        lane, epoch, first, last = error.range
+        position = self._positions.get(gateway, lane)
+        if position is None or (epoch >= position.epoch and first == position.seq + 1):
+            span = Span(first, last, "rejected", error.reason)
+            self._advance(gateway, lane, epoch, [span])
+        return Reject(lane, epoch, first, last, permanent=True, reason=error.reason)
+
+    def _prepare(self, gateway: int, batch: Checked, start: int) -> _Prepared:
+        reports: list[Row] = []
+        alarms: list[Row] = []
+        statuses: list[Row] = []
+        inventory: list[Row] = []
+        gaps: list[Row] = []
+        seqs: list[int] = []
+        skipped = 0
+        try:
+            for section in batch.sections:
+                keys = self._dictionary.keys(section)
+                place = Place(gateway, batch.lane, batch.epoch, self._stored_us, section, keys)
+                base = section.first_seq
+                for offset, record in zip(section.seq_offsets, section.records, strict=True):
+                    seq = base + offset
+                    if seq < start:
+                        skipped += 1
+                        continue
+                    seqs.append(seq)
+                    body = record.WhichOneof("body")
+                    if body == "report":
+                        reports.append(report_row(place, seq, record.report))
+                    elif body == "alarm":
+                        alarms.append(alarm_row(place, seq, record.alarm))
+                    elif body == "device_status":
+                        statuses.append(status_row(place, seq, record.device_status))
+                    elif body == "inventory_event":
+                        inventory.append(inventory_row(place, seq, record.inventory_event))
+                    else:
+                        gaps.append(gap_row(place, record.gap))
+        except BadBatchError as error:
+            raise BadBatchError(error.reason, batch.range) from error
+        seqs.sort()
+        return _Prepared((reports, alarms, statuses, inventory), gaps, seqs, skipped)
+
+    def _insert(self, prepared: _Prepared) -> tuple[int, int]:
+        stored = offered = len(prepared.gaps)
+        if prepared.gaps:
+            self._db.executemany(INSERT_GAP, prepared.gaps)
+        for statement, rows in zip(_INSERTS, prepared.tables, strict=True):
+            if rows:
+                stored += self._db.executemany(statement, rows).rowcount
+                offered += len(rows)
+        return stored, offered
+
+    def _advance(self, gateway: int, lane: Lane, epoch: int, spans: Sequence[Span]) -> Position:
+        self._touched[gateway, lane] = None
+        rows: list[Row] = [
+            (
+                gateway,
+                "core",
+                "",
+                span.reason,
+                lane.name.lower(),
+                epoch,
+                span.first,
+                span.last,
+                None,
+                None,
+                span.last - span.first + 1,
+                self._stored_us,
+            )
+            for span in spans
+            if span.state != "received"
+        ]
+        if rows:
+            log.warning("lane %s: %d ranges of sequence numbers are missing", lane.name, len(rows))
+            self._db.executemany(INSERT_GAP, rows)
+            self.tally = self.tally._replace(gaps=self.tally.gaps + len(rows))
+        return self._positions.advance(gateway, lane, epoch, spans)
+
+    def _count(self, stored: int, duplicates: int, redelivered: int) -> None:
+        tally = self.tally
+        self.tally = tally._replace(
+            stored=tally.stored + stored,
+            duplicates=tally.duplicates + duplicates,
+            redelivered=tally.redelivered + redelivered,
+        )
