@@ -110,7 +110,7 @@ def _has_range(batch: pb.Batch) -> bool:
 def _fault(batch: pb.Batch, lanes: frozenset[Lane]) -> str:
     if not _has_range(batch):
         return "range"
-    if batch.lane not in lanes:
+    if Lane(batch.lane) not in lanes:
         return "lane_not_offered"
     seqs: list[int] = []
     for section in batch.sections:

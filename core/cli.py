@@ -53,7 +53,7 @@ def tail(
         if database is None:
             if config is None:
                 raise typer.BadParameter("give --config or --database")
-            database = Path(load(config).database)
+            database = load(config).database
         db = store.connect(database)
     except WardgateError as error:
         typer.echo(f"core: {error}", err=True)

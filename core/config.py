@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
 from typing import Annotated
 
 import msgspec
 
+from gateway import tomlfile
 from gateway.domain.errors import ConfigError
+from gateway.metrics_http import MetricsConfig
 
 
 class TlsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The core's own certificate, and whom it trusts."""
 
-    certificate: str
+    certificate: Path
     """PEM: the leaf and its issuers."""
-    key: str
-    client_ca: str
-    """PEM: the authority of the gateways' certificates."""
+    key: Path
+    client_ca: Path
+    """PEM: the root of the gateways' certificates."""
     trust_domain: str
     """A gateway is ``spiffe://<trust_domain>/gateway/<id>``."""
-    revoked_serials: str = ""
+    revoked_serials: Path | None = None
     """A file of revoked serial numbers, one in hexadecimal a line, read for every stream."""
 
 
@@ -43,11 +44,11 @@ class CoreConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     listen: str
     """``host:port``; port 0 takes a free one (see ``announce``)."""
-    database: str
+    database: Path
     tls: TlsConfig
-    metrics: str = ""
-    """``host:port`` on loopback for Prometheus; empty: none."""
-    announce: str = ""
+    metrics: MetricsConfig | None = None
+    """Where Prometheus scrapes; absent: nowhere."""
+    announce: Path | None = None
     """A JSON file with the bound addresses and the process id, written when the core answers."""
     limits: Limits = Limits()
 
@@ -58,32 +59,7 @@ def load(path: Path) -> CoreConfig:
     Raises:
         ConfigError: it can't be read, isn't TOML, or breaks the model; names the key's path.
     """
-    try:
-        config = msgspec.convert(tomllib.loads(path.read_text()), CoreConfig)
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ConfigError(f"{path}: {error}") from error
-    except msgspec.ValidationError as error:
-        raise ConfigError(f"{path}: {error}") from error
-    return _resolve(config, path.resolve().parent)
-
-
-def _resolve(config: CoreConfig, folder: Path) -> CoreConfig:
-    def full(name: str) -> str:
-        return str(folder / name) if name else ""
-
-    tls = config.tls
-    return msgspec.structs.replace(
-        config,
-        database=full(config.database),
-        announce=full(config.announce),
-        tls=msgspec.structs.replace(
-            tls,
-            certificate=full(tls.certificate),
-            key=full(tls.key),
-            client_ca=full(tls.client_ca),
-            revoked_serials=full(tls.revoked_serials),
-        ),
-    )
+    return tomlfile.load(path, CoreConfig)
 
 
 def address(text: str, key: str) -> tuple[str, int]:

@@ -9,12 +9,8 @@ import os
 import signal
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import grpc.aio
-from prometheus_client import start_http_server
-from security.files import TlsFiles, write_atomic
-from security.tls import grpc_server_credentials
 
 from core.config import CoreConfig, address
 from core.inbox import Inbox
@@ -22,12 +18,14 @@ from core.metrics import METRICS
 from core.service import IngestService, server_options
 from core.store import Store
 from gateway.domain.errors import ConfigError
+from gateway.metrics_http import MetricsServer
 from gateway.telemetry import Telemetry
+from security.files import TlsFiles, write_atomic
+from security.tls import grpc_server_credentials
 
 log = logging.getLogger(__name__)
 
 STOP_GRACE_S = 2.0
-LOOPBACK = frozenset(("127.0.0.1", "::1", "localhost"))
 
 
 def _now_us() -> int:
@@ -42,10 +40,11 @@ async def serve(config: CoreConfig, stop: asyncio.Event, ready: Callable[[], Non
     """
     telemetry = Telemetry(METRICS, prefix="wardgate_core")
     tls = config.tls
-    files = TlsFiles(Path(tls.certificate), Path(tls.key), Path(tls.client_ca))
+    files = TlsFiles(tls.certificate, tls.key, tls.client_ca)
     credentials = grpc_server_credentials(files)
     host, port = address(config.listen, "listen")
-    store = Store.open(Path(config.database), _now_us)
+    metrics = MetricsServer(config.metrics, telemetry.registry) if config.metrics else None
+    store = Store.open(config.database, _now_us)
     inbox = Inbox(store, telemetry, config.limits.group_bytes_max)
     try:
         service = IngestService(
@@ -53,7 +52,7 @@ async def serve(config: CoreConfig, stop: asyncio.Event, ready: Callable[[], Non
             telemetry,
             config.limits,
             tls.trust_domain,
-            Path(tls.revoked_serials) if tls.revoked_serials else None,
+            tls.revoked_serials,
         )
         server = grpc.aio.server(options=server_options(config.limits))
         server.add_generic_rpc_handlers((service.handler(),))
@@ -67,8 +66,9 @@ async def serve(config: CoreConfig, stop: asyncio.Event, ready: Callable[[], Non
         stopping = asyncio.create_task(stop.wait())
         try:
             await server.start()
-            metrics = _serve_metrics(config, telemetry)
-            _announce(config, host, bound, metrics)
+            if metrics is not None:
+                metrics.start()
+            _announce(config, host, bound, metrics.port if metrics else 0)
             log.info("core answers on %s:%d", host, bound)
             ready()
             await asyncio.wait((worker, stopping), return_when=asyncio.FIRST_COMPLETED)
@@ -80,23 +80,18 @@ async def serve(config: CoreConfig, stop: asyncio.Event, ready: Callable[[], Non
             stopping.cancel()
             await asyncio.gather(worker, stopping, return_exceptions=True)
     finally:
+        if metrics is not None:
+            metrics.stop()
         inbox.close()
 
 
-def _serve_metrics(config: CoreConfig, telemetry: Telemetry) -> str:
-    if not config.metrics:
-        return ""
-    host, port = address(config.metrics, "metrics")
-    if host not in LOOPBACK:
-        raise ConfigError(f"metrics: {host} is not loopback")
-    server, _ = start_http_server(port, addr=host, registry=telemetry.registry)
-    return f"http://{host}:{server.server_port}/metrics"
-
-
-def _announce(config: CoreConfig, host: str, port: int, metrics: str) -> None:
-    if config.announce:
-        facts = {"ingest": {"host": host, "port": port}, "metrics": metrics, "pid": os.getpid()}
-        write_atomic(Path(config.announce), json.dumps(facts).encode())
+def _announce(config: CoreConfig, host: str, port: int, metrics_port: int) -> None:
+    if config.announce is None:
+        return
+    facts: dict[str, object] = {"ingest": {"host": host, "port": port}, "pid": os.getpid()}
+    if config.metrics is not None:
+        facts["metrics"] = {"host": config.metrics.host, "port": metrics_port}
+    write_atomic(config.announce, json.dumps(facts).encode())
 
 
 async def _main(config: CoreConfig, ready: Callable[[], None]) -> None:

@@ -8,10 +8,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from gateway.domain.errors import RefusalReason, RefusedError
 from security.names import Identity, Role
 from security.tls import grpc_peer_identity
-
-from gateway.domain.errors import RefusalReason, RefusedError
 
 TLS_VERSIONS = frozenset((b"TLSv1.3", b"TLSv1.2"))
 """gRPC negotiates 1.2 only with ECDHE and an AEAD."""

@@ -166,15 +166,15 @@ class Inbox:
 
 
 def _ack(ack: Ack) -> pb.StreamResponse:
-    lane = pb.Lane.ValueType(int(ack.lane))
-    return pb.StreamResponse(ack=pb.Ack(lane=lane, epoch=ack.epoch, seq=ack.seq))
+    lane = int(ack.lane)
+    return pb.StreamResponse(ack=pb.Ack(lane=lane, epoch=ack.epoch, seq=ack.seq))  # type: ignore[arg-type]  # equal numbers by design
 
 
 def _reject(reject: Reject) -> pb.StreamResponse:
     kind = pb.REJECT_KIND_PERMANENT if reject.permanent else pb.REJECT_KIND_TRANSIENT
     return pb.StreamResponse(
         reject=pb.Reject(
-            lane=pb.Lane.ValueType(int(reject.lane)),
+            lane=int(reject.lane),  # type: ignore[arg-type]  # equal numbers by design
             epoch=reject.epoch,
             first_seq=reject.first,
             last_seq=reject.last,

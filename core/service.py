@@ -21,7 +21,6 @@ from typing import Any
 
 import grpc
 import grpc.aio
-from security.names import Identity
 
 from core.batches import BadBatchError, parse_request
 from core.config import Limits
@@ -31,6 +30,7 @@ from gateway.domain.errors import RefusalReason, RefusedError
 from gateway.domain.labels import Lane
 from gateway.domain.ports import Counters
 from protos.wardgate.v1 import ingest_pb2 as pb
+from security.names import Identity
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +38,8 @@ METHOD = "Stream"
 SERVICE = "wardgate.v1.IngestService"
 LOOKAHEAD_BYTES = 65536
 """With bdp_probe off this is what a stalled stream may push into memory."""
+FAREWELL_S = 2.0
+"""How long a gateway may take to hang up after a fault; what it sends meanwhile is dropped."""
 CONNECTION_AGE_MS = 3_600_000
 """Gateways reconnect hourly at least, so that certificates are looked at again."""
 
@@ -80,7 +82,9 @@ class IngestService:
 
     def handler(self) -> grpc.GenericRpcHandler:
         """For ``Server.add_generic_rpc_handlers``: raw bytes in, raw bytes out."""
-        method = grpc.stream_stream_rpc_method_handler(self._stream)
+        method: grpc.RpcMethodHandler[bytes, bytes] = grpc.stream_stream_rpc_method_handler(
+            self._stream
+        )
         return grpc.method_handlers_generic_handler(SERVICE, {METHOD: method})
 
     async def _stream(self, _requests: object, context: Any) -> None:
@@ -148,9 +152,7 @@ class IngestService:
             raise
         welcome = pb.Welcome(
             resume_points=[
-                pb.ResumePoint(
-                    lane=pb.Lane.ValueType(int(point.lane)), epoch=point.epoch, seq=point.seq
-                )
+                pb.ResumePoint(lane=int(point.lane), epoch=point.epoch, seq=point.seq)  # type: ignore[arg-type]  # equal numbers
                 for point in points
                 if point.lane in state.lanes
             ]
@@ -165,6 +167,9 @@ class IngestService:
             if reader.done() and not reader.cancelled() and reader.exception() is None:
                 state.end()
                 await writer
+            elif state.fault and state.fault != "superseded":
+                # A status can overtake the last answers: let the gateway read them and hang up.
+                await asyncio.wait((reader,), timeout=FAREWELL_S)
         finally:
             reader.cancel()
             writer.cancel()
@@ -173,12 +178,13 @@ class IngestService:
             await context.abort(_STATUS[state.fault], state.fault)
 
     async def _read(self, state: StreamState, context: Any) -> None:
-        while not state.ended:
+        while True:
             raw = await context.read()
             if raw is grpc.aio.EOF:
                 await self._inbox.drained(state)
                 return
-            await self._inbox.put(state, raw)
+            if not state.ended:
+                await self._inbox.put(state, raw)
 
     async def _write(self, state: StreamState, context: Any) -> None:
         while True:

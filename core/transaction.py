@@ -82,7 +82,30 @@ class _Prepared(NamedTuple):
     tables: tuple[list[Row], list[Row], list[Row], list[Row]]
     gaps: list[Row]
     seqs: list[int]
-    skipped: int
+
+
+def _fill(prepared: _Prepared, place: Place, start: int) -> None:
+    """Add the rows of one section whose numbers are ``start`` or higher."""
+    (reports, alarms, statuses, inventory), gaps, seqs = prepared
+    base = place.section.first_seq
+    for offset, record in zip(place.section.seq_offsets, place.section.records, strict=True):
+        seq = base + offset
+        if seq < start:
+            continue
+        seqs.append(seq)
+        body = record.WhichOneof("body")
+        if body == "report":
+            reports.append(report_row(place, seq, record.report))
+        elif body == "alarm":
+            alarms.append(alarm_row(place, seq, record.alarm))
+        elif body == "device_status":
+            statuses.append(status_row(place, seq, record.device_status))
+        elif body == "inventory_event":
+            inventory.append(inventory_row(place, seq, record.inventory_event))
+        elif body == "gap":
+            gaps.append(gap_row(place, record.gap))
+        else:
+            raise BadBatchError("empty_record")
 
 
 class Transaction:
@@ -127,11 +150,12 @@ class Transaction:
         if position and start > position.seq + 1:
             spans.insert(0, Span(position.seq + 1, start - 1, "missing", "not_sent"))
         stored, offered = self._insert(prepared)
+        skipped = sum(len(section.records) for section in batch.sections) - len(prepared.seqs)
         position = self._advance(gateway, batch.lane, batch.epoch, spans)
         position.records += stored
         position.duplicates += offered - stored
-        position.redelivered += prepared.skipped
-        self._count(stored, offered - stored, prepared.skipped)
+        position.redelivered += skipped
+        self._count(stored, offered - stored, skipped)
         return Ack(batch.lane, batch.epoch, batch.last)
 
     def _known(self, gateway: int, batch: Checked, position: Position) -> Verdict:
@@ -165,39 +189,16 @@ class Transaction:
         return Reject(lane, epoch, first, last, permanent=True, reason=error.reason)
 
     def _prepare(self, gateway: int, batch: Checked, start: int) -> _Prepared:
-        reports: list[Row] = []
-        alarms: list[Row] = []
-        statuses: list[Row] = []
-        inventory: list[Row] = []
-        gaps: list[Row] = []
-        seqs: list[int] = []
-        skipped = 0
+        prepared = _Prepared(([], [], [], []), [], [])
         try:
             for section in batch.sections:
                 keys = self._dictionary.keys(section)
                 place = Place(gateway, batch.lane, batch.epoch, self._stored_us, section, keys)
-                base = section.first_seq
-                for offset, record in zip(section.seq_offsets, section.records, strict=True):
-                    seq = base + offset
-                    if seq < start:
-                        skipped += 1
-                        continue
-                    seqs.append(seq)
-                    body = record.WhichOneof("body")
-                    if body == "report":
-                        reports.append(report_row(place, seq, record.report))
-                    elif body == "alarm":
-                        alarms.append(alarm_row(place, seq, record.alarm))
-                    elif body == "device_status":
-                        statuses.append(status_row(place, seq, record.device_status))
-                    elif body == "inventory_event":
-                        inventory.append(inventory_row(place, seq, record.inventory_event))
-                    else:
-                        gaps.append(gap_row(place, record.gap))
+                _fill(prepared, place, start)
         except BadBatchError as error:
             raise BadBatchError(error.reason, batch.range) from error
-        seqs.sort()
-        return _Prepared((reports, alarms, statuses, inventory), gaps, seqs, skipped)
+        prepared.seqs.sort()
+        return prepared
 
     def _insert(self, prepared: _Prepared) -> tuple[int, int]:
         stored = offered = len(prepared.gaps)

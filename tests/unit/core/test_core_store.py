@@ -1,0 +1,374 @@
+"""The store keeps what it acknowledges, once, and accounts for every sequence number."""
+
+import sqlite3
+from contextlib import closing
+
+import pytest
+
+from core.schema import SchemaError
+from core.store import Ack, Offer, Reject, Store
+from gateway.domain import records as r
+from gateway.domain import terms
+from gateway.domain.labels import Lane
+from gateway.wire.sections import encode_batch_request
+from protos.wardgate.v1 import ingest_pb2 as pb
+from tests import ingest
+from tests.ingest import EPOCH, NOW_US, alarm, batch, report, reports
+
+BOTH = frozenset(Lane)
+TELEMETRY = Lane.TELEMETRY
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "core.db"
+
+
+@pytest.fixture
+def store(path):
+    with closing(Store.open(path, lambda: NOW_US + 1000)) as opened:
+        yield opened
+
+
+def take(store, *raws, gateway="gw-1", lanes=BOTH):
+    verdicts, _ = store.ingest([Offer(gateway, lanes, raw) for raw in raws])
+    return verdicts
+
+
+def rows(path, sql, *args):
+    with closing(sqlite3.connect(path)) as db:
+        return db.execute(sql, args).fetchall()
+
+
+def heart_rates(path):
+    found = rows(path, "SELECT value FROM readings WHERE code = ?", terms.HEART_RATE)
+    return [value for (value,) in found]
+
+
+def test_readings_show_what_the_device_said(store, path):
+    marked = r.Report(
+        device_id="monitor-2",
+        kind="monitor",
+        provenance=ingest.PROVENANCE,
+        received_us=NOW_US,
+        codes=(terms.HEART_RATE, terms.SPO2),
+        values=(61.5, 0.0),
+        qualities=(r.Quality.VALID, r.Quality.INVALID),
+        enumerations=(r.Enumeration(terms.CLAMP, 0, "open", r.Quality.QUESTIONABLE),),
+        texts=(r.Text(terms.DRUG_NAME, "saline"),),
+    )
+    codes = (terms.HEART_RATE, terms.SPO2, terms.CLAMP, terms.DRUG_NAME)
+    assert take(store, batch(7, [marked], codes=codes)) == [Ack(TELEMETRY, EPOCH, 7)]
+    common = ("telemetry", 7)
+    assert rows(path, "SELECT * FROM readings") == [
+        ("monitor-2", "", terms.HEART_RATE, 61.5, "/min", None, "valid", EPOCH, *common),
+        ("monitor-2", "", terms.SPO2, 0.0, "%", None, "invalid", EPOCH, *common),
+        ("monitor-2", "", terms.CLAMP, "open", "", None, "questionable", EPOCH, *common),
+        ("monitor-2", "", terms.DRUG_NAME, "saline", "", None, "valid", EPOCH, *common),
+    ]
+
+
+def test_device_time_and_id_are_readable(store, path):
+    take(store, reports(3, 3))
+    assert (
+        rows(path, "SELECT message_id, device_time, typeof(device_time) FROM readings")
+        == [("5f3a:3", NOW_US - 2, "integer")] * 2
+    )
+    assert rows(path, "SELECT gateway, treatment, received_us, stored_us FROM reports") == [
+        ("gw-1", "pass", NOW_US + 3, NOW_US + 1000)
+    ]
+
+
+def test_a_batch_sent_again_is_acknowledged_and_not_stored_again(store, path):
+    take(store, reports(1, 4))
+    assert take(store, reports(1, 4), reports(2, 3)) == [
+        Ack(TELEMETRY, EPOCH, 4),
+        Ack(TELEMETRY, EPOCH, 3),
+    ]
+    assert heart_rates(path) == [1, 2, 3, 4]
+    assert rows(path, "SELECT records, duplicates, redelivered FROM positions") == [(4, 0, 6)]
+
+
+def test_reports_without_an_id_are_told_apart_by_their_position(store, path):
+    nameless = [report(5, message_id="") for _ in range(3)]
+    take(store, batch(1, nameless))
+    take(store, batch(1, nameless), batch(2, [*nameless[1:], report(9, message_id="")]))
+    assert heart_rates(path) == [5, 5, 5, 9]
+
+
+def test_of_an_overlapping_batch_only_the_new_part_is_stored(store, path):
+    take(store, reports(1, 4))
+    assert take(store, reports(3, 6)) == [Ack(TELEMETRY, EPOCH, 6)]
+    assert heart_rates(path) == [1, 2, 3, 4, 5, 6]
+    assert rows(path, "SELECT first_seq, last_seq, state, records FROM coverage") == [
+        (1, 6, "received", 6)
+    ]
+
+
+def test_an_id_is_stored_once_whichever_gateway_and_epoch_brings_it(store, path):
+    take(store, reports(1, 3))
+    take(store, batch(4, [report(2), report(4)], epoch=EPOCH + 9))
+    take(store, batch(1, [report(3), report(5)]), gateway="gw-2")
+    assert heart_rates(path) == [1, 2, 3, 4, 5]
+    assert rows(path, "SELECT records, duplicates FROM positions ORDER BY gateway") == [
+        (4, 1),
+        (1, 1),
+    ]
+
+
+def test_positions_and_ids_survive_reopening(path):
+    with closing(Store.open(path, lambda: NOW_US)) as first:
+        take(first, reports(1, 3))
+    with closing(Store.open(path, lambda: NOW_US)) as again:
+        assert again.resume_points("gw-1") == [Ack(TELEMETRY, EPOCH, 3)]
+        assert again.resume_points("gw-2") == []
+        take(again, reports(2, 5))
+    assert heart_rates(path) == [1, 2, 3, 4, 5]
+    assert rows(path, "SELECT count(*) FROM coverage") == [(1,)]
+
+
+def test_withheld_and_lost_ranges_are_covered_and_lost_ones_are_gaps(store, path):
+    section = ingest.section(11, [report(11), report(12)])
+    raw = encode_batch_request(
+        TELEMETRY, EPOCH, 10, 20, [section], 6, [(14, 16, "journal_damaged")]
+    )
+    assert take(store, raw) == [Ack(TELEMETRY, EPOCH, 20)]
+    select = "SELECT first_seq, last_seq, state, reason, records FROM coverage"
+    assert rows(path, select) == [
+        (10, 13, "received", "", 2),
+        (14, 16, "lost", "journal_damaged", 0),
+        (17, 20, "received", "", 0),
+    ]
+    assert rows(path, "SELECT source, reason, lane, first_seq, last_seq, reports FROM gaps") == [
+        ("core", "journal_damaged", "telemetry", 14, 16, 3)
+    ]
+
+
+def test_a_hole_in_the_numbers_is_recorded_as_missing(store, path):
+    take(store, reports(1, 2), reports(5, 6))
+    assert rows(path, "SELECT first_seq, last_seq, state FROM coverage") == [
+        (1, 2, "received"),
+        (3, 4, "missing"),
+        (5, 6, "received"),
+    ]
+    assert rows(path, "SELECT first_seq, last_seq, reason FROM gaps") == [(3, 4, "not_sent")]
+
+
+def test_a_restored_gateway_goes_back_in_numbers_under_a_newer_epoch(store, path):
+    take(store, reports(1, 9))
+    again = batch(5, [report(100), report(101)], epoch=EPOCH + 1)
+    assert take(store, again) == [Ack(TELEMETRY, EPOCH + 1, 6)]
+    assert heart_rates(path)[-2:] == [100, 101]
+    assert rows(path, "SELECT count(*) FROM gaps") == [(0,)]
+    # What its old epoch had is known; what it never sent under it is not acknowledged.
+    assert take(store, reports(3, 9)) == [Ack(TELEMETRY, EPOCH, 9)]
+    (verdict,) = take(store, reports(8, 12))
+    assert isinstance(verdict, Reject)
+    assert (verdict.permanent, verdict.reason) == (False, "epoch_behind")
+
+
+def test_alarms_gaps_statuses_and_inventory_are_readable(store, path):
+    others: list[r.Record] = [
+        r.Gap("link_lost", device_id="monitor-1", from_us=NOW_US, to_us=NOW_US + 9, reports=4),
+        r.DeviceStatus(
+            "monitor-1", "monitor", ingest.PROVENANCE, NOW_US, r.DeviceState.SILENT, "silence"
+        ),
+        r.InventoryEvent(
+            "reader-1", ingest.PROVENANCE, NOW_US, r.InventoryAction.MOVED, "E280", "store-2"
+        ),
+    ]
+    take(store, batch(1, [alarm(1), alarm(1)], lane=Lane.ALARMS), batch(1, others))
+    assert rows(path, 'SELECT priority, phase, condition, "values", "limit" FROM alarms') == [
+        ("high", "start", "hr_high", f"[[{terms.HEART_RATE},181.0]]", 140.0)
+    ]
+    assert rows(path, "SELECT source, device_id, reason, from_us, reports FROM gaps") == [
+        ("gateway", "monitor-1", "link_lost", NOW_US, 4)
+    ]
+    assert rows(path, "SELECT state, reason, battery_percent FROM statuses") == [
+        ("silent", "silence", None)
+    ]
+    assert rows(path, "SELECT action, epc, place FROM inventory") == [("moved", "E280", "store-2")]
+
+
+def test_a_code_with_another_unit_keeps_its_own_unit(store, path):
+    section = pb.Section(
+        data_class=pb.DATA_CLASS_HEALTH_STATUS,
+        level=3,
+        treatment=pb.TREATMENT_PASS,
+        first_seq=2,
+        seq_offsets=[0],
+        metrics=[
+            pb.Metric(code=terms.HEART_RATE, refid="MDC_ECG_HEART_RATE", unit="Hz"),
+            pb.Metric(code=terms.SPO2, refid="MDC_PULS_OXIM_SAT_O2", unit="%"),
+        ],
+        records=[pb.Record(report=pb.Report(device_id="d", codes=[terms.HEART_RATE], values=[1]))],
+    ).SerializeToString()
+    raw = encode_batch_request(TELEMETRY, EPOCH, 2, 2, [section], 0)
+    take(store, reports(1, 1), raw)
+    assert rows(path, "SELECT seq, value, unit FROM readings WHERE code = ?", terms.HEART_RATE) == [
+        (1, 1.0, "/min"),
+        (2, 1.0, "Hz"),
+    ]
+
+
+def request(**changes):
+    """A sound batch of one report, changed."""
+    message = pb.StreamRequest.FromString(reports(1, 2))
+    for key, value in changes.items():
+        setattr(message.batch, key, value)
+    return message
+
+
+def twice():
+    message = request(last_seq=4)
+    message.batch.sections.append(message.batch.sections[0])
+    return message
+
+
+def offsets():
+    message = request()
+    del message.batch.sections[0].seq_offsets[1]
+    return message
+
+
+def labelled(level):
+    message = request()
+    message.batch.sections[0].level = level
+    return message
+
+
+def treated(treatment):
+    message = request()
+    message.batch.sections[0].treatment = treatment
+    return message
+
+
+def changed_report(**changes):
+    message = request()
+    found = message.batch.sections[0].records[1].report
+    for key, value in changes.items():
+        if isinstance(value, list):
+            del getattr(found, key)[:]
+            getattr(found, key).extend(value)
+        else:
+            setattr(found, key, value)
+    return message
+
+
+def unnamed():
+    message = request()
+    del message.batch.sections[0].metrics[:]
+    return message
+
+
+def hollow():
+    message = request()
+    message.batch.sections[0].records[1].Clear()
+    return message
+
+
+def lost(first, last, **changes):
+    message = request(**changes)
+    message.batch.lost.add(first_seq=first, last_seq=last)
+    return message
+
+
+HOSTILE = {
+    "sequence_twice": twice(),
+    "offsets": offsets(),
+    "label": labelled(6),
+    "treatment": treated(pb.TREATMENT_WITHHOLD),
+    "sequence_outside": request(last_seq=1),
+    "not_accounted": request(last_seq=3),
+    "lost_and_sent": lost(2, 2),
+    "lost_range": lost(3, 9),
+    "values": changed_report(values=[1.0]),
+    "unknown_quality": changed_report(qualities=[1, 77]),
+    "unknown_timequality": changed_report(time_quality=9),
+    "unnamed_metric": unnamed(),
+    "empty_record": hollow(),
+}
+
+
+@pytest.mark.parametrize("reason", HOSTILE)
+def test_a_bad_batch_is_rejected_for_good_and_spoils_no_other(store, path, reason):
+    bad = HOSTILE[reason].SerializeToString()
+    good = reports(1, 1)
+    first, verdict, last = take(store, good, bad, good, gateway="gw-1")
+    assert (first, last) == (Ack(TELEMETRY, EPOCH, 1), Ack(TELEMETRY, EPOCH, 1))
+    assert isinstance(verdict, Reject)
+    assert (verdict.permanent, verdict.reason) == (True, reason)
+    assert verdict.first == 1
+    assert heart_rates(path) == [1]
+
+
+def test_a_rejected_batch_that_was_next_is_covered_as_rejected(store, path):
+    follows = pb.StreamRequest.FromString(reports(3, 4))
+    follows.batch.sections[0].level = 0
+    take(store, reports(1, 2), follows.SerializeToString(), reports(5, 6))
+    assert rows(path, "SELECT first_seq, last_seq, state, reason FROM coverage") == [
+        (1, 2, "received", ""),
+        (3, 4, "rejected", "label"),
+        (5, 6, "received", ""),
+    ]
+    assert heart_rates(path) == [1, 2, 5, 6]
+
+
+@pytest.mark.parametrize(
+    ("raw", "reason"),
+    [
+        (b"\xff\xff", "unreadable"),
+        (b"", "not_a_batch"),
+        (request(epoch=0).SerializeToString(), "range"),
+        (request(epoch=2**63).SerializeToString(), "range"),
+        (request(first_seq=0).SerializeToString(), "range"),
+        (request(lane=5).SerializeToString(), "range"),
+        (request(last_seq=2**40).SerializeToString(), "range"),
+    ],
+)
+def test_what_has_no_readable_range_is_rejected_without_one(store, raw, reason):
+    assert take(store, raw) == [Reject(0, 0, 0, 0, permanent=True, reason=reason)]
+
+
+def test_a_lane_that_was_not_offered_is_rejected(store, path):
+    (verdict,) = take(store, reports(1, 2), lanes=frozenset({Lane.ALARMS}))
+    assert isinstance(verdict, Reject)
+    assert verdict.reason == "lane_not_offered"
+    assert heart_rates(path) == []
+
+
+def test_trouble_of_the_store_acknowledges_nothing_and_leaves_it_usable(store, path):
+    take(store, reports(1, 1))
+    store._db.execute("PRAGMA busy_timeout=0")
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        verdicts = take(store, reports(2, 3), reports(4, 5))
+        assert [(v.permanent, v.reason) for v in verdicts] == [(False, "store")] * 2
+        other.execute("ROLLBACK")
+    assert heart_rates(path) == [1]
+    assert take(store, reports(2, 3)) == [Ack(TELEMETRY, EPOCH, 3)]
+    assert heart_rates(path) == [1, 2, 3]
+
+
+def test_a_full_disk_rolls_the_whole_group_back(store, path):
+    take(store, reports(1, 1))
+    pages = store._db.execute("PRAGMA page_count").fetchone()[0]
+    store._db.execute(f"PRAGMA max_page_count={pages}")
+    verdicts = take(store, reports(2, 400), reports(401, 900))
+    assert all(isinstance(v, Reject) and not v.permanent for v in verdicts)
+    store._db.execute("PRAGMA max_page_count=1000000")
+    assert heart_rates(path) == [1]
+    assert take(store, reports(2, 400)) == [Ack(TELEMETRY, EPOCH, 400)]
+    assert rows(path, "SELECT last_seq, records FROM coverage") == [(400, 400)]
+
+
+def test_every_commit_is_synced(store):
+    assert store._db.execute("PRAGMA synchronous").fetchone() == (2,)
+    assert store._db.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+
+
+def test_a_newer_database_is_refused(path):
+    with closing(sqlite3.connect(path)) as db:
+        db.execute("PRAGMA user_version=999")
+    with pytest.raises(SchemaError, match="999"):
+        Store.open(path, lambda: 0)
