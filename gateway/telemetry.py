@@ -36,6 +36,9 @@ METRICS: Mapping[str, Declared] = {
     # Pipeline
     "alarms": Declared("counter", "Alarm records raised", ("priority", "phase", "source")),
     "alarms_active": Declared("gauge", "Alarm conditions that are active", ("priority",)),
+    "beyond_window": Declared(
+        "counter", "Device messages older than the duplicate window, kept", ("driver",)
+    ),
     "marked_values": Declared("counter", "Values that are not valid", ("quality",)),
     "time_quality": Declared("counter", "Reports by quality of device time", ("quality",)),
     # Journal

@@ -86,15 +86,23 @@ def encode_report(
 def _varint(n: int) -> bytes:
     """The varint of a 64-bit number; a negative one as its two's complement."""
     if n < 0x4000:
-        return _LAST[n] if n >= 0 else _varint(n & _U64)
+        return _LAST[n] if n >= 0 else _negative(n)
     if n < 0x10000000:
         return _MORE[n & 0x3FFF] + _LAST[n >> 14]
     return _MORE[n & 0x3FFF] + _MORE[n >> 14 & 0x3FFF] + _high(n >> 28)
 
 
+def _negative(n: int) -> bytes:
+    if n < -(2**63):
+        raise ValueError("a number of more than 64 bits")
+    return _varint(n & _U64)
+
+
 @lru_cache(maxsize=64)
 def _high(n: int) -> bytes:
     """What follows the lowest 28 bits: the same for all microseconds of four minutes."""
+    if n >= 1 << 36:
+        raise ValueError("a number of more than 64 bits")
     parts = []
     while n >= 0x4000:
         parts.append(_MORE[n & 0x3FFF])

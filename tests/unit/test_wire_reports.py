@@ -52,6 +52,12 @@ def test_what_is_given_beside_replaces_the_reports_own(time_quality, offset, dat
     assert stamped.qualities == qualities
 
 
+@pytest.mark.parametrize("number", [2**64, 2**70, -(2**63) - 1])
+def test_a_number_of_more_than_64_bits_is_refused(number):
+    with pytest.raises(ValueError, match="64 bits"):
+        encode_report(Report("d", "vitals", SOURCE, number))
+
+
 def test_a_lone_surrogate_is_refused():
     with pytest.raises(UnicodeEncodeError):
         encode_report(Report("d", "vitals", SOURCE, 1, message_id="\ud800"))

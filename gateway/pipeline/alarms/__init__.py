@@ -1,0 +1,1 @@
+"""Alarms that the gateway raises, and alarms that devices show."""

@@ -1,0 +1,201 @@
+"""What the hospital may set about the pipeline.
+
+The alarm limits here are defaults that the hospital reviews and edits before use: they are
+those of an adult at rest, and no patient is average. The gateway's alarms are a *secondary
+notification*: the bedside device stays the primary source of its alarms, and nobody may rely
+on the gateway alone.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from gateway.domain.errors import ConfigError
+from gateway.domain.records import AlarmPriority
+from gateway.domain.terms import METRICS
+
+PriorityName = Literal["low", "medium", "high"]
+
+PRIORITIES: dict[PriorityName, AlarmPriority] = {
+    "low": AlarmPriority.LOW,
+    "medium": AlarmPriority.MEDIUM,
+    "high": AlarmPriority.HIGH,
+}
+
+
+class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Alarm limits of one metric, in its UCUM unit; a side that is left out has no limit.
+
+    A value beyond ``low`` or ``high`` for ``delay_s`` raises ``priority``; beyond a critical
+    limit for ``critical_delay_s`` it raises ``critical_priority``. The alarm ends when the value
+    is back inside by more than ``hysteresis``.
+    """
+
+    low: float | None = None
+    high: float | None = None
+    critical_low: float | None = None
+    critical_high: float | None = None
+    priority: PriorityName = "medium"
+    critical_priority: PriorityName = "high"
+    delay_s: float = 10.0
+    critical_delay_s: float = 3.0
+    hysteresis: float = 0.0
+
+
+class DripRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """When a gravity-drip infusion is called stopped, nearly empty, finished, slow or fast."""
+
+    enabled: bool = True
+    advisory_percent: float = 15.0
+    """Off the prescribed rate by more than this, either way."""
+    urgent_percent: float = 25.0
+    hysteresis_percent: float = 3.0
+    advisory_delay_s: float = 30.0
+    """Drops are counted over seconds: a rate needs time to settle after the clamp is turned."""
+    urgent_delay_s: float = 15.0
+    stopped_ml_per_h: float = 1.0
+    """At or below this nothing flows."""
+    stopped_delay_s: float = 20.0
+    low_ml: float = 30.0
+    low_percent: float = 10.0
+    """Nearly empty at the greater of the two (percent of the volume to be infused)."""
+    finished_ml: float = 1.0
+    hysteresis_ml: float = 5.0
+    stopped_priority: PriorityName = "high"
+    finished_priority: PriorityName = "medium"
+    low_priority: PriorityName = "low"
+    advisory_priority: PriorityName = "low"
+    below_priority: PriorityName = "medium"
+    above_priority: PriorityName = "high"
+    """Free flow: the greater danger."""
+
+
+class KindConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What is particular to one kind of report."""
+
+    interval_s: float = 10.0
+    """How often a device sends it; 0: not at fixed times, so that silence means nothing."""
+    limits: dict[str, Limits] = {}
+    """By REFID; replaces the general limits of the metric for this kind."""
+
+
+class SilenceRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """When a device that does not report is called silent."""
+
+    seconds_min: float = 10.0
+    intervals: float = 3.0
+    """Silent after the greater of ``seconds_min`` and this many intervals of the kind."""
+    restart_grace_s: float = 30.0
+    """After a start of the gateway, how long devices have to come back."""
+    priority: PriorityName = "medium"
+    goodbye_reasons: tuple[str, ...] = ("goodbye", "disconnected", "released", "retired")
+    """Reasons of an OFFLINE status that a device gives when it is switched off properly."""
+
+
+class TimeRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How device time is judged."""
+
+    good_offset_s: float = 2.0
+    implausible_before: int = 946_684_800
+    """Unix seconds; 2000-01-01: a clock that was never set."""
+    implausible_ahead_s: float = 86_400.0
+    stale_s: float = 60.0
+    """A report this much older than its device's usual offset tells is a late one."""
+    stale_forget_s: float = 120.0
+    """After so long without a timely report, the device's clock was set back: start anew."""
+
+
+class DuplicateRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How far back a message id is remembered."""
+
+    window: int = 4096
+    """Messages per boot of a device; a multiple of 8."""
+    boots: int = 4
+    """Boots remembered per device."""
+    opaque_ids: int = 1024
+    """Ids per device that are no ``boot:n`` (an HL7 control id)."""
+    devices: int = 20_000
+
+
+def _adult() -> dict[str, Limits]:
+    return {
+        "MDC_ECG_HEART_RATE": Limits(50, 120, 40, 150, hysteresis=2),
+        "MDC_PULS_OXIM_PULS_RATE": Limits(50, 120, 40, 150, hysteresis=2),
+        "MDC_PULS_OXIM_SAT_O2": Limits(low=90, critical_low=85, hysteresis=1),
+        "MDC_RESP_RATE": Limits(8, 30, 5, 40, hysteresis=1, critical_delay_s=10),
+        "MDC_PRESS_BLD_ART_ABP_SYS": Limits(90, 160, 70, 200, hysteresis=2),
+        "MDC_PRESS_BLD_ART_ABP_MEAN": Limits(65, 110, 50, 140, hysteresis=2),
+        "MDC_PRESS_BLD_NONINV_SYS": Limits(90, 160, 70, 200, delay_s=0, critical_delay_s=0),
+        "MDC_PRESS_BLD_NONINV_MEAN": Limits(65, 110, 50, 140, delay_s=0, critical_delay_s=0),
+        "MDC_TEMP": Limits(35.5, 38.5, 34, 40, hysteresis=0.2, delay_s=60, critical_delay_s=30),
+        "MDC_CONC_AWAY_CO2_ET": Limits(25, 55, 15, 70, hysteresis=2),
+    }
+
+
+class PipelineConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The ``[pipeline]`` table of the gateway's configuration."""
+
+    kinds: dict[str, KindConfig] = msgspec.field(
+        default_factory=lambda: {
+            "vitals": KindConfig(interval_s=1.0),
+            "drip": KindConfig(interval_s=10.0),
+            "status": KindConfig(interval_s=0.0),
+        }
+    )
+    default_interval_s: float = 10.0
+    """Of a kind that is not listed."""
+    limits: dict[str, Limits] = msgspec.field(default_factory=_adult)
+    """By REFID. Giving any replaces the defaults: a hospital states all the limits it wants."""
+    drip: DripRule = DripRule()
+    silence: SilenceRule = SilenceRule()
+    time: TimeRule = TimeRule()
+    duplicates: DuplicateRule = DuplicateRule()
+    devices_max: int = 20_000
+    """Devices that are kept track of; beyond it the one unseen for longest is forgotten."""
+
+    def interval_s(self, kind: str) -> float:
+        """Seconds between two reports of ``kind``; 0: at no fixed times."""
+        known = self.kinds.get(kind)
+        return self.default_interval_s if known is None else known.interval_s
+
+    def limits_of(self, kind: str, refid: str) -> Limits | None:
+        """The limits of a metric in reports of ``kind``."""
+        known = self.kinds.get(kind)
+        own = None if known is None else known.limits.get(refid)
+        return own or self.limits.get(refid)
+
+
+def check(config: PipelineConfig) -> None:
+    """Refuse a configuration that can't mean what it says.
+
+    Raises:
+        ConfigError: naming the path of the offending key.
+    """
+    refids = {row.refid for row in METRICS.values()}
+    tables = {"limits": config.limits}
+    tables |= {f"kinds.{name}.limits": kind.limits for name, kind in config.kinds.items()}
+    for path, table in tables.items():
+        for refid, limits in table.items():
+            if refid not in refids:
+                raise ConfigError(f"pipeline.{path}.{refid}: no metric has this REFID")
+            _check_limits(f"pipeline.{path}.{refid}", limits)
+    if config.drip.advisory_percent > config.drip.urgent_percent:
+        raise ConfigError("pipeline.drip.urgent_percent: must not be below advisory_percent")
+    if config.duplicates.window < 8 or config.duplicates.window % 8:
+        raise ConfigError("pipeline.duplicates.window: must be a positive multiple of 8")
+    if config.duplicates.boots < 1:
+        raise ConfigError("pipeline.duplicates.boots: must be at least 1")
+
+
+def _check_limits(path: str, limits: Limits) -> None:
+    rising = [
+        limit
+        for limit in (limits.critical_low, limits.low, limits.high, limits.critical_high)
+        if limit is not None
+    ]
+    if rising != sorted(rising):
+        raise ConfigError(f"{path}: critical_low <= low <= high <= critical_high must hold")
+    if min(limits.delay_s, limits.critical_delay_s, limits.hysteresis) < 0:
+        raise ConfigError(f"{path}: delays and hysteresis can't be negative")

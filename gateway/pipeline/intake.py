@@ -1,0 +1,485 @@
+"""Where drivers' submissions become records of the journal: the Sink.
+
+Per submission, in one pass: duplicates are dropped, device time is judged, values are marked,
+alarm rules run, every record is labelled and encoded, and all of it is handed to the committer
+at once. Rules:
+
+- Alarms go to the alarms lane with the state that they change; everything else (reports,
+  inventory events, device status, gaps) goes to telemetry with the driver's own deltas. When
+  telemetry is refused for want of space, the alarms that it caused are kept, and their state.
+- ``done`` is called in the order of submission, after the commit. A submission that repeats a
+  message which is still on its way shares that message's fate.
+- Records with the same message id, side by side in one submission and each of another type, are
+  parts of one message. A second one of the same type is a repeat.
+- Alarms whose commit failed are committed again at the next opportunity, with the present state.
+- A record that can't be encoded is a driver's fault: it is counted, logged, and stands in the
+  journal as a Gap, so that it isn't lost in silence nor redelivered for ever.
+
+``accepted`` counts every device message that was understood, repeats included; ``duplicates``
+the repeats; ``not_taken`` those whose commit was refused.
+"""
+
+from __future__ import annotations
+
+import logging
+import struct
+from collections.abc import Callable, Sequence
+from typing import Final, Protocol
+
+from gateway.domain.labels import Label
+from gateway.domain.ports import (
+    Clock,
+    Counters,
+    Outcome,
+    StateDelta,
+    StateView,
+    Submission,
+)
+from gateway.domain.records import (
+    Alarm,
+    AlarmPriority,
+    AlarmSnapshot,
+    DeviceState,
+    DeviceStatus,
+    Gap,
+    InventoryEvent,
+    Quality,
+    Record,
+    Report,
+    TimeQuality,
+)
+from gateway.journal.types import Labelled
+from gateway.pipeline import assess, label, normalise
+from gateway.pipeline.alarms.engine import AlarmEngine, Changes
+from gateway.pipeline.alarms.rules import Readings
+from gateway.pipeline.config import PipelineConfig
+from gateway.pipeline.duplicates import Claim, Duplicates, Verdict
+from gateway.pipeline.plan import Plans
+from gateway.pipeline.seen import Seen, SeenTable
+from gateway.wire.records import encode
+from gateway.wire.reports import encode_report
+
+_log = logging.getLogger(__name__)
+
+ALARMS_UNSAVED_MAX: Final = 10_000
+"""Alarm records kept in memory while the disk fails; beyond it the oldest go, and are logged."""
+
+_TIME_QUALITIES = tuple(quality.name.lower() for quality in TimeQuality)
+_QUALITIES = {int(quality): quality.name.lower() for quality in Quality}
+_UNENCODABLE = (ValueError, TypeError, struct.error)
+
+
+class Commits(Protocol):
+    """What the intake needs of the committer."""
+
+    def add(
+        self,
+        alarms: Sequence[Labelled],
+        telemetry: Sequence[Labelled],
+        alarm_deltas: Sequence[StateDelta],
+        telemetry_deltas: Sequence[StateDelta],
+        done: Callable[[Outcome], None],
+    ) -> None:
+        """Commit; ``done`` once, on the loop, in the order of calls, also when all is empty."""
+
+    def writable(self) -> bool:
+        """False while the journal is behind."""
+
+    def when_writable(self, resume: Callable[[], None]) -> None:
+        """Call ``resume`` once it no longer is."""
+
+
+class _Ticket:
+    """One call of ``add``: what hangs on its outcome."""
+
+    __slots__ = (
+        "alarms",
+        "claimed",
+        "claims",
+        "device_id",
+        "done",
+        "events",
+        "kinds",
+        "message_id",
+        "messages",
+        "originals",
+        "outcome",
+        "presence",
+        "repeat",
+        "tally",
+        "telemetry",
+        "touched",
+    )
+
+    def __init__(self, done: Callable[[Outcome], None] | None) -> None:
+        self.done = done
+        self.outcome: Outcome | None = None
+        self.telemetry: list[Labelled] = []
+        self.alarms: list[Labelled] = []
+        self.touched: dict[str, StateDelta] = {}
+        self.presence: dict[str, None] = {}
+        self.claims: list[tuple[Claim, bool]] = []
+        """Ids taken, and whether the message is in the alarms lane alone."""
+        self.originals: list[_Ticket] = []
+        """Tickets whose messages this one repeats."""
+        self.messages = 0
+        self.tally: dict[tuple[str, str], int] = {}
+        # The message that was looked at last: its parts stand side by side.
+        self.device_id = ""
+        self.message_id = ""
+        self.kinds: list[type] = []
+        self.repeat = False
+        self.claimed = False
+        """Whether the last of ``claims`` is that message's."""
+
+
+class Intake:
+    """The Sink port.
+
+    Args:
+        config: checked by :func:`gateway.pipeline.config.check`.
+        commits: the committer.
+        clock: for silence, delays and tick; receive times are the drivers'.
+        counters: as declared in :mod:`gateway.telemetry`.
+        random_bytes: as :func:`os.urandom`, for alarm ids.
+    """
+
+    def __init__(
+        self,
+        config: PipelineConfig,
+        commits: Commits,
+        clock: Clock,
+        counters: Counters,
+        random_bytes: Callable[[int], bytes],
+    ) -> None:
+        self.seen = SeenTable(config.devices_max)
+        self.duplicates = Duplicates(config.duplicates)
+        self.alarms = AlarmEngine(config, random_bytes)
+        self._goodbyes = frozenset(config.silence.goodbye_reasons)
+        self._plans = Plans(config)
+        self._time = normalise.Clockwork(config.time)
+        self._commits = commits
+        self._clock = clock
+        self._counters = counters
+        self._unsaved: list[Labelled] = []
+        self._unsaved_keys: dict[str, None] = {}
+        self._unsaved_presence: dict[str, None] = {}
+        self._active: dict[AlarmPriority, int] = {}
+
+    # The Sink
+
+    def submit(self, submission: Submission) -> None:
+        """Take a submission; see the port."""
+        ticket = _Ticket(submission.done)
+        changes = Changes()
+        mono = self._clock.monotonic()
+        for record in submission.records:
+            if type(record) is Report:
+                self._report(record, ticket, changes, mono)
+            else:
+                self._other(record, ticket, changes, mono)
+        self._commit(ticket, changes, submission.deltas)
+
+    def writable(self) -> bool:
+        """False while the journal is behind."""
+        return self._commits.writable()
+
+    def when_writable(self, resume: Callable[[], None]) -> None:
+        """Call ``resume`` once, soon after ``writable`` becomes true again."""
+        self._commits.when_writable(resume)
+
+    # What the daemon calls
+
+    def restore(self, view: StateView) -> None:
+        """Take over the alarms and watched devices that were committed; before any submission."""
+        self.alarms.restore(view, self._clock.monotonic())
+        self._show_active()
+
+    def tick(self) -> None:
+        """Raise delayed and technical alarms; to be called every 250 ms to 1 s."""
+        changes = Changes()
+        self.alarms.tick(self._clock.now_us(), self._clock.monotonic(), changes)
+        if changes or self._unsaved or self._unsaved_keys or self._unsaved_presence:
+            self._commit(_Ticket(None), changes, ())
+        self._show_active()
+
+    def retire(self, device_id: str) -> None:
+        """End the alarms and the watching of a device that was revoked or retired."""
+        changes = Changes()
+        self.alarms.sign_off(device_id, self._clock.now_us(), self._clock.monotonic(), changes)
+        self.duplicates.forget(device_id)
+        self.seen.forget(device_id)
+        if changes:
+            self._commit(_Ticket(None), changes, ())
+
+    def checkpoint(self, last_seq: int, save: Callable[[bytes, int], None]) -> None:
+        """Snapshot the message ids once everything under way has settled.
+
+        ``save`` gets the snapshot and ``last_seq``, the telemetry lane's last committed
+        sequence number read just before this call: the snapshot covers all up to it, for
+        outcomes come in order. It isn't called when the journal fails meanwhile.
+        """
+
+        def settled(outcome: Outcome) -> None:
+            if outcome is Outcome.COMMITTED:
+                save(self.duplicates.snapshot(), last_seq)
+
+        self._commits.add((), (), (), (), settled)
+
+    # Records
+
+    def _report(self, report: Report, ticket: _Ticket, changes: Changes, mono: float) -> None:
+        seen = self.seen.of(report.device_id)
+        if self._is_repeat(report, report.provenance.driver, ticket, seen):
+            return
+        seen.last_us = report.received_us
+        if seen.kind != report.kind or seen.bed != report.bed:
+            _introduce(seen, report)
+        time_quality, offset_us, late = self._time.look(report, seen, mono)
+        tally = ticket.tally
+        key = ("time_quality", _TIME_QUALITIES[time_quality])
+        tally[key] = tally.get(key, 0) + 1
+
+        codes, values, qualities = report.codes, report.values, report.qualities
+        plan = self._plans.of(report.kind, codes)
+        if len(values) != len(codes) or (qualities and len(qualities) != len(codes)):
+            self._unencodable(report, ticket)
+            return
+        calm = not late and not qualities and assess.calm(plan, values)
+        if not calm:
+            qualities = assess.mark(plan, values, qualities, stale=late)
+            if qualities:
+                self._count_marks(qualities, ticket, seen)
+        if plan.battery >= 0:
+            seen.battery_percent = values[plan.battery]
+        alarms = self.alarms
+        alarms.heard(report, mono, changes)
+        if not calm or plan.drip is not None or alarms.holds(report.device_id):
+            alarms.report(report, plan, Readings(codes, values, qualities), mono, changes)
+
+        record_label: Label = plan.label
+        used = codes
+        if report.enumerations or report.texts or report.waveforms:
+            record_label = label.of_report(report, plan.label)
+            used = label.codes_used(report)
+        try:
+            encoded = encode_report(report, time_quality, offset_us, qualities)
+        except _UNENCODABLE:
+            self._unencodable(report, ticket)
+            return
+        ticket.telemetry.append(Labelled(record_label, encoded, used))
+
+    def _other(
+        self, record: Record | AlarmSnapshot, ticket: _Ticket, changes: Changes, mono: float
+    ) -> None:
+        if isinstance(record, Gap):
+            self._put(record, ticket)
+            return
+        driver = record.provenance.driver
+        seen = self.seen.of(record.device_id)
+        # A driver's own status is no device message; everything else is.
+        from_device = bool(record.message_id) or not isinstance(record, Alarm | DeviceStatus)
+        if from_device and self._is_repeat(record, driver, ticket, seen):
+            return
+        seen.driver = driver
+        if isinstance(record, AlarmSnapshot):
+            seen.last_us = record.received_us
+            self.alarms.snapshot(record, mono, changes)
+            return
+        if isinstance(record, DeviceStatus):
+            self._status(record, seen, changes, mono)
+        elif isinstance(record, InventoryEvent):
+            seen.last_us = record.received_us
+        self._put(record, ticket)
+
+    def _status(self, status: DeviceStatus, seen: Seen, changes: Changes, mono: float) -> None:
+        seen.state = status.state
+        seen.firmware = status.firmware or seen.firmware
+        if status.battery_percent >= 0:
+            seen.battery_percent = status.battery_percent
+        if status.state is DeviceState.OFFLINE and status.reason in self._goodbyes:
+            self.alarms.sign_off(status.device_id, status.received_us, mono, changes)
+
+    def _put(self, record: Record, ticket: _Ticket) -> None:
+        """Label and encode a record that isn't a report."""
+        try:
+            encoded = encode(record)
+        except _UNENCODABLE:
+            self._unencodable(record, ticket)
+            return
+        if isinstance(record, Alarm):
+            ticket.alarms.append(
+                Labelled(label.of_alarm(record, from_device=True), encoded, record.codes)
+            )
+        elif not isinstance(record, Report):
+            ticket.telemetry.append(Labelled(label.of_other(record), encoded, ()))
+
+    def _unencodable(self, record: Record, ticket: _Ticket) -> None:
+        driver = "gateway" if isinstance(record, Gap) else record.provenance.driver
+        _log.error("driver %s made a record that can't be encoded", driver)
+        self._counters.add("malformed", driver, "unencodable")
+        device_id = record.device_id.encode("ascii", "replace").decode()
+        gap = Gap(reason="unencodable", device_id=device_id, reports=1)
+        ticket.telemetry.append(Labelled(label.of_other(gap), encode(gap), ()))
+
+    # Messages
+
+    def _is_repeat(
+        self,
+        record: Report | AlarmSnapshot | Alarm | InventoryEvent | DeviceStatus,
+        driver: str,
+        ticket: _Ticket,
+        seen: Seen,
+    ) -> bool:
+        """Take the record's message id; True when its message was seen before."""
+        message_id = record.message_id
+        in_alarms = not isinstance(record, Report | InventoryEvent | DeviceStatus)
+        if message_id:
+            if message_id == ticket.message_id and record.device_id == ticket.device_id:
+                if type(record) not in ticket.kinds:
+                    ticket.kinds.append(type(record))
+                    if not in_alarms and ticket.claimed:
+                        ticket.claims[-1] = (ticket.claims[-1][0], False)
+                    return ticket.repeat
+                if isinstance(record, InventoryEvent) and not ticket.repeat:
+                    return False  # one message tells of many tags
+            else:
+                ticket.device_id, ticket.message_id = record.device_id, message_id
+            ticket.kinds = [type(record)]
+            ticket.claimed = False
+            ticket.repeat = self._claim(record.device_id, message_id, in_alarms, driver, ticket)
+        tally = ticket.tally
+        key = ("accepted", driver)
+        tally[key] = tally.get(key, 0) + 1
+        ticket.messages += 1
+        seen.messages += 1
+        if message_id and ticket.repeat:
+            key = ("duplicates", driver)
+            tally[key] = tally.get(key, 0) + 1
+            seen.duplicates += 1
+            return True
+        return False
+
+    def _claim(
+        self, device_id: str, message_id: str, in_alarms: bool, driver: str, ticket: _Ticket
+    ) -> bool:
+        claim = self.duplicates.claim(device_id, message_id)
+        place, n = claim
+        verdict = place.take(n, ticket)
+        if verdict is Verdict.NEW:
+            ticket.claims.append((claim, in_alarms))
+            ticket.claimed = True
+            return False
+        if verdict is Verdict.BEYOND:
+            self._counters.add("beyond_window", driver)
+            return False
+        original = place.pending.get(n)
+        if isinstance(original, _Ticket) and original is not ticket:
+            ticket.originals.append(original)
+        return True
+
+    def _count_marks(self, qualities: Sequence[int], ticket: _Ticket, seen: Seen) -> None:
+        tally = ticket.tally
+        for quality in qualities:
+            if quality != Quality.VALID:
+                key = ("marked_values", _QUALITIES.get(quality, "unknown"))
+                tally[key] = tally.get(key, 0) + 1
+                seen.marked_values += 1
+
+    # Commit
+
+    def _commit(self, ticket: _Ticket, changes: Changes, deltas: Sequence[StateDelta]) -> None:
+        alarm_deltas: Sequence[StateDelta] = ()
+        telemetry_deltas = deltas
+        if changes.alarms or ticket.alarms or self._unsaved_keys or self._unsaved:
+            for alarm in changes.alarms:
+                from_device = alarm.provenance.driver != "gateway"
+                ticket.alarms.append(
+                    Labelled(
+                        label.of_alarm(alarm, from_device=from_device),
+                        encode(alarm),
+                        alarm.codes,
+                    )
+                )
+                self._counters.add(
+                    "alarms",
+                    alarm.priority.name.lower(),
+                    alarm.phase.name.lower(),
+                    alarm.source.name.lower(),
+                )
+            alarm_deltas = self._with_unsaved(ticket, changes)
+        if changes.presence or self._unsaved_presence:
+            telemetry_deltas = self._with_presence(ticket, changes, deltas)
+        for (name, word), n in ticket.tally.items():
+            self._counters.add(name, word, n=n)
+        self._commits.add(
+            ticket.alarms,
+            ticket.telemetry,
+            alarm_deltas,
+            telemetry_deltas,
+            lambda outcome: self._settle(ticket, outcome),
+        )
+
+    def _with_unsaved(self, ticket: _Ticket, changes: Changes) -> Sequence[StateDelta]:
+        ticket.touched = changes.touched
+        if not self._unsaved and not self._unsaved_keys:
+            return tuple(changes.touched.values())
+        keys = dict.fromkeys(self._unsaved_keys) | dict.fromkeys(changes.touched)
+        ticket.alarms = self._unsaved + ticket.alarms
+        ticket.touched = {delta.key: delta for delta in self.alarms.current(keys)}
+        self._unsaved, self._unsaved_keys = [], {}
+        return tuple(ticket.touched.values())
+
+    def _with_presence(
+        self, ticket: _Ticket, changes: Changes, deltas: Sequence[StateDelta]
+    ) -> Sequence[StateDelta]:
+        keys = self._unsaved_presence | dict.fromkeys(delta.key for delta in changes.presence)
+        self._unsaved_presence = {}
+        ticket.presence = keys
+        return (*deltas, *self.alarms.presence(keys))
+
+    def _settle(self, ticket: _Ticket, outcome: Outcome) -> None:
+        ticket.outcome = outcome
+        if outcome is Outcome.COMMITTED:
+            for (place, n), _ in ticket.claims:
+                place.keep(n)
+        else:
+            self._not_taken(ticket, outcome)
+        ticket.claims = []
+        for original in ticket.originals:
+            if original.outcome is not None and original.outcome is not Outcome.COMMITTED:
+                outcome = original.outcome
+        ticket.originals = []
+        if ticket.done is not None:
+            ticket.done(outcome)
+
+    def _not_taken(self, ticket: _Ticket, outcome: Outcome) -> None:
+        alarms_kept = outcome is Outcome.FULL
+        for (place, n), in_alarms in ticket.claims:
+            if in_alarms and alarms_kept:
+                place.keep(n)
+            else:
+                place.give_back(n)
+        if ticket.messages:
+            self._counters.add("not_taken", outcome.value, n=ticket.messages)
+        self._unsaved_presence |= ticket.presence
+        if not alarms_kept and (ticket.alarms or ticket.touched):
+            self._unsaved += ticket.alarms
+            self._unsaved_keys |= dict.fromkeys(ticket.touched)
+            excess = len(self._unsaved) - ALARMS_UNSAVED_MAX
+            if excess > 0:
+                _log.error("the journal fails: %d alarm records are given up", excess)
+                del self._unsaved[:excess]
+
+    def _show_active(self) -> None:
+        for priority, count in self.alarms.active.items():
+            if self._active.get(priority) != count:
+                self._active[priority] = count
+                self._counters.set("alarms_active", count, priority.name.lower())
+
+
+def _introduce(seen: Seen, report: Report) -> None:
+    seen.kind = report.kind
+    seen.bed = report.bed
+    seen.driver = report.provenance.driver
+    seen.first_us = seen.first_us or report.received_us
