@@ -1,0 +1,570 @@
+"""The durable log between the devices and the destinations: two lanes, sealed, synced.
+
+Rules:
+- What ``append`` returned is durable: power may go at any instant.
+- A group is kept whole or not at all. Nothing of a group is acknowledged whose write or sync
+  failed, and its sequence numbers go to the next group.
+- Every start opens an epoch; numbers go on. (epoch, seq) never means two different records.
+- What is missing is said: ``read`` returns lost ranges in their place, and
+  ``discovered_gaps`` hands them out to be recorded.
+- A key that is missing or wrong stops the opening; it never counts as damage.
+- A segment is deleted when every destination's cursor and every hold is past it and the state
+  checkpoint covers it; cursors and checkpoint are durable by then.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import sqlite3
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from gateway.domain.errors import (
+    ConfigError,
+    JournalFullError,
+    KeyMissingError,
+    MalformedError,
+    SealBrokenError,
+)
+from gateway.domain.labels import Lane
+from gateway.domain.ports import Clock, Counters, StateDelta
+from gateway.domain.records import Gap
+from gateway.journal.body import decode_body, encode_body, make_sections
+from gateway.journal.cache import RecentGroups
+from gateway.journal.config import JournalConfig
+from gateway.journal.files import Files, OsFiles
+from gateway.journal.frame import Damage, Frame, Stamp, encode_frame
+from gateway.journal.lane import DROPPED, LaneLog, journal_error
+from gateway.journal.lock import DirectoryLock
+from gateway.journal.segment import HEADER_BYTES, SegmentReader
+from gateway.journal.store import KnownLoss, Store
+from gateway.journal.types import EncodedSection, LaneGroup, Lost, Sealer, SeqRange, StoredGroup
+
+_log = logging.getLogger(__name__)
+_LOG_ID_BYTES = 16
+
+
+class Prepared(NamedTuple):
+    """A group with its numbers, sealed and laid out; only its writing is left."""
+
+    stamp: Stamp
+    frame: bytes
+    sections: tuple[EncodedSection, ...]
+    deltas: tuple[StateDelta, ...]
+
+    @property
+    def seqs(self) -> SeqRange:
+        return SeqRange(self.stamp.first_seq, self.stamp.last_seq)
+
+
+class Journal:
+    """Open it with :meth:`open`. One thread appends at a time; any thread may read."""
+
+    def __init__(
+        self,
+        directory: str,
+        config: JournalConfig,
+        sealer: Sealer,
+        clock: Clock,
+        counters: Counters,
+        files: Files,
+        lock: DirectoryLock,
+    ) -> None:
+        self.config = config
+        self._sealer = sealer
+        self._clock = clock
+        self._counters = counters
+        self._files = files
+        self._lock = lock
+        self._write_lock = threading.Lock()
+        self._subscribers: list[Callable[[], None]] = []
+        self._holds: dict[tuple[str, Lane], int] = {}
+        self._store = Store(f"{directory}/state.sqlite", clock.now_us())
+        self.cursors = self._store.cursors()
+        self.state = self._store.state()
+        self._losses = self._store.losses()
+        self._lanes = {
+            lane: LaneLog(
+                files, f"{directory}/{lane.name.lower()}", lane, config.quarantine_bytes_max
+            )
+            for lane in Lane
+        }
+        self._cache = {lane: RecentGroups(config.cache_bytes) for lane in Lane}
+        self._recover()
+
+    @classmethod
+    def open(
+        cls,
+        path: str | Path,
+        config: JournalConfig,
+        sealer: Sealer,
+        clock: Clock,
+        counters: Counters,
+        files: Files | None = None,
+    ) -> Journal:
+        """Open or create the journal in a directory, and begin an epoch.
+
+        Raises:
+            ConfigError: another process has it open, or the directory holds parts of two.
+            KeyMissingError: a frame is sealed with a key that the ring does not have.
+            SealBrokenError: a key of the ring is not the one that its id belongs to.
+            JournalFailedError, OSError, sqlite3.Error: the disk refuses.
+        """
+        directory = str(path)
+        files = files or OsFiles()
+        Path(directory).mkdir(mode=0o700, parents=True, exist_ok=True)
+        files.make_directory(directory)
+        lock = DirectoryLock(directory)
+        try:
+            return cls(directory, config, sealer, clock, counters, files, lock)
+        except BaseException:
+            lock.close()
+            raise
+
+    def _recover(self) -> None:
+        lanes = self._lanes.values()
+        log_ids = {log_id for lane in lanes for log_id in lane.recovery.log_ids}
+        if len(log_ids) > 1:
+            raise ConfigError("the journal's directory holds segments of two different journals")
+        self.log_id = log_ids.pop() if log_ids else secrets.token_bytes(_LOG_ID_BYTES)
+        self._commit_number = max(self.state.commit, *(lane.recovery.commit for lane in lanes))
+        used = any(lane.had_mark or lane.segments for lane in lanes)
+        self.cursors_lost = used and self._store.fresh
+        """True when destinations start again at the oldest record, for want of the store."""
+        self.state_incomplete = any(lane.floor_commit > self.state.commit for lane in lanes)
+        """True when state was rolled back further than the log reaches."""
+        if self.cursors_lost or self.state_incomplete:
+            _log.error(
+                "cursors lost: %s, state older than the log: %s",
+                self.cursors_lost,
+                self.state_incomplete,
+            )
+        self._from_oldest = self.cursors_lost
+        self._check_keys()
+        self._replay()
+        stored = max((lane.recovery.epoch for lane in lanes), default=0)
+        self.epoch = max(stored + 1, self._clock.now_us() // 1_000_000)
+        """This start's epoch."""
+        for lane in lanes:
+            known = [loss.lost for loss in self._losses if loss.lane == lane.lane]
+            fresh = lane.settle(
+                self.log_id, self.epoch, self.cursors.of(lane.lane), known, self._clock.now_us()
+            )
+            lane.remember_epochs(self._store.epochs(lane.lane))
+            self._lose(lane, fresh)
+        self._mark_synced = self._checkpointed = self._clock.monotonic()
+        self._gauges()
+
+    def _check_keys(self) -> None:
+        """Tell a wrong key from damage before anything is set aside."""
+        for lane in self._lanes.values():
+            for key_id, samples in lane.recovery.samples.items():
+                broken = 0
+                for frame in samples:
+                    try:
+                        self._unseal(frame)
+                    except SealBrokenError:
+                        broken += 1
+                if broken == len(samples):
+                    raise SealBrokenError(
+                        f"key {key_id!r} opens nothing of lane {lane.lane.name.lower()}: "
+                        "it is not the key that sealed it; nothing was changed"
+                    )
+
+    def _replay(self) -> None:
+        """Apply the deltas of every frame behind the state's checkpoint, in commit order."""
+        found: list[tuple[int, tuple[StateDelta, ...]]] = []
+        for lane in self._lanes.values():
+            for segment in lane.segments_after(self.state.stored_commit):
+                with SegmentReader(self._files, segment.path) as reader:
+                    for item in reader.scan(HEADER_BYTES, segment.end):
+                        if isinstance(item, Damage):
+                            continue
+                        commit = item.header.stamp.commit
+                        if commit <= self.state.stored_commit:
+                            continue
+                        try:
+                            found.append((commit, decode_body(self._unseal(item))[1]))
+                        except (SealBrokenError, MalformedError):
+                            _log.exception("commit %d could not be replayed", commit)
+        for commit, deltas in sorted(found, key=lambda entry: entry[0]):
+            self.state.apply(deltas, commit)
+
+    def _unseal(self, frame: Frame) -> bytes:
+        header = frame.header
+        try:
+            return self._sealer.open(header.key_id, frame.sealed, header.stamp.aad(self.log_id))
+        except KeyMissingError as error:
+            raise KeyMissingError(
+                f"the journal needs key {header.key_id!r}, which the key ring does not have"
+            ) from error
+
+    # -- appending --------------------------------------------------------------------------
+
+    def append(self, groups: Sequence[LaneGroup]) -> list[SeqRange]:
+        """Make groups durable, one after the other.
+
+        Returns:
+            The sequence numbers of each group's records; an empty range for none.
+
+        Raises:
+            JournalFullError: the byte limit, or no space; earlier groups of the call stand.
+            JournalFailedError: the disk refused; earlier groups of the call stand.
+            ValueError: a group of more bytes than a frame can hold.
+        """
+        return [self.commit(self.prepare(group)) for group in groups]
+
+    def prepare(self, group: LaneGroup) -> Prepared:
+        """Number, encode and seal a group: everything but the disk.
+
+        At most one group per lane may be prepared and not yet committed.
+
+        Raises:
+            JournalFullError: the byte limit is reached.
+            ValueError: a group of more bytes than a frame can hold.
+        """
+        lane = self._lanes[group.lane]
+        if not self.config.drop_oldest:
+            try:
+                self._require_room(lane, sum(len(item.encoded) for item in group.items))
+            except JournalFullError:
+                self._refused(lane, len(group.items))
+                raise
+        self._commit_number += 1
+        stamp = Stamp(
+            group.lane,
+            self.epoch,
+            self._commit_number,
+            lane.last_seq + 1,
+            len(group.items),
+            self._clock.now_us(),
+            group.policy_version,
+        )
+        sections = make_sections(group.items, stamp.first_seq)
+        deltas = tuple(group.deltas)
+        key_id, sealed = self._sealer.seal(encode_body(sections, deltas), stamp.aad(self.log_id))
+        return Prepared(stamp, encode_frame(stamp, key_id, sealed), sections, deltas)
+
+    def commit(self, prepared: Prepared) -> SeqRange:
+        """Write and sync a prepared group.
+
+        Raises:
+            JournalFullError, JournalFailedError: nothing of it counts; it may be prepared anew.
+            ValueError: another group was committed since it was prepared.
+        """
+        stamp, frame, sections, deltas = prepared
+        lane = self._lanes[Lane(stamp.lane)]
+        began = self._clock.monotonic()
+        with self._write_lock:
+            if stamp.first_seq != lane.last_seq + 1:
+                raise ValueError("the prepared group's numbers were taken by another")
+            try:
+                if self.config.drop_oldest:
+                    self._drop_oldest(len(frame))
+                self._require_room(lane, len(frame))
+                lane.write(frame, stamp, self.config.segment_bytes)
+            except JournalFullError:
+                self._refused(lane, stamp.records)
+                raise
+        self.state.apply(deltas, stamp.commit)
+        if stamp.records:
+            self._cache[lane.lane].add(
+                StoredGroup(
+                    stamp.first_seq,
+                    stamp.last_seq,
+                    stamp.policy_version,
+                    sections,
+                    (),
+                    stamp.epoch,
+                    stamp.committed_us,
+                )
+            )
+        self._counters.add("journaled", _label(lane), n=stamp.records)
+        self._counters.observe(
+            "journal_commit_seconds", self._clock.monotonic() - began, _label(lane)
+        )
+        return prepared.seqs
+
+    def _require_room(self, lane: LaneLog, size: int) -> None:
+        limit = self.config.limit_bytes
+        if lane.lane is not Lane.ALARMS:
+            limit -= self.config.alarm_reserve_bytes
+        if self.bytes + size > limit:
+            raise JournalFullError(f"the limit of lane {_label(lane)} is reached")
+
+    def _refused(self, lane: LaneLog, records: int) -> None:
+        self._counters.add("journal_refused", _label(lane), n=records)
+
+    def _drop_oldest(self, size: int) -> None:
+        """Make room by dropping whole segments of telemetry, oldest first."""
+        lane = self._lanes[Lane.TELEMETRY]
+        limit = self.config.limit_bytes - self.config.alarm_reserve_bytes
+        while self.bytes + size > limit:
+            segment = lane.oldest()
+            if segment is None:
+                return
+            unsent = max(segment.first_seq, min(self.cursors.of(Lane.TELEMETRY), default=0) + 1)
+            with lane.lock:
+                fresh = lane.holes.add(unsent, segment.last_seq, DROPPED)
+            self._lose(lane, fresh)
+            self._checkpoint()
+            if not lane.delete([segment]):
+                return
+            _log.warning("dropped telemetry %d..%d: the limit is reached", unsent, segment.last_seq)
+
+    # -- reading ----------------------------------------------------------------------------
+
+    def read(
+        self, lane: Lane, after_seq: int, records_max: int, bytes_max: int
+    ) -> list[StoredGroup]:
+        """What follows ``after_seq``, in order and without holes.
+
+        The first group is the whole group that holds ``after_seq + 1``, so it may begin
+        before that. At least one group is returned if there is any, however large. A group
+        that is lost has no sections and one entry in ``lost``.
+
+        Raises:
+            KeyMissingError: the key ring lost a key while the journal was open.
+            OSError: the disk refuses to open a segment.
+        """
+        log = self._lanes[lane]
+        seq = after_seq + 1
+        while seq <= log.last_seq:
+            lost = log.lost_at(seq)
+            if lost is not None:
+                return [self._lost_group(log, seq, lost)]
+            groups = self._cache[lane].get(seq, records_max, bytes_max)
+            if groups:
+                return groups
+            frames, fresh = log.read(seq, records_max, bytes_max)
+            groups = []
+            for frame in frames:
+                group = self._group(log, frame)
+                if group is None:
+                    break
+                groups.append(group)
+            self._lose(log, fresh)
+            if groups:
+                return groups
+        return []
+
+    def _group(self, log: LaneLog, frame: Frame) -> StoredGroup | None:
+        stamp = frame.header.stamp
+        try:
+            sections, _ = decode_body(self._unseal(frame))
+        except (SealBrokenError, MalformedError) as error:
+            _log.error("records %d..%d do not open: %s", stamp.first_seq, stamp.last_seq, error)
+            self._lose(log, log.lose_frame(frame))
+            return None
+        return StoredGroup(
+            stamp.first_seq,
+            stamp.last_seq,
+            stamp.policy_version,
+            sections,
+            (),
+            stamp.epoch,
+            stamp.committed_us,
+        )
+
+    def _lost_group(self, log: LaneLog, seq: int, lost: Lost) -> StoredGroup:
+        last = min(lost.last, log.epoch_end(seq))
+        part = Lost(seq, last, lost.reason)
+        return StoredGroup(seq, last, "", (), (part,), log.epoch_of(seq))
+
+    def first_seq(self, lane: Lane) -> int:
+        """The oldest record that was not deleted; ``last_seq + 1`` when there is none."""
+        return self._lanes[lane].first_seq
+
+    def last_seq(self, lane: Lane) -> int:
+        """The newest record; 0 before the first."""
+        return self._lanes[lane].last_seq
+
+    def epoch_of(self, lane: Lane, seq: int) -> int:
+        """The epoch in which a record was committed; this start's for one that is to come."""
+        log = self._lanes[lane]
+        return self.epoch if seq > log.last_seq else log.epoch_of(seq)
+
+    @property
+    def bytes(self) -> int:
+        """Bytes on disk that count against the limit."""
+        return sum(lane.size for lane in self._lanes.values())
+
+    def bytes_of(self, lane: Lane) -> int:
+        """Bytes on disk of one lane."""
+        return self._lanes[lane].size
+
+    # -- losses -----------------------------------------------------------------------------
+
+    def _lose(self, log: LaneLog, fresh: Iterable[Lost]) -> None:
+        for lost in fresh:
+            _log.error(
+                "lost records %d..%d of lane %s: %s",
+                lost.first,
+                lost.last,
+                _label(log),
+                lost.reason,
+            )
+            at = lost.first
+            while at <= lost.last:
+                last = min(lost.last, log.epoch_end(at))
+                self._losses.append(
+                    KnownLoss(log.lane, Lost(at, last, lost.reason), recorded=False)
+                )
+                at = last + 1
+        quarantined, log.quarantined = log.quarantined, 0
+        if quarantined:
+            self._counters.add("journal_quarantined_bytes", _label(log), n=quarantined)
+
+    @property
+    def has_gaps(self) -> bool:
+        """Whether ``discovered_gaps`` has any."""
+        return any(not loss.recorded for loss in self._losses)
+
+    def discovered_gaps(self) -> list[Gap]:
+        """Lost ranges that no Gap record tells of yet: append those, then ``gaps_recorded``."""
+        return [
+            Gap(
+                reason=loss.lost.reason,
+                lane=int(loss.lane),
+                epoch=self.epoch_of(loss.lane, loss.lost.first),
+                first_seq=loss.lost.first,
+                last_seq=loss.lost.last,
+                reports=loss.lost.last - loss.lost.first + 1,
+            )
+            for loss in self._losses
+            if not loss.recorded
+        ]
+
+    def gaps_recorded(self, gaps: Iterable[Gap]) -> None:
+        """The Gap records are durable. A crash before this repeats them, which is harmless."""
+        done = {(gap.lane, gap.first_seq) for gap in gaps}
+        self._losses = [
+            loss._replace(recorded=loss.recorded or (loss.lane, loss.lost.first) in done)
+            for loss in self._losses
+        ]
+        self.checkpoint()
+
+    # -- destinations and retention ---------------------------------------------------------
+
+    def set_destinations(self, names: Sequence[str]) -> None:
+        """Say who must have everything before it is deleted.
+
+        A new destination starts at the journal's head; one that is left out is forgotten, so
+        that it is new if it comes back. Without any destination everything is kept.
+
+        Raises:
+            sqlite3.Error: the cursors could not be made durable.
+        """
+        start = {
+            lane: log.first_seq - 1 if self._from_oldest else log.last_seq
+            for lane, log in self._lanes.items()
+        }
+        self._from_oldest = False
+        self.cursors.set(names, start)
+        self._checkpoint()
+
+    def hold(self, name: str, lane: Lane, seq: int) -> None:
+        """Keep everything behind ``seq`` whatever the destinations have; moves with each call."""
+        self._holds[name, lane] = seq
+
+    def release(self, name: str) -> None:
+        """Give up a hold."""
+        for lane in Lane:
+            self._holds.pop((name, lane), None)
+
+    def subscribe(self, callback: Callable[[], None]) -> None:
+        """Call ``callback`` on the loop after each commit (the Committer does)."""
+        self._subscribers.append(callback)
+
+    def unsubscribe(self, callback: Callable[[], None]) -> None:
+        """Stop; idempotent."""
+        if callback in self._subscribers:
+            self._subscribers.remove(callback)
+
+    def notify(self) -> None:
+        """Tell the subscribers that something was committed."""
+        for callback in list(self._subscribers):
+            callback()
+
+    # -- upkeep -----------------------------------------------------------------------------
+
+    def maintain(self) -> None:
+        """Durable marks, checkpoint, retention, gauges; about once a second, off the loop.
+
+        Errors of the disk are logged: all of it is tried again the next time.
+        """
+        now = self._clock.monotonic()
+        if now - self._mark_synced >= self.config.high_water_sync_s:
+            with self._write_lock:
+                for lane in self._lanes.values():
+                    lane.sync_mark()
+            self._mark_synced = now
+        if now - self._checkpointed >= self.config.checkpoint_s:
+            self.checkpoint()
+            self._checkpointed = now
+            self._delete_covered()
+        self._gauges()
+
+    def checkpoint(self) -> bool:
+        """Write cursors, state and losses to SQLite; False when that failed."""
+        try:
+            self._checkpoint()
+        except sqlite3.Error as error:
+            _log.warning("checkpoint not written: %s", error)
+            return False
+        return True
+
+    def _checkpoint(self) -> None:
+        low = {lane: min(self.cursors.of(lane), default=0) for lane in self._lanes}
+        self._losses = [
+            loss for loss in self._losses if not loss.recorded or loss.lost.last > low[loss.lane]
+        ]
+        epochs = [
+            (int(lane), first, epoch)
+            for lane, log in self._lanes.items()
+            for first, epoch in log.epochs
+        ]
+        self._store.flush(self.cursors, self.state, epochs, self._losses)
+
+    def _delete_covered(self) -> None:
+        """Delete what nobody needs any more; relies on the durable checkpoint alone."""
+        for lane, log in self._lanes.items():
+            needs = self.cursors.of(lane)
+            if not needs:
+                continue
+            needs += [seq for (_, of_lane), seq in self._holds.items() if of_lane == lane]
+            segments = log.covered(min(needs), self.state.stored_commit)
+            if not segments or not self.checkpoint():
+                continue
+            with self._write_lock:
+                log.delete(segments)
+
+    def _gauges(self) -> None:
+        now_us = self._clock.now_us()
+        for lane, log in self._lanes.items():
+            label = _label(log)
+            reserve = 0 if lane is Lane.ALARMS else self.config.alarm_reserve_bytes
+            self._counters.set("journal_bytes", log.size, label)
+            self._counters.set("journal_limit_bytes", self.config.limit_bytes - reserve, label)
+            oldest = log.committed_us(min(self.cursors.of(lane), default=0) + 1)
+            age = (now_us - oldest) / 1e6 if oldest else 0.0
+            self._counters.set("journal_oldest_seconds", max(age, 0.0), label)
+
+    def close(self) -> None:
+        """Checkpoint and close; nothing is lost if it is never called."""
+        with self._write_lock:
+            for lane in self._lanes.values():
+                lane.close()
+        self.checkpoint()
+        self._store.close()
+        self._lock.close()
+
+
+def _label(log: LaneLog) -> str:
+    return log.lane.name.lower()
+
+
+__all__ = ["Journal", "Prepared", "journal_error"]
