@@ -129,7 +129,7 @@ def float_value(word: int) -> float:
         return float(mantissa)
     if exponent >= 0x80:
         # Dividing by a power of ten rounds once; multiplying by 10**-n would round twice.
-        return mantissa / 10 ** (0x100 - exponent)
+        return mantissa / 10.0 ** (0x100 - exponent)
     return float(mantissa) * 10.0**exponent
 
 

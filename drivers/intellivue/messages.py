@@ -344,7 +344,7 @@ class Linker:
         parts = self._open.pop(result.invoke_id, None)
         if result.link == 0:
             return result.reply if parts is None else self._join(parts, result.reply)
-        if result.link == FIRST and result.part == 1:
+        if result.part == 1 and result.link in (FIRST, LAST):
             self.incomplete += parts is not None
             self._keep(result.invoke_id, [result])
         elif (

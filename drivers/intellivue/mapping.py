@@ -1,0 +1,256 @@
+"""Replies of a monitor -> records.
+
+- Numerics and compounds become Reports, their units converted to the metric's own. Values of a
+  continuous measurement share one Report at the reply's time; a value that carries its own time
+  stamp (a cuff pressure) is reported at that time, once, not with every reply that repeats it.
+- The measurement state becomes the value's Quality; a value without a number is UNAVAILABLE and
+  NaN, a value in a unit that can't be converted is INVALID and NaN.
+- Enumerations keep the code of their state; alarm lists become an AlarmSnapshot.
+- The patient's demographics are never asked for and never mapped. The device id and the bed are
+  the configuration's and the registry's; the monitor's own bed label is not believed.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+from drivers.intellivue.alarms import AlarmLists
+from drivers.intellivue.attributes import (
+    AbsoluteTime,
+    Attributes,
+    EnumerationValue,
+    NumericValue,
+)
+from drivers.intellivue.clock import MonitorClock, to_unix_us
+from drivers.intellivue.messages import ObservedObject, PollReply
+from drivers.intellivue.metrics import context_free, known, metric_code
+from drivers.intellivue.nomenclature import (
+    PARTITION_METRICS,
+    Attribute,
+    ObjectClass,
+    State,
+)
+from drivers.intellivue.units import conversion
+from gateway.domain.devices import Device
+from gateway.domain.records import (
+    AlarmSnapshot,
+    Enumeration,
+    Provenance,
+    Quality,
+    Record,
+    Report,
+    TimeQuality,
+)
+
+KIND = "vitals"
+STAMPED_MAX = 256
+"""Objects with a time stamp of their own that are remembered: a monitor has a handful."""
+
+_STATES = (
+    (State.INVALID, Quality.INVALID),
+    (State.UNAVAILABLE, Quality.UNAVAILABLE),
+    (State.DEMO | State.TEST, Quality.DEMO),
+    (State.CALIBRATING, Quality.CALIBRATING),
+    (State.QUESTIONABLE, Quality.QUESTIONABLE),
+)
+
+ENUMERATION_NAMES = {
+    16386: "learning",
+    16387: "asystole",
+    16393: "paced",
+    16395: "absent",
+    16397: "irregular",
+    16400: "unknown",
+    16401: "unanalysable",
+    16402: "sinus_rhythm",
+    16403: "sinus_bradycardia",
+    16404: "sinus_tachycardia",
+    16405: "sv_rhythm",
+    16406: "sv_tachycardia",
+    16407: "ventricular_bigeminy",
+    16408: "ventricular_rhythm",
+    16410: "ventricular_tachycardia",
+    16411: "sustained_ventricular_tachycardia",
+    16412: "ventricular_trigeminy",
+    16416: "ventricular_fibrillation",
+    16912: "sv_bradycardia",
+}
+
+
+def quality_of(state: int) -> Quality:
+    """The gravest of what the measurement state says; VALID when its high byte is 0."""
+    for bits, quality in _STATES:
+        if state & bits:
+            return quality
+    return Quality.VALID
+
+
+_Numbers = list[tuple[int, float, Quality]]
+
+
+class Mapper:
+    """One association's memory: the monitor's clock, its alarm lists, the stamps reported."""
+
+    def __init__(self, device: Device, provenance: Provenance, clock: MonitorClock) -> None:
+        self._device = device
+        self._provenance = provenance
+        self._clock = clock
+        self._alarms = AlarmLists()
+        self._stamped: dict[tuple[int, int], tuple[int, tuple[NumericValue, ...]]] = {}
+        self.unmapped = 0
+        """Numbers left out, because their metric has no row and can't get one."""
+
+    def anchor(self, attributes: Attributes) -> None:
+        """Read both clocks of an MDS object."""
+        ticks = attributes.get(Attribute.TIME_RELATIVE)
+        when = attributes.get(Attribute.TIME_ABSOLUTE)
+        if isinstance(ticks, int) and isinstance(when, AbsoluteTime):
+            self._clock.anchor(ticks, when)
+
+    def records(self, reply: PollReply, received_us: int) -> list[Record | AlarmSnapshot]:
+        """Everything that a reply says, as records."""
+        match reply.object_class:
+            case ObjectClass.NUMERIC:
+                return self._numerics(reply, received_us)
+            case ObjectClass.ENUMERATION:
+                return self._enumerations(reply, received_us)
+            case ObjectClass.ALERT_MONITOR:
+                return self._snapshot(reply, received_us)
+            case ObjectClass.MDS:
+                for observed in reply.objects:
+                    self.anchor(observed.attributes)
+        return []
+
+    def _reply_us(self, reply: PollReply) -> int:
+        if reply.absolute_time is not None:
+            stamped = to_unix_us(reply.absolute_time, self._clock.zone)
+            if stamped is not None:
+                return stamped
+        return self._clock.unix_us(reply.relative_time) or 0
+
+    def _stamp_us(self, attributes: Attributes) -> int:
+        """The object's own time; 0 when it has none, or "not yet"."""
+        when = attributes.get(Attribute.TIME_STAMP_ABSOLUTE)
+        if isinstance(when, AbsoluteTime):
+            return to_unix_us(when, self._clock.zone) or 0
+        ticks = attributes.get(Attribute.TIME_STAMP_RELATIVE)
+        if isinstance(ticks, int):
+            return self._clock.unix_us(ticks) or 0
+        return 0
+
+    def _numerics(self, reply: PollReply, received_us: int) -> list[Record | AlarmSnapshot]:
+        now: _Numbers = []
+        stamped: dict[int, _Numbers] = {}
+        for observed in reply.objects:
+            values = _values(observed.attributes)
+            if not values:
+                continue
+            stamp = self._stamp_us(observed.attributes)
+            if stamp == 0:
+                now.extend(self._numbers(values))
+            elif self._is_new(observed, stamp, values):
+                stamped.setdefault(stamp, []).extend(self._numbers(values))
+        records: list[Record | AlarmSnapshot] = []
+        if now:
+            records.append(self._report(now, self._reply_us(reply), received_us))
+        records.extend(self._report(n, at, received_us) for at, n in stamped.items() if n)
+        return records
+
+    def _is_new(
+        self, observed: ObservedObject, stamp: int, values: tuple[NumericValue, ...]
+    ) -> bool:
+        key, content = (observed.context, observed.handle), (stamp, values)
+        if self._stamped.get(key) == content:
+            return False
+        self._stamped.pop(key, None)
+        if len(self._stamped) >= STAMPED_MAX:
+            self._stamped.pop(next(iter(self._stamped)))
+        self._stamped[key] = content
+        return True
+
+    def _numbers(self, values: Iterable[NumericValue]) -> _Numbers:
+        numbers: _Numbers = []
+        for value in values:
+            row = known(value.physio_id, value.unit_code)
+            if row is None:
+                self.unmapped += 1
+                continue
+            quality = quality_of(value.state)
+            number = value.value
+            if math.isnan(number):
+                if quality not in (Quality.INVALID, Quality.CALIBRATING):
+                    quality = Quality.UNAVAILABLE
+            else:
+                how = conversion(value.unit_code, row.unit)
+                if how is None:
+                    number, quality = math.nan, Quality.INVALID
+                elif how != (1.0, 0.0):
+                    # The conversion must not invent digits: the display has three or four.
+                    number = round(number * how[0] + how[1], 3)
+            numbers.append((row.code, number, quality))
+        return numbers
+
+    def _report(self, numbers: _Numbers, device_us: int, received_us: int) -> Report:
+        codes, values, qualities = zip(*numbers, strict=True)
+        all_valid = all(quality is Quality.VALID for quality in qualities)
+        return Report(
+            self._device.device_id,
+            KIND,
+            self._provenance,
+            received_us,
+            codes,
+            values,
+            () if all_valid else qualities,
+            device_us,
+            TimeQuality.GOOD if device_us else TimeQuality.NONE,
+            bed=self._device.bed,
+        )
+
+    def _enumerations(self, reply: PollReply, received_us: int) -> list[Record | AlarmSnapshot]:
+        found = []
+        for observed in reply.objects:
+            value = observed.attributes.get(Attribute.ENUMERATION_VALUE)
+            if isinstance(value, EnumerationValue):
+                name = ENUMERATION_NAMES.get(value.value, f"{value.value:04x}")
+                code = context_free(PARTITION_METRICS, value.value) if value.value else 0
+                found.append(
+                    Enumeration(metric_code(value.physio_id), code, name, quality_of(value.state))
+                )
+        if not found:
+            return []
+        device_us = self._reply_us(reply)
+        return [
+            Report(
+                self._device.device_id,
+                KIND,
+                self._provenance,
+                received_us,
+                device_us=device_us,
+                time_quality=TimeQuality.GOOD if device_us else TimeQuality.NONE,
+                bed=self._device.bed,
+                enumerations=tuple(found),
+            )
+        ]
+
+    def _snapshot(self, reply: PollReply, received_us: int) -> list[Record | AlarmSnapshot]:
+        shown = None
+        for observed in reply.objects:
+            shown = self._alarms.update(observed.attributes)
+        if shown is None:
+            return []
+        return [
+            AlarmSnapshot(
+                self._device.device_id, self._provenance, received_us, shown, self._device.bed
+            )
+        ]
+
+
+def _values(attributes: Attributes) -> tuple[NumericValue, ...]:
+    value = attributes.get(Attribute.NUMERIC_VALUE)
+    if isinstance(value, NumericValue):
+        return (value,)
+    compound = attributes.get(Attribute.COMPOUND_VALUE)
+    if isinstance(compound, tuple):
+        return tuple(v for v in compound if isinstance(v, NumericValue))
+    return ()
