@@ -2,11 +2,13 @@
 
 from collections import Counter
 from datetime import UTC, datetime
+from itertools import pairwise
 
 import pytest
 
 from drivers.intellivue import framing, messages
-from drivers.intellivue.attributes import AbsoluteTime, EnumerationValue, NumericValue, TypeCode
+from drivers.intellivue.association import UserInformation
+from drivers.intellivue.attributes import AbsoluteTime, EnumerationValue, TypeCode
 from drivers.intellivue.clock import MonitorClock
 from drivers.intellivue.framing import FrameDecoder
 from drivers.intellivue.mapping import Mapper
@@ -86,7 +88,7 @@ def test_every_datagram_decodes():
 
 def test_association():
     (accept,) = set(from_monitor(AssociationAccept))
-    assert accept.information == messages.UserInformation(
+    assert accept.information == UserInformation(
         system_type=0x00800000,
         startup_mode=0x80000000,  # hot
         minimum_poll_period=40 * 8000,
@@ -123,9 +125,7 @@ def test_replies_come_every_1024_ms_and_count_up():
         if reply and reply.object_class == ObjectClass.NUMERIC and reply.group == 0x0803:
             numerics.append(reply)
     assert [r.sequence for r in numerics] == list(range(15))
-    steps = {
-        b.relative_time - a.relative_time for a, b in zip(numerics, numerics[1:], strict=False)
-    }
+    steps = {b.relative_time - a.relative_time for a, b in pairwise(numerics)}
     assert steps == {8192}
 
 
@@ -175,9 +175,7 @@ def test_units_and_physio_ids_are_in_the_vendors_tables():
     names = nomenclature("SCADATypes.txt")
     seen = {}
     for attributes in inventory(hex_lines("enumeration_replies.hex")).values():
-        value = attributes.get(Attribute.NUMERIC_VALUE)
-        values = attributes.get(Attribute.COMPOUND_VALUE, ())
-        for number in (*values, *([value] if value else [])):
+        for number in numbers(attributes):
             seen[names.get(number.physio_id, hex(number.physio_id))] = units[number.unit_code]
         assert isinstance(attributes.get(Attribute.TYPE, TypeCode(0, 0)), TypeCode)
     assert seen == {
@@ -197,17 +195,19 @@ def test_units_and_physio_ids_are_in_the_vendors_tables():
     }
 
 
+def numbers(attributes):
+    value = attributes.get(Attribute.NUMERIC_VALUE)
+    return (*attributes.get(Attribute.COMPOUND_VALUE, ()), *([value] if value else []))
+
+
 def test_the_numbers_on_the_screen():
-    last = {}
-    for reply in replies(d.payload for d, _ in decoded() if d.source == MONITOR and d.payload[0]):
-        for observed in reply.objects:
-            for value in observed.attributes.values():
-                for number in value if isinstance(value, tuple) and value else ():
-                    if isinstance(number, NumericValue):
-                        last[number.physio_id] = number
-            value = observed.attributes.get(Attribute.NUMERIC_VALUE)
-            if isinstance(value, NumericValue):
-                last[value.physio_id] = value
+    said = [d.payload for d, _ in decoded() if d.source == MONITOR and d.payload[0]]
+    last = {
+        number.physio_id: number
+        for reply in replies(said)
+        for observed in reply.objects
+        for number in numbers(observed.attributes)
+    }
     values = {physio_id: (number.value, number.state & DEMO) for physio_id, number in last.items()}
     assert values[0x4182] == (60, DEMO)
     assert values[0x4BB8] == (95.0, DEMO)
@@ -260,13 +260,13 @@ def test_mapped_to_records():
     cuff = [r for r in reports if terms.NIBP_SYS in r.codes]
     assert len(cuff) == 1
     assert datetime.fromtimestamp(cuff[0].device_us / 1e6, UTC) == datetime(
-        2017, 11, 4, 14, 44, 50, tzinfo=UTC
+        2017, 11, 4, 14, 45, tzinfo=UTC
     )
     snapshots = [r for r in records if isinstance(r, AlarmSnapshot)]
     assert snapshots
     assert {s.alarms for s in snapshots} == {()}  # the demo shows no alarm
     assert mapper.unmapped == 0
-    assert {r.provenance for r in records} == {provenance}
+    assert {r.provenance for r in reports} == {s.provenance for s in snapshots} == {provenance}
     assert {r.bed for r in reports} == {"3"}
 
 
