@@ -8,7 +8,7 @@ import pytest
 
 from drivers.intellivue import framing, messages
 from drivers.intellivue.association import UserInformation
-from drivers.intellivue.attributes import AbsoluteTime, EnumerationValue, TypeCode
+from drivers.intellivue.attributes import AbsoluteTime, Attributes, EnumerationValue, TypeCode
 from drivers.intellivue.clock import MonitorClock
 from drivers.intellivue.framing import FrameDecoder
 from drivers.intellivue.mapping import Mapper
@@ -65,7 +65,7 @@ def replies(payloads):
 
 def inventory(payloads):
     """Handle -> what is known of each object, over all replies."""
-    signals = {}
+    signals: dict[tuple[int, int], Attributes] = {}
     for reply in replies(payloads):
         for observed in reply.objects:
             signals.setdefault((reply.object_class, observed.handle), {}).update(
