@@ -88,6 +88,12 @@ def dtls_server_context(files: TlsFiles) -> SSL.Context:
     context.set_options(SSL.OP_COOKIE_EXCHANGE)  # type: ignore[arg-type]  # None without DTLS
     context.set_options(SSL.OP_CIPHER_SERVER_PREFERENCE)
     context.load_client_ca(bytes(files.trust))
+    # Some clients (libcoap on OpenSSL) send their leaf alone. A device's issuer is our own as a
+    # rule: knowing it completes their chain, which must still end at a trusted root.
+    store = context.get_cert_store()
+    if store is not None:
+        for issuer in x509.load_pem_x509_certificates(files.cert.read_bytes())[1:]:
+            store.add_cert(crypto.X509.from_cryptography(issuer))
     return context
 
 

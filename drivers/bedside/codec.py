@@ -27,8 +27,8 @@ from msgspec import Meta
 from gateway.domain.errors import MalformedError
 
 VERSION: Final = 1
-PAYLOAD_SIZE_BYTES_MAX: Final = 4096
-"""Ten times the longest sensible message."""
+PAYLOAD_SIZE_BYTES_MAX: Final = 8192
+"""Twenty times the longest sensible message, and eight CoAP blocks."""
 NUMBER_MAX: Final = 1e9
 BOOT_CHARACTERS_MAX: Final = 36
 BED_CHARACTERS_MAX: Final = 32

@@ -176,9 +176,9 @@ class Association:
         """Encrypt one plaintext into one datagram.
 
         Raises:
-            ValueError: it is longer than ``plaintext_bytes_max``.
+            ValueError: it is empty or longer than ``plaintext_bytes_max``.
         """
-        if not self.established or len(plaintext) > self.plaintext_bytes_max:
+        if not self.established or not 0 < len(plaintext) <= self.plaintext_bytes_max:
             raise ValueError(f"can't seal {len(plaintext)} bytes while {self.state.value}")
         self._connection.send(plaintext)
         return self._connection.bio_read(_BIO_BYTES)

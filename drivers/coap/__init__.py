@@ -1,0 +1,1 @@
+"""CoAP over DTLS: devices post their reports and observe their commands; see README.md."""
