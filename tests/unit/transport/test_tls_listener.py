@@ -10,13 +10,23 @@ import uvloop
 from drivers.transport.addresses import SAME_PORT_ATTEMPTS_MAX, bind_stream, parse_address
 from drivers.transport.tls import ListenerLimits, TlsListener, peer_of
 from gateway.domain.errors import ConfigError
+from security.tls import server_context
 from tests.fakes import FakeAdmission, FakeCounters
-from tests.identities import Identities
+from tests.ward_pki import WardPki
 
 
 @pytest.fixture(scope="module")
 def identities(tmp_path_factory):
-    return Identities(tmp_path_factory.mktemp("identities"))
+    return WardPki(tmp_path_factory.mktemp("identities"))
+
+
+def client_context(pki, holder):
+    """A client that trusts the gateway and shows ``holder``'s certificate, or none."""
+    context = ssl.create_default_context(cafile=str(pki.gateway.files.trust))
+    context.check_hostname = False
+    if holder is not None:
+        context.load_cert_chain(holder.files.cert, holder.files.key)
+    return context
 
 
 LOOPS = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
@@ -71,7 +81,7 @@ class Ward:
         self.admission = FakeAdmission()
         self.counters = Counted()
         self.changed = self.counters.changed
-        self.context = identities.server_context()
+        self.context = server_context(identities.gateway.files)
         self.listener = TlsListener(
             "mqtt",
             lambda release: Echo(self, release),
@@ -95,7 +105,7 @@ class Ward:
 
     async def connect(self, holder):
         return await asyncio.open_connection(
-            self.host, self.port, ssl=self.identities.client_context(holder)
+            self.host, self.port, ssl=client_context(self.identities, holder)
         )
 
     async def until(self, condition):
@@ -160,7 +170,7 @@ def test_bad_certificates_get_an_alert_and_are_audited(run, identities, who, rea
     holder = {
         "nobody": lambda: None,
         "stranger": lambda: identities.stranger("mon-1"),
-        "expired": lambda: identities.device("mon-1", days=-1),
+        "expired": lambda: identities.expired("mon-1"),
     }[who]()
 
     async def main():
@@ -254,12 +264,12 @@ def test_connections_are_capped(run, identities):
 
 def test_a_new_context_applies_to_the_next_connection(run, identities, tmp_path):
     device = identities.device("mon-1")
-    other = Identities(tmp_path)
+    other = WardPki(tmp_path)
 
     async def main():
         async with Ward(identities) as ward:
             _, before = await ward.connect(device)
-            ward.context = other.server_context()
+            ward.context = server_context(other.gateway.files)
             with pytest.raises(ssl.SSLCertVerificationError):
                 await ward.connect(device)
             assert not before.transport.is_closing()
@@ -288,7 +298,7 @@ def test_stop_gives_up_half_open_connections(run, identities):
 
 def test_handshakes_in_a_storm(run, identities):
     device = identities.device("mon-1")
-    context = identities.client_context(device)
+    context = client_context(identities, device)
     count = 60
 
     async def main():
