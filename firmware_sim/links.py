@@ -1,0 +1,73 @@
+"""Which link a device of the scenario gets, and with whose certificate."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from random import Random
+
+from drivers.mqtt.codec.packets import Version
+from firmware_sim.endpoints import Address, Endpoints, KeyPair, device_tls
+from firmware_sim.link import DeviceLink
+from firmware_sim.messages import answer_command
+from firmware_sim.mqtt import MqttLink, Settings
+from firmware_sim.scenario import SimDevice
+from gateway.domain.errors import ConfigError
+
+OWN = "own"
+NO_CERTIFICATE = "no_certificate"
+LAST_WILL = b'{"v":1}'
+VERSIONS = {"3.1.1": Version.V311, "5.0": Version.V5}
+
+LinkMaker = Callable[[SimDevice, str, Random], DeviceLink]
+"""Device, whose credential it shows (``own``, ``stranger``, ``revoked``, …), its randomness."""
+
+
+def link_maker(endpoints: Endpoints) -> LinkMaker:
+    """Make links to the gateway that ``endpoints`` describes.
+
+    The maker raises ConfigError for a transport without a listener or a credential without
+    files.
+    """
+
+    def make(device: SimDevice, credential: str, random: Random) -> DeviceLink:
+        match device.group.transport:
+            case "mqtt":
+                return _mqtt(endpoints, device, credential, random)
+            case transport:
+                raise ConfigError(f"no simulated device speaks {transport} yet")
+
+    return make
+
+
+def _mqtt(endpoints: Endpoints, device: SimDevice, credential: str, random: Random) -> MqttLink:
+    address = _listener(endpoints.mqtt, "mqtt")
+    tls = None
+    if endpoints.ca is not None:
+        tls = device_tls(endpoints.ca, _key_pair(endpoints, device.device_id, credential))
+    settings = Settings(
+        device.device_id,
+        address.host,
+        address.port,
+        tls,
+        VERSIONS[device.group.mqtt],
+        device.group.qos,
+        will=LAST_WILL,
+    )
+    return MqttLink(settings, random, answer_command)
+
+
+def _listener(address: Address | None, name: str) -> Address:
+    if address is None:
+        raise ConfigError(f"endpoints: no {name} listener")
+    return address
+
+
+def _key_pair(endpoints: Endpoints, device_id: str, credential: str) -> KeyPair | None:
+    if credential == NO_CERTIFICATE:
+        return None
+    if credential == OWN:
+        return endpoints.key_pair(device_id)
+    pair: KeyPair | None = getattr(endpoints, credential)
+    if pair is None:
+        raise ConfigError(f"endpoints: no certificate of `{credential}`")
+    return pair

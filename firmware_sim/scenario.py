@@ -1,0 +1,188 @@
+"""A ward in a TOML file: groups of devices, and the faults that befall them.
+
+    seed = 7
+
+    [[group]]
+    name = "monitors"
+    kind = "monitor"            # or "drip"
+    transport = "mqtt"          # or "coap", "serial"
+    count = 4
+    device = "mon-{n:03}"
+    ward = "icu"
+    bed = "{ward}-{n:02}"
+    interval_s = 1.0
+    mqtt = "5.0"                # or "3.1.1"
+    qos = 1
+
+    [[fault]]
+    kind = "silence"
+    device = "mon-002"
+    at_s = 5.0
+    for_s = 40.0
+
+Unknown keys are refused with their path.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Literal, NamedTuple
+
+import msgspec
+from msgspec import Meta
+
+from gateway.domain.errors import ConfigError
+
+DEVICES_MAX = 20_000
+INTERVAL_S_MIN = 0.01
+
+Kind = Literal["monitor", "drip"]
+Transport = Literal["mqtt", "coap", "serial"]
+FaultKind = Literal[
+    "silence",
+    "garbage",
+    "duplicates",
+    "clock_drift",
+    "foreign_topic",
+    "stranger",
+    "revoked",
+    "expired",
+    "no_certificate",
+    "reconnect_storm",
+    "excursion",
+    "clamp",
+]
+_Positive = Annotated[float, Meta(gt=0)]
+_NotNegative = Annotated[float, Meta(ge=0)]
+_Interval = Annotated[float, Meta(ge=INTERVAL_S_MIN)]
+_Count = Annotated[int, Meta(ge=1, le=DEVICES_MAX)]
+
+
+class Infusion(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a drip group's bags hold and how they are to run."""
+
+    drug: str = "NaCl 0.9 %"
+    volume_ml: _Positive = 500.0
+    rate_ml_h: _Positive = 120.0
+    factor: Annotated[int, Meta(ge=1, le=100)] = 20
+
+
+class Group(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Devices of one kind on one transport. Patterns know ``n``, ``name`` and ``ward``."""
+
+    name: str
+    kind: Kind
+    transport: Transport
+    count: _Count = 1
+    first: int = 1
+    device: str = "{name}-{n:03}"
+    ward: str = "ward-1"
+    bed: str = "{ward}-{n:02}"
+    interval_s: _Interval = 1.0
+    mqtt: Literal["3.1.1", "5.0"] = "5.0"
+    qos: Annotated[int, Meta(ge=0, le=2)] = 1
+    cbor: bool = False
+    signals: tuple[str, ...] = ("hr", "pr", "spo2", "rr", "temp")
+    """Which vital signs a monitor shows; see ``firmware_sim.signals.VITALS``."""
+    infusion: Infusion = Infusion()
+
+
+class Fault(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Something that goes wrong from ``at_s`` on, for ``for_s`` seconds."""
+
+    kind: FaultKind
+    at_s: _NotNegative = 0.0
+    for_s: _Positive = 5.0
+    device: str = ""
+    """Which device, or "" with ``group``."""
+    group: str = ""
+    """Every device of this group, or "" for all."""
+    every_s: _Interval = 1.0
+    """How often the attempt, the garbage or the storm's reconnect repeats."""
+    drift_ppm: float = 0.0
+    offset_s: float = 0.0
+    field: str = "hr"
+    """For ``excursion``: which vital sign …"""
+    value: float = 0.0
+    """… takes which value; for ``clamp``: the share of the flow that is left, 0 to 2."""
+
+
+class Scenario(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A whole ward. The same seed gives the same signals."""
+
+    group: tuple[Group, ...]
+    fault: tuple[Fault, ...] = ()
+    seed: int = 1
+
+
+class SimDevice(NamedTuple):
+    """One device, with everything its group says."""
+
+    device_id: str
+    ward: str
+    bed: str
+    number: int
+    group: Group
+
+
+def load(path: Path) -> Scenario:
+    """Read and check a scenario.
+
+    Raises:
+        ConfigError: unreadable, not TOML, a key unknown or out of range, an id twice, or a
+            fault that names no device.
+    """
+    try:
+        return parse(path.read_bytes(), str(path))
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror}") from error
+
+
+def parse(text: bytes, where: str = "scenario") -> Scenario:
+    """As :func:`load`, of text that is already here."""
+    try:
+        scenario = msgspec.toml.decode(text, type=Scenario)
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"{where}: {error}") from error
+    except msgspec.DecodeError as error:
+        raise ConfigError(f"{where}: not TOML: {error}") from error
+    found = list(devices(scenario))
+    names = {device.device_id for device in found}
+    if len(names) != len(found):
+        raise ConfigError(f"{where}: two devices have one id; see the groups' `device` and `first`")
+    if len(found) > DEVICES_MAX:
+        raise ConfigError(f"{where}: more than {DEVICES_MAX} devices")
+    groups = {group.name for group in scenario.group}
+    for index, fault in enumerate(scenario.fault):
+        if fault.device and fault.device not in names:
+            raise ConfigError(f"{where}: fault[{index}].device: no such device")
+        if fault.group and fault.group not in groups:
+            raise ConfigError(f"{where}: fault[{index}].group: no such group")
+    return scenario
+
+
+def devices(scenario: Scenario) -> Iterator[SimDevice]:
+    """Every device of the ward, in the file's order.
+
+    Raises:
+        ConfigError: a pattern that can't be filled in.
+    """
+    for group in scenario.group:
+        for number in range(group.first, group.first + group.count):
+            words = {"n": number, "name": group.name, "ward": group.ward}
+            try:
+                device_id = group.device.format(**words)
+                bed = group.bed.format(**words)
+            except (KeyError, IndexError, ValueError) as error:
+                raise ConfigError(f"group {group.name}: a pattern can't be filled in") from error
+            yield SimDevice(device_id, group.ward, bed, number, group)
+
+
+def faults_of(scenario: Scenario, device: SimDevice) -> tuple[Fault, ...]:
+    """The faults that befall one device."""
+    return tuple(
+        fault
+        for fault in scenario.fault
+        if (fault.device in ("", device.device_id)) and (fault.group in ("", device.group.name))
+    )
