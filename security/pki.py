@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import NamedTuple
 
@@ -108,6 +108,11 @@ class Issued(NamedTuple):
     def chain_pem(self) -> bytes:
         """Leaf and issuer, as a holder sends them."""
         return to_pem(self.certificate, self.issuer)
+
+
+def moment(time_us: int) -> datetime:
+    """A Clock's wall time as certificates have it."""
+    return datetime.fromtimestamp(time_us / 1e6, UTC)
 
 
 def new_key() -> ec.EllipticCurvePrivateKey:
@@ -404,6 +409,7 @@ __all__ = [
     "load_certificates",
     "load_key",
     "make_identity",
+    "moment",
     "new_key",
     "parse_identity",
     "read_csr",

@@ -1,0 +1,218 @@
+"""What operators may ask, as functions from request to response."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from google.protobuf.message import Message
+
+from fleet.health import Health
+from fleet.monitor import Monitor, facts_message
+from fleet.registry import Change, Registry
+from fleet.store import CredentialRow, DeviceRow, NotKnownError
+from gateway.domain.devices import Standing
+from gateway.domain.errors import MalformedError
+from protos.wardgate.v1 import fleet_pb2 as pb
+from security import pki
+from security.names import Role
+
+PAGE_MAX = 1000
+
+STANDINGS: Mapping[Standing, pb.Standing] = {
+    Standing.EXPECTED: pb.STANDING_EXPECTED,
+    Standing.ENROLLED: pb.STANDING_ENROLLED,
+    Standing.ACTIVE: pb.STANDING_ACTIVE,
+    Standing.SUSPENDED: pb.STANDING_SUSPENDED,
+    Standing.RETIRED: pb.STANDING_RETIRED,
+}
+HEALTHS: Mapping[Health, pb.Health] = {
+    Health.UNKNOWN: pb.HEALTH_UNKNOWN,
+    Health.HEALTHY: pb.HEALTH_HEALTHY,
+    Health.DEGRADED: pb.HEALTH_DEGRADED,
+    Health.SILENT: pb.HEALTH_SILENT,
+    Health.LOST: pb.HEALTH_LOST,
+}
+_STANDING_OF = {number: standing for standing, number in STANDINGS.items()}
+
+Call = Callable[[Any, str], Awaitable[Message]]
+
+
+class Admin:
+    """Each method takes a request and the operator's name.
+
+    Raises:
+        KnownError, NotKnownError, MalformedError: for the caller to hear of.
+    """
+
+    def __init__(
+        self, registry: Registry, monitor: Monitor, attached: Callable[[], list[str]]
+    ) -> None:
+        self._registry = registry
+        self._monitor = monitor
+        self._attached = attached
+
+    def methods(self) -> Mapping[str, tuple[type[Message], Call]]:
+        """Method name -> request type and function."""
+        return {
+            "AddDevice": (pb.AddDeviceRequest, self.add_device),
+            "UpdateDevice": (pb.UpdateDeviceRequest, self.update_device),
+            "ListDevices": (pb.ListDevicesRequest, self.list_devices),
+            "GetDevice": (pb.GetDeviceRequest, self.get_device),
+            "Revoke": (pb.RevokeRequest, self.revoke),
+            "GetFleetStatus": (pb.GetFleetStatusRequest, self.status),
+        }
+
+    async def add_device(self, request: pb.AddDeviceRequest, by: str) -> pb.AddDeviceResponse:
+        if request.renew:
+            device, issued = await self._registry.renew_device(
+                request.device_id, request.csr, request.days, by
+            )
+            return self._added(device, issued)
+        asked = DeviceRow(
+            request.device_id,
+            request.kind,
+            request.ward,
+            request.bed,
+            request.transport,
+            Standing.EXPECTED,
+            request.expected_firmware,
+            0,
+        )
+        return self._added(*await self._registry.add_device(asked, request.csr, request.days, by))
+
+    def _added(self, device: DeviceRow, issued: pki.Issued | None) -> pb.AddDeviceResponse:
+        return pb.AddDeviceResponse(
+            device=self._device(device),
+            certificate_pem=issued.chain_pem if issued else b"",
+            root_pem=pki.to_pem(issued.root) if issued else b"",
+        )
+
+    async def update_device(
+        self, request: pb.UpdateDeviceRequest, by: str
+    ) -> pb.UpdateDeviceResponse:
+        standing = None
+        if request.HasField("standing"):
+            standing = _STANDING_OF.get(request.standing)
+            if standing is None:
+                raise MalformedError("device", "no such standing")
+        change = Change(
+            kind=request.kind if request.HasField("kind") else None,
+            ward=request.ward if request.HasField("ward") else None,
+            bed=request.bed if request.HasField("bed") else None,
+            expected_firmware=(
+                request.expected_firmware if request.HasField("expected_firmware") else None
+            ),
+            standing=standing,
+        )
+        device = await self._registry.update_device(request.device_id, change, by)
+        return pb.UpdateDeviceResponse(device=self._device(device))
+
+    async def list_devices(
+        self, request: pb.ListDevicesRequest, _by: str
+    ) -> pb.ListDevicesResponse:
+        size = min(request.page_size or PAGE_MAX, PAGE_MAX)
+        page: list[pb.Device] = []
+        for device_id in sorted(self._registry.devices):
+            device = self._registry.devices[device_id]
+            health = int(self._monitor.health(device_id).health)
+            if (
+                device_id <= request.page_after
+                or (request.ward and device.ward != request.ward)
+                or (request.health and health != request.health)
+            ):
+                continue
+            if len(page) == size:
+                return pb.ListDevicesResponse(devices=page, next_page_after=page[-1].device_id)
+            page.append(self._device(device))
+        return pb.ListDevicesResponse(devices=page)
+
+    async def get_device(self, request: pb.GetDeviceRequest, _by: str) -> pb.GetDeviceResponse:
+        device = self._registry.devices.get(request.device_id)
+        if device is None:
+            raise NotKnownError(f"device {request.device_id} is not registered")
+        message = self._device(device)
+        credentials = await self._registry.credentials(Role.DEVICE, device.device_id)
+        message.credentials.extend(_credential(row) for row in credentials)
+        return pb.GetDeviceResponse(device=message)
+
+    async def revoke(self, request: pb.RevokeRequest, by: str) -> pb.RevokeResponse:
+        try:
+            role = Role(request.role)
+            serial = int(request.serial, 16) if request.serial else None
+        except ValueError as error:
+            raise MalformedError("credential", "no such role, or not a serial number") from error
+        told = self._attached()
+        serials = await self._registry.revoke(role, request.id, serial, request.reason, by)
+        return pb.RevokeResponse(
+            serials=[f"{each:X}" for each in serials],
+            revocations_number=self._registry.revocations.number,
+            gateways=told,
+        )
+
+    async def status(
+        self, _request: pb.GetFleetStatusRequest, _by: str
+    ) -> pb.GetFleetStatusResponse:
+        counts = self._monitor.counts()
+        return pb.GetFleetStatusResponse(
+            gateways=[
+                pb.GatewayStatus(
+                    gateway=name,
+                    attached=state.attached,
+                    last_report_us=state.row.last_us,
+                    software_version=state.row.software_version,
+                    devices=len(state.devices),
+                    facts=state.facts,
+                )
+                for name, state in sorted(self._monitor.gateways.items())
+            ],
+            devices=[pb.HealthCount(health=HEALTHS[each], devices=counts[each]) for each in Health],
+            directory_version=self._registry.directory_version,
+            revocations_number=self._registry.revocations.number,
+            revocations=len(self._registry.revocations.serials),
+        )
+
+    def directory(self) -> pb.Directory:
+        """What a gateway needs to know of every device."""
+        return pb.Directory(
+            version=self._registry.directory_version,
+            devices=[
+                pb.DirectoryEntry(
+                    device_id=device.device_id,
+                    kind=device.kind,
+                    ward=device.ward,
+                    bed=device.bed,
+                    standing=STANDINGS[device.standing],
+                )
+                for device in self._registry.devices.values()
+            ],
+        )
+
+    def _device(self, device: DeviceRow) -> pb.Device:
+        health = self._monitor.health(device.device_id)
+        return pb.Device(
+            device_id=device.device_id,
+            kind=device.kind,
+            ward=device.ward,
+            bed=device.bed,
+            transport=device.transport,
+            standing=STANDINGS[device.standing],
+            expected_firmware=device.expected_firmware,
+            added_us=device.added_us,
+            health=HEALTHS[health.health],
+            health_since_us=health.since_us,
+            faults=sorted(health.faults),
+            gateway=health.gateway,
+            rate_per_second=health.rate.per_second,
+            facts=facts_message(device.device_id, health.facts),
+        )
+
+
+def _credential(row: CredentialRow) -> pb.Credential:
+    return pb.Credential(
+        serial=f"{row.serial:X}",
+        issued_us=row.issued_us,
+        not_after_us=row.not_after_us,
+        revoked_us=row.revoked_us,
+        revoked_reason=row.revoked_reason,
+    )

@@ -1,0 +1,156 @@
+"""``fleet init | issue | run | status | revoke``; ``device`` commands are in ``device_cli``.
+
+Everything that a command needs is imported when it runs, so that ``--help`` stays fast. An error
+is one line on standard error and exit code 2.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(
+    help="The fleet service: gateways, health, certificates.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+
+Fleet = Annotated[
+    str | None, typer.Option("--fleet", help="HOST:PORT of the service [env: WARDGATE_FLEET]")
+]
+Identity = Annotated[
+    Path | None,
+    typer.Option(
+        "--identity", help="Directory of the operator's certificate [env: WARDGATE_IDENTITY]"
+    ),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="JSON, for machines")]
+
+
+@contextmanager
+def one_line_errors() -> Iterator[None]:
+    """An expected error becomes one line and exit code 2."""
+    from gateway.domain.errors import WardgateError  # noqa: PLC0415  # late, see above
+
+    try:
+        yield
+    except (WardgateError, OSError) as error:
+        typer.echo(f"wardgate: {error}", err=True)
+        raise typer.Exit(2) from error
+
+
+@app.callback()
+def main() -> None:
+    """The fleet service: gateways, health, certificates."""
+
+
+@app.command()
+def init(  # options
+    directory: Annotated[Path, typer.Argument(help="Where the service will live")],
+    trust_domain: Annotated[str, typer.Option(help="Such as ward.hospital.example")],
+    root_dir: Annotated[
+        Path | None, typer.Option(help="For the root's key [default: DIRECTORY-root]")
+    ] = None,
+    listen: Annotated[str, typer.Option(help="HOST:PORT to listen on")] = "127.0.0.1:7443",
+    host: Annotated[
+        list[str] | None, typer.Option(help="Name or address that clients dial; repeatable")
+    ] = None,
+    operator: Annotated[str, typer.Option(help="The first operator")] = "admin",
+) -> None:
+    """Make the PKI, the service's configuration and a first operator."""
+    from fleet import setup  # noqa: PLC0415
+    from gateway.clock import SystemClock  # noqa: PLC0415
+
+    hosts = tuple(host or ("localhost", "127.0.0.1", "::1"))
+    root = root_dir or directory.with_name(f"{directory.resolve().name}-root")
+    options = setup.InitOptions(directory, root, trust_domain, listen, hosts, operator)
+    with one_line_errors():
+        made = setup.init(options, SystemClock())
+    typer.echo(f"configuration   {made.config}")
+    typer.echo(f"operator        {made.operator}")
+    typer.echo(f"root            {made.root}: move it off this host and keep it safe")
+    typer.echo(f"next            wardgate fleet run --config {made.config}")
+
+
+@app.command()
+def issue(
+    role: Annotated[str, typer.Argument(help="gateway, service or operator")],
+    name: Annotated[str, typer.Argument(help="Its id")],
+    config: Annotated[Path, typer.Option(help="The fleet's configuration; run on its host")],
+    out: Annotated[Path, typer.Option(help="Directory for cert.pem, key.pem and ca.pem")],
+    host: Annotated[
+        list[str] | None, typer.Option(help="Name or address that it serves on; repeatable")
+    ] = None,
+    days: Annotated[float, typer.Option(min=0.01, help="How long it is good")] = 365,
+) -> None:
+    """Issue a certificate to a gateway, a service or an operator."""
+    from fleet import config as fleet_config  # noqa: PLC0415
+    from fleet import setup  # noqa: PLC0415
+    from gateway.clock import SystemClock  # noqa: PLC0415
+    from gateway.domain.errors import ConfigError  # noqa: PLC0415
+    from security.names import Role  # noqa: PLC0415
+    from security.pki import Subject  # noqa: PLC0415
+
+    with one_line_errors():
+        if role not in {Role.GATEWAY, Role.SERVICE, Role.OPERATOR}:
+            raise ConfigError(f"{role}: issue to a gateway, service or operator; see `device add`")
+        subject = Subject(Role(role), name, tuple(host or ()))
+        loaded = fleet_config.load(config)
+        serial = setup.issue_for(loaded, subject, out, days, SystemClock())
+    typer.echo(f"{role} {name}: {out}, serial number {serial}")
+
+
+@app.command()
+def run(config: Annotated[Path, typer.Option(help="Configuration file (TOML)")]) -> None:
+    """Serve gateways and operators until stopped."""
+    import logging  # noqa: PLC0415
+
+    from fleet import config as fleet_config  # noqa: PLC0415
+    from fleet import daemon  # noqa: PLC0415
+
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    with one_line_errors():
+        daemon.run(fleet_config.load(config))
+
+
+@app.command()
+def status(fleet: Fleet = None, identity: Identity = None, as_json: AsJson = False) -> None:
+    """Show gateways and the health of the fleet."""
+    from fleet import client, tables  # noqa: PLC0415
+    from gateway.clock import SystemClock  # noqa: PLC0415
+    from protos.wardgate.v1 import fleet_pb2 as pb  # noqa: PLC0415
+
+    with one_line_errors(), client.resolve(fleet, identity) as service:
+        found = service.call(
+            "GetFleetStatus", pb.GetFleetStatusRequest(), pb.GetFleetStatusResponse
+        )
+    now_us = SystemClock().now_us()
+    typer.echo(tables.as_json(found) if as_json else tables.status(found, now_us))
+
+
+@app.command()
+def revoke(  # options
+    role: Annotated[str, typer.Argument(help="device, gateway, service or operator")],
+    name: Annotated[str, typer.Argument(help="Its id")],
+    reason: Annotated[str, typer.Option(help="For the audit log")] = "",
+    serial: Annotated[str, typer.Option(help="Only this certificate")] = "",
+    fleet: Fleet = None,
+    identity: Identity = None,
+    as_json: AsJson = False,
+) -> None:
+    """Revoke all certificates of a holder, or one; live sessions end at once."""
+    from fleet import client, tables  # noqa: PLC0415
+    from protos.wardgate.v1 import fleet_pb2 as pb  # noqa: PLC0415
+
+    request = pb.RevokeRequest(role=role, id=name, serial=serial, reason=reason)
+    with one_line_errors(), client.resolve(fleet, identity) as service:
+        done = service.call("Revoke", request, pb.RevokeResponse)
+    if as_json:
+        typer.echo(tables.as_json(done))
+        return
+    told = ", ".join(done.gateways) or "none is attached"
+    typer.echo(f"revoked {len(done.serials)} certificates of {role} {name}; gateways told: {told}")

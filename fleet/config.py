@@ -1,0 +1,95 @@
+"""The fleet service's configuration: TOML -> frozen models; paths are relative to the file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+
+from fleet.health import HealthConfig
+from gateway import tomlfile
+from gateway.domain.errors import ConfigError
+from gateway.metrics_http import MetricsConfig
+from security.files import TlsFiles
+
+Positive = Annotated[float, msgspec.Meta(gt=0)]
+
+
+class TlsTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """``[tls]``: the service's own certificate, and whom it trusts."""
+
+    cert: Path
+    key: Path
+    trust: Path
+
+    @property
+    def files(self) -> TlsFiles:
+        return TlsFiles(self.cert, self.key, self.trust)
+
+
+class EnrolmentTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """``[enrolment]``: what certificates are issued for."""
+
+    device_days: Positive = 365
+    days_max: Positive = 1095
+    """The longest that an operator may ask for."""
+
+
+class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """``[limits]``: what a caller may cost."""
+
+    message_bytes_max: Annotated[int, msgspec.Meta(ge=65536, le=64 << 20)] = 16 << 20
+    """A report on 20,000 devices has about 3 MB."""
+    streams_max: Annotated[int, msgspec.Meta(ge=1)] = 512
+    hello_timeout_s: Positive = 10
+    keepalive_s: Annotated[int, msgspec.Meta(ge=5)] = 20
+    devices_max: Annotated[int, msgspec.Meta(ge=1)] = 100_000
+
+
+class FleetConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Everything that ``fleet run`` needs."""
+
+    listen: str
+    """``host:port``; port 0 takes a free one (see ``announce``)."""
+    state: Path
+    """A directory: the store and the audit log."""
+    authority: Path
+    """The directory of the issuing CA (``ca.pem``, ``ca.key``, ``root.pem``)."""
+    tls: TlsTable
+    enrolment: EnrolmentTable = EnrolmentTable()
+    health: HealthConfig = HealthConfig()
+    limits: Limits = Limits()
+    metrics: MetricsConfig | None = None
+    """Where Prometheus scrapes; absent: nowhere."""
+    announce: Path | None = None
+    """A JSON file with the bound addresses and the process id, written when the service answers."""
+    revoked_serials: Path | None = None
+    """A file for receivers without a fleet link: revoked serials, hexadecimal, one a line."""
+    revocations_refresh_s: Positive = 600
+    """How often the list is signed anew, so that gateways know that it is not stale."""
+
+    @property
+    def database(self) -> Path:
+        return self.state / "fleet.db"
+
+
+def load(path: Path) -> FleetConfig:
+    """Read a configuration file.
+
+    Raises:
+        ConfigError: it can't be read, isn't TOML, or breaks the model; names the key's path.
+    """
+    return tomlfile.load(path, FleetConfig)
+
+
+def address(text: str, key: str) -> tuple[str, int]:
+    """Split ``host:port`` or ``[v6]:port``.
+
+    Raises:
+        ConfigError: it is neither; names ``key``.
+    """
+    host, colon, port = text.rpartition(":")
+    if not colon or not host or not port.isdigit() or int(port) > 65535:
+        raise ConfigError(f"{key}: {text!r} is not host:port")
+    return host.removeprefix("[").removesuffix("]"), int(port)

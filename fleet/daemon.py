@@ -1,0 +1,187 @@
+"""The fleet service as a process: the only place that wires its parts."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import signal
+import sqlite3
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import grpc.aio
+
+from fleet.config import FleetConfig, address
+from fleet.metrics import METRICS
+from fleet.monitor import Monitor
+from fleet.registry import Registry
+from fleet.service import FleetService, server_options
+from fleet.store import Store
+from gateway import systemd
+from gateway.clock import SystemClock
+from gateway.domain.errors import ConfigError
+from gateway.metrics_http import MetricsServer
+from gateway.telemetry import Telemetry
+from security import pki
+from security.audit import AuditLog, load_or_create_key
+from security.files import write_atomic
+from security.tls import grpc_server_credentials
+
+STOP_GRACE_S = 2.0
+TICK_S = 1.0
+SAVE_EVERY_S = 15.0
+CHECKPOINT_EVERY_S = 5.0
+
+log = logging.getLogger(__name__)
+
+
+async def serve(config: FleetConfig, stop: asyncio.Event, ready: Callable[[], None]) -> None:
+    """Serve until ``stop`` is set; ``ready`` is called once when the service answers.
+
+    Raises:
+        ConfigError: certificates, addresses or store can't be used.
+    """
+    clock = SystemClock()
+    telemetry = Telemetry(METRICS, prefix="wardgate_fleet")
+    authority = pki.load_authority(config.authority)
+    credentials = grpc_server_credentials(config.tls.files)
+    host, port = address(config.listen, "listen")
+    metrics = MetricsServer(config.metrics, telemetry.registry) if config.metrics else None
+    config.state.mkdir(mode=0o700, parents=True, exist_ok=True)
+    audit = AuditLog(config.state / "audit", load_or_create_key(config.state / "audit.key"), clock)
+    store = Store.open(config.database, clock.now_us)
+    threads = ThreadPoolExecutor(1, "store")
+    registry = Registry(store, threads, authority, config, clock, audit)
+    monitor = Monitor(registry, config.health, clock, telemetry)
+    service = FleetService(registry, monitor, config.limits, clock, telemetry, audit)
+    server = grpc.aio.server(
+        options=server_options(config.limits), maximum_concurrent_rpcs=config.limits.streams_max
+    )
+    server.add_generic_rpc_handlers((service.handler(),))
+    keeper = _Keeper(config, store, threads, registry, monitor, audit, telemetry)
+    try:
+        await registry.load()
+        await keeper.restore()
+        try:
+            bound = server.add_secure_port(
+                f"[{host}]:{port}" if ":" in host else f"{host}:{port}", credentials
+            )
+        except RuntimeError as error:
+            raise ConfigError(f"listen: can't bind {config.listen}") from error
+        await server.start()
+        if metrics is not None:
+            metrics.start()
+        _announce(config, host, bound, metrics.port if metrics else 0)
+        audit.record("started", devices=len(registry.devices))
+        log.info("fleet answers on %s:%d with %d devices", host, bound, len(registry.devices))
+        ready()
+        await keeper.run(stop)
+    finally:
+        await server.stop(STOP_GRACE_S)
+        if metrics is not None:
+            metrics.stop()
+        await keeper.save()
+        threads.shutdown()
+        store.close()
+        audit.close()
+
+
+class _Keeper:
+    """What happens now and then: judging silence, saving, signing."""
+
+    def __init__(  # the parts it keeps
+        self,
+        config: FleetConfig,
+        store: Store,
+        threads: ThreadPoolExecutor,
+        registry: Registry,
+        monitor: Monitor,
+        audit: AuditLog,
+        telemetry: Telemetry,
+    ) -> None:
+        self._config = config
+        self._store = store
+        self._threads = threads
+        self._registry = registry
+        self._monitor = monitor
+        self._audit = audit
+        self._telemetry = telemetry
+        self._end = pki.load_certificates(config.tls.cert)[0].not_valid_after_utc.timestamp()
+
+    async def restore(self) -> None:
+        """Give the monitor what was last known."""
+        loop = asyncio.get_running_loop()
+        gateways = await loop.run_in_executor(self._threads, self._store.gateways)
+        health = await loop.run_in_executor(self._threads, self._store.health)
+        self._monitor.restore(gateways, health)
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Tick until ``stop`` is set."""
+        loop = asyncio.get_running_loop()
+        saved = checked = refreshed = loop.time()
+        clock = SystemClock()
+        while not stop.is_set():
+            self._monitor.tick()
+            left = self._end - clock.now_us() / 1e6
+            self._telemetry.set("certificate_seconds_left", left, "service")
+            systemd.notify("WATCHDOG=1")
+            now = loop.time()
+            if now - saved >= SAVE_EVERY_S:
+                await self.save()
+                saved = now
+            if now - checked >= CHECKPOINT_EVERY_S:
+                await asyncio.to_thread(self._audit.checkpoint)
+                checked = now
+            if now - refreshed >= self._config.revocations_refresh_s:
+                await self._registry.refresh_revocations()
+                refreshed = now
+            try:
+                async with asyncio.timeout(TICK_S):
+                    await stop.wait()
+            except TimeoutError:
+                continue
+
+    async def save(self) -> None:
+        """Write health and gateways; what can't be written is tried again next time."""
+        gateways, health = self._monitor.unsaved()
+
+        def put() -> None:
+            self._store.put_gateways(gateways)
+            self._store.put_health(health)
+
+        try:
+            await asyncio.get_running_loop().run_in_executor(self._threads, put)
+        except sqlite3.Error as error:
+            log.error("health can't be saved: %s", error)  # noqa: TRY400  # the cause is told
+
+
+def _announce(config: FleetConfig, host: str, port: int, metrics_port: int) -> None:
+    if config.announce is None:
+        return
+    facts: dict[str, object] = {"fleet": {"host": host, "port": port}, "pid": os.getpid()}
+    if config.metrics is not None:
+        facts["metrics"] = {"host": config.metrics.host, "port": metrics_port}
+    write_atomic(config.announce, json.dumps(facts).encode())
+
+
+async def _main(config: FleetConfig) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    await serve(config, stop, _ready)
+
+
+def _ready() -> None:
+    systemd.notify("READY=1")
+
+
+def run(config: FleetConfig) -> None:
+    """Run the fleet service until SIGINT or SIGTERM.
+
+    Raises:
+        ConfigError: as :func:`serve`.
+    """
+    asyncio.run(_main(config))

@@ -1,0 +1,22 @@
+"""Every metric of the fleet service; names get the prefix ``wardgate_fleet_``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from gateway.telemetry import Declared
+
+METRICS: Mapping[str, Declared] = {
+    "devices": Declared("gauge", "Registered devices", ("health",)),
+    "device_faults": Declared("gauge", "Devices with a fault", ("fault",)),
+    "health_changes": Declared("counter", "Changes of a device's health", ("to",)),
+    "gateways": Declared("gauge", "Known gateways", ("attached",)),
+    "reports": Declared("counter", "Health reports received", ()),
+    "unregistered": Declared("counter", "Reported devices that are not registered", ()),
+    "enrolled": Declared("counter", "Certificates issued to devices", ()),
+    "revocations": Declared("gauge", "Revoked certificates that have not ended", ()),
+    "revoked": Declared("counter", "Certificates revoked", ("role",)),
+    "calls": Declared("counter", "Calls by operators", ("method", "code")),
+    "refused": Declared("counter", "Calls and streams refused", ("reason",)),
+    "certificate_seconds_left": Declared("gauge", "Until a certificate of ours ends", ("use",)),
+}

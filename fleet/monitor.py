@@ -1,0 +1,217 @@
+"""The health of the whole fleet, from the gateways' reports.
+
+Rules:
+
+* A device is behind the gateway that saw it last.
+* A gateway without a report for ``gateway_dead_after_s``, attached or not, makes what is behind
+  it ``UNKNOWN``.
+* What a gateway says of a device that is not registered is counted and dropped.
+* The last known health survives a restart of the fleet; it is written every few seconds, since
+  losing seconds of it harms nobody.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Mapping
+
+import msgspec
+
+from fleet.health import DeviceHealth, Facts, Health, HealthConfig
+from fleet.registry import Registry
+from fleet.store import GatewayRow, HealthRow
+from gateway.domain.devices import Standing
+from gateway.domain.ports import Clock, Counters
+from protos.wardgate.v1 import fleet_pb2 as pb
+
+ERROR_REASONS_MAX = 64
+"""Twice what a gateway keeps per device."""
+
+log = logging.getLogger(__name__)
+
+
+class GatewayState:
+    """One gateway, since the fleet started."""
+
+    def __init__(self, row: GatewayRow, heard: float) -> None:
+        self.row = row
+        self.heard = heard
+        """Monotonic time of the last report."""
+        self.attached = False
+        self.facts = pb.GatewayFacts()
+        self.devices: set[str] = set()
+        """Those that it saw last."""
+
+
+class Monitor:
+    """Takes reports, judges, counts; on the loop's thread."""
+
+    def __init__(
+        self, registry: Registry, config: HealthConfig, clock: Clock, counters: Counters
+    ) -> None:
+        self._registry = registry
+        self._config = config
+        self._clock = clock
+        self._counters = counters
+        self._dirty: set[str] = set()
+        self.gateways: dict[str, GatewayState] = {}
+        self._health: dict[str, DeviceHealth] = {}
+
+    def restore(self, gateways: list[GatewayRow], rows: list[HealthRow]) -> None:
+        """Take what was last known."""
+        now = self._clock.monotonic()
+        for row in gateways:
+            self.gateways[row.gateway] = GatewayState(row, now)
+        for each in rows:
+            health = DeviceHealth(Health(each.health), each.since_us)
+            health.gateway = each.gateway
+            health.facts = facts_of(pb.DeviceFacts.FromString(each.facts))
+            self._health[each.device_id] = health
+            if each.gateway in self.gateways:
+                self.gateways[each.gateway].devices.add(each.device_id)
+
+    def attached(self, gateway: str, software_version: str) -> None:
+        """A gateway's stream has begun."""
+        now_us = self._clock.now_us()
+        state = self.gateways.get(gateway)
+        if state is None:
+            row = GatewayRow(gateway, now_us, now_us, software_version)
+            state = self.gateways[gateway] = GatewayState(row, self._clock.monotonic())
+        state.row = state.row._replace(software_version=software_version)
+        state.attached = True
+        log.info("gateway %s attached, version %s", gateway, software_version)
+
+    def detached(self, gateway: str) -> None:
+        """Its stream has ended."""
+        self.gateways[gateway].attached = False
+        log.info("gateway %s detached", gateway)
+
+    def report(self, gateway: str, report: pb.HealthReport) -> list[str]:
+        """Take a report; returns devices that were heard of for the first time."""
+        self._counters.add("reports")
+        state = self.gateways[gateway]
+        state.heard = self._clock.monotonic()
+        state.row = state.row._replace(last_us=self._clock.now_us())
+        state.facts = report.gateway
+        audit = report.gateway.audit
+        if audit.number > state.row.audit_number:
+            state.row = state.row._replace(
+                audit_number=audit.number,
+                audit_chain=audit.chain,
+                audit_signature=audit.signature,
+            )
+        told = {each.device_id: facts_of(each) for each in report.devices}
+        fresh = self._place(gateway, state, told)
+        now_us = self._clock.now_us()
+        for device_id in state.devices:
+            device = self._registry.devices[device_id]
+            health = self._health[device_id]
+            facts = told.get(device_id, health.facts)
+            changed = health.observe(
+                facts, report.sent_us, now_us, device.expected_firmware, self._config
+            )
+            self._dirty.add(device_id)
+            if changed:
+                self._changed(device_id, health)
+        return fresh
+
+    def tick(self) -> None:
+        """Judge silent gateways, and set the gauges; to be called every second."""
+        now, now_us = self._clock.monotonic(), self._clock.now_us()
+        for state in self.gateways.values():
+            if now - state.heard > self._config.gateway_dead_after_s:
+                for device_id in state.devices:
+                    health = self._health[device_id]
+                    if health.cut(now_us):
+                        self._dirty.add(device_id)
+                        self._changed(device_id, health)
+        counts = self.counts()
+        for each in Health:
+            self._counters.set("devices", counts[each], each.name.lower())
+        faults = Counter(fault for health in self._health.values() for fault in health.faults)
+        for fault in ("battery", "clock", "errors", "certificate", "firmware"):
+            self._counters.set("device_faults", faults[fault], fault)
+        attached = sum(state.attached for state in self.gateways.values())
+        self._counters.set("gateways", attached, "yes")
+        self._counters.set("gateways", len(self.gateways) - attached, "no")
+
+    def health(self, device_id: str) -> DeviceHealth:
+        """The health of a device; unknown when nothing was heard of it."""
+        return self._health.get(device_id) or DeviceHealth()
+
+    def counts(self) -> Mapping[Health, int]:
+        """How many registered devices are in each state; the retired don't count."""
+        return Counter(
+            self.health(device.device_id).health
+            for device in self._registry.devices.values()
+            if device.standing is not Standing.RETIRED
+        )
+
+    def unsaved(self) -> tuple[list[GatewayRow], list[HealthRow]]:
+        """What changed since the last call, for the store."""
+        rows = [
+            HealthRow(
+                device_id,
+                int(health.health),
+                health.since_us,
+                health.gateway,
+                facts_message(device_id, health.facts).SerializeToString(),
+            )
+            for device_id in self._dirty
+            if (health := self._health.get(device_id)) is not None
+        ]
+        self._dirty.clear()
+        return [state.row for state in self.gateways.values()], rows
+
+    def _place(self, gateway: str, state: GatewayState, told: Mapping[str, Facts]) -> list[str]:
+        """Put each device behind the gateway that saw it last; returns those never heard of."""
+        fresh = []
+        for device_id, facts in told.items():
+            device = self._registry.devices.get(device_id)
+            if device is None:
+                self._counters.add("unregistered")
+                continue
+            health = self._health.get(device_id)
+            if health is None:
+                health = self._health[device_id] = DeviceHealth()
+            if device.standing in {Standing.EXPECTED, Standing.ENROLLED}:
+                fresh.append(device_id)
+            if health.gateway == gateway:
+                continue
+            if health.gateway and facts.last_seen_us <= health.facts.last_seen_us:
+                continue
+            if health.gateway in self.gateways:
+                self.gateways[health.gateway].devices.discard(device_id)
+            health.gateway = gateway
+            state.devices.add(device_id)
+        return fresh
+
+    def _changed(self, device_id: str, health: DeviceHealth) -> None:
+        name = health.health.name.lower()
+        self._counters.add("health_changes", name)
+        log.info("device %s is %s %s", device_id, name, " ".join(sorted(health.faults)))
+
+
+def facts_of(message: pb.DeviceFacts) -> Facts:
+    """A gateway's words as facts."""
+    errors = dict(sorted(message.errors.items())[:ERROR_REASONS_MAX])
+    return Facts(
+        driver=message.driver,
+        last_seen_us=message.last_seen_us,
+        connected=message.connected,
+        messages=message.messages,
+        marked_values=message.marked_values,
+        errors=errors,
+        clock_offset_us=message.clock_offset_us if message.HasField("clock_offset_us") else None,
+        battery_percent=message.battery_percent if message.HasField("battery_percent") else None,
+        firmware=message.firmware,
+        certificate_end_us=(
+            message.certificate_end_us if message.HasField("certificate_end_us") else None
+        ),
+    )
+
+
+def facts_message(device_id: str, facts: Facts) -> pb.DeviceFacts:
+    """Facts as they came."""
+    return pb.DeviceFacts(device_id=device_id, **msgspec.structs.asdict(facts))

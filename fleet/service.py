@@ -1,0 +1,253 @@
+"""``wardgate.v1.FleetService``: gateways attach, operators administer.
+
+Rules:
+
+* Who calls is who the certificate says. A gateway may only Attach, an operator may call
+  everything else; a revoked certificate may nothing, and its open stream ends at once.
+* Every change is in the audit log with the operator's name; every refusal is counted and audited.
+* A stream is told the newest state, never a queue of old ones: what changed meanwhile is a flag,
+  so that a slow gateway costs no memory. A gateway has one stream; a newer one ends the older.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from typing import Any, TypeVar
+
+import grpc
+import grpc.aio
+from google.protobuf.message import Message
+
+from fleet import admin
+from fleet.config import Limits
+from fleet.monitor import Monitor
+from fleet.registry import Registry
+from fleet.store import KnownError, NotKnownError
+from gateway.domain.errors import MalformedError, RefusalReason, RefusedError
+from gateway.domain.ports import Clock, Counters
+from protos.wardgate.v1 import fleet_pb2 as pb
+from security.identity import Auditor
+from security.names import Identity, Role
+from security.tls import grpc_peer_identity
+
+SERVICE = "wardgate.v1.FleetService"
+LOOKAHEAD_BYTES = 65536
+"""With bdp_probe off this is what a stalled stream may push into memory."""
+CONNECTION_AGE_MS = 3_600_000
+"""Peers reconnect hourly at least, so that certificates are looked at again."""
+
+Request = TypeVar("Request", bound=Message)
+log = logging.getLogger(__name__)
+
+
+def server_options(limits: Limits) -> list[tuple[str, int]]:
+    """Channel arguments that bound what a peer may cost."""
+    return [
+        ("grpc.http2.bdp_probe", 0),
+        ("grpc.http2.lookahead_bytes", LOOKAHEAD_BYTES),
+        ("grpc.max_receive_message_length", limits.message_bytes_max),
+        ("grpc.max_concurrent_streams", 16),
+        ("grpc.max_metadata_size", 8192),
+        ("grpc.keepalive_time_ms", limits.keepalive_s * 1000),
+        ("grpc.keepalive_timeout_ms", limits.keepalive_s * 500),
+        ("grpc.http2.min_ping_interval_without_data_ms", 5000),
+        ("grpc.max_connection_age_ms", CONNECTION_AGE_MS),
+        ("grpc.max_connection_age_grace_ms", 5000),
+        ("grpc.so_reuseport", 0),
+    ]
+
+
+class _Attached:
+    """One gateway's stream: what it has, and why it must end."""
+
+    def __init__(self, identity: Identity, hello: pb.GatewayHello) -> None:
+        self.identity = identity
+        self.directory = hello.directory_version
+        self.revocations = (hello.revocations_number, hello.revocations_issued_us)
+        self.wake = asyncio.Event()
+        self.end: tuple[grpc.StatusCode, str] | None = None
+
+
+class FleetService:
+    """The handlers; one instance per server."""
+
+    def __init__(  # its collaborators, each a port
+        self,
+        registry: Registry,
+        monitor: Monitor,
+        limits: Limits,
+        clock: Clock,
+        counters: Counters,
+        audit: Auditor,
+    ) -> None:
+        self._registry = registry
+        self._monitor = monitor
+        self._limits = limits
+        self._clock = clock
+        self._counters = counters
+        self._audit = audit
+        self._attached: dict[str, _Attached] = {}
+        self._admin = admin.Admin(registry, monitor, self.attached)
+        registry.listen(self._on_change)
+
+    def attached(self) -> list[str]:
+        """Gateways that have a stream now."""
+        return sorted(self._attached)
+
+    def handler(self) -> grpc.GenericRpcHandler:
+        """What a server registers."""
+        methods: dict[str, grpc.RpcMethodHandler[Any, Any]] = {
+            "Attach": grpc.stream_stream_rpc_method_handler(
+                self._attach,
+                request_deserializer=pb.AttachRequest.FromString,
+                response_serializer=pb.AttachResponse.SerializeToString,
+            )
+        }
+        for name, (request, call) in self._admin.methods().items():
+            methods[name] = grpc.unary_unary_rpc_method_handler(
+                self._for_operators(name, call),
+                request_deserializer=request.FromString,
+                response_serializer=_serialise,
+            )
+        return grpc.method_handlers_generic_handler(SERVICE, methods)
+
+    # Operators
+
+    def _for_operators(
+        self, name: str, call: Callable[[Any, str], Awaitable[Message]]
+    ) -> Callable[[Any, Any], Awaitable[Message]]:
+        async def answer(request: Message, context: Any) -> Message:
+            try:
+                operator = self._caller(context, Role.OPERATOR)
+                response = await call(request, operator.id)
+            except (RefusedError, KnownError, NotKnownError, MalformedError) as error:
+                code = _code_of(error)
+                self._counters.add("calls", name, code.name.lower())
+                await context.abort(code, str(error))
+                raise
+            self._counters.add("calls", name, "ok")
+            return response
+
+        return answer
+
+    def _caller(self, context: Any, role: Role) -> Identity:
+        """Who calls, if it may.
+
+        Raises:
+            RefusedError: counted and audited.
+        """
+        name = ""
+        try:
+            identity = grpc_peer_identity(context, self._registry.trust_domain)
+            name = f"{identity.role}/{identity.id}"
+            self._check(identity, role)
+        except RefusedError as refusal:
+            self._counters.add("refused", refusal.reason)
+            self._audit.refused(refusal.reason, "grpc", context.peer(), name)
+            raise
+        return identity
+
+    def _check(self, identity: Identity, role: Role) -> None:
+        if self._registry.is_revoked(identity.serial):
+            raise RefusedError(RefusalReason.REVOKED)
+        # TLS looked at it when the connection began, which may be an hour ago.
+        if identity.not_after <= self._clock.now_us() / 1e6:
+            raise RefusedError(RefusalReason.EXPIRED)
+        if identity.role is not role:
+            raise RefusedError(
+                RefusalReason.IDENTITY_MISMATCH, f"this call is not for a {identity.role}"
+            )
+
+    # Gateways
+
+    async def _attach(self, requests: AsyncIterator[pb.AttachRequest], context: Any) -> None:
+        try:
+            identity = self._caller(context, Role.GATEWAY)
+            async with asyncio.timeout(self._limits.hello_timeout_s):
+                first = await anext(requests, None)
+        except RefusedError as error:
+            await context.abort(_code_of(error), str(error))
+            return
+        except TimeoutError:
+            await context.abort(grpc.StatusCode.DEADLINE_EXCEEDED, "no hello")
+            return
+        if first is None or first.WhichOneof("message") != "hello":
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "the first message is a hello")
+            return
+        stream = _Attached(identity, first.hello)
+        self._begin(stream, first.hello.software_version)
+        await context.send_initial_metadata(())  # tells the gateway that it is in
+        reader = asyncio.create_task(self._read(requests, stream))
+        try:
+            await self._write(stream, reader, context)
+        finally:
+            reader.cancel()
+            await asyncio.gather(reader, return_exceptions=True)
+            if self._attached.get(identity.id) is stream:
+                del self._attached[identity.id]
+                self._monitor.detached(identity.id)
+        if stream.end is not None:
+            await context.abort(*stream.end)
+
+    def _begin(self, stream: _Attached, software_version: str) -> None:
+        gateway = stream.identity.id
+        older = self._attached.get(gateway)
+        if older is not None:
+            older.end = (grpc.StatusCode.ABORTED, "a newer stream of this gateway began")
+            older.wake.set()
+        self._attached[gateway] = stream
+        self._monitor.attached(gateway, software_version)
+        self._audit.record("gateway_attached", gateway=gateway, version=software_version)
+
+    async def _read(self, requests: AsyncIterator[pb.AttachRequest], stream: _Attached) -> None:
+        try:
+            async for request in requests:
+                if request.WhichOneof("message") == "health" and stream.end is None:
+                    fresh = self._monitor.report(stream.identity.id, request.health)
+                    if fresh:
+                        await self._registry.activate(fresh)
+        finally:
+            stream.wake.set()
+
+    async def _write(self, stream: _Attached, reader: asyncio.Task[None], context: Any) -> None:
+        """Keep the gateway up to date until either side ends."""
+        while True:
+            stream.wake.clear()
+            if stream.end is not None or reader.done():
+                return
+            signed = self._registry.revocations
+            if stream.revocations != (signed.number, signed.issued_us):
+                stream.revocations = (signed.number, signed.issued_us)
+                update = pb.RevocationUpdate(signed_list=self._registry.revocations_signed)
+                await context.write(pb.AttachResponse(revocations=update))
+                continue  # something may have changed while it was written
+            if stream.directory != self._registry.directory_version:
+                stream.directory = self._registry.directory_version
+                await context.write(pb.AttachResponse(directory=self._admin.directory()))
+                continue
+            await stream.wake.wait()
+
+    def _on_change(self) -> None:
+        for stream in self._attached.values():
+            if self._registry.is_revoked(stream.identity.serial):
+                stream.end = (grpc.StatusCode.UNAUTHENTICATED, RefusalReason.REVOKED)
+            stream.wake.set()
+        self._counters.set("revocations", len(self._registry.revocations.serials))
+
+
+def _code_of(error: Exception) -> grpc.StatusCode:
+    codes: Mapping[type[Exception], grpc.StatusCode] = {
+        KnownError: grpc.StatusCode.ALREADY_EXISTS,
+        NotKnownError: grpc.StatusCode.NOT_FOUND,
+        MalformedError: grpc.StatusCode.INVALID_ARGUMENT,
+    }
+    if isinstance(error, RefusedError):
+        mismatch = error.reason == RefusalReason.IDENTITY_MISMATCH
+        return grpc.StatusCode.PERMISSION_DENIED if mismatch else grpc.StatusCode.UNAUTHENTICATED
+    return codes[type(error)]
+
+
+def _serialise(message: Message) -> bytes:
+    return message.SerializeToString()

@@ -1,0 +1,128 @@
+"""Setting a fleet up, and certificates for what is not a device; on the fleet's own host."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+from fleet.config import FleetConfig
+from fleet.registry import credential_row
+from fleet.store import Store
+from gateway.domain.errors import ConfigError
+from gateway.domain.ports import Clock
+from security import pki
+from security.files import TlsFiles
+from security.names import Role
+from security.pki import Subject, Validity
+
+CONFIG = """\
+# The fleet service of {domain}; see `wardgate fleet run --help`.
+listen = "{listen}"
+state = "state"
+authority = "authority"
+
+[tls]
+cert = "service/cert.pem"
+key = "service/key.pem"
+trust = "service/ca.pem"
+
+[metrics]
+host = "127.0.0.1"
+port = {metrics_port}
+"""
+
+
+class Made(NamedTuple):
+    """What :func:`init` made."""
+
+    config: Path
+    root: Path
+    """The root's directory, to be moved off this host."""
+    operator: Path
+
+
+class InitOptions(NamedTuple):
+    """What a new fleet is to be."""
+
+    directory: Path
+    root_directory: Path
+    trust_domain: str
+    listen: str
+    hosts: tuple[str, ...]
+    operator: str
+    metrics_port: int = 9465
+
+
+def init(options: InitOptions, clock: Clock) -> Made:
+    """Make the root, the issuing CA, the service's and a first operator's certificate.
+
+    Raises:
+        ConfigError: something is there already, or a name can't be one.
+    """
+    config_path = options.directory / "fleet.toml"
+    for path in (config_path, options.directory / "authority", options.root_directory / "ca.key"):
+        if path.exists():
+            raise ConfigError(f"{path} exists; a fleet is never overwritten")
+    now = pki.moment(clock.now_us())
+    try:
+        root = pki.create_root(options.trust_domain, now)
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
+    issuing = pki.create_issuing(root, now)
+    options.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    pki.save_authority(root, options.root_directory)
+    pki.save_authority(issuing, options.directory / "authority")
+    config_path.write_text(
+        CONFIG.format(
+            domain=options.trust_domain, listen=options.listen, metrics_port=options.metrics_port
+        )
+    )
+    database = options.directory / "state" / "fleet.db"
+    operator = options.directory / f"operator-{options.operator}"
+    service = Subject(Role.SERVICE, "fleet", options.hosts)
+    issue(issuing, database, service, options.directory / "service", pki.LEAF_DAYS, clock)
+    first = Subject(Role.OPERATOR, options.operator)
+    issue(issuing, database, first, operator, pki.LEAF_DAYS, clock)
+    return Made(config_path, options.root_directory, operator)
+
+
+def issue(  # what a certificate needs
+    authority: pki.Authority,
+    database: Path,
+    subject: Subject,
+    directory: Path,
+    days: float,
+    clock: Clock,
+) -> tuple[TlsFiles, int]:
+    """A key and a certificate below ``directory``, noted so that it can be revoked.
+
+    Works while the service runs. Returns the files and the serial number.
+
+    Raises:
+        ConfigError: the name can't be one, or an identity is there already.
+    """
+    if (directory / "key.pem").exists():
+        raise ConfigError(f"{directory} holds an identity already")
+    now_us = clock.now_us()
+    key = pki.new_key()
+    try:
+        validity = Validity.days(pki.moment(now_us), days)
+        issued = pki.issue(authority, subject, key.public_key(), validity)
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
+    database.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    store = Store.open(database, clock.now_us)
+    try:
+        store.add_credential(credential_row(issued, subject.role, subject.id, now_us))
+    finally:
+        store.close()
+    return pki.write_identity(directory, issued, key), issued.serial
+
+
+def issue_for(
+    config: FleetConfig, subject: Subject, directory: Path, days: float, clock: Clock
+) -> str:
+    """As :func:`issue`, with a configured fleet; returns the serial number in hexadecimal."""
+    authority = pki.load_authority(config.authority)
+    _, serial = issue(authority, config.database, subject, directory, days, clock)
+    return f"{serial:X}"

@@ -1,0 +1,148 @@
+"""Tables for people, JSON for machines."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from google.protobuf.json_format import MessageToJson
+from google.protobuf.message import Message
+
+from protos.wardgate.v1 import fleet_pb2 as pb
+
+MINUTE_S, HOUR_S, DAY_S = 60, 3600, 86_400
+
+
+def as_json(message: Message) -> str:
+    """One message as JSON with its own field names."""
+    return MessageToJson(message, preserving_proto_field_name=True)
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Columns as wide as they need to be, two blanks between."""
+    widths = [max(len(row[at]) for row in (head, *rows)) for at in range(len(head))]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in (head, *rows)
+    )
+
+
+def ago(then_us: int, now_us: int) -> str:
+    """How long ago, in the unit that fits."""
+    if not then_us:
+        return "never"
+    seconds = max(0, now_us - then_us) // 1_000_000
+    for unit, length in (("d", DAY_S), ("h", HOUR_S), ("min", MINUTE_S)):
+        if seconds >= 2 * length:
+            return f"{seconds // length} {unit} ago"
+    return f"{seconds} s ago"
+
+
+def day(time_us: int) -> str:
+    """A date and a time to the minute, UTC."""
+    if not time_us:
+        return "-"
+    return f"{datetime.fromtimestamp(time_us / 1e6, UTC):%Y-%m-%d %H:%M}Z"
+
+
+def health(device: pb.Device) -> str:
+    """The health and what is wrong."""
+    word = pb.Health.Name(device.health).removeprefix("HEALTH_").lower()
+    return f"{word} ({', '.join(device.faults)})" if device.faults else word
+
+
+def standing(device: pb.Device) -> str:
+    """The standing as a word."""
+    return pb.Standing.Name(device.standing).removeprefix("STANDING_").lower()
+
+
+def devices(found: Sequence[pb.Device], now_us: int) -> str:
+    """A line for each device."""
+    head = ("DEVICE", "KIND", "WARD", "BED", "TRANSPORT", "STANDING", "HEALTH", "SEEN", "RATE/S")
+    rows = [
+        (
+            each.device_id,
+            each.kind,
+            each.ward,
+            each.bed,
+            each.transport,
+            standing(each),
+            health(each),
+            ago(each.facts.last_seen_us, now_us),
+            f"{each.rate_per_second:.1f}",
+        )
+        for each in found
+    ]
+    return table(head, rows)
+
+
+def device(found: pb.Device, now_us: int) -> str:
+    """Everything about one device."""
+    facts = found.facts
+    offset = f"{facts.clock_offset_us / 1e6:+.1f} s" if facts.HasField("clock_offset_us") else "-"
+    battery = f"{facts.battery_percent:.0f} %" if facts.HasField("battery_percent") else "-"
+    end = facts.certificate_end_us if facts.HasField("certificate_end_us") else 0
+    errors = ", ".join(f"{reason} {count}" for reason, count in sorted(facts.errors.items()))
+    rows = [
+        ("device", found.device_id),
+        ("kind", found.kind),
+        ("ward, bed", f"{found.ward} {found.bed}".strip()),
+        ("transport", found.transport),
+        ("standing", standing(found)),
+        ("health", f"{health(found)}, since {day(found.health_since_us)}"),
+        ("gateway", found.gateway),
+        ("connected", "yes" if facts.connected else "no"),
+        ("last seen", ago(facts.last_seen_us, now_us)),
+        ("messages", f"{facts.messages}, {found.rate_per_second:.1f}/s"),
+        ("errors", errors or "-"),
+        ("clock", offset),
+        ("battery", battery),
+        ("firmware", f"{facts.firmware or '-'}, expected {found.expected_firmware or 'any'}"),
+        ("certificate", f"in use until {day(end)}" if end else "-"),
+        ("added", day(found.added_us)),
+    ]
+    for each in found.credentials:
+        word = f"revoked {day(each.revoked_us)}: {each.revoked_reason}"
+        state = word if each.revoked_us else f"until {day(each.not_after_us)}"
+        rows.append(("credential", f"{each.serial} {state}"))
+    return "\n".join(f"{name:<12}{value or '-'}" for name, value in rows)
+
+
+def status(found: pb.GetFleetStatusResponse, now_us: int) -> str:
+    """Gateways and the devices' health."""
+    head = (
+        "GATEWAY",
+        "LINK",
+        "REPORT",
+        "SESSIONS",
+        "DEVICES",
+        "DIRECTORY",
+        "REVOCATIONS",
+        "VERSION",
+    )
+    rows = [
+        (
+            each.gateway,
+            "up" if each.attached else "down",
+            ago(each.last_report_us, now_us),
+            str(each.facts.sessions),
+            str(each.devices),
+            _behind(each.facts.directory_version, found.directory_version),
+            _behind(each.facts.revocations_number, found.revocations_number),
+            each.software_version,
+        )
+        for each in found.gateways
+    ]
+    counts = "  ".join(
+        f"{pb.Health.Name(each.health).removeprefix('HEALTH_').lower()} {each.devices}"
+        for each in found.devices
+    )
+    return (
+        f"{table(head, rows)}\n\ndevices: {counts}\n"
+        f"directory {found.directory_version}, revocation list {found.revocations_number} "
+        f"with {found.revocations} entries"
+    )
+
+
+def _behind(theirs: int, ours: int) -> str:
+    return str(theirs) if theirs == ours else f"{theirs} (old)"

@@ -1,0 +1,296 @@
+"""The gateway's stream to the fleet service.
+
+Rules:
+
+* What the fleet says of revocations and devices applies to the live sessions first, and is
+  written to disk then: a start without the fleet has its last word.
+* The fleet's absence changes nothing but the age of that word; the link comes back by itself,
+  with jittered back-off, and no data waits for it.
+* The fleet service must show a service's certificate for the name that is dialled; revocations
+  are the issuing CA's word, verified whoever brings them.
+* Facts go up, never what a device measured: when it was seen, how much, what was wrong.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+import grpc
+import grpc.aio
+import msgspec
+
+from gateway.domain.devices import Device, Standing
+from gateway.domain.errors import ConfigError, MalformedError, RefusedError
+from gateway.domain.ports import Clock, Counters
+from gateway.domain.records import DeviceState
+from protos.wardgate.v1 import fleet_pb2 as pb
+from security.audit import Checkpoint
+from security.files import TlsFiles, write_atomic
+from security.identity import IdentityService
+from security.revocations import RevocationBook
+from security.tls import grpc_channel_credentials
+
+METHOD = "/wardgate.v1.FleetService/Attach"
+BACKOFF_S_MIN = 0.25
+BACKOFF_S_MAX = 15.0
+"""Within a ward's patience, and a thousand gateways still knock only 70 times a second."""
+SETTLED_AFTER_S = 30.0
+"""A stream that stood so long has recovered: the back-off starts anew."""
+MESSAGE_BYTES_MAX = 32 << 20
+"""A million revocations are 20 MB."""
+REPORT_INTERVAL_S = 2.0
+DIRECTORY_FILE = "directory.json"
+REVOCATIONS_FILE = "revocations.bin"
+
+_CHANNEL_OPTIONS = (
+    ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
+    ("grpc.keepalive_time_ms", 20_000),
+    ("grpc.keepalive_timeout_ms", 10_000),
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.enable_retries", 0),
+    ("grpc.use_local_subchannel_pool", 1),
+)
+_STANDING: Mapping[int, Standing] = {
+    pb.STANDING_EXPECTED: Standing.EXPECTED,
+    pb.STANDING_ENROLLED: Standing.ENROLLED,
+    pb.STANDING_ACTIVE: Standing.ACTIVE,
+    pb.STANDING_SUSPENDED: Standing.SUSPENDED,
+    pb.STANDING_RETIRED: Standing.RETIRED,
+}
+
+log = logging.getLogger(__name__)
+
+
+class SeenDevice(Protocol):
+    """What the pipeline remembers of a device; see ``gateway.pipeline.seen``."""
+
+    device_id: str
+    driver: str
+    last_us: int
+    messages: int
+    marked_values: int
+    errors: dict[str, int]
+    offset_us: int | None
+    battery_percent: float
+    firmware: str
+    state: DeviceState | None
+
+
+class FleetLinkConfig(NamedTuple):
+    """Where the fleet is, and where its word is kept."""
+
+    address: str
+    """``host:port``."""
+    state_dir: Path
+    software_version: str
+    server_name: str = ""
+    """The name in the service's certificate, where it is not the host that is dialled."""
+    report_interval_s: float = REPORT_INTERVAL_S
+
+
+class Directory(msgspec.Struct, frozen=True):
+    """The fleet's word on devices, as it lies on disk."""
+
+    version: int
+    devices: tuple[Device, ...]
+
+
+class FleetLink:
+    """Call :meth:`load` at start, before any device is admitted; then run :meth:`run`."""
+
+    def __init__(
+        self,
+        config: FleetLinkConfig,
+        files: TlsFiles,
+        identity: IdentityService,
+        book: RevocationBook,
+        seen: Callable[[], Iterable[SeenDevice]],
+        clock: Clock,
+        counters: Counters,
+    ) -> None:
+        """Does no I/O.
+
+        Args:
+            config: where the fleet is.
+            files: the gateway's certificate, read for every attempt, so that a renewal applies.
+            identity: told of the directory and of revocations.
+            book: the revocation list, made with ``REVOCATIONS_FILE``.
+            seen: everything to report on, called once per report.
+            clock: for times in reports.
+            counters: ``fleet_connected`` and ``revocations_age_seconds``.
+        """
+        self._config = config
+        self._files = files
+        self._identity = identity
+        self._book = book
+        self._seen = seen
+        self._clock = clock
+        self._counters = counters
+        self._started_us = clock.now_us()
+        self._directory = Directory(0, ())
+        self.connected = False
+        self.audit_checkpoint: Checkpoint | None = None
+        """Set by who signs the audit log; the fleet keeps the last one."""
+        self.certificate_end_us = 0
+        """Of the gateway's own certificate; set by who loads it."""
+
+    def load(self) -> None:
+        """Apply the last word of the fleet from disk; what is missing or damaged counts as none."""
+        self._counters.set("fleet_connected", 0)
+        try:
+            encoded = (self._config.state_dir / DIRECTORY_FILE).read_bytes()
+            self._directory = msgspec.json.decode(encoded, type=Directory)
+        except FileNotFoundError:
+            log.info("no directory of the fleet yet")
+        except (OSError, msgspec.MsgspecError) as error:
+            log.error("the fleet's directory on disk can't be used: %s", error)  # noqa: TRY400  # the cause is told
+        else:
+            self._identity.apply_directory(self._directory.devices)
+        revoked = self._book.load()
+        if revoked.number:
+            self._identity.set_revocations(revoked.serials, revoked.number)
+
+    async def run(self) -> None:
+        """Keep the link up until cancelled."""
+        backoff = BACKOFF_S_MIN
+        while True:
+            began = self._clock.monotonic()
+            try:
+                await self._attach()
+                reason = "the service ended the stream"
+            except grpc.aio.AioRpcError as error:
+                reason = f"{error.code().name.lower()}: {error.details()}"
+            except ConfigError as error:
+                reason = str(error)
+            finally:
+                self.connected = False
+                self._counters.set("fleet_connected", 0)
+            if self._clock.monotonic() - began > SETTLED_AFTER_S:
+                backoff = BACKOFF_S_MIN
+            log.warning("no link to the fleet: %s", reason)
+            await asyncio.sleep(random.uniform(backoff / 2, backoff))  # noqa: S311  # jitter
+            backoff = min(backoff * 2, BACKOFF_S_MAX)
+
+    async def _attach(self) -> None:
+        config = self._config
+        credentials = grpc_channel_credentials(self._files)
+        options: list[tuple[str, str | int]] = list(_CHANNEL_OPTIONS)
+        if config.server_name:
+            options.append(("grpc.ssl_target_name_override", config.server_name))
+        async with grpc.aio.secure_channel(config.address, credentials, options) as channel:
+            call = channel.stream_stream(
+                METHOD,
+                request_serializer=pb.AttachRequest.SerializeToString,
+                response_deserializer=pb.AttachResponse.FromString,
+            )(self._reports())
+            await call.initial_metadata()  # sent once the service has let this gateway in
+            self.connected = True
+            self._counters.set("fleet_connected", 1)
+            log.info("attached to the fleet at %s", config.address)
+            async for response in call:
+                await self._take(response)
+
+    async def _reports(self) -> AsyncIterator[pb.AttachRequest]:
+        listed = self._book.current
+        yield pb.AttachRequest(
+            hello=pb.GatewayHello(
+                software_version=self._config.software_version,
+                directory_version=self._directory.version,
+                revocations_number=listed.number,
+                revocations_issued_us=listed.issued_us,
+            )
+        )
+        while True:
+            yield pb.AttachRequest(health=self._report())
+            age_s = self._book.age_s()
+            if self._book.current.number:
+                self._counters.set("revocations_age_seconds", age_s)
+            await asyncio.sleep(self._config.report_interval_s)
+
+    async def _take(self, response: pb.AttachResponse) -> None:
+        match response.WhichOneof("message"):
+            case "revocations":
+                await self._take_revocations(response.revocations.signed_list)
+            case "directory":
+                await self._take_directory(response.directory)
+            case _:
+                log.debug("the fleet says something that this version does not know")
+
+    async def _take_revocations(self, encoded: bytes) -> None:
+        try:
+            verified = await asyncio.to_thread(self._book.verify, encoded)
+            if not self._book.accept(encoded, verified):
+                return
+        except (MalformedError, RefusedError) as error:
+            # The list in force stays; its age raises the alarm. The directory still counts.
+            log.error("a revocation list is refused: %s", error)  # noqa: TRY400  # the cause is told
+            return
+        ended = self._identity.set_revocations(verified.serials, verified.number)
+        if ended:
+            log.warning("revocation list %d ended %d sessions", verified.number, ended)
+        await self._keep("revocations", self._book.save)
+
+    async def _take_directory(self, message: pb.Directory) -> None:
+        devices = tuple(
+            Device(each.device_id, each.kind, each.ward, each.bed, _STANDING[each.standing])
+            for each in message.devices
+            if each.standing in _STANDING
+        )
+        self._directory = Directory(message.version, devices)
+        self._identity.apply_directory(devices)
+        await self._keep("directory", self._save_directory)
+
+    def _save_directory(self) -> None:
+        path = self._config.state_dir / DIRECTORY_FILE
+        write_atomic(path, msgspec.json.encode(self._directory))
+
+    async def _keep(self, what: str, save: Callable[[], None]) -> None:
+        try:
+            await asyncio.to_thread(save)
+        except OSError as error:
+            # It applies all the same; the next start asks the fleet again.
+            log.error("the fleet's %s can't be kept: %s", what, error)  # noqa: TRY400  # the cause is told
+
+    def _report(self) -> pb.HealthReport:
+        live = set(self._identity.live_devices())
+        gateway = pb.GatewayFacts(
+            started_us=self._started_us,
+            sessions=self._identity.live_sessions(),
+            directory_version=self._directory.version,
+            revocations_number=self._book.current.number,
+            certificate_end_us=self.certificate_end_us,
+        )
+        if self.audit_checkpoint is not None:
+            gateway.audit.number = self.audit_checkpoint.number
+            gateway.audit.chain = self.audit_checkpoint.chain
+            gateway.audit.signature = self.audit_checkpoint.signature
+        return pb.HealthReport(
+            sent_us=self._clock.now_us(),
+            devices=[self._facts(each, each.device_id in live) for each in self._seen()],
+            gateway=gateway,
+        )
+
+    def _facts(self, seen: SeenDevice, connected: bool) -> pb.DeviceFacts:
+        facts = pb.DeviceFacts(
+            device_id=seen.device_id,
+            driver=seen.driver,
+            last_seen_us=seen.last_us,
+            connected=connected,
+            messages=seen.messages,
+            marked_values=seen.marked_values,
+            errors=seen.errors,
+            firmware=seen.firmware,
+        )
+        if seen.offset_us is not None:
+            facts.clock_offset_us = seen.offset_us
+        if seen.battery_percent >= 0:
+            facts.battery_percent = seen.battery_percent
+        end = self._identity.certificate_end(seen.device_id)
+        if end is not None:
+            facts.certificate_end_us = round(end * 1e6)
+        return facts

@@ -1,0 +1,361 @@
+from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class Standing(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    STANDING_UNSPECIFIED: _ClassVar[Standing]
+    STANDING_EXPECTED: _ClassVar[Standing]
+    STANDING_ENROLLED: _ClassVar[Standing]
+    STANDING_ACTIVE: _ClassVar[Standing]
+    STANDING_SUSPENDED: _ClassVar[Standing]
+    STANDING_RETIRED: _ClassVar[Standing]
+
+class Health(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    HEALTH_UNSPECIFIED: _ClassVar[Health]
+    HEALTH_UNKNOWN: _ClassVar[Health]
+    HEALTH_HEALTHY: _ClassVar[Health]
+    HEALTH_DEGRADED: _ClassVar[Health]
+    HEALTH_SILENT: _ClassVar[Health]
+    HEALTH_LOST: _ClassVar[Health]
+STANDING_UNSPECIFIED: Standing
+STANDING_EXPECTED: Standing
+STANDING_ENROLLED: Standing
+STANDING_ACTIVE: Standing
+STANDING_SUSPENDED: Standing
+STANDING_RETIRED: Standing
+HEALTH_UNSPECIFIED: Health
+HEALTH_UNKNOWN: Health
+HEALTH_HEALTHY: Health
+HEALTH_DEGRADED: Health
+HEALTH_SILENT: Health
+HEALTH_LOST: Health
+
+class AttachRequest(_message.Message):
+    __slots__ = ("hello", "health")
+    HELLO_FIELD_NUMBER: _ClassVar[int]
+    HEALTH_FIELD_NUMBER: _ClassVar[int]
+    hello: GatewayHello
+    health: HealthReport
+    def __init__(self, hello: _Optional[_Union[GatewayHello, _Mapping]] = ..., health: _Optional[_Union[HealthReport, _Mapping]] = ...) -> None: ...
+
+class AttachResponse(_message.Message):
+    __slots__ = ("directory", "revocations")
+    DIRECTORY_FIELD_NUMBER: _ClassVar[int]
+    REVOCATIONS_FIELD_NUMBER: _ClassVar[int]
+    directory: Directory
+    revocations: RevocationUpdate
+    def __init__(self, directory: _Optional[_Union[Directory, _Mapping]] = ..., revocations: _Optional[_Union[RevocationUpdate, _Mapping]] = ...) -> None: ...
+
+class GatewayHello(_message.Message):
+    __slots__ = ("software_version", "directory_version", "revocations_number", "revocations_issued_us")
+    SOFTWARE_VERSION_FIELD_NUMBER: _ClassVar[int]
+    DIRECTORY_VERSION_FIELD_NUMBER: _ClassVar[int]
+    REVOCATIONS_NUMBER_FIELD_NUMBER: _ClassVar[int]
+    REVOCATIONS_ISSUED_US_FIELD_NUMBER: _ClassVar[int]
+    software_version: str
+    directory_version: int
+    revocations_number: int
+    revocations_issued_us: int
+    def __init__(self, software_version: _Optional[str] = ..., directory_version: _Optional[int] = ..., revocations_number: _Optional[int] = ..., revocations_issued_us: _Optional[int] = ...) -> None: ...
+
+class Directory(_message.Message):
+    __slots__ = ("version", "devices")
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    DEVICES_FIELD_NUMBER: _ClassVar[int]
+    version: int
+    devices: _containers.RepeatedCompositeFieldContainer[DirectoryEntry]
+    def __init__(self, version: _Optional[int] = ..., devices: _Optional[_Iterable[_Union[DirectoryEntry, _Mapping]]] = ...) -> None: ...
+
+class DirectoryEntry(_message.Message):
+    __slots__ = ("device_id", "kind", "ward", "bed", "standing")
+    DEVICE_ID_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    WARD_FIELD_NUMBER: _ClassVar[int]
+    BED_FIELD_NUMBER: _ClassVar[int]
+    STANDING_FIELD_NUMBER: _ClassVar[int]
+    device_id: str
+    kind: str
+    ward: str
+    bed: str
+    standing: Standing
+    def __init__(self, device_id: _Optional[str] = ..., kind: _Optional[str] = ..., ward: _Optional[str] = ..., bed: _Optional[str] = ..., standing: _Optional[_Union[Standing, str]] = ...) -> None: ...
+
+class RevocationUpdate(_message.Message):
+    __slots__ = ("signed_list",)
+    SIGNED_LIST_FIELD_NUMBER: _ClassVar[int]
+    signed_list: bytes
+    def __init__(self, signed_list: _Optional[bytes] = ...) -> None: ...
+
+class HealthReport(_message.Message):
+    __slots__ = ("sent_us", "devices", "gateway")
+    SENT_US_FIELD_NUMBER: _ClassVar[int]
+    DEVICES_FIELD_NUMBER: _ClassVar[int]
+    GATEWAY_FIELD_NUMBER: _ClassVar[int]
+    sent_us: int
+    devices: _containers.RepeatedCompositeFieldContainer[DeviceFacts]
+    gateway: GatewayFacts
+    def __init__(self, sent_us: _Optional[int] = ..., devices: _Optional[_Iterable[_Union[DeviceFacts, _Mapping]]] = ..., gateway: _Optional[_Union[GatewayFacts, _Mapping]] = ...) -> None: ...
+
+class DeviceFacts(_message.Message):
+    __slots__ = ("device_id", "driver", "last_seen_us", "connected", "messages", "marked_values", "errors", "clock_offset_us", "battery_percent", "firmware", "certificate_end_us")
+    class ErrorsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: int
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[int] = ...) -> None: ...
+    DEVICE_ID_FIELD_NUMBER: _ClassVar[int]
+    DRIVER_FIELD_NUMBER: _ClassVar[int]
+    LAST_SEEN_US_FIELD_NUMBER: _ClassVar[int]
+    CONNECTED_FIELD_NUMBER: _ClassVar[int]
+    MESSAGES_FIELD_NUMBER: _ClassVar[int]
+    MARKED_VALUES_FIELD_NUMBER: _ClassVar[int]
+    ERRORS_FIELD_NUMBER: _ClassVar[int]
+    CLOCK_OFFSET_US_FIELD_NUMBER: _ClassVar[int]
+    BATTERY_PERCENT_FIELD_NUMBER: _ClassVar[int]
+    FIRMWARE_FIELD_NUMBER: _ClassVar[int]
+    CERTIFICATE_END_US_FIELD_NUMBER: _ClassVar[int]
+    device_id: str
+    driver: str
+    last_seen_us: int
+    connected: bool
+    messages: int
+    marked_values: int
+    errors: _containers.ScalarMap[str, int]
+    clock_offset_us: int
+    battery_percent: float
+    firmware: str
+    certificate_end_us: int
+    def __init__(self, device_id: _Optional[str] = ..., driver: _Optional[str] = ..., last_seen_us: _Optional[int] = ..., connected: _Optional[bool] = ..., messages: _Optional[int] = ..., marked_values: _Optional[int] = ..., errors: _Optional[_Mapping[str, int]] = ..., clock_offset_us: _Optional[int] = ..., battery_percent: _Optional[float] = ..., firmware: _Optional[str] = ..., certificate_end_us: _Optional[int] = ...) -> None: ...
+
+class GatewayFacts(_message.Message):
+    __slots__ = ("started_us", "sessions", "directory_version", "revocations_number", "certificate_end_us", "audit")
+    STARTED_US_FIELD_NUMBER: _ClassVar[int]
+    SESSIONS_FIELD_NUMBER: _ClassVar[int]
+    DIRECTORY_VERSION_FIELD_NUMBER: _ClassVar[int]
+    REVOCATIONS_NUMBER_FIELD_NUMBER: _ClassVar[int]
+    CERTIFICATE_END_US_FIELD_NUMBER: _ClassVar[int]
+    AUDIT_FIELD_NUMBER: _ClassVar[int]
+    started_us: int
+    sessions: int
+    directory_version: int
+    revocations_number: int
+    certificate_end_us: int
+    audit: AuditCheckpoint
+    def __init__(self, started_us: _Optional[int] = ..., sessions: _Optional[int] = ..., directory_version: _Optional[int] = ..., revocations_number: _Optional[int] = ..., certificate_end_us: _Optional[int] = ..., audit: _Optional[_Union[AuditCheckpoint, _Mapping]] = ...) -> None: ...
+
+class AuditCheckpoint(_message.Message):
+    __slots__ = ("number", "chain", "signature")
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
+    CHAIN_FIELD_NUMBER: _ClassVar[int]
+    SIGNATURE_FIELD_NUMBER: _ClassVar[int]
+    number: int
+    chain: bytes
+    signature: bytes
+    def __init__(self, number: _Optional[int] = ..., chain: _Optional[bytes] = ..., signature: _Optional[bytes] = ...) -> None: ...
+
+class Device(_message.Message):
+    __slots__ = ("device_id", "kind", "ward", "bed", "transport", "standing", "expected_firmware", "added_us", "health", "health_since_us", "faults", "gateway", "rate_per_second", "facts", "credentials")
+    DEVICE_ID_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    WARD_FIELD_NUMBER: _ClassVar[int]
+    BED_FIELD_NUMBER: _ClassVar[int]
+    TRANSPORT_FIELD_NUMBER: _ClassVar[int]
+    STANDING_FIELD_NUMBER: _ClassVar[int]
+    EXPECTED_FIRMWARE_FIELD_NUMBER: _ClassVar[int]
+    ADDED_US_FIELD_NUMBER: _ClassVar[int]
+    HEALTH_FIELD_NUMBER: _ClassVar[int]
+    HEALTH_SINCE_US_FIELD_NUMBER: _ClassVar[int]
+    FAULTS_FIELD_NUMBER: _ClassVar[int]
+    GATEWAY_FIELD_NUMBER: _ClassVar[int]
+    RATE_PER_SECOND_FIELD_NUMBER: _ClassVar[int]
+    FACTS_FIELD_NUMBER: _ClassVar[int]
+    CREDENTIALS_FIELD_NUMBER: _ClassVar[int]
+    device_id: str
+    kind: str
+    ward: str
+    bed: str
+    transport: str
+    standing: Standing
+    expected_firmware: str
+    added_us: int
+    health: Health
+    health_since_us: int
+    faults: _containers.RepeatedScalarFieldContainer[str]
+    gateway: str
+    rate_per_second: float
+    facts: DeviceFacts
+    credentials: _containers.RepeatedCompositeFieldContainer[Credential]
+    def __init__(self, device_id: _Optional[str] = ..., kind: _Optional[str] = ..., ward: _Optional[str] = ..., bed: _Optional[str] = ..., transport: _Optional[str] = ..., standing: _Optional[_Union[Standing, str]] = ..., expected_firmware: _Optional[str] = ..., added_us: _Optional[int] = ..., health: _Optional[_Union[Health, str]] = ..., health_since_us: _Optional[int] = ..., faults: _Optional[_Iterable[str]] = ..., gateway: _Optional[str] = ..., rate_per_second: _Optional[float] = ..., facts: _Optional[_Union[DeviceFacts, _Mapping]] = ..., credentials: _Optional[_Iterable[_Union[Credential, _Mapping]]] = ...) -> None: ...
+
+class Credential(_message.Message):
+    __slots__ = ("serial", "issued_us", "not_after_us", "revoked_us", "revoked_reason")
+    SERIAL_FIELD_NUMBER: _ClassVar[int]
+    ISSUED_US_FIELD_NUMBER: _ClassVar[int]
+    NOT_AFTER_US_FIELD_NUMBER: _ClassVar[int]
+    REVOKED_US_FIELD_NUMBER: _ClassVar[int]
+    REVOKED_REASON_FIELD_NUMBER: _ClassVar[int]
+    serial: str
+    issued_us: int
+    not_after_us: int
+    revoked_us: int
+    revoked_reason: str
+    def __init__(self, serial: _Optional[str] = ..., issued_us: _Optional[int] = ..., not_after_us: _Optional[int] = ..., revoked_us: _Optional[int] = ..., revoked_reason: _Optional[str] = ...) -> None: ...
+
+class AddDeviceRequest(_message.Message):
+    __slots__ = ("device_id", "kind", "ward", "bed", "transport", "expected_firmware", "csr", "days", "renew")
+    DEVICE_ID_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    WARD_FIELD_NUMBER: _ClassVar[int]
+    BED_FIELD_NUMBER: _ClassVar[int]
+    TRANSPORT_FIELD_NUMBER: _ClassVar[int]
+    EXPECTED_FIRMWARE_FIELD_NUMBER: _ClassVar[int]
+    CSR_FIELD_NUMBER: _ClassVar[int]
+    DAYS_FIELD_NUMBER: _ClassVar[int]
+    RENEW_FIELD_NUMBER: _ClassVar[int]
+    device_id: str
+    kind: str
+    ward: str
+    bed: str
+    transport: str
+    expected_firmware: str
+    csr: bytes
+    days: int
+    renew: bool
+    def __init__(self, device_id: _Optional[str] = ..., kind: _Optional[str] = ..., ward: _Optional[str] = ..., bed: _Optional[str] = ..., transport: _Optional[str] = ..., expected_firmware: _Optional[str] = ..., csr: _Optional[bytes] = ..., days: _Optional[int] = ..., renew: _Optional[bool] = ...) -> None: ...
+
+class AddDeviceResponse(_message.Message):
+    __slots__ = ("device", "certificate_pem", "root_pem")
+    DEVICE_FIELD_NUMBER: _ClassVar[int]
+    CERTIFICATE_PEM_FIELD_NUMBER: _ClassVar[int]
+    ROOT_PEM_FIELD_NUMBER: _ClassVar[int]
+    device: Device
+    certificate_pem: bytes
+    root_pem: bytes
+    def __init__(self, device: _Optional[_Union[Device, _Mapping]] = ..., certificate_pem: _Optional[bytes] = ..., root_pem: _Optional[bytes] = ...) -> None: ...
+
+class UpdateDeviceRequest(_message.Message):
+    __slots__ = ("device_id", "kind", "ward", "bed", "expected_firmware", "standing")
+    DEVICE_ID_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    WARD_FIELD_NUMBER: _ClassVar[int]
+    BED_FIELD_NUMBER: _ClassVar[int]
+    EXPECTED_FIRMWARE_FIELD_NUMBER: _ClassVar[int]
+    STANDING_FIELD_NUMBER: _ClassVar[int]
+    device_id: str
+    kind: str
+    ward: str
+    bed: str
+    expected_firmware: str
+    standing: Standing
+    def __init__(self, device_id: _Optional[str] = ..., kind: _Optional[str] = ..., ward: _Optional[str] = ..., bed: _Optional[str] = ..., expected_firmware: _Optional[str] = ..., standing: _Optional[_Union[Standing, str]] = ...) -> None: ...
+
+class UpdateDeviceResponse(_message.Message):
+    __slots__ = ("device",)
+    DEVICE_FIELD_NUMBER: _ClassVar[int]
+    device: Device
+    def __init__(self, device: _Optional[_Union[Device, _Mapping]] = ...) -> None: ...
+
+class ListDevicesRequest(_message.Message):
+    __slots__ = ("ward", "health", "page_after", "page_size")
+    WARD_FIELD_NUMBER: _ClassVar[int]
+    HEALTH_FIELD_NUMBER: _ClassVar[int]
+    PAGE_AFTER_FIELD_NUMBER: _ClassVar[int]
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    ward: str
+    health: Health
+    page_after: str
+    page_size: int
+    def __init__(self, ward: _Optional[str] = ..., health: _Optional[_Union[Health, str]] = ..., page_after: _Optional[str] = ..., page_size: _Optional[int] = ...) -> None: ...
+
+class ListDevicesResponse(_message.Message):
+    __slots__ = ("devices", "next_page_after")
+    DEVICES_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_AFTER_FIELD_NUMBER: _ClassVar[int]
+    devices: _containers.RepeatedCompositeFieldContainer[Device]
+    next_page_after: str
+    def __init__(self, devices: _Optional[_Iterable[_Union[Device, _Mapping]]] = ..., next_page_after: _Optional[str] = ...) -> None: ...
+
+class GetDeviceRequest(_message.Message):
+    __slots__ = ("device_id",)
+    DEVICE_ID_FIELD_NUMBER: _ClassVar[int]
+    device_id: str
+    def __init__(self, device_id: _Optional[str] = ...) -> None: ...
+
+class GetDeviceResponse(_message.Message):
+    __slots__ = ("device",)
+    DEVICE_FIELD_NUMBER: _ClassVar[int]
+    device: Device
+    def __init__(self, device: _Optional[_Union[Device, _Mapping]] = ...) -> None: ...
+
+class RevokeRequest(_message.Message):
+    __slots__ = ("role", "id", "serial", "reason")
+    ROLE_FIELD_NUMBER: _ClassVar[int]
+    ID_FIELD_NUMBER: _ClassVar[int]
+    SERIAL_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    role: str
+    id: str
+    serial: str
+    reason: str
+    def __init__(self, role: _Optional[str] = ..., id: _Optional[str] = ..., serial: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...
+
+class RevokeResponse(_message.Message):
+    __slots__ = ("serials", "revocations_number", "gateways")
+    SERIALS_FIELD_NUMBER: _ClassVar[int]
+    REVOCATIONS_NUMBER_FIELD_NUMBER: _ClassVar[int]
+    GATEWAYS_FIELD_NUMBER: _ClassVar[int]
+    serials: _containers.RepeatedScalarFieldContainer[str]
+    revocations_number: int
+    gateways: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, serials: _Optional[_Iterable[str]] = ..., revocations_number: _Optional[int] = ..., gateways: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class GetFleetStatusRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class GetFleetStatusResponse(_message.Message):
+    __slots__ = ("gateways", "devices", "directory_version", "revocations_number", "revocations")
+    GATEWAYS_FIELD_NUMBER: _ClassVar[int]
+    DEVICES_FIELD_NUMBER: _ClassVar[int]
+    DIRECTORY_VERSION_FIELD_NUMBER: _ClassVar[int]
+    REVOCATIONS_NUMBER_FIELD_NUMBER: _ClassVar[int]
+    REVOCATIONS_FIELD_NUMBER: _ClassVar[int]
+    gateways: _containers.RepeatedCompositeFieldContainer[GatewayStatus]
+    devices: _containers.RepeatedCompositeFieldContainer[HealthCount]
+    directory_version: int
+    revocations_number: int
+    revocations: int
+    def __init__(self, gateways: _Optional[_Iterable[_Union[GatewayStatus, _Mapping]]] = ..., devices: _Optional[_Iterable[_Union[HealthCount, _Mapping]]] = ..., directory_version: _Optional[int] = ..., revocations_number: _Optional[int] = ..., revocations: _Optional[int] = ...) -> None: ...
+
+class HealthCount(_message.Message):
+    __slots__ = ("health", "devices")
+    HEALTH_FIELD_NUMBER: _ClassVar[int]
+    DEVICES_FIELD_NUMBER: _ClassVar[int]
+    health: Health
+    devices: int
+    def __init__(self, health: _Optional[_Union[Health, str]] = ..., devices: _Optional[int] = ...) -> None: ...
+
+class GatewayStatus(_message.Message):
+    __slots__ = ("gateway", "attached", "last_report_us", "software_version", "devices", "facts")
+    GATEWAY_FIELD_NUMBER: _ClassVar[int]
+    ATTACHED_FIELD_NUMBER: _ClassVar[int]
+    LAST_REPORT_US_FIELD_NUMBER: _ClassVar[int]
+    SOFTWARE_VERSION_FIELD_NUMBER: _ClassVar[int]
+    DEVICES_FIELD_NUMBER: _ClassVar[int]
+    FACTS_FIELD_NUMBER: _ClassVar[int]
+    gateway: str
+    attached: bool
+    last_report_us: int
+    software_version: str
+    devices: int
+    facts: GatewayFacts
+    def __init__(self, gateway: _Optional[str] = ..., attached: _Optional[bool] = ..., last_report_us: _Optional[int] = ..., software_version: _Optional[str] = ..., devices: _Optional[int] = ..., facts: _Optional[_Union[GatewayFacts, _Mapping]] = ...) -> None: ...
