@@ -8,8 +8,6 @@ A valid value of a report that came late is QUESTIONABLE.
 
 from __future__ import annotations
 
-from operator import le
-
 from gateway.domain.records import Quality
 from gateway.pipeline.plan import Plan
 
@@ -20,12 +18,17 @@ _INVALID = int(Quality.INVALID)
 
 def calm(plan: Plan, values: tuple[float, ...]) -> bool:
     """True when every value is plausible and beyond no alarm limit; NaN never is."""
-    return all(map(le, plan.calm_lows, values)) and all(map(le, values, plan.calm_highs))
+    for value, low, high in zip(values, plan.calm_lows, plan.calm_highs, strict=True):
+        if not low <= value <= high:  # so, since a comparison with NaN is false
+            return False
+    return True
 
 
 def plausible(plan: Plan, values: tuple[float, ...]) -> bool:
     """True when every value is in its metric's range; NaN and infinity never are."""
-    return all(map(le, plan.lows, values)) and all(map(le, values, plan.highs))
+    return all(
+        low <= value <= high for value, low, high in zip(values, plan.lows, plan.highs, strict=True)
+    )
 
 
 def mark(

@@ -20,7 +20,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from enum import Enum
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, Final, Protocol
 
 import msgspec
 
@@ -163,12 +163,20 @@ class Opaque:
 class Known:
     """What is remembered of one device."""
 
-    __slots__ = ("boots", "opaque")
+    __slots__ = ("boot", "boots", "newest", "opaque")
 
     def __init__(self) -> None:
         self.boots: dict[str, Window] = {}
         """The boot used last is the last one."""
+        self.boot: str | None = None
+        self.newest = Window(0)
+        """The last one, at hand."""
         self.opaque: Opaque | None = None
+
+    def use(self, boot: str, window: Window) -> None:
+        """Put a boot last that is not there."""
+        self.boots[boot] = self.newest = window
+        self.boot = boot
 
     def busy(self) -> bool:
         """Whether a message of the device is on its way."""
@@ -192,11 +200,8 @@ class Place(Protocol):
         """The id's message was not stored."""
 
 
-class Claim(NamedTuple):
-    """One id: where it is remembered, and as what."""
-
-    place: Place
-    n: Any
+Claim = tuple[Place, Any]
+"""One id: where it is remembered, and as what."""
 
 
 class _Saved(msgspec.Struct, array_like=True):
@@ -229,14 +234,15 @@ class Duplicates:
         else:
             self._devices.move_to_end(device_id)
         boot, _, number = message_id.rpartition(":")
-        window = known.boots.get(boot)
-        if window is not None and number.isdecimal() and number.isascii():
-            n = int(number) if len(number) <= NUMBER_DIGITS_MAX else -1
-            # "07" and "7" are two ids: only the plain spelling is a number here.
-            if n >= 0 and (number[0] != "0" or n == 0 == len(number) - 1):
-                if next(reversed(known.boots)) != boot:
-                    known.boots[boot] = known.boots.pop(boot)
-                return Claim(window, n)
+        # "07" and "7" are two ids: only the plain spelling is a number here.
+        if (
+            boot == known.boot
+            and number.isdecimal()
+            and number.isascii()
+            and number[0] != "0"
+            and len(number) <= NUMBER_DIGITS_MAX
+        ):
+            return known.newest, int(number)
         return self._rare_claim(known, boot, number, message_id)
 
     def snapshot(self) -> bytes:
@@ -267,8 +273,9 @@ class Duplicates:
         for device in saved.devices:
             known = self._devices.get(device.device_id) or self._admit(device.device_id)
             for boot, high, bits in device.boots:
+                known.boots.pop(boot, None)
                 self._make_room(known)
-                known.boots[boot] = self._resized(Window(size, high, bits))
+                known.use(boot, self._resized(Window(size, high, bits)))
             if device.opaque:
                 size_max = self._rule.opaque_ids
                 known.opaque = Opaque(size_max, device.opaque[-size_max:])
@@ -287,14 +294,17 @@ class Duplicates:
         self._devices.pop(device_id, None)
 
     def _rare_claim(self, known: Known, boot: str, number: str, message_id: str) -> Claim:
-        plain = number.isdecimal() and number.isascii() and str(int(number[:20])) == number
-        if not boot or not plain or len(number) > NUMBER_DIGITS_MAX:
+        plain = number.isdecimal() and number.isascii() and len(number) <= NUMBER_DIGITS_MAX
+        if not boot or not plain or str(int(number)) != number:
             if known.opaque is None:
                 known.opaque = Opaque(self._rule.opaque_ids)
-            return Claim(known.opaque, message_id)
-        self._make_room(known)
-        window = known.boots[boot] = Window(self._rule.window)
-        return Claim(window, int(number))
+            return known.opaque, message_id
+        window = known.boots.pop(boot, None)
+        if window is None:
+            self._make_room(known)
+            window = Window(self._rule.window)
+        known.use(boot, window)
+        return window, int(number)
 
     def _make_room(self, known: Known) -> None:
         if len(known.boots) >= self._rule.boots:

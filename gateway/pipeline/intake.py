@@ -24,7 +24,9 @@ from __future__ import annotations
 import logging
 import struct
 from collections.abc import Callable, Sequence
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
+
+import msgspec
 
 from gateway.domain.labels import Label
 from gateway.domain.ports import (
@@ -37,6 +39,7 @@ from gateway.domain.ports import (
 )
 from gateway.domain.records import (
     Alarm,
+    AlarmPhase,
     AlarmPriority,
     AlarmSnapshot,
     DeviceState,
@@ -53,7 +56,7 @@ from gateway.pipeline import assess, label, normalise
 from gateway.pipeline.alarms.engine import AlarmEngine, Changes
 from gateway.pipeline.alarms.rules import Readings
 from gateway.pipeline.config import PipelineConfig
-from gateway.pipeline.duplicates import Claim, Duplicates, Verdict
+from gateway.pipeline.duplicates import Duplicates, Place, Verdict
 from gateway.pipeline.plan import Plans
 from gateway.pipeline.seen import Seen, SeenTable
 from gateway.wire.records import encode
@@ -105,8 +108,8 @@ class _Ticket:
         "originals",
         "outcome",
         "presence",
+        "raised",
         "repeat",
-        "tally",
         "telemetry",
         "touched",
     )
@@ -116,14 +119,15 @@ class _Ticket:
         self.outcome: Outcome | None = None
         self.telemetry: list[Labelled] = []
         self.alarms: list[Labelled] = []
+        self.raised: list[Alarm] = []
+        """The alarms among them that the engine made."""
         self.touched: dict[str, StateDelta] = {}
         self.presence: dict[str, None] = {}
-        self.claims: list[tuple[Claim, bool]] = []
+        self.claims: list[tuple[Place, Any, bool]] = []
         """Ids taken, and whether the message is in the alarms lane alone."""
         self.originals: list[_Ticket] = []
         """Tickets whose messages this one repeats."""
         self.messages = 0
-        self.tally: dict[tuple[str, str], int] = {}
         # The message that was looked at last: its parts stand side by side.
         self.device_id = ""
         self.message_id = ""
@@ -161,23 +165,28 @@ class Intake:
         self._commits = commits
         self._clock = clock
         self._counters = counters
-        self._unsaved: list[Labelled] = []
+        self._changes = Changes()
+        """Untouched: most submissions change no alarm, and use it one after the other."""
+        self._unsaved: list[Alarm] = []
         self._unsaved_keys: dict[str, None] = {}
         self._unsaved_presence: dict[str, None] = {}
         self._active: dict[AlarmPriority, int] = {}
+        self._tally: dict[tuple[str, ...], int] = {}
 
     # The Sink
 
     def submit(self, submission: Submission) -> None:
         """Take a submission; see the port."""
         ticket = _Ticket(submission.done)
-        changes = Changes()
+        changes = self._changes
         mono = self._clock.monotonic()
         for record in submission.records:
             if type(record) is Report:
                 self._report(record, ticket, changes, mono)
             else:
                 self._other(record, ticket, changes, mono)
+        if changes:
+            self._changes = Changes()
         self._commit(ticket, changes, submission.deltas)
 
     def writable(self) -> bool:
@@ -199,8 +208,18 @@ class Intake:
         """Raise delayed and technical alarms; to be called every 250 ms to 1 s."""
         changes = Changes()
         self.alarms.tick(self._clock.now_us(), self._clock.monotonic(), changes)
-        if changes or self._unsaved or self._unsaved_keys or self._unsaved_presence:
+        if changes or self._unsaved_keys or self._unsaved_presence:
             self._commit(_Ticket(None), changes, ())
+        self.flush()
+
+    def flush(self) -> None:
+        """Hand the counts to the counters; tick does so too.
+
+        Counting is per message, a counter's lock need not be.
+        """
+        tally, self._tally = self._tally, {}
+        for (name, *words), n in tally.items():
+            self._counters.add(name, *words, n=n)
         self._show_active()
 
     def retire(self, device_id: str) -> None:
@@ -236,7 +255,7 @@ class Intake:
         if seen.kind != report.kind or seen.bed != report.bed:
             _introduce(seen, report)
         time_quality, offset_us, late = self._time.look(report, seen, mono)
-        tally = ticket.tally
+        tally = self._tally
         key = ("time_quality", _TIME_QUALITIES[time_quality])
         tally[key] = tally.get(key, 0) + 1
 
@@ -249,7 +268,7 @@ class Intake:
         if not calm:
             qualities = assess.mark(plan, values, qualities, stale=late)
             if qualities:
-                self._count_marks(qualities, ticket, seen)
+                self._count_marks(qualities, seen)
         if plan.battery >= 0:
             seen.battery_percent = values[plan.battery]
         alarms = self.alarms
@@ -308,9 +327,7 @@ class Intake:
             self._unencodable(record, ticket)
             return
         if isinstance(record, Alarm):
-            ticket.alarms.append(
-                Labelled(label.of_alarm(record, from_device=True), encoded, record.codes)
-            )
+            ticket.alarms.append(Labelled(label.of_alarm(record), encoded, record.codes))
         elif not isinstance(record, Report):
             ticket.telemetry.append(Labelled(label.of_other(record), encoded, ()))
 
@@ -339,7 +356,7 @@ class Intake:
                 if type(record) not in ticket.kinds:
                     ticket.kinds.append(type(record))
                     if not in_alarms and ticket.claimed:
-                        ticket.claims[-1] = (ticket.claims[-1][0], False)
+                        ticket.claims[-1] = (*ticket.claims[-1][:2], False)
                     return ticket.repeat
                 if isinstance(record, InventoryEvent) and not ticket.repeat:
                     return False  # one message tells of many tags
@@ -348,7 +365,7 @@ class Intake:
             ticket.kinds = [type(record)]
             ticket.claimed = False
             ticket.repeat = self._claim(record.device_id, message_id, in_alarms, driver, ticket)
-        tally = ticket.tally
+        tally = self._tally
         key = ("accepted", driver)
         tally[key] = tally.get(key, 0) + 1
         ticket.messages += 1
@@ -363,11 +380,10 @@ class Intake:
     def _claim(
         self, device_id: str, message_id: str, in_alarms: bool, driver: str, ticket: _Ticket
     ) -> bool:
-        claim = self.duplicates.claim(device_id, message_id)
-        place, n = claim
+        place, n = self.duplicates.claim(device_id, message_id)
         verdict = place.take(n, ticket)
         if verdict is Verdict.NEW:
-            ticket.claims.append((claim, in_alarms))
+            ticket.claims.append((place, n, in_alarms))
             ticket.claimed = True
             return False
         if verdict is Verdict.BEYOND:
@@ -378,8 +394,8 @@ class Intake:
             ticket.originals.append(original)
         return True
 
-    def _count_marks(self, qualities: Sequence[int], ticket: _Ticket, seen: Seen) -> None:
-        tally = ticket.tally
+    def _count_marks(self, qualities: Sequence[int], seen: Seen) -> None:
+        tally = self._tally
         for quality in qualities:
             if quality != Quality.VALID:
                 key = ("marked_values", _QUALITIES.get(quality, "unknown"))
@@ -391,27 +407,10 @@ class Intake:
     def _commit(self, ticket: _Ticket, changes: Changes, deltas: Sequence[StateDelta]) -> None:
         alarm_deltas: Sequence[StateDelta] = ()
         telemetry_deltas = deltas
-        if changes.alarms or ticket.alarms or self._unsaved_keys or self._unsaved:
-            for alarm in changes.alarms:
-                from_device = alarm.provenance.driver != "gateway"
-                ticket.alarms.append(
-                    Labelled(
-                        label.of_alarm(alarm, from_device=from_device),
-                        encode(alarm),
-                        alarm.codes,
-                    )
-                )
-                self._counters.add(
-                    "alarms",
-                    alarm.priority.name.lower(),
-                    alarm.phase.name.lower(),
-                    alarm.source.name.lower(),
-                )
-            alarm_deltas = self._with_unsaved(ticket, changes)
+        if changes.alarms or self._unsaved_keys:
+            alarm_deltas = self._with_alarms(ticket, changes)
         if changes.presence or self._unsaved_presence:
             telemetry_deltas = self._with_presence(ticket, changes, deltas)
-        for (name, word), n in ticket.tally.items():
-            self._counters.add(name, word, n=n)
         self._commits.add(
             ticket.alarms,
             ticket.telemetry,
@@ -420,15 +419,35 @@ class Intake:
             lambda outcome: self._settle(ticket, outcome),
         )
 
-    def _with_unsaved(self, ticket: _Ticket, changes: Changes) -> Sequence[StateDelta]:
+    def _with_alarms(self, ticket: _Ticket, changes: Changes) -> Sequence[StateDelta]:
+        for alarm in changes.alarms:
+            priority, phase, source = alarm.priority.name, alarm.phase.name, alarm.source.name
+            self._counters.add("alarms", priority.lower(), phase.lower(), source.lower())
+        ticket.raised = changes.alarms
         ticket.touched = changes.touched
-        if not self._unsaved and not self._unsaved_keys:
-            return tuple(changes.touched.values())
-        keys = dict.fromkeys(self._unsaved_keys) | dict.fromkeys(changes.touched)
-        ticket.alarms = self._unsaved + ticket.alarms
-        ticket.touched = {delta.key: delta for delta in self.alarms.current(keys)}
-        self._unsaved, self._unsaved_keys = [], {}
+        if self._unsaved_keys:
+            ticket.raised = self._caught_up(changes.alarms)
+            keys = self._unsaved_keys | dict.fromkeys(changes.touched)
+            ticket.touched = {delta.key: delta for delta in self.alarms.current(keys)}
+            self._unsaved, self._unsaved_keys = [], {}
+        for alarm in ticket.raised:
+            ticket.alarms.append(Labelled(label.of_alarm(alarm), encode(alarm), alarm.codes))
         return tuple(ticket.touched.values())
+
+    def _caught_up(self, newest: Sequence[Alarm]) -> list[Alarm]:
+        """What failed before and what is new, such that each alarm that ended ends again.
+
+        Its END may have been committed meanwhile, ahead of the START that failed.
+        """
+        alarms = [*self._unsaved, *newest]
+        phases = {alarm.alarm_id: alarm for alarm in alarms}
+        for last in phases.values():
+            if last.phase is not AlarmPhase.END and not self.alarms.is_active(last):
+                end = msgspec.structs.replace(
+                    last, phase=AlarmPhase.END, at_us=self._clock.now_us()
+                )
+                alarms.append(end)
+        return alarms
 
     def _with_presence(
         self, ticket: _Ticket, changes: Changes, deltas: Sequence[StateDelta]
@@ -441,7 +460,7 @@ class Intake:
     def _settle(self, ticket: _Ticket, outcome: Outcome) -> None:
         ticket.outcome = outcome
         if outcome is Outcome.COMMITTED:
-            for (place, n), _ in ticket.claims:
+            for place, n, _ in ticket.claims:
                 place.keep(n)
         else:
             self._not_taken(ticket, outcome)
@@ -455,7 +474,7 @@ class Intake:
 
     def _not_taken(self, ticket: _Ticket, outcome: Outcome) -> None:
         alarms_kept = outcome is Outcome.FULL
-        for (place, n), in_alarms in ticket.claims:
+        for place, n, in_alarms in ticket.claims:
             if in_alarms and alarms_kept:
                 place.keep(n)
             else:
@@ -463,8 +482,8 @@ class Intake:
         if ticket.messages:
             self._counters.add("not_taken", outcome.value, n=ticket.messages)
         self._unsaved_presence |= ticket.presence
-        if not alarms_kept and (ticket.alarms or ticket.touched):
-            self._unsaved += ticket.alarms
+        if not alarms_kept and ticket.touched:
+            self._unsaved += ticket.raised
             self._unsaved_keys |= dict.fromkeys(ticket.touched)
             excess = len(self._unsaved) - ALARMS_UNSAVED_MAX
             if excess > 0:

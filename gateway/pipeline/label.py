@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from gateway.domain.labels import DataClass, Label
-from gateway.domain.records import Alarm, DeviceStatus, Gap, InventoryEvent, Report
+from gateway.domain.records import Alarm, AlarmSource, DeviceStatus, Gap, InventoryEvent, Report
 from gateway.domain.terms import DEVICE_ALARM, metric
 
 EQUIPMENT = Label(DataClass.HEALTH_RESOURCES, 3)
@@ -71,9 +71,12 @@ def of_report(report: Report, numeric: Label) -> Label:
     return highest(labels)
 
 
-def of_alarm(alarm: Alarm, *, from_device: bool) -> Label:
-    """A device's alarm also shows the phrase that the device has for it."""
-    if from_device:
+def of_alarm(alarm: Alarm) -> Label:
+    """The label of the values that caused it, and of the phrase that a device has for it.
+
+    A text that the gateway wrote says no more than the values beside it.
+    """
+    if alarm.source is AlarmSource.DEVICE:
         return of_codes((*alarm.codes, DEVICE_ALARM))
     return of_codes(alarm.codes)
 

@@ -13,9 +13,10 @@ The result parses to the same message as the generated code's; the test compares
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
 from functools import lru_cache
 
-from gateway.domain.records import Provenance, Report, TimeQuality
+from gateway.domain.records import Provenance, Report
 from protos.wardgate.v1 import ingest_pb2 as pb
 
 SOURCES_CACHED_MAX = 16_384
@@ -24,11 +25,9 @@ DICTIONARIES_CACHED_MAX = 4_096
 """Distinct tuples of codes remembered."""
 
 _TAG_RECORD_REPORT = b"\x0a"
-_TAG_RECEIVED_US = b"\x18"
-_TAG_DEVICE_US = b"\x20"
-_TAG_TIME_QUALITY = tuple(b"\x28" + bytes((quality,)) for quality in TimeQuality)
-_TAG_OFFSET_US = b"\x30"
-_TAG_MESSAGE_ID = b"\x3a"
+_BODY = b"%b\x18%b\x20%b\x28%c\x30%b\x3a%b%b%b%b"
+"""Head; received_us (3); device_us (4); time_quality (5); offset_us (6); message_id (7: length
+and bytes); columns; the rest. A scalar's default may be written out: it parses to the same."""
 _TAG_VALUES = b"\x6a"
 _TAG_QUALITIES = b"\x72"
 
@@ -57,30 +56,27 @@ def encode_report(
         offset_us = report.offset_us
     if qualities is None:
         qualities = report.qualities
-    head = _head(report.device_id, report.kind, report.bed, report.provenance)
-    parts = [
-        head,
-        _TAG_RECEIVED_US,
-        _varint(report.received_us),
-        _TAG_DEVICE_US,
-        _varint(report.device_us),
-        _TAG_TIME_QUALITY[time_quality],
-        _TAG_OFFSET_US,
-        _varint(offset_us << 1 if offset_us >= 0 else ~(offset_us << 1)),
-    ]
-    if report.message_id:
-        message_id = report.message_id.encode()
-        parts += (_TAG_MESSAGE_ID, _varint(len(message_id)), message_id)
+    message_id = report.message_id.encode()
+    columns = rest = b""
     if report.codes:
-        values = report.values
-        codes, pack = _dictionary(report.codes)
-        parts += (codes, pack(*values))
+        head, pack = _dictionary(report.codes)
+        columns = head + pack(*report.values)
         if qualities:
-            parts += (_TAG_QUALITIES, _varint(len(qualities)), bytes(qualities))
+            rest = _TAG_QUALITIES + _varint(len(qualities)) + bytes(qualities)
     if report.enumerations or report.texts or report.waveforms:
-        parts.append(_rest(report))
-    body = b"".join(parts)
-    return b"".join((_TAG_RECORD_REPORT, _varint(len(body)), body))
+        rest += _rest(report)
+    body = _BODY % (
+        _head(report.device_id, report.kind, report.bed, report.provenance),
+        _time(report.received_us),
+        _varint(report.device_us),
+        time_quality,
+        _varint(offset_us << 1 if offset_us >= 0 else ~(offset_us << 1)),
+        _varint(len(message_id)),
+        message_id,
+        columns,
+        rest,
+    )
+    return _TAG_RECORD_REPORT + _varint(len(body)) + body
 
 
 def _varint(n: int) -> bytes:
@@ -90,6 +86,12 @@ def _varint(n: int) -> bytes:
     if n < 0x10000000:
         return _MORE[n & 0x3FFF] + _LAST[n >> 14]
     return _MORE[n & 0x3FFF] + _MORE[n >> 14 & 0x3FFF] + _high(n >> 28)
+
+
+@lru_cache(maxsize=64)
+def _time(received_us: int) -> bytes:
+    """Everything that was read at once was received at once."""
+    return _varint(received_us)
 
 
 def _negative(n: int) -> bytes:
@@ -122,22 +124,12 @@ def _head(device_id: str, kind: str, bed: str, provenance: Provenance) -> bytes:
     ).SerializeToString()
 
 
-class _Pack:
-    """Packs the values of one dictionary, behind their tag and length."""
-
-    __slots__ = ("_head", "_pack")
-
-    def __init__(self, count: int) -> None:
-        self._head = _TAG_VALUES + _varint(8 * count)
-        self._pack = struct.Struct(f"<{len(self._head)}s{count}d").pack
-
-    def __call__(self, *values: float) -> bytes:
-        return self._pack(self._head, *values)
-
-
 @lru_cache(maxsize=DICTIONARIES_CACHED_MAX)
-def _dictionary(codes: tuple[int, ...]) -> tuple[bytes, _Pack]:
-    return pb.Report(codes=codes).SerializeToString(), _Pack(len(codes))
+def _dictionary(codes: tuple[int, ...]) -> tuple[bytes, Callable[..., bytes]]:
+    """The codes with the head of the values, and what packs the values behind it."""
+    count = len(codes)
+    head = pb.Report(codes=codes).SerializeToString() + _TAG_VALUES + _varint(8 * count)
+    return head, struct.Struct(f"<{count}d").pack
 
 
 def _rest(report: Report) -> bytes:

@@ -220,6 +220,12 @@ class AlarmEngine:
             deltas.append(StateDelta(state.SPACE, full, value))
         return deltas
 
+    def is_active(self, alarm: Alarm) -> bool:
+        """Whether an alarm that the engine made has not ended."""
+        key = state.key_of(alarm.source, alarm.condition)
+        held = self._held.get(alarm.device_id, _NO_HOLDS).get(key)
+        return held is not None and held.alarm_id == alarm.alarm_id
+
     def presence(self, keys: Iterable[str]) -> list[StateDelta]:
         """Who is watched at present, by the keys of :attr:`Changes.presence`."""
         return [self._silence.presence(key) for key in keys]

@@ -103,19 +103,24 @@ class Bench:
         state: FakeState | None = None,
     ) -> None:
         self.clock = FakeClock()
-        self.counters = FakeCounters()
+        self._counters = FakeCounters()
         self.committer = FakeCommitter(automatic)
         self.intake = Intake(
             config or PipelineConfig(),
             self.committer,
             self.clock,
-            self.counters,
+            self._counters,
             counting_bytes(),
         )
         if state is not None:
             self.committer.state = state
             self.intake.restore(state)
         self.outcomes: list[Outcome] = []
+
+    @property
+    def counters(self) -> FakeCounters:
+        self.intake.flush()
+        return self._counters
 
     def submit(self, *records, deltas: Sequence[StateDelta] = ()) -> None:
         self.intake.submit(Submission(records, self.outcomes.append, deltas))
