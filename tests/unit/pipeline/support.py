@@ -87,9 +87,9 @@ class FakeCommitter:
         return [record for record in self.records if isinstance(record, Report)]
 
 
-def counting_bytes() -> Callable[[int], bytes]:
+def counting_bytes(first: int = 0) -> Callable[[int], bytes]:
     """Stands in for os.urandom: distinct, and the same in each run."""
-    numbers = count(1)
+    numbers = count(first)
     return lambda size: next(numbers).to_bytes(size, "big")
 
 
@@ -101,8 +101,10 @@ class Bench:
         config: PipelineConfig | None = None,
         automatic: Outcome | None = Outcome.COMMITTED,
         state: FakeState | None = None,
+        clock: FakeClock | None = None,
+        first_id: int = 0,
     ) -> None:
-        self.clock = FakeClock()
+        self.clock = clock or FakeClock()
         self._counters = FakeCounters()
         self.committer = FakeCommitter(automatic)
         self.intake = Intake(
@@ -110,7 +112,7 @@ class Bench:
             self.committer,
             self.clock,
             self._counters,
-            counting_bytes(),
+            counting_bytes(first_id),
         )
         if state is not None:
             self.committer.state = state
