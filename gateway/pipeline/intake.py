@@ -11,7 +11,8 @@ at once. Rules:
   message which is still on its way shares that message's fate.
 - Records with the same message id, side by side in one submission and each of another type, are
   parts of one message. A second one of the same type is a repeat.
-- Alarms whose commit failed are committed again at the next opportunity, with the present state.
+- Alarms that were not taken are committed again at the next opportunity, with the present state;
+  meanwhile the message that caused them is not acknowledged.
 - A record that can't be encoded is a driver's fault: it is counted, logged, and stands in the
   journal as a Gap, so that it isn't lost in silence nor redelivered for ever.
 
@@ -93,10 +94,11 @@ class Commits(Protocol):
 
 
 class _Ticket:
-    """One call of ``add``: what hangs on its outcome."""
+    """One submission: what hangs on its outcome."""
 
     __slots__ = (
         "alarms",
+        "alarms_outcome",
         "claimed",
         "claims",
         "device_id",
@@ -117,6 +119,7 @@ class _Ticket:
     def __init__(self, done: Callable[[Outcome], None] | None) -> None:
         self.done = done
         self.outcome: Outcome | None = None
+        self.alarms_outcome = Outcome.COMMITTED
         self.telemetry: list[Labelled] = []
         self.alarms: list[Labelled] = []
         self.raised: list[Alarm] = []
@@ -405,18 +408,21 @@ class Intake:
     # Commit
 
     def _commit(self, ticket: _Ticket, changes: Changes, deltas: Sequence[StateDelta]) -> None:
-        alarm_deltas: Sequence[StateDelta] = ()
-        telemetry_deltas = deltas
-        if changes.alarms or self._unsaved_keys:
+        # Two calls, so that what became of the alarms is known when the telemetry is refused.
+        # They are answered in order, hence the alarms' answer is there when done is called.
+        if changes.alarms or ticket.alarms or self._unsaved_keys:
             alarm_deltas = self._with_alarms(ticket, changes)
+            self._commits.add(
+                ticket.alarms,
+                (),
+                alarm_deltas,
+                (),
+                lambda outcome: self._settle_alarms(ticket, outcome),
+            )
         if changes.presence or self._unsaved_presence:
-            telemetry_deltas = self._with_presence(ticket, changes, deltas)
+            deltas = self._with_presence(ticket, changes, deltas)
         self._commits.add(
-            ticket.alarms,
-            ticket.telemetry,
-            alarm_deltas,
-            telemetry_deltas,
-            lambda outcome: self._settle(ticket, outcome),
+            (), ticket.telemetry, (), deltas, lambda outcome: self._settle(ticket, outcome)
         )
 
     def _with_alarms(self, ticket: _Ticket, changes: Changes) -> Sequence[StateDelta]:
@@ -457,38 +463,38 @@ class Intake:
         ticket.presence = keys
         return (*deltas, *self.alarms.presence(keys))
 
+    def _settle_alarms(self, ticket: _Ticket, outcome: Outcome) -> None:
+        ticket.alarms_outcome = outcome
+        if outcome is Outcome.COMMITTED or not ticket.touched:
+            return
+        self._unsaved += ticket.raised
+        self._unsaved_keys |= dict.fromkeys(ticket.touched)
+        excess = len(self._unsaved) - ALARMS_UNSAVED_MAX
+        if excess > 0:
+            _log.error("the journal takes no alarms: %d records are given up", excess)
+            del self._unsaved[:excess]
+
     def _settle(self, ticket: _Ticket, outcome: Outcome) -> None:
-        ticket.outcome = outcome
-        if outcome is Outcome.COMMITTED:
-            for place, n, _ in ticket.claims:
+        alarms_outcome = ticket.alarms_outcome
+        for place, n, in_alarms in ticket.claims:
+            if (alarms_outcome if in_alarms else outcome) is Outcome.COMMITTED:
                 place.keep(n)
-        else:
-            self._not_taken(ticket, outcome)
+            else:
+                place.give_back(n)
         ticket.claims = []
+        if outcome is not Outcome.COMMITTED:
+            self._unsaved_presence |= ticket.presence
+        else:
+            outcome = alarms_outcome
+        ticket.outcome = outcome
+        if outcome is not Outcome.COMMITTED and ticket.messages:
+            self._counters.add("not_taken", outcome.value, n=ticket.messages)
         for original in ticket.originals:
             if original.outcome is not None and original.outcome is not Outcome.COMMITTED:
                 outcome = original.outcome
         ticket.originals = []
         if ticket.done is not None:
             ticket.done(outcome)
-
-    def _not_taken(self, ticket: _Ticket, outcome: Outcome) -> None:
-        alarms_kept = outcome is Outcome.FULL
-        for place, n, in_alarms in ticket.claims:
-            if in_alarms and alarms_kept:
-                place.keep(n)
-            else:
-                place.give_back(n)
-        if ticket.messages:
-            self._counters.add("not_taken", outcome.value, n=ticket.messages)
-        self._unsaved_presence |= ticket.presence
-        if not alarms_kept and ticket.touched:
-            self._unsaved += ticket.raised
-            self._unsaved_keys |= dict.fromkeys(ticket.touched)
-            excess = len(self._unsaved) - ALARMS_UNSAVED_MAX
-            if excess > 0:
-                _log.error("the journal fails: %d alarm records are given up", excess)
-                del self._unsaved[:excess]
 
     def _show_active(self) -> None:
         for priority, count in self.alarms.active.items():

@@ -30,10 +30,24 @@ class Added(NamedTuple):
     done: Callable[[Outcome], None]
 
 
+class Fate(NamedTuple):
+    """What becomes of each lane's part."""
+
+    alarms: Outcome
+    telemetry: Outcome
+
+
+COMMITTED = Fate(Outcome.COMMITTED, Outcome.COMMITTED)
+FULL = Fate(Outcome.COMMITTED, Outcome.FULL)
+"""Telemetry's limit is reached; alarms have room."""
+OVERLOADED = Fate(Outcome.FULL, Outcome.FULL)
+FAILED = Fate(Outcome.FAILED, Outcome.FAILED)
+
+
 class FakeCommitter:
     """Keeps what is added; ``settle`` decides in order, and applies deltas as a journal does."""
 
-    def __init__(self, automatic: Outcome | None = Outcome.COMMITTED) -> None:
+    def __init__(self, automatic: Fate | None = COMMITTED) -> None:
         self.automatic = automatic
         self.waiting: list[Added] = []
         self.alarms: list[Labelled] = []
@@ -47,16 +61,21 @@ class FakeCommitter:
         if self.automatic is not None:
             self.settle(self.automatic)
 
-    def settle(self, outcome: Outcome = Outcome.COMMITTED, number: int | None = None) -> None:
+    def settle(self, fate: Fate = COMMITTED, number: int | None = None) -> None:
         settled = self.waiting[:number]
         del self.waiting[: len(settled)]
         for added in settled:
-            if outcome is not Outcome.FAILED:
-                self.alarms += added.alarms
-                self._apply(added.alarm_deltas)
-            if outcome is Outcome.COMMITTED:
-                self.telemetry += added.telemetry
-                self._apply(added.telemetry_deltas)
+            outcome = Outcome.COMMITTED
+            if added.alarms or added.alarm_deltas:
+                outcome = fate.alarms
+                if outcome is Outcome.COMMITTED:
+                    self.alarms += added.alarms
+                    self._apply(added.alarm_deltas)
+            if outcome is Outcome.COMMITTED and (added.telemetry or added.telemetry_deltas):
+                outcome = fate.telemetry
+                if outcome is Outcome.COMMITTED:
+                    self.telemetry += added.telemetry
+                    self._apply(added.telemetry_deltas)
             added.done(outcome)
 
     def _apply(self, deltas: Sequence[StateDelta]) -> None:
@@ -99,7 +118,7 @@ class Bench:
     def __init__(
         self,
         config: PipelineConfig | None = None,
-        automatic: Outcome | None = Outcome.COMMITTED,
+        automatic: Fate | None = COMMITTED,
         state: FakeState | None = None,
         clock: FakeClock | None = None,
         first_id: int = 0,

@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from gateway.domain import terms
-from gateway.domain.ports import Outcome
 from gateway.domain.records import (
     Alarm,
     AlarmKind,
@@ -23,7 +22,16 @@ from gateway.domain.records import (
 from gateway.pipeline.alarms.state import TABLE, Effect, Input, State
 from gateway.pipeline.alarms.state import revive as revive_alarm
 from gateway.pipeline.config import KindConfig, Limits, PipelineConfig
-from tests.unit.pipeline.support import DRIP, SOURCE, Bench
+from tests.unit.pipeline.support import (
+    COMMITTED,
+    DRIP,
+    FAILED,
+    FULL,
+    OVERLOADED,
+    SOURCE,
+    Bench,
+    Fate,
+)
 
 
 def test_the_table_has_a_row_for_every_state_and_input():
@@ -50,7 +58,6 @@ CONFIG = PipelineConfig(
         "MDC_PRESS_BLD_NONINV_SYS": Limits(90, 160, delay_s=0),
     },
 )
-COMMITTED, FULL, FAILED = Outcome.COMMITTED, Outcome.FULL, Outcome.FAILED
 SHOWN = [
     DeviceAlarm("leads_off", 1, AlarmPriority.LOW, AlarmKind.TECHNICAL, "LEADS OFF"),
     DeviceAlarm("leads_off", 1, AlarmPriority.HIGH, AlarmKind.TECHNICAL, "LEADS OFF"),
@@ -67,13 +74,13 @@ class Ward(RuleBasedStateMachine):
         self.bench = Bench(CONFIG, automatic=None)
         self.earlier: list[Alarm] = []
         self.restarts = 0
-        self.automatic: Outcome | None = None
+        self.automatic: Fate | None = None
         self.failed = False
 
-    @initialize(outcome=st.sampled_from([COMMITTED, COMMITTED, FULL, None]))
-    def the_journal(self, outcome):
+    @initialize(fate=st.sampled_from([COMMITTED, COMMITTED, FULL, None]))
+    def the_journal(self, fate):
         """Commits at once, or with delay and in any way."""
-        self.automatic = self.bench.committer.automatic = outcome
+        self.automatic = self.bench.committer.automatic = fate
 
     @rule(
         device=devices,
@@ -117,10 +124,13 @@ class Ward(RuleBasedStateMachine):
     def time_passes(self, seconds):
         self.bench.wait(seconds)
 
-    @rule(outcome=st.sampled_from([COMMITTED, COMMITTED, FULL, FAILED]), number=st.integers(1, 3))
-    def commits(self, outcome, number):
-        self.failed |= outcome is FAILED
-        self.bench.committer.settle(outcome, number)
+    @rule(
+        fate=st.sampled_from([COMMITTED, COMMITTED, FULL, FAILED, OVERLOADED]),
+        number=st.integers(1, 3),
+    )
+    def commits(self, fate, number):
+        self.failed |= fate in (FAILED, OVERLOADED)
+        self.bench.committer.settle(fate, number)
 
     @precondition(lambda self: not self.failed)
     @rule()

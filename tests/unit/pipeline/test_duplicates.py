@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.domain.errors import MalformedError
-from gateway.domain.labels import Label, Lane
+from gateway.domain.labels import DataClass, Label
 from gateway.domain.ports import Outcome
 from gateway.domain.records import (
     Alarm,
@@ -214,10 +214,8 @@ def test_a_checkpoint_whose_bits_were_cut_is_refused():
     duplicates = Duplicates(RULE)
     take(duplicates, "a:1", fate=None)
     snapshot = duplicates.snapshot()
-    at = snapshot.index(bytes(3))
     cut = bytearray(snapshot)
     cut[3] = SIZE * 2  # the window's size, in a msgpack array of three
-    del at
     with pytest.raises(MalformedError):
         Duplicates(RULE).restore(bytes(cut))
 
@@ -232,7 +230,7 @@ def test_garbage_gives_only_the_typed_error(garbage):
 
 
 def stored(*records):
-    label = Label(2, 3)  # type: ignore[arg-type]
+    label = Label(DataClass.HEALTH_STATUS, 3)
     body = encode_section(label, 1, range(len(records)), [encode(r) for r in records], ())
     section = EncodedSection(label.data_class, label.level, len(records), body)
     return StoredGroup(1, len(records), "", (section,))
@@ -263,4 +261,3 @@ def test_the_journals_records_are_taken_but_alarms_are_not():
     assert take(duplicates, "a:1") is Verdict.REPEAT
     assert take(duplicates, "a:2") is Verdict.REPEAT
     assert take(duplicates, "a:3") is Verdict.NEW
-    assert Lane.TELEMETRY == 2

@@ -22,9 +22,17 @@ from gateway.domain.records import (
     Text,
     TimeQuality,
 )
-from tests.unit.pipeline.support import GOOD, SOURCE, Bench
+from tests.unit.pipeline.support import (
+    COMMITTED,
+    FAILED,
+    FULL,
+    GOOD,
+    OVERLOADED,
+    SOURCE,
+    Bench,
+    Fate,
+)
 
-COMMITTED, FULL, FAILED = Outcome.COMMITTED, Outcome.FULL, Outcome.FAILED
 LOW_SPO2 = {**GOOD, terms.SPO2: 80.0}
 LEADS_OFF = DeviceAlarm("leads_off", 1, AlarmPriority.LOW, AlarmKind.TECHNICAL, "LEADS OFF")
 
@@ -47,7 +55,7 @@ def test_a_report_is_stored_as_it_came():
     assert (stored.codes, stored.values) == (report.codes, report.values)
     assert (stored.time_quality, stored.offset_us) == (TimeQuality.GOOD, -5)
     assert stored.qualities == ()
-    assert bench.outcomes == [COMMITTED]
+    assert bench.outcomes == [Outcome.COMMITTED]
     [item] = bench.committer.telemetry
     assert item.label == Label(DataClass.HEALTH_STATUS, 3)
     assert item.codes == report.codes
@@ -73,7 +81,7 @@ def test_a_repeat_is_dropped_and_acknowledged():
     bench.submit(report)
     bench.submit(report, bench.vitals(GOOD, message_id="5f:2"))
     assert [r.message_id for r in bench.committer.reports] == ["5f:1", "5f:2"]
-    assert bench.outcomes == [COMMITTED, COMMITTED]
+    assert bench.outcomes == [Outcome.COMMITTED, Outcome.COMMITTED]
     assert bench.counters.counts[("duplicates", "mqtt")] == 1
     assert bench.counters.counts[("accepted", "mqtt")] == 3
 
@@ -91,19 +99,19 @@ def test_a_repeat_within_one_submission_is_dropped():
     report = bench.vitals(GOOD, message_id="5f:1")
     bench.submit(report, report)
     assert len(bench.committer.reports) == 1
-    assert bench.outcomes == [COMMITTED]
+    assert bench.outcomes == [Outcome.COMMITTED]
 
 
-@pytest.mark.parametrize("outcome", [COMMITTED, FULL, FAILED])
-def test_a_repeat_under_way_shares_the_originals_fate(outcome):
+@pytest.mark.parametrize("fate", [COMMITTED, FULL, FAILED])
+def test_a_repeat_under_way_shares_the_originals_fate(fate):
     bench = Bench(automatic=None)
     report = bench.vitals(GOOD, message_id="5f:1")
     bench.submit(report)
     bench.submit(report)
-    bench.committer.settle(outcome, 1)
-    assert bench.outcomes == [outcome]
+    bench.committer.settle(fate, 1)
+    assert bench.outcomes == [fate.telemetry]
     bench.committer.settle(COMMITTED)
-    assert bench.outcomes == [outcome, outcome]
+    assert bench.outcomes == [fate.telemetry, fate.telemetry]
 
 
 def test_a_repeat_is_not_saved_by_a_third_attempt_that_is_under_way():
@@ -114,21 +122,21 @@ def test_a_repeat_is_not_saved_by_a_third_attempt_that_is_under_way():
     bench.committer.settle(FULL, 1)
     bench.submit(report)
     bench.committer.settle(COMMITTED, 1)
-    assert bench.outcomes == [FULL, FULL]
+    assert bench.outcomes == [Outcome.FULL, Outcome.FULL]
     bench.committer.settle(COMMITTED)
-    assert bench.outcomes == [FULL, FULL, COMMITTED]
+    assert bench.outcomes == [Outcome.FULL, Outcome.FULL, Outcome.COMMITTED]
     assert len(bench.committer.reports) == 1
 
 
-@pytest.mark.parametrize("outcome", [FULL, FAILED])
-def test_a_refused_message_is_taken_when_it_comes_again(outcome):
-    bench = Bench(automatic=outcome)
+@pytest.mark.parametrize("fate", [FULL, FAILED])
+def test_a_refused_message_is_taken_when_it_comes_again(fate):
+    bench = Bench(automatic=fate)
     report = bench.vitals(GOOD, message_id="5f:1")
     bench.submit(report)
-    assert bench.counters.counts[("not_taken", outcome.value)] == 1
+    assert bench.counters.counts[("not_taken", fate.telemetry.value)] == 1
     bench.committer.automatic = COMMITTED
     bench.submit(report)
-    assert bench.outcomes == [outcome, COMMITTED]
+    assert bench.outcomes == [fate.telemetry, Outcome.COMMITTED]
     assert len(bench.committer.reports) == 1
 
 
@@ -186,11 +194,12 @@ def test_alarms_and_their_state_are_kept_when_telemetry_is_refused():
     assert bench.phases() == ["nibp_sys_low START"]
     assert bench.committer.reports == []
     assert len(bench.committer.state.items("alarm")) == 1
-    assert bench.outcomes == [FULL]
+    assert bench.outcomes == [Outcome.FULL]
 
 
-def test_alarms_of_a_failed_commit_are_committed_later_with_the_present_state():
-    bench = Bench(automatic=FAILED)
+@pytest.mark.parametrize("fate", [FAILED, OVERLOADED])
+def test_alarms_that_were_not_taken_are_committed_later_with_the_present_state(fate):
+    bench = Bench(automatic=fate)
     bench.submit(bench.vitals({terms.NIBP_SYS: 60.0}, message_id="5f:1"))
     bench.submit(bench.vitals({terms.NIBP_SYS: 120.0}, message_id="5f:2"))
     assert bench.phases() == []
@@ -200,6 +209,18 @@ def test_alarms_of_a_failed_commit_are_committed_later_with_the_present_state():
     assert bench.committer.state.items("alarm") == {}
     bench.intake.tick()
     assert len(bench.phases()) == 2
+
+
+def test_a_message_whose_alarms_were_not_taken_is_not_acknowledged_but_stored_once():
+    bench = Bench(automatic=Fate(Outcome.FULL, Outcome.COMMITTED))
+    report = bench.vitals({terms.NIBP_SYS: 60.0}, message_id="5f:1")
+    bench.submit(report)
+    assert bench.outcomes == [Outcome.FULL]
+    bench.committer.automatic = COMMITTED
+    bench.submit(report)
+    assert bench.outcomes == [Outcome.FULL, Outcome.COMMITTED]
+    assert len(bench.committer.reports) == 1
+    assert bench.phases() == ["nibp_sys_low START"]
 
 
 def test_what_a_driver_commits_goes_with_the_telemetry():
@@ -218,7 +239,7 @@ def test_a_submission_without_records_is_answered_in_order():
     bench.submit()
     assert bench.outcomes == []
     bench.committer.settle()
-    assert bench.outcomes == [COMMITTED, COMMITTED]
+    assert bench.outcomes == [Outcome.COMMITTED, Outcome.COMMITTED]
 
 
 def test_a_driver_without_interest_in_the_outcome_is_served():
@@ -252,7 +273,7 @@ def test_what_cannot_be_encoded_leaves_a_gap(broken):
     assert gap == Gap(reason="unencodable", device_id="monitor-1", reports=1)
     assert isinstance(report, Report)
     assert bench.counters.counts[("malformed", "mqtt", "unencodable")] == 1
-    assert bench.outcomes == [COMMITTED]
+    assert bench.outcomes == [Outcome.COMMITTED]
 
 
 def test_status_gap_and_inventory_are_telemetry():
@@ -286,10 +307,10 @@ def test_back_pressure_is_the_committers():
     bench = Bench()
     bench.committer.is_writable = False
     assert not bench.intake.writable()
-    bench.intake.when_writable(lambda: bench.outcomes.append(COMMITTED))
+    bench.intake.when_writable(lambda: bench.outcomes.append(Outcome.COMMITTED))
     [resume] = bench.committer.resumes
     resume()
-    assert bench.outcomes == [COMMITTED]
+    assert bench.outcomes == [Outcome.COMMITTED]
 
 
 def test_a_checkpoint_waits_for_what_is_under_way():
