@@ -8,7 +8,10 @@ Rules:
   slot that is not the last durable one is written, so that a torn write never costs both.
 - Written after every successful sync of a frame, so it never claims more than was durable;
   made durable itself at most ``high_water_sync_s`` late, so that a commit costs one sync.
-- A mark that can't be written is only a weaker mark: it is reported, and commits go on.
+- After a failed sync the slot is written again before the next one, since the kernel may
+  consider the page clean.
+- A mark that can't be written is only a weaker mark: it is reported, and commits go on. Only
+  retention needs it to be durable before it deletes.
 """
 
 from __future__ import annotations
@@ -72,7 +75,8 @@ class HighWater:
         self._lane = lane
         self._fd = -1
         self._slot = 0
-        self.dirty = False
+        self._unsynced = b""
+        self._written = False
 
     def load(self) -> Mark | None:
         """The newest whole mark; None when there is none (a new lane, or both are damaged)."""
@@ -100,20 +104,31 @@ class HighWater:
         Raises:
             OSError: the mark on disk is the previous one.
         """
-        data = encode_slot(self._lane, mark)
-        write_all(self._files, self._fd, data, self._slot * SLOT_BYTES)
-        self.dirty = True
+        self._unsynced = encode_slot(self._lane, mark)
+        self._written = False
+        self._write()
+
+    def _write(self) -> None:
+        write_all(self._files, self._fd, self._unsynced, self._slot * SLOT_BYTES)
+        self._written = True
 
     def sync(self) -> None:
-        """Make the last write durable.
+        """Make the last mark durable, writing it again if that failed.
 
         Raises:
             OSError: it may not be.
         """
-        if self.dirty:
+        if not self._unsynced:
+            return
+        if not self._written:
+            self._write()
+        try:
             self._files.fdatasync(self._fd)
-            self.dirty = False
-            self._slot = 1 - self._slot
+        except OSError:
+            self._written = False
+            raise
+        self._unsynced = b""
+        self._slot = 1 - self._slot
 
     def close(self) -> None:
         """Close the file."""

@@ -19,6 +19,7 @@ import secrets
 import sqlite3
 import threading
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -39,6 +40,7 @@ from gateway.journal.files import Files, OsFiles
 from gateway.journal.frame import Damage, Frame, Stamp, encode_frame
 from gateway.journal.lane import DROPPED, LaneLog, journal_error
 from gateway.journal.lock import DirectoryLock
+from gateway.journal.recovery import Found
 from gateway.journal.segment import HEADER_BYTES, SegmentReader
 from gateway.journal.store import KnownLoss, Store
 from gateway.journal.types import EncodedSection, LaneGroup, Lost, Sealer, SeqRange, StoredGroup
@@ -88,7 +90,11 @@ class Journal:
         self._losses = self._store.losses()
         self._lanes = {
             lane: LaneLog(
-                files, f"{directory}/{lane.name.lower()}", lane, config.quarantine_bytes_max
+                files,
+                f"{directory}/{lane.name.lower()}",
+                lane,
+                config.quarantine_bytes_max,
+                partial(self.state.failed_commit, lane),
             )
             for lane in Lane
         }
@@ -129,7 +135,10 @@ class Journal:
         log_ids = {log_id for lane in lanes for log_id in lane.recovery.log_ids}
         if len(log_ids) > 1:
             raise ConfigError("the journal's directory holds segments of two different journals")
-        self.log_id = log_ids.pop() if log_ids else secrets.token_bytes(_LOG_ID_BYTES)
+        self.log_id = (
+            log_ids.pop() if log_ids else self._store.log_id or secrets.token_bytes(_LOG_ID_BYTES)
+        )
+        self._store.belongs_to(self.log_id)
         self._commit_number = max(self.state.commit, *(lane.recovery.commit for lane in lanes))
         used = any(lane.had_mark or lane.segments for lane in lanes)
         self.cursors_lost = used and self._store.fresh
@@ -151,7 +160,12 @@ class Journal:
         for lane in lanes:
             known = [loss.lost for loss in self._losses if loss.lane == lane.lane]
             fresh = lane.settle(
-                self.log_id, self.epoch, self.cursors.of(lane.lane), known, self._clock.now_us()
+                self.log_id,
+                self.epoch,
+                self.cursors.of(lane.lane),
+                known,
+                self.config.segment_bytes,
+                self._clock.now_us(),
             )
             lane.remember_epochs(self._store.epochs(lane.lane))
             self._lose(lane, fresh)
@@ -162,21 +176,23 @@ class Journal:
         """Tell a wrong key from damage before anything is set aside."""
         for lane in self._lanes.values():
             for key_id, samples in lane.recovery.samples.items():
-                broken = 0
-                for frame in samples:
-                    try:
-                        self._unseal(frame)
-                    except SealBrokenError:
-                        broken += 1
-                if broken == len(samples):
+                if not any(self._opens(found) for found in samples):
                     raise SealBrokenError(
                         f"key {key_id!r} opens nothing of lane {lane.lane.name.lower()}: "
                         "it is not the key that sealed it; nothing was changed"
                     )
 
+    def _opens(self, found: Found) -> bool:
+        with SegmentReader(self._files, found.segment.path) as reader:
+            frame = next(reader.scan(found.offset, found.end))
+        try:
+            return isinstance(frame, Frame) and bool(self._unseal(frame))
+        except SealBrokenError:
+            return False
+
     def _replay(self) -> None:
         """Apply the deltas of every frame behind the state's checkpoint, in commit order."""
-        found: list[tuple[int, tuple[StateDelta, ...]]] = []
+        found: list[tuple[int, Lane, tuple[StateDelta, ...]]] = []
         for lane in self._lanes.values():
             for segment in lane.segments_after(self.state.stored_commit):
                 with SegmentReader(self._files, segment.path) as reader:
@@ -187,11 +203,11 @@ class Journal:
                         if commit <= self.state.stored_commit:
                             continue
                         try:
-                            found.append((commit, decode_body(self._unseal(item))[1]))
+                            found.append((commit, lane.lane, decode_body(self._unseal(item))[1]))
                         except (SealBrokenError, MalformedError):
                             _log.exception("commit %d could not be replayed", commit)
-        for commit, deltas in sorted(found, key=lambda entry: entry[0]):
-            self.state.apply(deltas, commit)
+        for commit, of_lane, deltas in sorted(found, key=lambda entry: entry[0]):
+            self.state.apply(deltas, of_lane, commit)
 
     def _unseal(self, frame: Frame) -> bytes:
         header = frame.header
@@ -269,7 +285,7 @@ class Journal:
             except JournalFullError:
                 self._refused(lane, stamp.records)
                 raise
-        self.state.apply(deltas, stamp.commit)
+            self.state.apply(deltas, stamp.lane, stamp.commit)
         if stamp.records:
             self._cache[lane.lane].add(
                 StoredGroup(

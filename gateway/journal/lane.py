@@ -9,7 +9,7 @@ Rules:
   anything, and what can be read back may be in memory alone. The segment is closed, its
   unsynced tail stops counting, and the next group goes to a new segment, with the same
   sequence numbers and a greater commit number (rule 3 of ``recovery``).
-- Segments of an earlier start are never written again.
+- Segments of an earlier start are never written again, only shortened by what was copied.
 - One thread writes at a time; any thread may read.
 """
 
@@ -19,7 +19,7 @@ import errno
 import logging
 import threading
 from bisect import bisect_left, bisect_right
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from gateway.domain.errors import JournalFailedError, JournalFullError, WardgateError
 from gateway.domain.labels import Lane
@@ -28,7 +28,7 @@ from gateway.journal.frame import Damage, Frame, Stamp
 from gateway.journal.highwater import HighWater, Mark
 from gateway.journal.holes import Holes
 from gateway.journal.quarantine import Quarantine
-from gateway.journal.recovery import DAMAGED, Damaged, Recovery, Unproven, cut_segment
+from gateway.journal.recovery import DAMAGED, Damaged, Found, Recovery, cut_segment
 from gateway.journal.segment import (
     HEADER_BYTES,
     Segment,
@@ -56,7 +56,14 @@ def journal_error(error: OSError) -> WardgateError:
 class LaneLog:
     """The segments of one lane; made by recovering what is there."""
 
-    def __init__(self, files: Files, directory: str, lane: Lane, quarantine_bytes_max: int) -> None:
+    def __init__(
+        self,
+        files: Files,
+        directory: str,
+        lane: Lane,
+        quarantine_bytes_max: int,
+        failed: Callable[[int], bool] = lambda _: False,
+    ) -> None:
         files.make_directory(directory)
         self.lane = lane
         self.lock = threading.RLock()
@@ -68,7 +75,7 @@ class LaneLog:
         self._high_water = HighWater(files, f"{directory}/high-water", directory, lane)
         mark = self._high_water.load()
         self.had_mark = mark is not None
-        self.recovery = Recovery(files, directory, lane, mark)
+        self.recovery = Recovery(files, directory, lane, mark, failed)
         self._number = self.recovery.number
         self._mark = mark or Mark(b"", 0, 0, 0, 0, 0, self.recovery.floor, 0)
         self.segments = self.recovery.segments
@@ -93,7 +100,13 @@ class LaneLog:
     # -- opening ----------------------------------------------------------------------------
 
     def settle(
-        self, log_id: bytes, epoch: int, cursors: Sequence[int], known: Sequence[Lost], now_us: int
+        self,
+        log_id: bytes,
+        epoch: int,
+        cursors: Sequence[int],
+        known: Sequence[Lost],
+        segment_bytes: int,
+        now_us: int,
     ) -> list[Lost]:
         """Finish recovery and begin an epoch.
 
@@ -102,13 +115,15 @@ class LaneLog:
             epoch: this start's.
             cursors: numbers that are known to have been given out.
             known: lost ranges that were found before.
+            segment_bytes: size of new segments.
             now_us: wall time for the headers of new segments.
 
         Returns:
             Lost ranges that are new.
 
         Raises:
-            JournalFailedError: frames that may be in memory alone can't be made durable.
+            JournalFullError, JournalFailedError: frames that may be in memory alone can't be
+                made durable.
         """
         self.last_seq = max(self.last_seq, *cursors, 0)
         self.holes = Holes(known)
@@ -121,7 +136,7 @@ class LaneLog:
         for damage in self.recovery.damaged:
             self._set_aside(damage)
         self._mark = self._mark._replace(log_id=log_id)
-        self._recommit(self.recovery.unproven, now_us)
+        self._recommit(self.recovery.unproven, segment_bytes, now_us)
         self._discard_empty()
         self._mark = self._mark._replace(
             epoch=epoch,
@@ -135,45 +150,51 @@ class LaneLog:
         del self.recovery
         return fresh
 
-    def _recommit(self, unproven: Sequence[Unproven], now_us: int) -> None:
-        """Write frames that may be in the page cache alone once more, and sync them."""
+    def _recommit(self, unproven: Sequence[Found], segment_bytes: int, now_us: int) -> None:
+        """Write frames that may be in the page cache alone once more, and sync them.
+
+        Raises:
+            JournalFullError: no space for that; the next opening tries again.
+            JournalFailedError: the disk refused.
+        """
         if not unproven:
             return
-        frames = []
-        for segment, offset, end, stamp in unproven:
-            with SegmentReader(self._files, segment.path) as reader:
-                frames.append((reader.read(offset, end - offset), stamp))
+        copied: list[Segment] = []
         try:
-            for data, stamp in frames:
-                self._write_unsynced(data, stamp, 1 << 62, now_us)
+            for found in unproven:
+                with SegmentReader(self._files, found.segment.path) as reader:
+                    data = reader.read(found.offset, found.end - found.offset)
+                if not self._fits(len(data), segment_bytes):
+                    self._sync_active()
+                    self._close_active()
+                offset = self._write_unsynced(data, found.stamp, segment_bytes, now_us)
+                if not copied or copied[-1] is not self._active:
+                    copied.append(self._require_active())
+                copied[-1].took(found.stamp, offset, offset + len(data))
             self._sync_active()
         except OSError as error:
-            _log.warning("could not commit %d frames again: %s", len(frames), error)
             self._abandon()
-            self._sync_old({u.segment.path for u in unproven})
-            return
+            for segment in copied:
+                self._unlink(segment)
+            raise journal_error(error) from error
         first = unproven[0].stamp.commit
-        for segment in {u.segment.number: u.segment for u in unproven}.values():
+        for segment in {found.segment.number: found.segment for found in unproven}.values():
             cut_segment(self._files, segment, lambda stamp: stamp.commit < first)
-        active = self._active
-        assert active is not None
-        at = HEADER_BYTES
-        for data, stamp in frames:
-            active.took(stamp, at, at + len(data))
-            at += len(data)
-        self.segments.append(active)
+            if not segment.empty and segment.number not in self._kept:
+                self._shorten(segment)
+        self.segments += copied
 
-    def _sync_old(self, paths: set[str]) -> None:
-        """Second best on a full disk: sync the frames where they are."""
+    def _shorten(self, segment: Segment) -> None:
+        """Cut off what was copied, so that the next opening finds one copy of each frame."""
         try:
-            for path in paths:
-                fd = self._files.open(path)
-                try:
-                    self._files.fdatasync(fd)
-                finally:
-                    self._files.close(fd)
+            fd = self._files.open(segment.path)
+            try:
+                self._files.truncate(fd, segment.end)
+            finally:
+                self._files.close(fd)
+            segment.size = segment.end
         except OSError as error:
-            raise JournalFailedError("can't make the log's end durable") from error
+            _log.warning("could not shorten segment %016x: %s", segment.number, error)
 
     def _discard_empty(self) -> None:
         """Remove segments in which no frame counts (their damage was copied before)."""
@@ -216,12 +237,11 @@ class LaneLog:
             self._sync_active()
         except OSError as error:
             raise journal_error(error) from error
-        segment = self._active
-        assert segment is not None
+        segment = self._require_active()
         with self.lock:
             if segment.empty:
                 self.segments.append(segment)
-            if not self.epochs or self.epochs[-1][1] != stamp.epoch:
+            if stamp.records and (not self.epochs or self.epochs[-1][1] != stamp.epoch):
                 self.epochs.append((stamp.first_seq, stamp.epoch))
             segment.took(stamp, offset, offset + len(data))
             self.last_seq = max(self.last_seq, stamp.last_seq)
@@ -229,12 +249,9 @@ class LaneLog:
         self._write_mark()
 
     def _write_unsynced(self, data: bytes, stamp: Stamp, segment_bytes: int, now_us: int) -> int:
-        active = self._active
-        if active is not None and active.size + len(data) > segment_bytes and not active.empty:
+        if not self._fits(len(data), segment_bytes):
             self._close_active()
-            active = None
-        if active is None:
-            active = self._create(stamp, now_us)
+        active = self._active or self._create(stamp, now_us)
         offset = active.size
         try:
             write_all(self._files, self._fd, data, offset)
@@ -243,6 +260,15 @@ class LaneLog:
             raise
         active.size = offset + len(data)
         return offset
+
+    def _fits(self, size: int, segment_bytes: int) -> bool:
+        active = self._active
+        return active is None or active.empty or active.size + size <= segment_bytes
+
+    def _require_active(self) -> Segment:
+        if self._active is None:
+            raise OSError(errno.EBADF, "no segment is open")
+        return self._active
 
     def _create(self, stamp: Stamp, now_us: int) -> Segment:
         self._number += 1

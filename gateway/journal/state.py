@@ -4,6 +4,10 @@ A delta is durable with the frame that carries it. The checkpoint only saves rea
 again: it names the commit number up to which it holds everything, and what is behind it is
 replayed from the log at open. Both lanes share one row of commit numbers, so the order of
 deltas is the order of commits.
+
+The checkpoint also names the last commit of each lane. A frame of a lane that is behind that,
+but not behind the checkpoint as a whole, was written and failed: commits are made one after the
+other, and an acknowledged one would have been applied before its successor.
 """
 
 from __future__ import annotations
@@ -17,34 +21,48 @@ from gateway.domain.ports import StateDelta
 class Checkpoint:
     """What changed since the last checkpoint, and the commit number that it reaches."""
 
-    def __init__(self, commit: int, changes: dict[tuple[str, str], bytes | None]) -> None:
-        self.commit = commit
+    def __init__(
+        self, commits: dict[int, int], changes: dict[tuple[str, str], bytes | None]
+    ) -> None:
+        self.commits = commits
         self.changes = changes
 
 
 class State:
     """Implements ``gateway.domain.ports.StateView``; thread-safe."""
 
-    def __init__(self, stored: Iterable[tuple[str, str, bytes]] = (), commit: int = 0) -> None:
+    def __init__(
+        self,
+        stored: Iterable[tuple[str, str, bytes]] = (),
+        commits: Mapping[int, int] | None = None,
+    ) -> None:
         self._lock = threading.Lock()
         self._spaces: dict[str, dict[str, bytes]] = {}
         for space, key, value in stored:
             self._spaces.setdefault(space, {})[key] = value
         self._changed: set[tuple[str, str]] = set()
-        self.commit = commit
-        """Everything up to this commit is applied."""
-        self.stored_commit = commit
+        self._commits = dict(commits or {})
+        self.stored_commit = self.commit
         """Everything up to this commit is in the durable checkpoint."""
+
+    @property
+    def commit(self) -> int:
+        """Everything up to this commit is applied."""
+        return max(self._commits.values(), default=0)
+
+    def failed_commit(self, lane: int, commit: int) -> bool:
+        """Whether a frame's commit is known to have failed (see above); asked while opening."""
+        return self._commits.get(lane, 0) < commit <= self.stored_commit
 
     def items(self, space: str) -> Mapping[str, bytes]:
         """A copy of everything in ``space``."""
         with self._lock:
             return dict(self._spaces.get(space, {}))
 
-    def apply(self, deltas: Iterable[StateDelta], commit: int) -> None:
+    def apply(self, deltas: Iterable[StateDelta], lane: int, commit: int) -> None:
         """Take the deltas of one durable commit."""
         with self._lock:
-            self.commit = max(self.commit, commit)
+            self._commits[lane] = max(self._commits.get(lane, 0), commit)
             for space, key, value in deltas:
                 if value is None:
                     self._spaces.get(space, {}).pop(key, None)
@@ -57,14 +75,14 @@ class State:
         with self._lock:
             changed, self._changed = self._changed, set()
             return Checkpoint(
-                self.commit,
+                dict(self._commits),
                 {(space, key): self._spaces.get(space, {}).get(key) for space, key in changed},
             )
 
     def stored(self, checkpoint: Checkpoint) -> None:
         """The checkpoint is durable."""
         with self._lock:
-            self.stored_commit = checkpoint.commit
+            self.stored_commit = max(checkpoint.commits.values(), default=0)
 
     def failed(self, checkpoint: Checkpoint) -> None:
         """The checkpoint was not written: its changes go into the next one."""

@@ -36,7 +36,8 @@ CREATE TABLE epoch (lane INTEGER, first_seq INTEGER, epoch INTEGER NOT NULL,
 CREATE TABLE lost (lane INTEGER, first_seq INTEGER, last_seq INTEGER NOT NULL,
                    reason TEXT NOT NULL, recorded INTEGER NOT NULL,
                    PRIMARY KEY (lane, first_seq)) WITHOUT ROWID;
-CREATE TABLE applied (one INTEGER PRIMARY KEY CHECK (one = 1), commit_number INTEGER NOT NULL);
+CREATE TABLE applied (lane INTEGER PRIMARY KEY, commit_number INTEGER NOT NULL);
+CREATE TABLE journal (one INTEGER PRIMARY KEY CHECK (one = 1), log_id BLOB NOT NULL);
 """
 
 
@@ -75,8 +76,8 @@ class Store:
                     Path(path + suffix).rename(f"{path}.damaged-{stamp}{suffix}")
             self.fresh = True
             self._db = self._open(path)
-        row = self._db.execute("SELECT commit_number FROM applied").fetchone()
-        self.commit: int = row[0] if row else 0
+        row = self._db.execute("SELECT log_id FROM journal").fetchone()
+        self.log_id: bytes | None = row[0] if row else None
 
     def _open(self, path: str) -> sqlite3.Connection:
         db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
@@ -106,7 +107,20 @@ class Store:
     def state(self) -> State:
         """The state as checkpointed."""
         rows = self._db.execute("SELECT space, key, value FROM state").fetchall()
-        return State(rows, self.commit)
+        commits = self._db.execute("SELECT lane, commit_number FROM applied").fetchall()
+        return State(rows, dict(commits))
+
+    def belongs_to(self, log_id: bytes) -> None:
+        """Bind a new file to its log.
+
+        Raises:
+            ConfigError: the file is another log's.
+        """
+        if self.log_id is None:
+            self._db.execute("INSERT INTO journal VALUES (1, ?)", (log_id,))
+            self.log_id = log_id
+        elif self.log_id != log_id:
+            raise ConfigError("the journal's state.sqlite belongs to another journal")
 
     def epochs(self, lane: Lane) -> list[tuple[int, int]]:
         """Where each epoch of a lane begins."""
@@ -140,7 +154,8 @@ class Store:
             checkpoint = state.checkpoint()
             try:
                 self._db.execute("BEGIN IMMEDIATE")
-                self._write_state(checkpoint.changes, checkpoint.commit)
+                self._write_state(checkpoint.changes)
+                self._replace("applied", list(checkpoint.commits.items()))
                 self._replace("cursor", cursors.snapshot())
                 self._replace("epoch", epochs)
                 self._replace(
@@ -159,7 +174,7 @@ class Store:
                 raise
             state.stored(checkpoint)
 
-    def _write_state(self, changes: dict[tuple[str, str], bytes | None], commit: int) -> None:
+    def _write_state(self, changes: dict[tuple[str, str], bytes | None]) -> None:
         self._db.executemany(
             "DELETE FROM state WHERE space = ? AND key = ?",
             [name for name, value in changes.items() if value is None],
@@ -168,7 +183,6 @@ class Store:
             "INSERT OR REPLACE INTO state VALUES (?, ?, ?)",
             [(*name, value) for name, value in changes.items() if value is not None],
         )
-        self._db.execute("INSERT OR REPLACE INTO applied VALUES (1, ?)", (commit,))
 
     def _replace(self, table: str, rows: Sequence[tuple[object, ...]]) -> None:
         # These tables have a handful of rows; writing them whole is simpler than differences.
