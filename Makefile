@@ -24,7 +24,7 @@ demo: $(VENV)/.ready
 	@$(BIN)/python -m demo --state '$(STATE)' $(if $(SECONDS),--seconds $(SECONDS)) $(if $(REPORT),--report '$(REPORT)') $(if $(REPLAY),--replay '$(REPLAY)')
 
 system:
-	@tools/apt-install mosquitto mosquitto-clients libcoap3-bin prometheus strace
+	@tools/apt-install mosquitto mosquitto-clients libcoap3-bin prometheus strace ser2net
 
 test: $(VENV)/.ready system
 	$(BIN)/python -m pytest

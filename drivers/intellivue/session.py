@@ -294,6 +294,11 @@ class Session:
         """Take one decoded message."""
         return self._input(_classify(message), message, now)
 
+    def excuse(self, now: float) -> None:
+        """We did not listen: the monitor's silence until ``now`` means nothing."""
+        if self.phase is Phase.POLLING:
+            self._deadline = now + self._times.silence_s
+
     def deadline(self) -> float | None:
         """When :meth:`tick` must be called next; None while nothing is awaited."""
         if self.phase is not Phase.POLLING:

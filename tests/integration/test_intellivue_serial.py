@@ -1,0 +1,481 @@
+"""The driver against the simulated monitor: over a pty, a socket, and a terminal server."""
+
+import asyncio
+import math
+import random
+import shutil
+import socket
+
+import pytest
+
+from drivers.intellivue.config import IntellivueConfig, MonitorPort
+from drivers.intellivue.driver import IntellivueDriver
+from drivers.transport.serial import SerialLimits
+from firmware_sim.intellivue.line import MonitorLine, SerialMonitor
+from firmware_sim.intellivue.monitor import Monitor, SentReply
+from firmware_sim.intellivue.screen import Screen, ShownAlarm
+from gateway.clock import SystemClock
+from gateway.domain import terms
+from gateway.domain.devices import Device
+from gateway.domain.ports import Outcome, Ports
+from gateway.domain.records import (
+    AlarmKind,
+    AlarmPriority,
+    AlarmSnapshot,
+    Attestation,
+    DeviceState,
+    DeviceStatus,
+    Gap,
+    Quality,
+    Report,
+)
+from tests.fakes import FakeAdmission, FakeAside, FakeCommands, FakeCounters, FakeSink, FakeState
+
+LIMITS = SerialLimits(rest_min_s=0.05, rest_max_s=0.2)
+VALUES = {
+    terms.HEART_RATE: 72.0,
+    terms.SPO2: 97.5,
+    terms.RESP_RATE: 16.0,
+    terms.ABP_SYS: 121.0,
+    terms.ABP_DIA: 77.0,
+    terms.ABP_MEAN: 92.0,
+    terms.NIBP_SYS: 118.0,
+    terms.NIBP_DIA: 74.0,
+    terms.NIBP_MEAN: 89.0,
+    terms.TEMPERATURE: 36.8,
+    terms.PULSE_RATE: 72.0,
+    terms.ETCO2: 38.0,
+}
+CUFF = {terms.NIBP_SYS, terms.NIBP_DIA, terms.NIBP_MEAN}
+HR_HIGH = ShownAlarm(
+    terms.HEART_RATE, 40, AlarmPriority.HIGH, AlarmKind.PHYSIOLOGICAL, "*** HR 150 > 120"
+)
+LEADS_OFF = ShownAlarm(
+    terms.HEART_RATE, 274, AlarmPriority.LOW, AlarmKind.TECHNICAL, "ECG LEADS OFF"
+)
+
+
+class WaitingSink(FakeSink):
+    """Wakes who waits for records."""
+
+    def __init__(self, automatic=Outcome.COMMITTED):
+        super().__init__(automatic)
+        self._news = asyncio.Event()
+
+    def submit(self, submission):
+        super().submit(submission)
+        self._news.set()
+
+    def of(self, kind):
+        return [record for record in self.records if isinstance(record, kind)]
+
+    async def until(self, condition):
+        while not condition(self):
+            self._news.clear()
+            await self._news.wait()
+
+
+def ports(sink, known=("m1",)):
+    devices = {name: Device(name, "monitor", "icu", "7") for name in known}
+    return Ports(
+        FakeAdmission(devices),
+        sink,
+        FakeCounters(),
+        SystemClock(),
+        FakeAside(),
+        FakeState(),
+        FakeCommands(),
+        server_tls=lambda: None,
+        server_dtls=lambda: None,
+        client_tls=lambda: None,
+    )
+
+
+def driver(port, given, **settings):
+    config = IntellivueConfig(monitors=(MonitorPort(device_id="m1", port=port, **settings),))
+    return IntellivueDriver(config, given, random.Random(1), LIMITS)
+
+
+class Bed:
+    """A monitor on a pty, what it shows, and what it says it sent."""
+
+    def __init__(self, directory):
+        self.screen = Screen(VALUES)
+        self.sent: list[SentReply] = []
+        self.monitor = SerialMonitor(
+            "m1", directory, lambda: self.screen, SystemClock(), self.sent.append
+        )
+        self.monitor.monitor.reply_every_s = 0.1
+
+    @property
+    def port(self):
+        return self.monitor.port
+
+
+@pytest.fixture
+async def bed(tmp_path):
+    bed = Bed(tmp_path)
+    bed.monitor.start()
+    yield bed
+    bed.monitor.close()
+
+
+def periodic(sink):
+    return [r for r in sink.of(Report) if terms.HEART_RATE in r.codes]
+
+
+async def test_numerics_enumerations_and_alarms_arrive(bed):
+    bed.screen = Screen(VALUES, (HR_HIGH, LEADS_OFF), rhythm=16402)
+    sink = WaitingSink()
+    given = ports(sink)
+    subject = driver(bed.port, given)
+    await subject.start()
+    await sink.until(
+        lambda s: (
+            len(periodic(s)) >= 3
+            and s.of(AlarmSnapshot)
+            and any(r.enumerations for r in s.of(Report))
+        )
+    )
+    await subject.stop(2.0)
+
+    report = periodic(sink)[0]
+    assert dict(zip(report.codes, report.values, strict=True)) == {
+        code: value for code, value in VALUES.items() if code not in CUFF
+    }
+    assert report.qualities == ()
+    assert (report.device_id, report.bed, report.message_id) == ("m1", "7", "")
+    assert report.provenance.attestation is Attestation.PORT
+    assert report.provenance.attested_by == bed.port
+    assert abs(report.device_us - report.received_us) < 3_000_000
+    cuffs = [r for r in sink.of(Report) if CUFF & set(r.codes)]
+    assert [dict(zip(r.codes, r.values, strict=True)) for r in cuffs] == [
+        {code: VALUES[code] for code in CUFF}
+    ]
+    (rhythm,) = next(r for r in sink.of(Report) if r.enumerations).enumerations
+    assert (rhythm.code, rhythm.value, rhythm.name) == (184327, 2 << 16 | 16402, "sinus_rhythm")
+    high, leads = sink.of(AlarmSnapshot)[0].alarms
+    assert (high.condition, high.code, high.priority, high.kind, high.text) == (
+        "heart_rate.high",
+        196648,
+        AlarmPriority.HIGH,
+        AlarmKind.PHYSIOLOGICAL,
+        "*** HR 150 > 120",
+    )
+    assert (leads.condition, leads.kind) == ("heart_rate.leads_off", AlarmKind.TECHNICAL)
+    assert [s.state for s in sink.of(DeviceStatus)] == [DeviceState.ONLINE, DeviceState.OFFLINE]
+    assert not sink.of(Gap)
+    assert not given.admission.live
+    # Everything that the monitor sent and the driver heard is the same account.
+    heard = [tuple(sorted(VALUES))] * len(periodic(sink))
+    assert [tuple(sorted(sent.codes)) for sent in bed.sent][: len(heard)] == heard
+
+
+async def test_measurement_states_become_qualities(bed):
+    bed.screen = Screen(
+        {terms.HEART_RATE: math.nan, terms.SPO2: 80.0, terms.TEMPERATURE: 37.0},
+        states={terms.SPO2: 0x4000, terms.TEMPERATURE: 0x0002},
+    )
+    sink = WaitingSink()
+    subject = driver(bed.port, ports(sink))
+    await subject.start()
+    await sink.until(periodic)
+    await subject.stop(2.0)
+    report = periodic(sink)[0]
+    assert report.codes == (terms.HEART_RATE, terms.SPO2, terms.TEMPERATURE)
+    assert report.qualities == (Quality.UNAVAILABLE, Quality.QUESTIONABLE, Quality.VALID)
+    assert math.isnan(report.values[0])
+
+
+async def test_an_alarm_that_ends_leaves_the_snapshot(bed):
+    bed.screen = Screen(VALUES, (HR_HIGH,))
+    sink = WaitingSink()
+    subject = driver(bed.port, ports(sink))
+    await subject.start()
+    await sink.until(lambda s: s.of(AlarmSnapshot) and s.of(AlarmSnapshot)[-1].alarms)
+    bed.screen = Screen(VALUES)
+    await sink.until(lambda s: not s.of(AlarmSnapshot)[-1].alarms)
+    await subject.stop(2.0)
+
+
+async def test_a_pulled_cable_is_a_status_and_a_gap_when_it_is_back(bed):
+    sink = WaitingSink()
+    given = ports(sink)
+    subject = driver(bed.port, given)
+    await subject.start()
+    await sink.until(lambda s: len(periodic(s)) >= 2)
+    bed.monitor.pull_cable()
+    await sink.until(lambda s: s.of(DeviceStatus)[-1].state is DeviceState.OFFLINE)
+    assert sink.of(DeviceStatus)[-1].reason in ("hung_up", "read_failed")
+    assert not given.admission.live
+    last_us = max(r.received_us for r in (*sink.of(Report), *sink.of(AlarmSnapshot)))
+    bed.monitor.plug_in()
+    await sink.until(lambda s: s.of(Gap))
+    await subject.stop(2.0)
+    (gap,) = sink.of(Gap)
+    assert (gap.device_id, gap.from_us) == ("m1", last_us)
+    assert gap.to_us > gap.from_us
+    following = sink.records[sink.records.index(gap) + 1]
+    assert isinstance(following, Report | AlarmSnapshot)
+    assert given.counters.counts["link_losses", "intellivue"] == 1
+
+
+async def test_garbage_and_lost_bytes_are_counted_and_survived(bed):
+    sink = WaitingSink()
+    given = ports(sink)
+    subject = driver(bed.port, given)
+    await subject.start()
+    await sink.until(lambda s: len(periodic(s)) >= 2)
+    bed.monitor.line.garbage(b"\x00\xffnoise\xc0\x11")
+    bed.monitor.line.drop_every = 300
+    before = len(periodic(sink))
+    await sink.until(lambda s: given.aside.kept and len(periodic(s)) > before)
+    bed.monitor.line.drop_every = 0
+    before = len(periodic(sink))
+    await sink.until(lambda s: len(periodic(s)) >= before + 3)
+    await subject.stop(2.0)
+    counted = {name[2] for name in given.counters.counts if name[0] == "malformed"}
+    assert "noise" in counted
+    assert counted <= {
+        "noise",
+        "truncated",
+        "fcs",
+        "length",
+        "escape",
+        "aborted",
+        "too_long",
+        "incomplete",
+        "unknown_metric",
+    }
+    expected = {code: value for code, value in VALUES.items() if code not in CUFF}
+    for report in periodic(sink):
+        assert dict(zip(report.codes, report.values, strict=True)) == expected
+
+
+async def test_silence_ends_the_association_and_begins_another(bed):
+    sink = WaitingSink()
+    subject = driver(bed.port, ports(sink), silence_s=3.0)
+    await subject.start()
+    await sink.until(periodic)
+    bed.monitor.line.silent = True
+    await sink.until(lambda s: s.of(DeviceStatus)[-1].state is DeviceState.OFFLINE)
+    assert sink.of(DeviceStatus)[-1].reason == "silent"
+    bed.monitor.line.silent = False
+    await sink.until(lambda s: s.of(Gap))
+    await subject.stop(2.0)
+    assert sink.of(Gap)[0].reason == "silent"
+
+
+async def test_a_busy_monitor_is_asked_again(bed):
+    bed.monitor.monitor.busy = True
+    sink = WaitingSink()
+    subject = driver(bed.port, ports(sink))
+    await subject.start()
+    refused = asyncio.Event()
+    answer = bed.monitor.monitor.receive
+
+    def receive(payload):
+        said = answer(payload)
+        if said:
+            bed.monitor.monitor.busy = False
+            refused.set()
+        return said
+
+    bed.monitor.monitor.receive = receive
+    await refused.wait()
+    assert not sink.records
+    await sink.until(periodic)
+    await subject.stop(2.0)
+
+
+async def test_single_polls_where_the_monitor_knows_no_extended_ones(bed):
+    bed.monitor.monitor.deaf_to_extended_polls = True
+    bed.screen = Screen(VALUES, (HR_HIGH,))
+    sink = WaitingSink()
+    subject = driver(bed.port, ports(sink))
+    await subject.start()
+    await sink.until(lambda s: len(periodic(s)) >= 2 and s.of(AlarmSnapshot))
+    await subject.stop(2.0)
+
+
+async def test_a_device_that_is_not_admitted_hears_nothing(bed):
+    heard: list[bytes] = []
+    bed.monitor.line.feed = heard.append
+    sink = WaitingSink()
+    given = ports(sink, known=())
+    asked = asyncio.Event()
+    admit = given.admission.admit
+
+    def admitting(credential, session):
+        asked.set()
+        return admit(credential, session)
+
+    given.admission.admit = admitting
+    subject = driver(bed.port, given)
+    await subject.start()
+    await asked.wait()
+    await subject.stop(1.0)
+    assert heard == []
+    assert not sink.records
+    assert given.admission.refusals
+
+
+async def test_a_killed_session_is_dropped_and_asks_for_admission_again(bed):
+    sink = WaitingSink()
+    given = ports(sink)
+    subject = driver(bed.port, given)
+    await subject.start()
+    await sink.until(periodic)
+    (session,) = given.admission.live
+    given.admission.devices.clear()
+    session.kill("revoked")
+    assert not given.admission.live
+    assert sink.of(DeviceStatus)[-1].reason == "revoked"
+    count = len(sink.records)
+    refused = asyncio.Event()
+    refuse = given.admission.refuse
+
+    def refusing(*words):
+        refuse(*words)
+        refused.set()
+
+    given.admission.refuse = refusing
+    await refused.wait()
+    assert len(sink.records) == count
+    await subject.stop(1.0)
+
+
+async def test_refused_submissions_become_a_gap(bed):
+    sink = WaitingSink(automatic=Outcome.FULL)
+    given = ports(sink)
+    subject = driver(bed.port, given)
+    await subject.start()
+    await sink.until(lambda s: len(periodic(s)) >= 2)
+    sink.automatic = Outcome.COMMITTED
+    await sink.until(lambda s: s.of(Gap))
+    await subject.stop(2.0)
+    (gap,) = sink.of(Gap)
+    assert gap.reason == "not_taken"
+    assert gap.reports >= 2
+    assert given.counters.counts["not_taken", "full"] == gap.reports
+
+
+async def test_a_journal_that_is_behind_pauses_the_port(bed):
+    sink = WaitingSink()
+    subject = driver(bed.port, ports(sink))
+    await subject.start()
+    await sink.until(periodic)
+    sink.is_writable = False
+    count = len(sink.submissions)
+    await sink.until(lambda s: len(s.submissions) == count + 1)
+    sent = len(bed.sent)
+    more = asyncio.Event()
+
+    def on_sent(reply):
+        bed.sent.append(reply)
+        more.set()
+
+    bed.monitor.line._on_sent = on_sent
+    while len(bed.sent) < sent + 3:
+        more.clear()
+        await more.wait()
+    assert len(sink.submissions) == count + 1
+    sink.become_writable()
+    await sink.until(lambda s: len(periodic(s)) >= 4)
+    await subject.stop(2.0)
+    assert not sink.of(Gap)
+
+
+class SocketBed:
+    """A monitor behind a TCP port, as a terminal server without RFC 2217 shows it."""
+
+    def __init__(self):
+        self.connections = 0
+        self._writers = []
+
+    async def __aenter__(self):
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self.port = f"socket://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
+        return self
+
+    async def __aexit__(self, *_):
+        self._server.close()
+        self.hang_up()
+        await self._server.wait_closed()
+
+    def hang_up(self):
+        for writer in self._writers:
+            writer.close()
+        self._writers.clear()
+
+    async def _serve(self, reader, writer):
+        self.connections += 1
+        self._writers.append(writer)
+        monitor = Monitor(lambda: Screen(VALUES), SystemClock())
+        monitor.reply_every_s = 0.1
+        line = MonitorLine(monitor, writer.write)
+        while not writer.is_closing():
+            try:
+                async with asyncio.timeout(0.05):
+                    data = await reader.read(4096)
+            except TimeoutError:
+                line.tick()
+                continue
+            if not data:
+                break
+            line.feed(data)
+        writer.close()
+
+
+async def test_over_a_socket_and_its_loss():
+    async with SocketBed() as bed:
+        sink = WaitingSink()
+        subject = driver(bed.port, ports(sink))
+        await subject.start()
+        await sink.until(lambda s: len(periodic(s)) >= 2)
+        bed.hang_up()
+        await sink.until(lambda s: s.of(Gap))
+        await subject.stop(2.0)
+        assert bed.connections == 2
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@pytest.mark.skipif(shutil.which("ser2net") is None, reason="needs Debian's ser2net")
+async def test_over_rfc2217_through_ser2net(bed, tmp_path):
+    number = free_port()
+    config = tmp_path / "ser2net.yaml"
+    config.write_text(
+        "connection: &monitor\n"
+        f"  accepter: telnet(rfc2217),tcp,127.0.0.1,{number}\n"
+        f"  connector: serialdev,{bed.port},115200n81,local\n"
+    )
+    server = await asyncio.create_subprocess_exec(
+        "ser2net",
+        "-n",
+        "-d",
+        "-c",
+        str(config),
+        "-P",
+        str(tmp_path / "pid"),
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.DEVNULL,
+    )
+    try:
+        sink = WaitingSink()
+        # A pty has no modem lines, so ser2net never confirms what it is asked to do with them.
+        port = f"rfc2217://127.0.0.1:{number}?ign_set_control"
+        subject = driver(port, ports(sink))
+        await subject.start()
+        await sink.until(lambda s: len(periodic(s)) >= 2)
+        await subject.stop(3.0)
+        report = periodic(sink)[0]
+        assert report.provenance.attested_by == port
+        assert dict(zip(report.codes, report.values, strict=True))[terms.SPO2] == 97.5
+    finally:
+        server.terminate()
+        await server.wait()
