@@ -8,7 +8,8 @@ on the gateway alone.
 
 from __future__ import annotations
 
-from typing import Literal
+import math
+from typing import Any, Literal
 
 import msgspec
 
@@ -173,6 +174,7 @@ def check(config: PipelineConfig) -> None:
     Raises:
         ConfigError: naming the path of the offending key.
     """
+    _check_numbers("pipeline", msgspec.to_builtins(config))
     refids = {row.refid for row in METRICS.values()}
     tables = {"limits": config.limits}
     tables |= {f"kinds.{name}.limits": kind.limits for name, kind in config.kinds.items()}
@@ -183,10 +185,32 @@ def check(config: PipelineConfig) -> None:
             _check_limits(f"pipeline.{path}.{refid}", limits)
     if config.drip.advisory_percent > config.drip.urgent_percent:
         raise ConfigError("pipeline.drip.urgent_percent: must not be below advisory_percent")
-    if config.duplicates.window < 8 or config.duplicates.window % 8:
+    sizes = config.duplicates
+    if sizes.window < 8 or sizes.window % 8:
         raise ConfigError("pipeline.duplicates.window: must be a positive multiple of 8")
-    if config.duplicates.boots < 1:
-        raise ConfigError("pipeline.duplicates.boots: must be at least 1")
+    for name, size in (
+        ("duplicates.boots", sizes.boots),
+        ("duplicates.opaque_ids", sizes.opaque_ids),
+        ("duplicates.devices", sizes.devices),
+        ("devices_max", config.devices_max),
+    ):
+        if size < 1:
+            raise ConfigError(f"pipeline.{name}: must be at least 1")
+
+
+_SIGNED = frozenset(("low", "high", "critical_low", "critical_high"))
+"""Limits may be below zero; times, sizes and shares may not."""
+
+
+def _check_numbers(path: str, value: Any) -> None:
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            _check_numbers(f"{path}.{key}", inner)
+    elif isinstance(value, int | float):
+        if not math.isfinite(value):
+            raise ConfigError(f"{path}: must be a finite number")
+        if value < 0 and path.rpartition(".")[2] not in _SIGNED:
+            raise ConfigError(f"{path}: can't be negative")
 
 
 def _check_limits(path: str, limits: Limits) -> None:
@@ -197,5 +221,3 @@ def _check_limits(path: str, limits: Limits) -> None:
     ]
     if rising != sorted(rising):
         raise ConfigError(f"{path}: critical_low <= low <= high <= critical_high must hold")
-    if min(limits.delay_s, limits.critical_delay_s, limits.hysteresis) < 0:
-        raise ConfigError(f"{path}: delays and hysteresis can't be negative")

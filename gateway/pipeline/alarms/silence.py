@@ -29,6 +29,8 @@ SPACE: Final = "presence"
 CODE_SILENT: Final = 197294
 """MDC_EVT_COMM_STATUS_CHANGE."""
 _CONDITION: Final = "silent_"
+DEADLINES_MIN: Final = 1024
+"""Entries in the heap before dead ones are looked for."""
 KINDS_MAX: Final = 8
 """Kinds of report watched per device."""
 
@@ -62,6 +64,7 @@ class Silence:
         self._max = devices_max
         self._devices: dict[str, dict[str, Watch]] = {}
         self._deadlines: list[tuple[float, int, Watch]] = []
+        self._deadlines_max = DEADLINES_MIN
         self._count = 0
         self.unwatched = 0
         """Watches refused because of the bounds."""
@@ -124,6 +127,12 @@ class Silence:
         return StateDelta(SPACE, key, None) if watch is None else presence(watch)
 
     def _push(self, watch: Watch) -> None:
+        if len(self._deadlines) >= self._deadlines_max:
+            # Devices that come and go leave dead entries behind: keep the living ones.
+            living = [entry for entry in self._deadlines if entry[2].watched]
+            heapq.heapify(living)
+            self._deadlines[:] = living
+            self._deadlines_max = max(DEADLINES_MIN, 2 * len(living))
         self._count += 1
         heapq.heappush(self._deadlines, (watch.heard + watch.timeout_s, self._count, watch))
 
