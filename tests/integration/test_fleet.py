@@ -214,12 +214,12 @@ async def test_health_follows_the_gateways_reports(fleet, tmp_path):
             return found
 
         found = await until(pb.HEALTH_HEALTHY, heard=True)
-        assert found.standing == pb.STANDING_ACTIVE
         assert (found.gateway, found.facts.battery_percent) == ("edge-3", 88.0)
         assert found.facts.clock_offset_us == -5
         gateway.hear("mon-3", firmware="1.9")
         found = await until(pb.HEALTH_DEGRADED, heard=True)
         assert list(found.faults) == ["firmware"]
+        assert found.standing == pb.STANDING_ACTIVE
         await until(pb.HEALTH_SILENT, heard=False)
         metrics = await asyncio.to_thread(scrape, fleet)
         assert 'wardgate_fleet_gateways{attached="yes"} 1.0' in metrics
