@@ -31,7 +31,6 @@ METRICS: Mapping[str, Declared] = {
     "sessions": Declared("gauge", "Live device sessions", ("transport",)),
     "handshakes": Declared("counter", "Completed TLS and DTLS handshakes", ("transport",)),
     "handshakes_failed": Declared("counter", "Failed handshakes", ("transport", "reason")),
-    "commands_dropped": Declared("counter", "Commands that were not delivered", ("driver",)),
     "link_losses": Declared("counter", "Serial and outgoing links lost", ("driver",)),
     "paused_readers": Declared("gauge", "Sessions not read because the journal is behind", ()),
     # Pipeline

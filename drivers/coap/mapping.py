@@ -16,20 +16,16 @@ from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
 import aiocoap
-import msgspec
 from aiocoap.numbers.codes import Code
 
 from drivers.bedside.codec import KINDS
 from drivers.coap.blocks import Block
-from gateway.domain.errors import MalformedError
 from gateway.domain.ports import Outcome
 
 JSON: Final = 50
 CBOR: Final = 60
 LINK_FORMAT: Final = 40
 COMMAND_KEY: Final = "command"
-RESULT_CHARACTERS_MAX: Final = 256
-COMMAND_ID_CHARACTERS_MAX: Final = 128
 
 RETRY_FULL_S: Final = 30
 """Max-Age of 5.03 when the journal is full: it takes an upload or an operator."""
@@ -216,30 +212,3 @@ def links(device_id: str) -> bytes:
     entries = [f'<{base}/{kind}>;ct="{JSON} {CBOR}"' for kind in KINDS]
     entries += [f"<{base}/{COMMAND_KEY}>;obs", f"<{base}/{COMMAND_KEY}/{RESULT}>;ct={JSON}"]
     return ",".join(entries).encode()
-
-
-class CommandResult(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A device's answer to a command: ``{"id": "...", "result": "..."}``."""
-
-    id: str
-    result: str
-
-
-_decode_result = msgspec.json.Decoder(CommandResult).decode
-
-
-def read_result(payload: bytes) -> CommandResult:
-    """Parse a device's answer to a command.
-
-    Raises:
-        MalformedError: it is not one.
-    """
-    try:
-        result = _decode_result(payload)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise MalformedError("bad_result") from error
-    if not 0 < len(result.id) <= COMMAND_ID_CHARACTERS_MAX:
-        raise MalformedError("bad_result", "id")
-    if len(result.result) > RESULT_CHARACTERS_MAX:
-        raise MalformedError("bad_result", "result")
-    return result

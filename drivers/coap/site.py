@@ -21,6 +21,7 @@ from aiocoap.numbers.constants import Reliable
 from aiocoap.pipe import Pipe
 
 from drivers.bedside.codec import PAYLOAD_SIZE_BYTES_MAX, decode_cbor, decode_json
+from drivers.bedside.commands import decode_result, encode_command
 from drivers.bedside.mapping import to_records
 from drivers.coap import mapping
 from drivers.coap.blocks import TOO_LARGE, Block, Budget, Refused, Uploads
@@ -31,6 +32,7 @@ from gateway.domain.errors import MalformedError, RefusalReason
 from gateway.domain.ports import Command, Outcome, Ports, Submission
 from gateway.domain.records import Provenance
 
+UNDELIVERABLE: Final = "undeliverable"
 NOTIFICATIONS_MAX: Final = 16
 """Commands on their way to one session; the next one is not delivered."""
 BLOCK_SIZE_EXPONENT: Final = 6
@@ -53,7 +55,7 @@ class Link:
         self.provenance = provenance
         self.observation: _Observation | None = None
         self.command = b""
-        """The payload of the command delivered last."""
+        """The command delivered last, as the device gets it."""
 
     def end(self) -> None:
         """The session is over."""
@@ -136,7 +138,7 @@ class Site:
             payload = body
         try:
             if resource == mapping.RESULT:
-                result = mapping.read_result(payload)
+                result = decode_result(payload)
                 self._ports.commands.answered(link.device.device_id, result.id, result.result)
                 _reply(pipe, mapping.CHANGED, block)
             else:
@@ -194,11 +196,12 @@ class Site:
         observation = link.observation
         expired = command.expires_us <= self._ports.clock.now_us()
         if observation is None or expired or link.remote.pending >= NOTIFICATIONS_MAX:
-            self._ports.counters.add("commands_dropped", self._name)
+            # Whoever sent it is told; it is not kept, since later it may be wrong.
+            self._ports.commands.answered(command.device_id, command.command_id, UNDELIVERABLE)
             return
-        link.command = command.payload
+        link.command = encode_command(command)
         link.remote.pending += 1
-        observation.pipe.add_response(_notification(observation, command.payload))
+        observation.pipe.add_response(_notification(observation, link.command))
 
     def _unobserve(self, link: Link) -> None:
         """End an observation that the device gave up or begins anew."""

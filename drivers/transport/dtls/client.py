@@ -102,9 +102,13 @@ class DtlsClient(asyncio.DatagramProtocol):
 
     def close(self) -> None:
         """Say close_notify and close the socket; idempotent."""
-        self._disarm()
         self._association.close()
         self._flush()
+        self.abort()
+
+    def abort(self) -> None:
+        """Close the socket without a word; idempotent."""
+        self._disarm()
         if self._transport is not None:
             self._transport.close()
             self._transport = None

@@ -24,6 +24,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from functools import partial
 from typing import Any, Final
+from weakref import WeakSet
 
 import msgspec
 from OpenSSL import SSL
@@ -121,7 +122,6 @@ class DtlsServer(asyncio.DatagramProtocol):
     ) -> None:
         self._name = name
         self._make_context = context
-        self._context: SSL.Context | None = None
         self._owner = owner
         self._admission = admission
         self._counters = counters
@@ -424,12 +424,16 @@ class DtlsServer(asyncio.DatagramProtocol):
 
     def _current_context(self) -> SSL.Context:
         context = self._make_context()
-        if context is not self._context:
-            # A context that was never seen lacks our callbacks; each is given them once.
+        if context not in _PREPARED:
             context.set_cookie_generate_callback(_never_asked)
             context.set_cookie_verify_callback(_verify_cookie)
-            self._context = context
+            _PREPARED.add(context)
         return context
+
+
+_PREPARED: Final[WeakSet[SSL.Context]] = WeakSet()
+"""Contexts that have our callbacks: a context that was used can't be given them any more, and a
+listener that starts again may get the same one."""
 
 
 def _verify_cookie(connection: SSL.Connection, cookie: bytes) -> bool:
