@@ -20,6 +20,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from enum import Enum
+from itertools import chain
 from typing import Any, Final, Protocol
 
 import msgspec
@@ -33,6 +34,8 @@ from protos.wardgate.v1 import ingest_pb2 as pb
 NUMBER_DIGITS_MAX: Final = 19
 """Of ``n``; longer ones are remembered as opaque ids."""
 CHECKPOINT_VERSION: Final = 1
+PART_DEVICES: Final = 128
+"""Devices per part of a checkpoint: under a millisecond of the event loop."""
 
 
 class Fate(Protocol):
@@ -213,7 +216,7 @@ class _Saved(msgspec.Struct, array_like=True):
 class _Checkpoint(msgspec.Struct, array_like=True):
     version: int
     window: int
-    devices: list[_Saved]
+    parts: list[bytes]
 
 
 class Duplicates:
@@ -245,32 +248,45 @@ class Duplicates:
             return known.newest, int(number)
         return self._rare_claim(known, boot, number, message_id)
 
-    def snapshot(self) -> bytes:
-        """Everything durable, to restore from; what is on its way is left out."""
-        devices = []
-        for device_id, known in self._devices.items():
-            boots = [(b, w.high, w.durable_bits()) for b, w in known.boots.items()]
-            opaque = known.opaque
-            ids = [] if opaque is None else [i for i in opaque.ids if i not in opaque.pending]
-            devices.append(_Saved(device_id, boots, ids))
-        return msgspec.msgpack.encode(_Checkpoint(CHECKPOINT_VERSION, self._rule.window, devices))
+    def parts(self) -> Iterator[bytes]:
+        """Everything durable, a few devices at a time; what is on its way is left out.
+
+        Between two parts the loop may run on: each id is then in or not in the checkpoint, and
+        one that was durable before the first part is in.
+        """
+        names = tuple(self._devices)
+        for first in range(0, len(names), PART_DEVICES):
+            part = []
+            for name in names[first : first + PART_DEVICES]:
+                known = self._devices.get(name)
+                if known is not None:
+                    part.append(_save(name, known))
+            yield msgspec.msgpack.encode(part)
+
+    def checkpoint(self, parts: Iterable[bytes]) -> bytes:
+        """Put parts together, to :meth:`restore` from."""
+        return msgspec.msgpack.encode(
+            _Checkpoint(CHECKPOINT_VERSION, self._rule.window, list(parts))
+        )
 
     def restore(self, checkpoint: bytes) -> None:
-        """Take over a snapshot; a window of another size is carried over as far as it reaches.
+        """Take over a checkpoint; a window of another size is carried over as far as it reaches.
 
         Raises:
-            MalformedError: not a snapshot of this version; nothing was taken over.
+            MalformedError: not a checkpoint of this version; nothing was taken over.
         """
         try:
             saved = msgspec.msgpack.decode(checkpoint, type=_Checkpoint)
-        except msgspec.DecodeError as error:
+            parts = [msgspec.msgpack.decode(part, type=list[_Saved]) for part in saved.parts]
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise MalformedError("duplicates_checkpoint", str(error)) from error
         size = saved.window
         if saved.version != CHECKPOINT_VERSION or size < 8 or size % 8:
             raise MalformedError("duplicates_checkpoint", f"version {saved.version}")
-        if any(len(bits) * 8 != size for d in saved.devices for _, _, bits in d.boots):
+        devices = list(chain.from_iterable(parts))
+        if any(len(bits) * 8 != size for device in devices for _, _, bits in device.boots):
             raise MalformedError("duplicates_checkpoint", "a window of another size")
-        for device in saved.devices:
+        for device in devices:
             known = self._devices.get(device.device_id) or self._admit(device.device_id)
             for boot, high, bits in device.boots:
                 known.boots.pop(boot, None)
@@ -328,6 +344,13 @@ class Duplicates:
                 at = n % window.size
                 window.bits[at >> 3] |= 1 << (at & 7)
         return window
+
+
+def _save(device_id: str, known: Known) -> _Saved:
+    boots = [(boot, window.high, window.durable_bits()) for boot, window in known.boots.items()]
+    opaque = known.opaque
+    ids = [] if opaque is None else [i for i in opaque.ids if i not in opaque.pending]
+    return _Saved(device_id, boots, ids)
 
 
 def ids_of(groups: Iterable[StoredGroup]) -> Iterator[tuple[str, str]]:

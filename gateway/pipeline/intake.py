@@ -234,19 +234,9 @@ class Intake:
         if changes:
             self._commit(_Ticket(None), changes, ())
 
-    def checkpoint(self, last_seq: int, save: Callable[[bytes, int], None]) -> None:
-        """Snapshot the message ids once everything under way has settled.
-
-        ``save`` gets the snapshot and ``last_seq``, the telemetry lane's last committed
-        sequence number read just before this call: the snapshot covers all up to it, for
-        outcomes come in order. It isn't called when the journal fails meanwhile.
-        """
-
-        def settled(outcome: Outcome) -> None:
-            if outcome is Outcome.COMMITTED:
-                save(self.duplicates.snapshot(), last_seq)
-
-        self._commits.add((), (), (), (), settled)
+    def when_settled(self, done: Callable[[], None]) -> None:
+        """Call ``done`` once everything submitted before has its outcome, which comes in order."""
+        self._commits.add((), (), (), (), lambda _: done())
 
     # Records
 
