@@ -8,7 +8,7 @@ writes many at once.
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from drivers.mqtt.codec import writer
@@ -33,11 +33,28 @@ from drivers.mqtt.codec.packets import (
     Version,
 )
 from drivers.mqtt.codec.properties import NO_PROPERTIES, Place, Properties, write_properties
-from drivers.mqtt.codec.reasons import CONNACK_TO_RETURN_CODE, ReasonCode
-from drivers.mqtt.codec.topics import broken_filter, broken_name
+from drivers.mqtt.codec.reasons import (
+    AUTH_CLIENT_CODES,
+    AUTH_SERVER_CODES,
+    CONNACK_CODES,
+    CONNACK_TO_RETURN_CODE,
+    DISCONNECT_CLIENT_CODES,
+    DISCONNECT_SERVER_CODES,
+    PUBACK_CODES,
+    PUBREL_CODES,
+    SUBACK_CODES,
+    UNSUBACK_CODES,
+    ReasonCode,
+)
+from drivers.mqtt.codec.topics import broken_filter, broken_name, is_shared
 
 _V5 = Version.V5
 _QOS_MAX = 2
+_RETAIN_HANDLING_MAX = 2
+_DISCONNECT_CODES = DISCONNECT_CLIENT_CODES | DISCONNECT_SERVER_CODES
+_AUTH_CODES = AUTH_CLIENT_CODES | AUTH_SERVER_CODES
+
+Codes = Mapping[int, ReasonCode]
 
 
 def encode(packet: Packet, version: Version) -> bytes:
@@ -123,6 +140,7 @@ def _connack(packet: Connack, version: Version) -> bytes:
     if packet.session_present and packet.reason_code is not ReasonCode.SUCCESS:
         raise EncodeError("a refusal has no session [MQTT-3.2.2-4], [MQTT-3.2.2-6]")
     code: int | None = packet.reason_code
+    _check_codes((packet.reason_code,), CONNACK_CODES)
     if version != _V5:
         code = CONNACK_TO_RETURN_CODE.get(packet.reason_code)
         if code is None:
@@ -151,13 +169,21 @@ def _publish(packet: Publish, version: Version) -> bytes:
 
 
 def _acknowledgement(
-    first: int, place: Place
+    first: int, place: Place, codes: Codes
 ) -> Callable[[Puback | Pubrec | Pubrel | Pubcomp, Version], bytes]:
     def write(packet: Puback | Pubrec | Pubrel | Pubcomp, version: Version) -> bytes:
+        _check_codes((packet.reason_code,), codes)
         body = writer.packet_id(packet.packet_id)
         return _frame(first, body + _tail(packet.reason_code, packet.properties, place, version))
 
     return write
+
+
+def _check_codes(codes: Iterable[int], allowed: Codes) -> None:
+    """A sender uses its packet's reason codes alone ([MQTT-3.4.2-1] and its like)."""
+    for code in codes:
+        if code not in allowed:
+            raise EncodeError(f"reason code 0x{code:02x} may not stand in this packet")
 
 
 def _tail(code: ReasonCode, properties: Properties, place: Place, version: Version) -> bytes:
@@ -178,6 +204,10 @@ def _subscribe(packet: Subscribe, version: Version) -> bytes:
         _properties(packet.properties, Place.SUBSCRIBE, version),
     ]
     for each in packet.subscriptions:
+        if not 0 <= each.retain_handling <= _RETAIN_HANDLING_MAX:
+            raise EncodeError("Retain Handling is 0, 1 or 2")
+        if each.no_local and is_shared(each.topic_filter):
+            raise EncodeError("No Local may not stand with a shared subscription [MQTT-3.8.3-4]")
         options = each.no_local << 2 | each.retain_as_published << 3 | each.retain_handling << 4
         if options and version != _V5:
             raise EncodeError("MQTT 3.1.1 has no subscription options but QoS")
@@ -194,6 +224,7 @@ def _filter(topic_filter: str, version: Version) -> bytes:
 
 def _suback(packet: Suback, version: Version) -> bytes:
     codes = packet.reason_codes
+    _check_codes(codes, SUBACK_CODES)
     if version != _V5:
         codes = tuple(min(ReasonCode.UNSPECIFIED_ERROR, code) for code in codes)
     return _frame(
@@ -217,12 +248,14 @@ def _unsubscribe(packet: Unsubscribe, version: Version) -> bytes:
 
 def _unsuback(packet: Unsuback, version: Version) -> bytes:
     """In 3.1.1 without the reason codes, which it has no room for."""
+    _check_codes(packet.reason_codes, UNSUBACK_CODES)
     body = writer.packet_id(packet.packet_id)
     body += _properties(packet.properties, Place.UNSUBACK, version)
     return _frame(0xB0, body + bytes(packet.reason_codes) if version == _V5 else body)
 
 
 def _disconnect(packet: Disconnect, version: Version) -> bytes:
+    _check_codes((packet.reason_code,), _DISCONNECT_CODES)
     tail = _tail(packet.reason_code, packet.properties, Place.DISCONNECT, version)
     return _frame(0xE0, tail)
 
@@ -230,6 +263,7 @@ def _disconnect(packet: Disconnect, version: Version) -> bytes:
 def _auth(packet: Auth, version: Version) -> bytes:
     if version != _V5:
         raise EncodeError("MQTT 3.1.1 has no AUTH")
+    _check_codes((packet.reason_code,), _AUTH_CODES)
     return _frame(0xF0, _tail(packet.reason_code, packet.properties, Place.AUTH, version))
 
 
@@ -237,10 +271,10 @@ _WRITE: dict[type, Callable[[Any, Version], bytes]] = {
     Connect: _connect,
     Connack: _connack,
     Publish: _publish,
-    Puback: _acknowledgement(0x40, Place.PUBACK),
-    Pubrec: _acknowledgement(0x50, Place.PUBREC),
-    Pubrel: _acknowledgement(0x62, Place.PUBREL),
-    Pubcomp: _acknowledgement(0x70, Place.PUBCOMP),
+    Puback: _acknowledgement(0x40, Place.PUBACK, PUBACK_CODES),
+    Pubrec: _acknowledgement(0x50, Place.PUBREC, PUBACK_CODES),
+    Pubrel: _acknowledgement(0x62, Place.PUBREL, PUBREL_CODES),
+    Pubcomp: _acknowledgement(0x70, Place.PUBCOMP, PUBREL_CODES),
     Subscribe: _subscribe,
     Suback: _suback,
     Unsubscribe: _unsubscribe,

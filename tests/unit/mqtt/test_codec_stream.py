@@ -22,6 +22,7 @@ from drivers.mqtt.codec.packets import (
     Role,
     Version,
 )
+from drivers.mqtt.codec.properties import Properties
 
 SIZE_MAX = 4096
 VERSIONS = list(Version)
@@ -88,3 +89,44 @@ def test_acknowledgements_in_bulk_equal_single_ones(version: Version) -> None:
     assert encode_pubrecs(ids) == b"".join(encode(Pubrec(i), version) for i in ids)
     assert encode_pubcomps(ids) == b"".join(encode(Pubcomp(i), version) for i in ids)
     assert client(version).feed(encode_pubacks(ids)) == [Puback(i) for i in ids]
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_byte_order_mark_is_kept(version: Version) -> None:
+    """[MQTT-1.5.3-3] of 3.1.1, [MQTT-1.5.4-3] of 5.0."""
+    raw = bytes.fromhex("30 08 0006 EFBBBF EFBBBF" if version is Version.V311 else "")
+    raw = raw or bytes.fromhex("30 09 0006 EFBBBF EFBBBF 00")
+    assert server(version).feed(raw) == [Publish("\ufeff\ufeff", b"")]
+
+
+def aliased(topic: str, alias: int) -> bytes:
+    return encode(Publish(topic, b"", properties=Properties(topic_alias=alias)), Version.V5)
+
+
+def opened_with_aliases(count: int) -> Decoder:
+    decoder = Decoder(Role.SERVER, SIZE_MAX, topic_alias_max=count)
+    assert decoder.feed(encode(Connect("m-001", Version.V5), Version.V5))
+    return decoder
+
+
+def test_topic_aliases_up_to_the_maximum_are_filled_in() -> None:
+    decoder = opened_with_aliases(3)
+    for alias in (1, 2, 3):
+        assert decoder.feed(aliased(f"topic/{alias}", alias))
+    topics = [packet.topic for alias in (3, 1, 2) for packet in publishes(decoder, "", alias)]
+    assert topics == ["topic/3", "topic/1", "topic/2"]
+    assert publishes(decoder, "other", 2)[0].topic == "other"
+    assert publishes(decoder, "", 2)[0].topic == "other"
+
+
+def publishes(decoder: Decoder, topic: str, alias: int) -> list[Publish]:
+    packets = decoder.feed(aliased(topic, alias))
+    return [packet for packet in packets if isinstance(packet, Publish)]
+
+
+def test_topic_aliases_end_with_their_connection() -> None:
+    assert opened_with_aliases(1).feed(aliased("topic", 1))
+    decoder = opened_with_aliases(1)
+    assert decoder.feed(aliased("", 1)) == []
+    assert decoder.failed is not None
+    assert decoder.failed.rule is errors.TOPIC_ALIAS_UNKNOWN
