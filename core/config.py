@@ -29,7 +29,7 @@ class TlsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What a gateway may cost."""
 
-    message_bytes_max: Annotated[int, msgspec.Meta(ge=65536, le=64 << 20)] = 8 << 20
+    message_bytes_max: Annotated[int, msgspec.Meta(ge=65536, le=64 << 20)] = 16 << 20
     batches_in_flight_max: Annotated[int, msgspec.Meta(ge=1, le=64)] = 8
     """Per stream: taken from the network and not yet stored."""
     group_bytes_max: Annotated[int, msgspec.Meta(ge=1024)] = 512 << 10

@@ -42,6 +42,11 @@ class StreamState:
         """True when alarms come this way."""
         return Lane.ALARMS in self.lanes
 
+    @property
+    def finished(self) -> bool:
+        """True when the stream ends and every answer was handed out."""
+        return self.ended and not self._answers.is_set()
+
     def answer(self, verdict: Verdict) -> None:
         """Queue an answer; acknowledgements are cumulative, the last one of a lane stands."""
         if isinstance(verdict, Ack):

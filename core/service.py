@@ -191,7 +191,7 @@ class IngestService:
             answers = await state.answers()
             for answer in answers:
                 await context.write(answer.SerializeToString())
-            if state.ended:
+            if state.finished:
                 return
 
 

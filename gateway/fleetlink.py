@@ -250,8 +250,13 @@ class FleetLink:
         write_atomic(path, msgspec.json.encode(self._directory))
 
     async def _keep(self, what: str, save: Callable[[], None]) -> None:
+        """Write in a thread; what applies already is also kept when the gateway stops now."""
+        saving = asyncio.ensure_future(asyncio.to_thread(save))
         try:
-            await asyncio.to_thread(save)
+            await asyncio.shield(saving)
+        except asyncio.CancelledError:
+            await asyncio.wait((saving,))
+            raise
         except OSError as error:
             # It applies all the same; the next start asks the fleet again.
             log.error("the fleet's %s can't be kept: %s", what, error)  # noqa: TRY400  # the cause is told

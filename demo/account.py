@@ -1,0 +1,157 @@
+"""Three accounts of one run: what the devices saw, what the stores hold, what the gateway says.
+
+They are made from three independent sources: the simulator's log, the receivers' SQLite files,
+and the gateway's ledger and metrics. Counts are device messages.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+MessageKey = tuple[str, str]
+"""Device id and message id."""
+
+
+class Sent(NamedTuple):
+    """What the simulator logged of one message."""
+
+    sent_us: int
+    acknowledged_us: int
+    """0: never acknowledged (or the transport does not acknowledge)."""
+
+
+class DevicesSaw(NamedTuple):
+    """The devices' account."""
+
+    by_transport: dict[str, dict[str, int]]
+    messages: dict[MessageKey, Sent]
+    unnumbered: Counter[str]
+    """Messages without an id per device: serial devices give none."""
+
+    @property
+    def sent(self) -> int:
+        return sum(each["sent"] for each in self.by_transport.values())
+
+    @property
+    def acknowledged(self) -> int:
+        return sum(each["acknowledged"] for each in self.by_transport.values())
+
+
+def read_sim_log(path: Path) -> DevicesSaw:
+    """Fold the simulator's JSON lines; a torn last line (a kill) is passed over."""
+    transports: dict[str, dict[str, int]] = {}
+    messages: dict[MessageKey, Sent] = {}
+    unnumbered: Counter[str] = Counter()
+    of: dict[MessageKey, str] = {}
+    with path.open() as lines:
+        for line in lines:
+            try:
+                entry = json.loads(line)
+            except ValueError:
+                continue
+            transport = entry["transport"]
+            counts = transports.setdefault(transport, {"sent": 0, "acknowledged": 0})
+            if not entry.get("message_id"):
+                counts["sent"] += 1
+                unnumbered[entry["device"]] += 1
+                continue
+            key = (entry["device"], entry["message_id"])
+            before = messages.get(key)
+            acknowledged = int(entry.get("acknowledged_us") or 0)
+            if before is None:
+                counts["sent"] += 1
+                of[key] = transport
+                messages[key] = Sent(int(entry["sent_us"]), acknowledged)
+                counts["acknowledged"] += bool(acknowledged)
+            elif acknowledged and not before.acknowledged_us:
+                messages[key] = before._replace(acknowledged_us=acknowledged)
+                transports[of[key]]["acknowledged"] += 1
+    return DevicesSaw(transports, messages, unnumbered)
+
+
+class Held(NamedTuple):
+    """One receiver's account."""
+
+    reports: int
+    numbered: dict[MessageKey, int]
+    """Message -> when it was stored, microseconds."""
+    duplicates: int
+    gaps: int
+    gap_reports: int
+    alarms: int
+    alarm_delays_us: list[int]
+    unnumbered: Counter[str]
+    by_treatment: dict[str, int]
+
+
+def read_store(path: Path) -> Held:
+    """Count what a receiver holds; reads only, while the receiver may be writing."""
+    with sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=10) as db:
+        rows = db.execute(
+            "SELECT device_id, message_id, stored_us, treatment FROM reports"
+        ).fetchall()
+        gaps, gap_reports = db.execute(
+            "SELECT count(*), coalesce(sum(reports), 0) FROM gaps"
+        ).fetchone()
+        delays = [stored - at for stored, at in db.execute("SELECT stored_us, at_us FROM alarms")]
+    numbered: dict[MessageKey, int] = {}
+    unnumbered: Counter[str] = Counter()
+    duplicates = 0
+    treatments: Counter[str] = Counter()
+    for device, message, stored, treatment in rows:
+        treatments[treatment] += 1
+        if not message:
+            unnumbered[device] += 1
+        elif (device, message) in numbered:
+            duplicates += 1
+        else:
+            numbered[(device, message)] = stored
+    return Held(
+        len(rows),
+        numbered,
+        duplicates,
+        gaps,
+        gap_reports,
+        len(delays),
+        sorted(delays),
+        unnumbered,
+        dict(treatments),
+    )
+
+
+def lost(devices: DevicesSaw, core: Held) -> set[MessageKey]:
+    """Messages that were acknowledged to a device and are not at the core."""
+    return {
+        key
+        for key, sent in devices.messages.items()
+        if sent.acknowledged_us and key not in core.numbered
+    }
+
+
+def contains_any(store: Path, needles: Iterable[str]) -> list[str]:
+    """Which of the identifiers occur anywhere in a store's files, in whatever encoding of text."""
+    content = b"".join(
+        part.read_bytes() for part in sorted(store.parent.glob(f"{store.name}*")) if part.is_file()
+    )
+    return [needle for needle in needles if needle.encode() in content]
+
+
+def latencies_us(devices: DevicesSaw, core: Held) -> list[int]:
+    """From the simulator's send to the core's store, per message, sorted."""
+    return sorted(
+        stored - devices.messages[key].sent_us
+        for key, stored in core.numbered.items()
+        if key in devices.messages
+    )
+
+
+def quantile_ms(sorted_us: Sequence[int], q: float) -> float | None:
+    """The q-quantile in milliseconds; None of nothing."""
+    if not sorted_us:
+        return None
+    return round(sorted_us[min(len(sorted_us) - 1, int(len(sorted_us) * q))] / 1000, 3)

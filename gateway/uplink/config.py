@@ -1,0 +1,73 @@
+"""Where records may go: one table per destination in the gateway's configuration."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+
+from gateway.domain.errors import ConfigError
+from gateway.domain.labels import DestinationInfo, Zone
+
+Name = Annotated[str, msgspec.Meta(pattern=r"\A[a-z][a-z0-9_-]{0,31}\Z")]
+_Positive = Annotated[float, msgspec.Meta(gt=0)]
+
+
+class DestinationConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One receiving end, and what the release policy may know of it."""
+
+    name: Name
+    """Also a metric label."""
+    zone: Zone
+    purpose: str
+    tenant: str
+    address: str
+    """``host:port``."""
+    server_name: str = ""
+    """The name in the receiver's certificate, where it is not the host of ``address``."""
+    trust: Path | None = None
+    """PEM: the receiver's root, where it is not the gateway's own."""
+    cert: Path | None = None
+    key: Path | None = None
+    """The gateway's certificate and key for this receiver, where they are not its usual ones."""
+    pseudonym_key: Path | None = None
+    """A secret file of at least 32 bytes; needed where the policy pseudonymises."""
+    project: str = ""
+    """Pseudonyms of different projects can't be joined, even under the same key."""
+    batch_records: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 500
+    batch_bytes: Annotated[int, msgspec.Meta(ge=1024, le=4 << 20)] = 1 << 20
+    window: Annotated[int, msgspec.Meta(ge=1, le=64)] = 8
+    """Batches in flight per lane."""
+    linger_ms: Annotated[float, msgspec.Meta(ge=0, le=1000)] = 5.0
+    """How long a small batch of telemetry waits for more while others are in flight."""
+    backoff_s_min: _Positive = 0.2
+    backoff_s_max: _Positive = 30.0
+    answer_timeout_s: _Positive = 20.0
+    """Without any answer for so long while batches are in flight, the stream is given up."""
+
+    def __post_init__(self) -> None:
+        if (self.cert is None) != (self.key is None):
+            raise ConfigError(f"destination {self.name}: cert and key go together")
+        if self.backoff_s_max < self.backoff_s_min:
+            raise ConfigError(f"destination {self.name}: backoff_s_max is below backoff_s_min")
+        host, colon, port = self.address.rpartition(":")
+        if not host or not colon or not port.isdigit() or not 0 < int(port) < 65536:
+            raise ConfigError(f"destination {self.name}: address {self.address!r} is no host:port")
+
+    @property
+    def info(self) -> DestinationInfo:
+        """What the policy may know."""
+        return DestinationInfo(self.name, self.zone, self.purpose, self.tenant)
+
+
+def check_names(destinations: list[DestinationConfig]) -> None:
+    """Refuse two destinations of one name.
+
+    Raises:
+        ConfigError: names the destination.
+    """
+    names = [destination.name for destination in destinations]
+    for name in names:
+        if names.count(name) > 1:
+            raise ConfigError(f"destination {name}: there are two of this name")

@@ -1,0 +1,396 @@
+"""The ledger of releases: what left, for whom, in which shape, under which policy.
+
+Rules:
+
+1. An entry is durable before the first byte of its batch leaves (SQLite, WAL,
+   ``synchronous=FULL``).
+2. A batch that is sent again unchanged is no new release. The batches that were not yet
+   acknowledged are remembered (``unsettled``), so that also after a restart a retransmission
+   repeats their boundaries and makes no entry. Sent again under another policy it is a release of
+   its own.
+3. An entry grows while batches of the same kind follow it closely, for ENTRY_SPAN_US at most: the
+   ledger stays readable, and small.
+4. Tables of policies are kept by version for ever: "the stricter of then and now" must survive a
+   restart.
+
+Batches are entered by one thread (:mod:`gateway.uplink.writer`); the rest may be called by any.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, Self
+
+import msgspec
+
+from gateway.domain.errors import WardgateError
+from gateway.domain.labels import DataClass, Label, Lane, ReleaseRow, Treatment
+from gateway.domain.ports import Clock
+from gateway.uplink.release import Released
+
+ENTRY_SPAN_US = 10_000_000
+SET_ASIDE_BYTES_MAX = 64 << 20
+"""Bodies of rejected batches kept for the engineer; beyond it only what they were is kept."""
+FILE_MODE = 0o600
+_SCHEMA_VERSION = 1
+_SCHEMA = """
+BEGIN IMMEDIATE;
+CREATE TABLE entries (
+  id INTEGER PRIMARY KEY,
+  destination TEXT NOT NULL,
+  lane TEXT NOT NULL,
+  epoch INTEGER NOT NULL,
+  first_seq INTEGER NOT NULL,
+  last_seq INTEGER NOT NULL,
+  class TEXT NOT NULL,
+  level INTEGER NOT NULL,
+  treatment TEXT NOT NULL,
+  records INTEGER NOT NULL,
+  bytes INTEGER NOT NULL,
+  policy TEXT NOT NULL,
+  collected_under TEXT NOT NULL,
+  begun_us INTEGER NOT NULL,
+  written_us INTEGER NOT NULL
+) STRICT;
+CREATE INDEX entries_by_destination ON entries (destination, lane, epoch, first_seq);
+CREATE TABLE unsettled (
+  destination TEXT NOT NULL,
+  lane TEXT NOT NULL,
+  epoch INTEGER NOT NULL,
+  first_seq INTEGER NOT NULL,
+  last_seq INTEGER NOT NULL,
+  policy TEXT NOT NULL,
+  PRIMARY KEY (destination, lane, epoch, first_seq, last_seq, policy)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE marks (
+  destination TEXT NOT NULL,
+  lane TEXT NOT NULL,
+  start_seq INTEGER NOT NULL,
+  epoch INTEGER NOT NULL,
+  seq INTEGER NOT NULL,
+  PRIMARY KEY (destination, lane)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE policies (
+  version TEXT PRIMARY KEY,
+  rows TEXT NOT NULL,
+  first_used_us INTEGER NOT NULL
+) STRICT;
+CREATE TABLE rejected (
+  id INTEGER PRIMARY KEY,
+  destination TEXT NOT NULL,
+  lane TEXT NOT NULL,
+  epoch INTEGER NOT NULL,
+  first_seq INTEGER NOT NULL,
+  last_seq INTEGER NOT NULL,
+  reason TEXT NOT NULL,
+  policy TEXT NOT NULL,
+  at_us INTEGER NOT NULL,
+  key_id TEXT,
+  body BLOB
+) STRICT;
+PRAGMA user_version = 1;
+COMMIT;
+"""
+
+
+class LedgerError(WardgateError):
+    """The ledger can't be written or read: nothing may leave."""
+
+    reason = "ledger"
+
+
+class Mark(NamedTuple):
+    """Where a destination's releases begin and how far they went."""
+
+    start_seq: int
+    """Nothing at or below it was ever for this destination."""
+    epoch: int
+    seq: int
+    set_aside_seq: int
+    """The newest record of a batch that was set aside; not to be sent again."""
+
+
+class Settled(NamedTuple):
+    """Everything up to (epoch, seq) needs no retransmission any more."""
+
+    destination: str
+    lane: Lane
+    epoch: int
+    seq: int
+
+
+class Rejected(NamedTuple):
+    """A batch that the receiver will never take."""
+
+    destination: str
+    batch: Released
+    reason: str
+    key_id: str | None
+    body: bytes | None
+    """Sealed; None when nothing of it is kept."""
+
+
+class _Growing(NamedTuple):
+    id: int
+    epoch: int
+    last_seq: int
+    begun_us: int
+
+
+class Ledger:
+    """Made by :meth:`open`; every method raises LedgerError when the disk refuses."""
+
+    def __init__(self, db: sqlite3.Connection, clock: Clock) -> None:
+        self._db = db
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._growing: dict[tuple[Any, ...], _Growing] = {}
+        self._tables: dict[str, Mapping[str, ReleaseRow]] = {}
+
+    @classmethod
+    def open(cls, path: Path, clock: Clock) -> Self:
+        """Open or make the ledger (mode 0600).
+
+        Raises:
+            LedgerError: it can't be opened, or is of a newer version.
+        """
+        try:
+            os.close(os.open(path, os.O_CREAT | os.O_RDWR, FILE_MODE))
+            db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        except (OSError, sqlite3.Error) as error:
+            raise LedgerError(f"{path}: {error}") from error
+        try:
+            version = _prepare(db)
+        except sqlite3.Error as error:
+            db.close()
+            raise LedgerError(f"{path}: {error}") from error
+        if version != _SCHEMA_VERSION:
+            db.close()
+            raise LedgerError(f"{path}: schema {version} is not known")
+        return cls(db, clock)
+
+    def close(self) -> None:
+        """Close; idempotent."""
+        self._db.close()
+
+    # -- policies ----------------------------------------------------------------------------
+
+    def remember(self, version: str, rows: Mapping[str, ReleaseRow]) -> None:
+        """Keep a table; durable on return. Known versions are left as they are."""
+        with self._access():
+            self._db.execute(
+                "INSERT INTO policies VALUES (?,?,?) ON CONFLICT DO NOTHING",
+                (version, _pack(rows), self._clock.now_us()),
+            )
+        self._tables[version] = {name: dict(row) for name, row in rows.items()}
+
+    def table(self, version: str) -> Mapping[str, ReleaseRow] | None:
+        """The rows of a version; None when it was never remembered."""
+        known = self._tables.get(version)
+        if known is None:
+            with self._access():
+                found = self._db.execute(
+                    "SELECT rows FROM policies WHERE version = ?", (version,)
+                ).fetchone()
+            if found is None:
+                return None
+            known = self._tables[version] = _unpack(found[0])
+        return known
+
+    # -- where destinations stand ------------------------------------------------------------
+
+    def start(self, destination: str, lane: Lane, seq: int) -> Mark:
+        """The mark of a destination; made with ``seq`` as its start if there is none."""
+        with self._access():
+            self._db.execute(
+                "INSERT INTO marks VALUES (?,?,?,0,0) ON CONFLICT DO NOTHING",
+                (destination, lane.name.lower(), seq),
+            )
+            key = (destination, lane.name.lower())
+            start_seq, epoch, newest = self._db.execute(
+                "SELECT start_seq, epoch, seq FROM marks WHERE destination = ? AND lane = ?", key
+            ).fetchone()
+            aside = self._db.execute(
+                "SELECT coalesce(max(last_seq), 0) FROM rejected WHERE destination = ?"
+                " AND lane = ?",
+                key,
+            ).fetchone()[0]
+        return Mark(start_seq, epoch, newest, aside)
+
+    def unsettled(self, destination: str, lane: Lane) -> list[tuple[int, int, int, str]]:
+        """Released and not acknowledged: (epoch, first, last, policy version), in order."""
+        with self._access():
+            return self._db.execute(
+                "SELECT epoch, first_seq, last_seq, policy FROM unsettled WHERE destination = ?"
+                " AND lane = ? ORDER BY epoch, first_seq",
+                (destination, lane.name.lower()),
+            ).fetchall()
+
+    # -- releases ----------------------------------------------------------------------------
+
+    def write(
+        self,
+        batches: Sequence[tuple[str, Released]],
+        settled: Sequence[Settled] = (),
+        rejected: Sequence[Rejected] = (),
+    ) -> None:
+        """Enter batches, and what became of earlier ones; durable on return.
+
+        Args:
+            batches: (destination, batch), none of which was entered before.
+            settled: how far destinations have acknowledged.
+            rejected: batches to set aside.
+        """
+        now_us = self._clock.now_us()
+        with self._access():
+            try:
+                self._db.execute("BEGIN IMMEDIATE")
+                for each in settled:
+                    self._settle(each)
+                for destination, batch in batches:
+                    self._enter(destination, batch, now_us)
+                for refusal in rejected:
+                    self._set_aside(refusal, now_us)
+                self._db.execute("COMMIT")
+            except sqlite3.Error:
+                self._growing.clear()
+                if self._db.in_transaction:
+                    self._db.rollback()
+                raise
+
+    def _enter(self, destination: str, batch: Released, now_us: int) -> None:
+        lane = batch.lane.name.lower()
+        for key, (records, size) in batch.entries.items():
+            kind = (destination, lane, *key, batch.policy_version)
+            growing = self._growing.get(kind)
+            if (
+                growing is not None
+                and growing.epoch == batch.epoch
+                and growing.last_seq < batch.first
+                and now_us - growing.begun_us < ENTRY_SPAN_US
+            ):
+                self._db.execute(
+                    "UPDATE entries SET last_seq = ?, records = records + ?, bytes = bytes + ?,"
+                    " written_us = ? WHERE id = ?",
+                    (batch.last, records, size, now_us, growing.id),
+                )
+                self._growing[kind] = growing._replace(last_seq=batch.last)
+                continue
+            label = key.label
+            cursor = self._db.execute(
+                "INSERT INTO entries (destination, lane, epoch, first_seq, last_seq, class, level,"
+                " treatment, records, bytes, policy, collected_under, begun_us, written_us)"
+                " VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+                (
+                    destination,
+                    lane,
+                    batch.epoch,
+                    batch.first,
+                    batch.last,
+                    label.data_class.name.lower(),
+                    label.level,
+                    key.treatment.name.lower(),
+                    records,
+                    size,
+                    batch.policy_version,
+                    key.collected_under,
+                    now_us,
+                    now_us,
+                ),
+            )
+            self._growing[kind] = _Growing(
+                int(cursor.lastrowid or 0), batch.epoch, batch.last, now_us
+            )
+        self._db.execute(
+            "INSERT INTO unsettled VALUES (?,?,?,?,?,?) ON CONFLICT DO NOTHING",
+            (destination, lane, batch.epoch, batch.first, batch.last, batch.policy_version),
+        )
+        self._db.execute(
+            "UPDATE marks SET epoch = ?, seq = ? WHERE destination = ? AND lane = ?"
+            " AND (epoch, seq) < (?, ?)",
+            (batch.epoch, batch.last, destination, lane, batch.epoch, batch.last),
+        )
+
+    def _settle(self, settled: Settled) -> None:
+        self._db.execute(
+            "DELETE FROM unsettled WHERE destination = ? AND lane = ?"
+            " AND (epoch, last_seq) <= (?, ?)",
+            (settled.destination, settled.lane.name.lower(), settled.epoch, settled.seq),
+        )
+
+    def _set_aside(self, refusal: Rejected, now_us: int) -> None:
+        batch = refusal.batch
+        body = refusal.body
+        if body is not None:
+            kept = self._db.execute("SELECT coalesce(sum(length(body)), 0) FROM rejected")
+            if kept.fetchone()[0] + len(body) > SET_ASIDE_BYTES_MAX:
+                body = None
+        self._db.execute(
+            "INSERT INTO rejected (destination, lane, epoch, first_seq, last_seq, reason, policy,"
+            " at_us, key_id, body) VALUES (?,?,?,?,?,?,?,?,?,?)",
+            (
+                refusal.destination,
+                batch.lane.name.lower(),
+                batch.epoch,
+                batch.first,
+                batch.last,
+                refusal.reason,
+                batch.policy_version,
+                now_us,
+                refusal.key_id if body is not None else None,
+                body,
+            ),
+        )
+
+    def totals(self) -> Iterator[tuple[str, str, int]]:
+        """Records by (destination, treatment) over the whole ledger."""
+        with self._access():
+            found = self._db.execute(
+                "SELECT destination, treatment, sum(records) FROM entries"
+                " GROUP BY destination, treatment ORDER BY destination, treatment"
+            ).fetchall()
+        yield from found
+
+    @contextlib.contextmanager
+    def _access(self) -> Iterator[None]:
+        """One thread at a time; SQLite's errors become LedgerError."""
+        with self._lock:
+            try:
+                yield
+            except sqlite3.Error as error:
+                raise LedgerError(str(error)) from error
+
+
+def _prepare(db: sqlite3.Connection) -> int:
+    """Set the connection up, make the schema in a new file, and return its number."""
+    db.execute("PRAGMA journal_mode=WAL")
+    db.execute("PRAGMA synchronous=FULL")
+    db.execute("PRAGMA busy_timeout=5000")
+    select = "PRAGMA user_version"
+    if db.execute(select).fetchone()[0] == 0:
+        db.executescript(_SCHEMA)
+    return int(db.execute(select).fetchone()[0])
+
+
+def _pack(rows: Mapping[str, ReleaseRow]) -> str:
+    plain = {
+        name: {f"{int(label.data_class)}/{label.level}": int(t) for label, t in row.items()}
+        for name, row in rows.items()
+    }
+    return msgspec.json.encode(plain).decode()
+
+
+def _unpack(packed: str) -> dict[str, ReleaseRow]:
+    plain = msgspec.json.decode(packed, type=dict[str, dict[str, int]])
+    rows: dict[str, ReleaseRow] = {}
+    for name, row in plain.items():
+        rows[name] = {}
+        for cell, treatment in row.items():
+            data_class, _, level = cell.partition("/")
+            rows[name][Label(DataClass(int(data_class)), int(level))] = Treatment(treatment)
+    return rows

@@ -1,0 +1,186 @@
+"""What of the journal's groups leaves for one destination, and in which shape.
+
+Rules:
+
+1. The stricter of the table at collection and the table now applies, label by label. Where the
+   table at collection is unknown, or had no row for this destination, nothing leaves. Records
+   that were collected while no policy was in force are judged by the table now.
+2. What passes leaves byte by byte as the journal holds it; only treated sections are decoded.
+3. A batch never crosses an epoch, and states its whole range: what is withheld is counted in it.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+from gateway.domain.errors import MalformedError
+from gateway.domain.labels import Label, Lane, ReleaseRow, Treatment
+from gateway.journal.types import StoredGroup
+from gateway.uplink.treatments import Pseudonyms, treat
+from gateway.wire.sections import encode_batch_request
+
+log = logging.getLogger(__name__)
+
+NO_POLICY = ""
+"""The version that a group carries which was collected while no policy was in force."""
+
+TableOf = Callable[[str], Mapping[str, ReleaseRow] | None]
+"""Version of a release table -> its rows; None when it is not known."""
+
+
+class EntryKey(NamedTuple):
+    """What one ledger entry is about, within its batch."""
+
+    label: Label
+    treatment: Treatment
+    collected_under: str
+    """Version of the table at collection."""
+
+
+class Released(NamedTuple):
+    """A batch as it will leave, and what the ledger has to say of it."""
+
+    lane: Lane
+    epoch: int
+    first: int
+    last: int
+    request: bytes
+    """Serialised ``StreamRequest``."""
+    policy_version: str
+    entries: Mapping[EntryKey, tuple[int, int]]
+    """Records and bytes that leave, or that were withheld (bytes 0)."""
+    committed_us: int
+    """Commit time of its oldest group; 0 when all of it is lost."""
+
+    @property
+    def counts(self) -> dict[Treatment, int]:
+        """Records by treatment."""
+        counts: dict[Treatment, int] = {}
+        for key, (records, _) in self.entries.items():
+            counts[key.treatment] = counts.get(key.treatment, 0) + records
+        return counts
+
+
+class Release:
+    """One destination under one policy; build a new one when the policy changes."""
+
+    def __init__(
+        self,
+        destination: str,
+        version: str,
+        row: ReleaseRow,
+        table_of: TableOf,
+        pseudonyms: Pseudonyms | None,
+    ) -> None:
+        """Combine a table's row with those of earlier tables as groups ask for them.
+
+        Raises:
+            ValueError: the row pseudonymises and there is no key, or it aggregates.
+        """
+        treatments = set(row.values())
+        if Treatment.AGGREGATE in treatments:
+            raise ValueError(f"destination {destination}: records can't be aggregated yet")
+        if Treatment.PSEUDONYMISE in treatments and pseudonyms is None:
+            raise ValueError(
+                f"destination {destination}: the policy pseudonymises, and there is no"
+                " pseudonym_key"
+            )
+        self.destination = destination
+        self.version = version
+        self._row = row
+        self._table_of = table_of
+        self._pseudonyms = pseudonyms
+        self._effective: dict[str, ReleaseRow] = {NO_POLICY: row, version: row}
+
+    def batch(self, lane: Lane, groups: Sequence[StoredGroup]) -> Released:
+        """Make a batch of consecutive groups of one epoch.
+
+        A section that has to be treated and can't be read is withheld.
+        """
+        sections: list[bytes] = []
+        entries: dict[EntryKey, tuple[int, int]] = {}
+        withheld = 0
+        for group in groups:
+            row = self._row_for(group.policy_version)
+            for section in group.sections:
+                label = Label(section.data_class, section.level)
+                treatment = row.get(label, Treatment.WITHHOLD)
+                body = self._treated(section.body, treatment)
+                if body is None:
+                    treatment = Treatment.WITHHOLD
+                    withheld += section.records
+                else:
+                    sections.append(body)
+                size = len(body or b"")
+                key = EntryKey(label, treatment, group.policy_version)
+                records, length = entries.get(key, (0, 0))
+                entries[key] = (records + section.records, length + size)
+        first, last = groups[0], groups[-1]
+        lost = [part for group in groups for part in group.lost]
+        request = encode_batch_request(
+            lane, first.epoch, first.first_seq, last.last_seq, sections, withheld, lost
+        )
+        times = [group.committed_us for group in groups if group.committed_us]
+        return Released(
+            lane,
+            first.epoch,
+            first.first_seq,
+            last.last_seq,
+            request,
+            self.version,
+            entries,
+            min(times, default=0),
+        )
+
+    def _treated(self, body: bytes, treatment: Treatment) -> bytes | None:
+        if treatment is Treatment.PASS:
+            return body
+        if treatment is Treatment.WITHHOLD:
+            return None
+        try:
+            return treat(body, treatment, self._pseudonyms)
+        except MalformedError as error:
+            log.error("destination %s: a section is withheld: %s", self.destination, error)  # noqa: TRY400  # the reason is all there is to say
+            return None
+
+    def _row_for(self, collected_under: str) -> ReleaseRow:
+        row = self._effective.get(collected_under)
+        if row is None:
+            row = self._effective[collected_under] = self._stricter(collected_under)
+        return row
+
+    def _stricter(self, collected_under: str) -> ReleaseRow:
+        table = self._table_of(collected_under)
+        then = table.get(self.destination) if table is not None else None
+        if then is None:
+            return {}
+        withhold = Treatment.WITHHOLD
+        row = {label: max(now, then.get(label, withhold)) for label, now in self._row.items()}
+        if self._pseudonyms is None:
+            # The key went with an earlier policy: what it promised can only be kept by silence.
+            row = {
+                label: withhold if treatment is Treatment.PSEUDONYMISE else treatment
+                for label, treatment in row.items()
+            }
+        return row
+
+
+def cut(
+    groups: Sequence[StoredGroup], records_max: int, bytes_max: int, end: int | None = None
+) -> list[StoredGroup]:
+    """The first groups that make one batch: of one epoch, within the limits, at least one.
+
+    With ``end`` the batch ends where an earlier one ended, so that a retransmission repeats it.
+    """
+    taken: list[StoredGroup] = []
+    records = size = 0
+    for group in groups:
+        records += group.last_seq - group.first_seq + 1
+        size += sum(len(section.body) for section in group.sections)
+        over = records > records_max or size > bytes_max or group.epoch != groups[0].epoch
+        if taken and (over or (end is not None and group.last_seq > end)):
+            break
+        taken.append(group)
+    return taken

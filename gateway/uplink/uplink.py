@@ -1,0 +1,178 @@
+"""All destinations: one ledger, one policy, one forwarder each.
+
+Without a verified policy nothing leaves, and no stream is opened; collecting goes on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from gateway.domain.errors import ConfigError
+from gateway.domain.labels import Lane, ReleaseRow
+from gateway.domain.ports import Clock, Counters
+from gateway.uplink.config import DestinationConfig, check_names
+from gateway.uplink.lane import LaneForwarder
+from gateway.uplink.ledger import Ledger
+from gateway.uplink.link import Link, Surroundings
+from gateway.uplink.ports import Credentials, JournalReader, OnTrouble, Seal
+from gateway.uplink.release import Release
+from gateway.uplink.treatments import Pseudonyms
+from gateway.uplink.writer import LedgerWriter
+
+log = logging.getLogger(__name__)
+
+GAUGES_INTERVAL_S = 1.0
+
+
+class Policy(NamedTuple):
+    """A compiled policy, as ``security.policy.PolicyTable`` has it."""
+
+    version: str
+    rows: Mapping[str, ReleaseRow]
+
+
+class Standing(NamedTuple):
+    """Where one destination stands, for people."""
+
+    name: str
+    connected: bool
+    lag: Mapping[Lane, int]
+
+
+class Uplink:
+    """Made and started by the daemon; everything is called on the loop's thread."""
+
+    def __init__(
+        self,
+        destinations: Sequence[DestinationConfig],
+        credentials: Callable[[DestinationConfig], Credentials],
+        secret: Callable[[Path], bytes],
+        around: Surroundings,
+    ) -> None:
+        """Check the destinations; opens nothing.
+
+        Args:
+            destinations: whom to send to; the journal must know the same names.
+            credentials: gives a destination's way to channel credentials.
+            secret: reads a secret file.
+            around: what the forwarders need.
+
+        Raises:
+            ConfigError: two destinations of one name, or a pseudonym key that can't be used.
+        """
+        check_names(list(destinations))
+        self._around = around
+        self._pseudonyms = {d.name: _pseudonyms(d, secret) for d in destinations}
+        self._links = {d.name: Link(d, credentials(d), around) for d in destinations}
+        self._lanes = [LaneForwarder(link, lane) for link in self._links.values() for lane in Lane]
+        self._tasks: list[asyncio.Task[None]] = []
+        around.counters.set("policy_loaded", 0)
+
+    def set_policy(self, policy: Policy | None) -> None:
+        """Apply a verified policy, or none. The streams stay up.
+
+        Durable on return; only then may the committer label groups with its version.
+
+        Raises:
+            ConfigError: it pseudonymises for a destination without a key; nothing changes.
+            LedgerError: its table can't be kept; nothing changes.
+        """
+        releases = self._releases(policy) if policy is not None else {}
+        if policy is not None:
+            self._around.writer.ledger.remember(policy.version, policy.rows)
+            log.info("policy %s is in force", policy.version)
+        for name, link in self._links.items():
+            link.set_release(releases.get(name))
+        for lane in self._lanes:
+            lane.notify()
+        self._around.counters.set("policy_loaded", float(policy is not None))
+
+    def _releases(self, policy: Policy) -> dict[str, Release]:
+        table_of = self._around.writer.ledger.table
+        try:
+            return {
+                name: Release(
+                    name,
+                    policy.version,
+                    policy.rows.get(name, {}),
+                    table_of,
+                    self._pseudonyms[name],
+                )
+                for name in self._links
+            }
+        except ValueError as error:
+            raise ConfigError(str(error)) from error
+
+    async def start(self) -> None:
+        """Begin to forward."""
+        self._around.journal.subscribe(self._committed)
+        self._tasks = [
+            asyncio.create_task(lane.run(), name=f"forward-{index}")
+            for index, lane in enumerate(self._lanes)
+        ]
+        self._tasks.append(asyncio.create_task(self._gauges(), name="forward-gauges"))
+
+    async def stop(self) -> None:
+        """End the streams; what was not acknowledged is sent again after the next start."""
+        self._around.journal.unsubscribe(self._committed)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._tasks.clear()
+        await self._around.writer.close()
+
+    def standing(self) -> list[Standing]:
+        """Where every destination stands."""
+        return [
+            Standing(name, link.is_connected, {lane: link.lag(lane) for lane in Lane})
+            for name, link in self._links.items()
+        ]
+
+    def _committed(self) -> None:
+        for lane in self._lanes:
+            lane.notify()
+
+    async def _gauges(self) -> None:
+        while True:
+            self.standing()
+            await asyncio.sleep(GAUGES_INTERVAL_S)
+
+
+def open_surroundings(  # noqa: PLR0913  # what the daemon wires is this much
+    *,
+    gateway_id: str,
+    software_version: str,
+    journal: JournalReader,
+    ledger: Ledger,
+    seal: Seal,
+    counters: Counters,
+    clock: Clock,
+    on_trouble: OnTrouble,
+    rng: random.Random | None = None,
+) -> Surroundings:
+    """Put together what the forwarders need."""
+    return Surroundings(
+        gateway_id,
+        software_version,
+        journal,
+        LedgerWriter(ledger),
+        seal,
+        counters,
+        clock,
+        rng or random.Random(),  # noqa: S311  # jitter is no secret
+        on_trouble,
+    )
+
+
+def _pseudonyms(config: DestinationConfig, secret: Callable[[Path], bytes]) -> Pseudonyms | None:
+    if config.pseudonym_key is None:
+        return None
+    try:
+        return Pseudonyms(secret(config.pseudonym_key), config.name, config.project)
+    except ValueError as error:
+        raise ConfigError(f"destination {config.name}: pseudonym_key: {error}") from error

@@ -1,0 +1,87 @@
+"""Group commit for the ledger: many lanes and destinations, one sync at a time.
+
+Nothing waits when the ledger is idle; what arrives during a commit is the next group.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
+
+from gateway.domain.labels import Lane
+from gateway.uplink.ledger import Ledger, Rejected, Settled
+from gateway.uplink.release import Released
+
+
+class _Waiting(NamedTuple):
+    batch: tuple[str, Released] | None
+    rejected: Rejected | None
+    done: asyncio.Future[None]
+
+
+class LedgerWriter:
+    """The only writer of a ledger; used on the event loop's thread."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self.ledger = ledger
+        self._waiting: list[_Waiting] = []
+        self._settled: dict[tuple[str, Lane], Settled] = {}
+        self._busy: asyncio.Task[None] | None = None
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="ledger")
+
+    async def record(self, destination: str, batch: Released) -> None:
+        """Enter a batch; it may leave when this returns.
+
+        Raises:
+            LedgerError: it was not entered, and must not leave.
+        """
+        await self._add((destination, batch), None)
+
+    async def set_aside(self, rejected: Rejected) -> None:
+        """Keep a batch that the receiver will never take.
+
+        Raises:
+            LedgerError: it was not kept.
+        """
+        await self._add(None, rejected)
+
+    def settle(self, settled: Settled) -> None:
+        """Forget batches that were acknowledged, with the next commit."""
+        self._settled[settled.destination, settled.lane] = settled
+
+    async def close(self) -> None:
+        """Finish what is under way."""
+        if self._busy is not None:
+            await asyncio.gather(self._busy, return_exceptions=True)
+        self._thread.shutdown(wait=True)
+
+    async def _add(self, batch: tuple[str, Released] | None, rejected: Rejected | None) -> None:
+        loop = asyncio.get_running_loop()
+        done: asyncio.Future[None] = loop.create_future()
+        self._waiting.append(_Waiting(batch, rejected, done))
+        if self._busy is None or self._busy.done():
+            self._busy = loop.create_task(self._commit_all(), name="ledger")
+        await done
+
+    async def _commit_all(self) -> None:
+        loop = asyncio.get_running_loop()
+        while self._waiting:
+            group, self._waiting = self._waiting, []
+            settled, self._settled = list(self._settled.values()), {}
+            batches = [each.batch for each in group if each.batch is not None]
+            rejected = [each.rejected for each in group if each.rejected is not None]
+            error: BaseException | None = None
+            try:
+                await loop.run_in_executor(
+                    self._thread, self.ledger.write, batches, settled, rejected
+                )
+            except Exception as caught:  # noqa: BLE001  # each waiter gets it and must not send
+                error = caught
+            for each in group:
+                if each.done.done():
+                    continue
+                if error is None:
+                    each.done.set_result(None)
+                else:
+                    each.done.set_exception(error)

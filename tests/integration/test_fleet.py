@@ -1,0 +1,403 @@
+"""The fleet as a process, a gateway's link over a real socket, operators on the command line."""
+
+import asyncio
+import json
+import signal
+import urllib.request
+from typing import Any
+
+import grpc
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from gateway.clock import SystemClock
+from gateway.domain.devices import CertificateCredential, PortCredential
+from gateway.domain.errors import RefusedError
+from gateway.fleetlink import REVOCATIONS_FILE, FleetLink, FleetLinkConfig
+from gateway.pipeline.seen import SeenTable
+from protos.wardgate.v1 import fleet_pb2 as pb
+from security import pki
+from security.audit import AuditLog, load_or_create_key, verify
+from security.files import TlsFiles
+from security.identity import IdentityConfig, IdentityService
+from security.names import Role
+from security.revocations import RevocationBook
+from tests.fakes import FakeCounters
+from tests.integration.fleet_process import TRUST_DOMAIN, Fleet
+
+EVENT_S = 20
+"""How long an event may take on a busy machine before the test is given up."""
+
+
+@pytest.fixture(scope="module")
+def fleet(tmp_path_factory):
+    made = Fleet(tmp_path_factory.mktemp("fleet"))
+    made.start()
+    yield made
+    made.close()
+
+
+class Session:
+    """A live session of a device, which tells when it is ended."""
+
+    def __init__(self, identity):
+        self.identity = identity
+        self.ended = asyncio.get_running_loop().create_future()
+
+    def kill(self, reason):
+        if not self.ended.done():
+            self.ended.set_result(reason)
+        self.identity.leave(self)
+
+
+class Gateway:
+    """What of a gateway concerns the fleet: identity service, revocation book, link."""
+
+    def __init__(self, fleet, name, state):
+        self.fleet, self.name, self.state = fleet, name, state
+        self.files = TlsFiles.within(fleet.directory / f"gateway-{name}")
+        if not self.files.key.exists():
+            fleet.issue(Role.GATEWAY, name)
+        state.mkdir(exist_ok=True)
+        clock = SystemClock()
+        self.audit = AuditLog(state / "audit", load_or_create_key(state / "audit.key"), clock)
+        self.counters = FakeCounters()
+        self.identity = IdentityService(
+            IdentityConfig(TRUST_DOMAIN), clock, self.counters, self.audit
+        )
+        self.book = RevocationBook(
+            state / REVOCATIONS_FILE, pki.load_certificates(self.files.trust), TRUST_DOMAIN, clock
+        )
+        self.seen = SeenTable(100)
+        self.changed = asyncio.Event()
+        self.link = FleetLink(
+            FleetLinkConfig(fleet.address, state, "0.1", report_interval_s=0.1),
+            self.files,
+            self.identity,
+            self.book,
+            lambda: self.seen,
+            clock,
+            self.counters,
+        )
+        self._watch("set_revocations")
+        self._watch("apply_directory")
+        self._task: Any = None
+
+    def _watch(self, name):
+        """Wake the test when the fleet's word has arrived."""
+        real = getattr(self.identity, name)
+
+        def watched(*args, **kwargs):
+            result = real(*args, **kwargs)
+            self.changed.set()
+            return result
+
+        setattr(self.identity, name, watched)
+
+    async def __aenter__(self):
+        self.link.load()
+        self._task = asyncio.create_task(self.link.run())
+        return self
+
+    async def __aexit__(self, *_):
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+        self.audit.close()
+
+    async def until(self, condition):
+        """Wait for the fleet's word until a condition holds."""
+        async with asyncio.timeout(EVENT_S):
+            while not condition():
+                await self.changed.wait()
+                self.changed.clear()
+
+    def admit(self, credential):
+        session = Session(self.identity)
+        self.identity.admit(credential, session)
+        return session
+
+    def hear(self, device_id, **facts):
+        seen = self.seen.of(device_id)
+        seen.last_us = SystemClock().now_us()
+        seen.messages += 1
+        for name, value in facts.items():
+            setattr(seen, name, value)
+        return seen
+
+
+def credential(directory):
+    der = pki.load_certificates(directory / "cert.pem")[0].public_bytes(Encoding.DER)
+    return CertificateCredential(der, "mqtt", "127.0.0.1:1")
+
+
+async def add(fleet, tmp_path, device_id, *options):
+    bundle = tmp_path / device_id
+    await asyncio.to_thread(
+        fleet.command, "device", "add", device_id, "--bundle", str(bundle), *options
+    )
+    return bundle
+
+
+async def ask(fleet, method, request, response):
+    def call():
+        with fleet.client() as client:
+            return client.call(method, request, response)
+
+    return await asyncio.to_thread(call)
+
+
+async def get(fleet, device_id):
+    request = pb.GetDeviceRequest(device_id=device_id)
+    return (await ask(fleet, "GetDevice", request, pb.GetDeviceResponse)).device
+
+
+async def test_a_device_is_added_admitted_and_revoked_while_it_is_live(fleet, tmp_path):
+    async with Gateway(fleet, "edge-1", tmp_path / "state") as gateway:
+        bundle = await add(fleet, tmp_path, "mon-1", "--ward", "icu", "--bed", "7")
+        await gateway.until(lambda: gateway.identity.device("mon-1"))
+        session = gateway.admit(credential(bundle))
+        assert gateway.identity.device("mon-1").bed == "7"
+        done = await asyncio.to_thread(
+            fleet.command, "device", "revoke", "mon-1", "--reason", "stolen", "--json"
+        )
+        said = json.loads(done.stdout)
+        async with asyncio.timeout(EVENT_S):
+            assert await session.ended == "revoked"
+        assert said["gateways"] == ["edge-1"]
+        assert [int(each, 16) for each in said["serials"]] == list(gateway.book.current.serials)
+        with pytest.raises(RefusedError, match="revoked"):
+            gateway.admit(credential(bundle))
+    # A start without the fleet has its last word.
+    alone = Gateway(fleet, "edge-1", tmp_path / "state")
+    alone.link.load()
+    known = alone.identity.device("mon-1")
+    assert known is not None
+    assert known.ward == "icu"
+    with pytest.raises(RefusedError, match="revoked"):
+        alone.admit(credential(bundle))
+    alone.audit.close()
+    assert verify(tmp_path / "state" / "audit").last > 0
+
+
+async def test_suspending_ends_sessions_on_every_transport(fleet, tmp_path):
+    async with Gateway(fleet, "edge-2", tmp_path / "state") as gateway:
+        bundle = await add(fleet, tmp_path, "mon-2")
+        await gateway.until(lambda: gateway.identity.device("mon-2"))
+        sessions = [
+            gateway.admit(credential(bundle)),
+            gateway.admit(PortCredential("mon-2", "/dev/ttyS0")),
+        ]
+        await asyncio.to_thread(
+            fleet.command, "device", "update", "mon-2", "--standing", "suspended"
+        )
+        async with asyncio.timeout(EVENT_S):
+            assert await asyncio.gather(*(each.ended for each in sessions)) == ["suspended"] * 2
+        await asyncio.to_thread(fleet.command, "device", "update", "mon-2", "--standing", "active")
+        await gateway.until(lambda: gateway.identity.device("mon-2").standing == "active")
+        assert gateway.admit(credential(bundle))
+
+
+async def test_health_follows_the_gateways_reports(fleet, tmp_path):
+    """Healthy while heard, silent when not, unknown when the gateway is gone."""
+    async with Gateway(fleet, "edge-3", tmp_path / "state") as gateway:
+        await add(fleet, tmp_path, "mon-3", "--firmware", "2.0")
+        await gateway.until(lambda: gateway.identity.device("mon-3"))
+        assert (await get(fleet, "mon-3")).health == pb.HEALTH_UNKNOWN
+        gateway.hear("mon-3", firmware="2.0", battery_percent=88.0, driver="mqtt", offset_us=-5)
+
+        async def until(health, *, heard):
+            async with asyncio.timeout(EVENT_S):
+                while (found := await get(fleet, "mon-3")).health != health:
+                    if heard:
+                        gateway.hear("mon-3")
+            return found
+
+        found = await until(pb.HEALTH_HEALTHY, heard=True)
+        assert (found.gateway, found.facts.battery_percent) == ("edge-3", 88.0)
+        assert found.facts.clock_offset_us == -5
+        gateway.hear("mon-3", firmware="1.9")
+        found = await until(pb.HEALTH_DEGRADED, heard=True)
+        assert list(found.faults) == ["firmware"]
+        assert found.standing == pb.STANDING_ACTIVE
+        await until(pb.HEALTH_SILENT, heard=False)
+        metrics = await asyncio.to_thread(scrape, fleet)
+        assert 'wardgate_fleet_gateways{attached="yes"} 1.0' in metrics
+    await until(pb.HEALTH_UNKNOWN, heard=False)
+    shown = await asyncio.to_thread(fleet.command, "device", "list", "--health", "unknown")
+    assert "mon-3" in shown.stdout
+
+
+def scrape(fleet):
+    url = f"http://127.0.0.1:{fleet.metrics_port}/metrics"
+    with urllib.request.urlopen(url, timeout=EVENT_S) as answer:
+        return answer.read().decode()
+
+
+async def test_a_restarted_fleet_knows_everything_and_gateways_come_back(fleet, tmp_path):
+    async with Gateway(fleet, "edge-4", tmp_path / "state") as gateway:
+        bundle = await add(fleet, tmp_path, "mon-4")
+        await gateway.until(lambda: gateway.identity.device("mon-4"))
+        session = gateway.admit(credential(bundle))
+        assert await asyncio.to_thread(fleet.stop, signal.SIGKILL) == -signal.SIGKILL
+        assert gateway.admit(credential(bundle))  # its absence darkens no ward
+        await asyncio.to_thread(fleet.start)
+        await asyncio.to_thread(fleet.command, "device", "revoke", "mon-4")
+        async with asyncio.timeout(EVENT_S):
+            assert await session.ended == "revoked"
+        status = await ask(
+            fleet, "GetFleetStatus", pb.GetFleetStatusRequest(), pb.GetFleetStatusResponse
+        )
+        assert "edge-4" in [each.gateway for each in status.gateways if each.attached]
+    exported = (fleet.directory / "revoked.txt").read_text().split()
+    serial = pki.load_certificates(bundle / "cert.pem")[0].serial_number
+    assert serial in {int(each, 16) for each in exported}
+
+
+async def test_a_revoked_gateway_loses_its_stream_and_a_newer_stream_ends_the_older(
+    fleet, tmp_path
+):
+    files = tmp_path / "gateway"
+    await asyncio.to_thread(
+        fleet.command,
+        *(
+            "fleet",
+            "issue",
+            "gateway",
+            "edge-5",
+            "--config",
+            str(fleet.config),
+            "--out",
+            str(files),
+        ),
+    )
+    credentials = grpc.ssl_channel_credentials(
+        (files / "ca.pem").read_bytes(),
+        (files / "key.pem").read_bytes(),
+        (files / "cert.pem").read_bytes(),
+    )
+
+    async def attach(channel):
+        call = channel.stream_stream(
+            "/wardgate.v1.FleetService/Attach",
+            request_serializer=pb.AttachRequest.SerializeToString,
+            response_deserializer=pb.AttachResponse.FromString,
+        )()
+        await call.write(pb.AttachRequest(hello=pb.GatewayHello(software_version="0.1")))
+        await call.initial_metadata()
+        return call
+
+    async def ending(call):
+        async with asyncio.timeout(EVENT_S):
+            with pytest.raises(grpc.aio.AioRpcError) as ended:
+                async for _ in call:
+                    pass
+        return ended.value.code()
+
+    async with grpc.aio.secure_channel(fleet.address, credentials) as channel:
+        first = await attach(channel)
+        second = await attach(channel)
+        assert await ending(first) is grpc.StatusCode.ABORTED
+        await asyncio.to_thread(fleet.command, "fleet", "revoke", "gateway", "edge-5")
+        assert await ending(second) is grpc.StatusCode.UNAUTHENTICATED
+        again: Any = channel.stream_stream("/wardgate.v1.FleetService/Attach")()
+        await again.done_writing()
+        assert await ending(again) is grpc.StatusCode.UNAUTHENTICATED
+
+
+ROLES = [(Role.GATEWAY, False), (Role.DEVICE, False), (Role.SERVICE, False), (Role.OPERATOR, True)]
+
+
+@pytest.mark.parametrize(("role", "may"), ROLES)
+def test_only_operators_administer_and_only_gateways_attach(fleet, role, may):
+    files = fleet.issue(role, "caller")
+    done = fleet.command("fleet", "status", identity=files.cert.parent, check=False)
+    assert done.returncode == (0 if may else 2)
+    if not may:
+        assert done.stderr == f"wardgate: identity_mismatch: this call is not for a {role}\n"
+    credentials = grpc.ssl_channel_credentials(
+        files.trust.read_bytes(), files.key.read_bytes(), files.cert.read_bytes()
+    )
+    with grpc.secure_channel(fleet.address, credentials) as channel:
+        attach: Any = channel.stream_stream("/wardgate.v1.FleetService/Attach")
+        with pytest.raises(grpc.RpcError) as refused:
+            list(attach(iter(()), timeout=EVENT_S))
+    expected = "INVALID_ARGUMENT" if role is Role.GATEWAY else "PERMISSION_DENIED"
+    assert refused.value.code().name == expected
+
+
+def test_nobody_calls_without_a_certificate_or_with_a_strangers(fleet, tmp_path):
+    now = pki.moment(SystemClock().now_us())
+    stranger = pki.create_issuing(pki.create_root(TRUST_DOMAIN, now), now)
+    directory = tmp_path / "stranger"
+    files, _ = pki.make_identity(
+        stranger, pki.Subject(Role.OPERATOR, "admin"), directory, pki.Validity.days(now, 1)
+    )
+    files.trust.write_bytes((fleet.operator / "ca.pem").read_bytes())
+    expired = fleet.issue(Role.OPERATOR, "late", days=-1)
+    for identity in (directory, expired.cert.parent):
+        done = fleet.command("fleet", "status", identity=identity, check=False)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert done.stderr.startswith("wardgate: can't reach the fleet service")
+        assert done.stderr.count("\n") == 1
+    nobody = grpc.ssl_channel_credentials((fleet.operator / "ca.pem").read_bytes())
+    with grpc.secure_channel(fleet.address, nobody) as channel:
+        method: Any = channel.unary_unary("/wardgate.v1.FleetService/ListDevices")
+        with pytest.raises(grpc.RpcError) as refused:
+            method(b"", timeout=EVENT_S)
+    assert refused.value.code() is grpc.StatusCode.UNAVAILABLE
+
+
+def test_a_csr_is_certified_by_its_key_alone(fleet, tmp_path):
+    key = pki.new_key()
+    request = tmp_path / "csr.pem"
+    request.write_bytes(pki.create_csr(key, "somebody else"))
+    done = fleet.command("device", "add", "csr-1", "--csr", str(request), "--kind", "drip")
+    leaf, issuer = x509.load_pem_x509_certificates(done.stdout.encode())
+    assert leaf.public_key() == key.public_key()
+    assert leaf.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)[0].value == "csr-1"
+    leaf.verify_directly_issued_by(issuer)
+    broken = bytearray(request.read_bytes())
+    broken[120] ^= 1
+    request.write_bytes(broken)
+    done = fleet.command("device", "add", "csr-2", "--csr", str(request), check=False)
+    assert done.returncode == 2
+    assert done.stderr.startswith("wardgate: csr")
+
+
+def test_what_the_command_line_says_when_it_can_not(fleet, tmp_path):
+    fleet.command("device", "add", "ser-1", "--transport", "serial", "--kind", "monitor")
+    wrong = {
+        ("device", "add", "ser-1"): "device ser-1 is registered already",
+        ("device", "add", "a/b"): "not an id",
+        ("device", "add", "x", "--transport", "pigeon"): "transport is one of",
+        ("device", "add", "x", "--days", "9999", "--bundle", str(tmp_path / "x")): "days",
+        ("device", "show", "nobody"): "device nobody is not registered",
+        ("device", "update", "nobody", "--ward", "x"): "not registered",
+        ("device", "update", "ser-1", "--standing", "odd"): "no such standing",
+        ("device", "revoke", "ser-1"): "no such certificate",
+        ("device", "list", "--health", "odd"): "no such health",
+        ("fleet", "revoke", "king", "x"): "no such role",
+        ("fleet", "run", "--config", "nowhere.toml"): "nowhere.toml",
+        ("fleet", "init", str(fleet.directory), "--trust-domain", "x.example"): "exists",
+    }
+    for words, message in wrong.items():
+        done = fleet.command(*words, check=False)
+        assert (done.returncode, done.stdout) == (2, ""), words
+        assert message in done.stderr, words
+        assert done.stderr.count("\n") == 1, words
+    done = fleet.process("device", "show", "nobody")
+    assert done == (2, "", "wardgate: device nobody is not registered\n")
+    shown = json.loads(fleet.command("device", "show", "ser-1", "--json").stdout)
+    assert (shown["kind"], shown["standing"]) == ("monitor", "STANDING_EXPECTED")
+
+
+def test_the_audit_log_holds_who_did_what(fleet):
+    fleet.stop()
+    state = fleet.directory / "state"
+    verify(state / "audit", load_or_create_key(state / "audit.key").public_key())
+    entries = [json.loads(line) for line in (state / "audit" / "audit.log").open()]
+    events = {(entry["event"], entry.get("by")) for entry in entries}
+    assert {("device_added", "admin"), ("revoked", "admin"), ("gateway_attached", None)} <= events
+    assert "refused" in {entry["event"] for entry in entries}
+    fleet.start()
