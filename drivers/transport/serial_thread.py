@@ -220,6 +220,26 @@ class Mailbox:
             self.stopping = True
 
 
+def open_port(settings: SerialSettings) -> Any:
+    """An open pyserial port; a device path is opened for us alone.
+
+    Raises:
+        OSError, ValueError: it can't be opened like that.
+    """
+    port = serial.serial_for_url(settings.port, do_not_open=True)
+    port.baudrate = settings.baud_rate
+    port.bytesize = settings.data_bits
+    port.parity = _PARITIES[settings.parity]
+    port.stopbits = settings.stop_bits
+    port.rtscts = settings.flow_control == "rts_cts"
+    port.xonxoff = settings.flow_control == "xon_xoff"
+    port.timeout = BLOCKING_READ_S
+    if settings.port.startswith("/"):
+        port.exclusive = True
+    port.open()
+    return port
+
+
 class PortThread:
     """Opens the port, serves it, and opens it again."""
 
@@ -275,24 +295,13 @@ class PortThread:
                 self._mailbox.woken()
 
     def _try_open(self) -> Any:
-        s = self._settings
         try:
-            port = serial.serial_for_url(s.port, do_not_open=True)
-            port.baudrate = s.baud_rate
-            port.bytesize = s.data_bits
-            port.parity = _PARITIES[s.parity]
-            port.stopbits = s.stop_bits
-            port.rtscts = s.flow_control == "rts_cts"
-            port.xonxoff = s.flow_control == "xon_xoff"
-            port.timeout = BLOCKING_READ_S
-            if s.port.startswith("/"):
-                port.exclusive = True
-            port.open()
+            port = open_port(self._settings)
         except (OSError, ValueError) as error:  # SerialException is an OSError
             if self._failures == 0:
-                log.warning("port %s can't be opened: %s", s.port, error)
+                log.warning("port %s can't be opened: %s", self._settings.port, error)
             return None
-        log.info("port %s is open", s.port)
+        log.info("port %s is open", self._settings.port)
         return port
 
     def _serve(self, port: Any) -> None:
