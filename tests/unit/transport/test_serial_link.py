@@ -226,7 +226,10 @@ async def test_stop_writes_what_is_queued_and_calls_nobody(line):
     line.pull()
     await link.stop(5.0)
     assert heard.told == told
-    assert not [t for t in threading.enumerate() if t.name == f"serial {line.path}"]
+    for thread in threading.enumerate():
+        if thread.name == f"serial {line.path}":
+            thread.join(5.0)  # it has said that it ends
+            assert not thread.is_alive()
 
 
 async def test_stop_is_bounded_when_opening_hangs(line, monkeypatch):
