@@ -19,6 +19,7 @@ import secrets
 import sqlite3
 import threading
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -74,6 +75,7 @@ class Journal:
         counters: Counters,
         files: Files,
         lock: DirectoryLock,
+        store: Store,
     ) -> None:
         self.config = config
         self._sealer = sealer
@@ -84,7 +86,7 @@ class Journal:
         self._write_lock = threading.Lock()
         self._subscribers: list[Callable[[], None]] = []
         self._holds: dict[tuple[str, Lane], int] = {}
-        self._store = Store(f"{directory}/state.sqlite", clock.now_us())
+        self._store = store
         self.cursors = self._store.cursors()
         self.state = self._store.state()
         self._losses = self._store.losses()
@@ -124,11 +126,13 @@ class Journal:
         Path(directory).mkdir(mode=0o700, parents=True, exist_ok=True)
         files.make_directory(directory)
         lock = DirectoryLock(directory)
-        try:
-            return cls(directory, config, sealer, clock, counters, files, lock)
-        except BaseException:
-            lock.close()
-            raise
+        with ExitStack() as stack:
+            stack.callback(lock.close)
+            store = Store(f"{directory}/state.sqlite", clock.now_us())
+            stack.callback(store.close)
+            journal = cls(directory, config, sealer, clock, counters, files, lock, store)
+            stack.pop_all()
+        return journal
 
     def _recover(self) -> None:
         lanes = self._lanes.values()

@@ -27,6 +27,10 @@ from tests.unit.journal.sim import SimFiles
 LANES = (Lane.ALARMS, Lane.TELEMETRY)
 
 
+class Killed(BaseException):
+    """The process ends here."""
+
+
 class World:
     """A journal on a simulated disk, and what must be true of it."""
 
@@ -56,6 +60,35 @@ class World:
 
     def open(self) -> None:
         self.files.fail = lambda *_: None
+        while self.rng.random() < 0.4:
+            # The process is killed, or the power goes, in the middle of opening.
+            if self.died(self._open):
+                self.files.fail = lambda *_: None
+                self.files.crash(self.rng) if self.rng.random() < 0.5 else self.files.killed()
+            else:
+                return
+        self._open()
+
+    def died(self, what) -> bool:
+        """Do ``what``, and end in the middle of it at one of the next calls."""
+        at = self.files.count + self.rng.randint(1, 12)
+        fail = self.files.fail
+
+        def kill(call, path, count):
+            if count >= at:
+                raise Killed
+            return fail(call, path, count)
+
+        self.files.fail = kill
+        try:
+            what()
+        except Killed:
+            return True
+        finally:
+            self.files.fail = fail
+        return False
+
+    def _open(self) -> None:
         self.clock.advance(self.rng.choice([0, 0.5, 100]))
         self.journal = open_journal(
             self.path,
@@ -156,6 +189,10 @@ class World:
 
     def stop(self) -> None:
         how = self.rng.choice(["close", "kill", "power", "power", "kill then power"])
+        if self.rng.random() < 0.6:
+            while not self.died(self.append):
+                pass
+            how = how if how != "close" else "kill"
         if how == "close":
             self.journal.close()
             self.files.killed()
