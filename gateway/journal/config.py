@@ -19,6 +19,8 @@ class JournalConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Hard limit of everything under the journal's directory that holds records."""
     alarm_reserve_bytes: int = 256 * MIB
     """The last part of ``limit_bytes``, which only the alarms lane may use."""
+    ballast_bytes: int = 32 * MIB
+    """Disk space allocated in advance, which alarms use when others have filled the disk."""
     segment_bytes: int = 64 * MIB
     """A segment is closed when the next frame would pass this; retention is by segment."""
     cache_bytes: int = 8 * MIB
@@ -35,7 +37,12 @@ class JournalConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def __post_init__(self) -> None:
         if self.segment_bytes < 4096:
             raise ConfigError("journal.segment_bytes: at least 4096")
-        if self.alarm_reserve_bytes < 0 or self.cache_bytes < 0 or self.quarantine_bytes_max < 0:
+        if (
+            self.ballast_bytes < 0
+            or self.alarm_reserve_bytes < 0
+            or self.cache_bytes < 0
+            or self.quarantine_bytes_max < 0
+        ):
             raise ConfigError("journal: a number of bytes can't be negative")
         if self.limit_bytes <= self.alarm_reserve_bytes:
             raise ConfigError("journal.limit_bytes: must be greater than alarm_reserve_bytes")

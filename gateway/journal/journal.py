@@ -34,6 +34,7 @@ from gateway.domain.errors import (
 from gateway.domain.labels import Lane
 from gateway.domain.ports import Clock, Counters, StateDelta
 from gateway.domain.records import Gap
+from gateway.journal.ballast import Ballast
 from gateway.journal.body import decode_body, encode_body, make_sections
 from gateway.journal.cache import RecentGroups
 from gateway.journal.config import JournalConfig
@@ -63,6 +64,13 @@ class Prepared(NamedTuple):
         return SeqRange(self.stamp.first_seq, self.stamp.last_seq)
 
 
+class _Parts(NamedTuple):
+    files: Files
+    lock: DirectoryLock
+    store: Store
+    ballast: Ballast
+
+
 class Journal:
     """Open it with :meth:`open`. One thread appends at a time; any thread may read."""
 
@@ -73,23 +81,23 @@ class Journal:
         sealer: Sealer,
         clock: Clock,
         counters: Counters,
-        files: Files,
-        lock: DirectoryLock,
-        store: Store,
+        parts: _Parts,
     ) -> None:
         self.config = config
         self._sealer = sealer
         self._clock = clock
         self._counters = counters
-        self._files = files
-        self._lock = lock
+        self._files = files = parts.files
+        self._lock = parts.lock
+        self._ballast = parts.ballast
+        self._prepare_lock = threading.Lock()
         self._write_lock = threading.Lock()
         self._subscribers: list[Callable[[], None]] = []
         self._holds: dict[tuple[str, Lane], int] = {}
-        self._store = store
-        self.cursors = self._store.cursors()
-        self.state = self._store.state()
-        self._losses = self._store.losses()
+        self._store = store = parts.store
+        self.cursors = store.cursors()
+        self.state = store.state()
+        self._losses = store.losses()
         self._lanes = {
             lane: LaneLog(
                 files,
@@ -130,7 +138,10 @@ class Journal:
             stack.callback(lock.close)
             store = Store(f"{directory}/state.sqlite", clock.now_us())
             stack.callback(store.close)
-            journal = cls(directory, config, sealer, clock, counters, files, lock, store)
+            ballast = Ballast(files, f"{directory}/reserve", config.ballast_bytes)
+            stack.callback(ballast.close)
+            parts = _Parts(files, lock, store, ballast)
+            journal = cls(directory, config, sealer, clock, counters, parts)
             stack.pop_all()
         return journal
 
@@ -247,6 +258,10 @@ class Journal:
             ValueError: a group of more bytes than a frame can hold.
         """
         lane = self._lanes[group.lane]
+        with self._prepare_lock:
+            return self._prepare(lane, group)
+
+    def _prepare(self, lane: LaneLog, group: LaneGroup) -> Prepared:
         if not self.config.drop_oldest:
             try:
                 self._require_room(lane, sum(len(item.encoded) for item in group.items))
@@ -285,7 +300,7 @@ class Journal:
                 if self.config.drop_oldest:
                     self._drop_oldest(len(frame))
                 self._require_room(lane, len(frame))
-                lane.write(frame, stamp, self.config.segment_bytes)
+                self._write(lane, frame, stamp)
             except JournalFullError:
                 self._refused(lane, stamp.records)
                 raise
@@ -307,6 +322,17 @@ class Journal:
             "journal_commit_seconds", self._clock.monotonic() - began, _label(lane)
         )
         return prepared.seqs
+
+    def _write(self, lane: LaneLog, frame: bytes, stamp: Stamp) -> None:
+        if self._ballast.lent and lane.lane is not Lane.ALARMS:
+            raise JournalFullError("the disk is full; what is left of it is the alarms'")
+        try:
+            lane.write(frame, stamp, self.config.segment_bytes)
+        except JournalFullError:
+            # The disk is full before the limit is: others have filled it.
+            if lane.lane is not Lane.ALARMS or not self._ballast.give(len(frame)):
+                raise
+            lane.write(frame, stamp, self.config.segment_bytes)
 
     def _require_room(self, lane: LaneLog, size: int) -> None:
         limit = self.config.limit_bytes
@@ -526,6 +552,8 @@ class Journal:
             self.checkpoint()
             self._checkpointed = now
             self._delete_covered()
+            with self._write_lock:
+                self._ballast.refill()
         self._gauges()
 
     def checkpoint(self) -> bool:
@@ -579,6 +607,7 @@ class Journal:
             for lane in self._lanes.values():
                 lane.close()
         self.checkpoint()
+        self._ballast.close()
         self._store.close()
         self._lock.close()
 

@@ -56,6 +56,7 @@ def group(lane: Lane, texts, deltas=(), policy="p1", label=VITAL) -> LaneGroup:
 
 def open_journal(path, *, sealer=None, clock=None, counters=None, files=None, **config) -> Journal:
     """Open with small defaults."""
+    config.setdefault("ballast_bytes", 0)
     return Journal.open(
         path,
         JournalConfig(**config),

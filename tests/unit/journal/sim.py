@@ -64,6 +64,11 @@ class SimFiles:
         self.fail: Callable[[str, str, int], int | None] = lambda *_: None
         """Return an errno to make a call fail."""
         self.count = 0
+        self.capacity = 1 << 60
+        """Bytes that fit onto the disk."""
+
+    def _room(self) -> int:
+        return self.capacity - sum(len(inode.live) for inode in self.names_live.values())
 
     def _call(self, call: str, path: str) -> None:
         self.count += 1
@@ -101,6 +106,11 @@ class SimFiles:
 
     def pwrite(self, fd: int, data: bytes, offset: int) -> int:
         path, inode = self.fds[fd]
+        grows = offset + len(data) - len(inode.live)
+        if grows > max(self._room(), 0):
+            data = data[: max(len(data) - grows + max(self._room(), 0), 0)]
+            if not data:
+                raise OSError(errno.ENOSPC, "ENOSPC")
         try:
             self._call("pwrite", path)
         except OSError:
@@ -119,6 +129,8 @@ class SimFiles:
         path, inode = self.fds[fd]
         self._call("allocate", path)
         if len(inode.live) < size:
+            if size - len(inode.live) > self._room():
+                raise OSError(errno.ENOSPC, "ENOSPC")
             self._do(inode, Op("write", len(inode.live), bytes(size - len(inode.live))))
 
     @staticmethod
