@@ -32,7 +32,6 @@ from security.tls import grpc_server_credentials
 STOP_GRACE_S = 2.0
 TICK_S = 1.0
 SAVE_EVERY_S = 15.0
-CHECKPOINT_EVERY_S = 5.0
 
 log = logging.getLogger(__name__)
 
@@ -60,7 +59,7 @@ async def serve(config: FleetConfig, stop: asyncio.Event, ready: Callable[[], No
         options=server_options(config.limits), maximum_concurrent_rpcs=config.limits.streams_max
     )
     server.add_generic_rpc_handlers((service.handler(),))
-    keeper = _Keeper(config, store, threads, registry, monitor, audit, telemetry)
+    keeper = _Keeper(config, store, threads, registry, monitor, telemetry)
     try:
         await registry.load()
         await keeper.restore()
@@ -77,7 +76,12 @@ async def serve(config: FleetConfig, stop: asyncio.Event, ready: Callable[[], No
         audit.record("started", devices=len(registry.devices))
         log.info("fleet answers on %s:%d with %d devices", host, bound, len(registry.devices))
         ready()
-        await keeper.run(stop)
+        checkpoints = asyncio.create_task(audit.run())
+        try:
+            await keeper.run(stop)
+        finally:
+            checkpoints.cancel()
+            await asyncio.gather(checkpoints, return_exceptions=True)
     finally:
         await server.stop(STOP_GRACE_S)
         if metrics is not None:
@@ -98,7 +102,6 @@ class _Keeper:
         threads: ThreadPoolExecutor,
         registry: Registry,
         monitor: Monitor,
-        audit: AuditLog,
         telemetry: Telemetry,
     ) -> None:
         self._config = config
@@ -106,7 +109,6 @@ class _Keeper:
         self._threads = threads
         self._registry = registry
         self._monitor = monitor
-        self._audit = audit
         self._telemetry = telemetry
         self._end = pki.load_certificates(config.tls.cert)[0].not_valid_after_utc.timestamp()
 
@@ -120,7 +122,7 @@ class _Keeper:
     async def run(self, stop: asyncio.Event) -> None:
         """Tick until ``stop`` is set."""
         loop = asyncio.get_running_loop()
-        saved = checked = refreshed = loop.time()
+        saved = refreshed = loop.time()
         clock = SystemClock()
         while not stop.is_set():
             self._monitor.tick()
@@ -131,9 +133,6 @@ class _Keeper:
             if now - saved >= SAVE_EVERY_S:
                 await self.save()
                 saved = now
-            if now - checked >= CHECKPOINT_EVERY_S:
-                await asyncio.to_thread(self._audit.checkpoint)
-                checked = now
             if now - refreshed >= self._config.revocations_refresh_s:
                 await self._registry.refresh_revocations()
                 refreshed = now

@@ -32,6 +32,7 @@ from protos.wardgate.v1 import fleet_pb2 as pb
 from security.audit import Checkpoint
 from security.files import TlsFiles, write_atomic
 from security.identity import IdentityService
+from security.pki import load_certificates
 from security.revocations import RevocationBook
 from security.tls import grpc_channel_credentials
 
@@ -44,6 +45,8 @@ SETTLED_AFTER_S = 30.0
 MESSAGE_BYTES_MAX = 32 << 20
 """A million revocations are 20 MB."""
 REPORT_INTERVAL_S = 2.0
+DEVICES_PER_TURN = 100
+"""Facts gathered before the loop may do something else: less than a millisecond."""
 DIRECTORY_FILE = "directory.json"
 REVOCATIONS_FILE = "revocations.bin"
 
@@ -134,10 +137,9 @@ class FleetLink:
         self._started_us = clock.now_us()
         self._directory = Directory(0, ())
         self.connected = False
-        self.audit_checkpoint: Checkpoint | None = None
-        """Set by who signs the audit log; the fleet keeps the last one."""
-        self.certificate_end_us = 0
-        """Of the gateway's own certificate; set by who loads it."""
+        self._certificate_end_us = 0
+        self.last_checkpoint: Callable[[], Checkpoint | None] = _no_checkpoint
+        """Of the gateway's audit log; the fleet keeps it, so that a cut end of the log shows."""
 
     def load(self) -> None:
         """Apply the last word of the fleet from disk; what is missing or damaged counts as none."""
@@ -179,6 +181,8 @@ class FleetLink:
     async def _attach(self) -> None:
         config = self._config
         credentials = grpc_channel_credentials(self._files)
+        end = load_certificates(self._files.cert)[0].not_valid_after_utc
+        self._certificate_end_us = round(end.timestamp() * 1e6)
         options: list[tuple[str, str | int]] = list(_CHANNEL_OPTIONS)
         if config.server_name:
             options.append(("grpc.ssl_target_name_override", config.server_name))
@@ -206,7 +210,7 @@ class FleetLink:
             )
         )
         while True:
-            yield pb.AttachRequest(health=self._report())
+            yield pb.AttachRequest(health=await self._report())
             age_s = self._book.age_s()
             if self._book.current.number:
                 self._counters.set("revocations_age_seconds", age_s)
@@ -261,31 +265,34 @@ class FleetLink:
             # It applies all the same; the next start asks the fleet again.
             log.error("the fleet's %s can't be kept: %s", what, error)  # noqa: TRY400  # the cause is told
 
-    def _report(self) -> pb.HealthReport:
-        live = set(self._identity.live_devices())
-        gateway = pb.GatewayFacts(
-            started_us=self._started_us,
-            sessions=self._identity.live_sessions(),
-            directory_version=self._directory.version,
-            revocations_number=self._book.current.number,
-            certificate_end_us=self.certificate_end_us,
+    async def _report(self) -> pb.HealthReport:
+        report = pb.HealthReport(
+            gateway=pb.GatewayFacts(
+                started_us=self._started_us,
+                sessions=self._identity.live_sessions(),
+                directory_version=self._directory.version,
+                revocations_number=self._book.current.number,
+                certificate_end_us=self._certificate_end_us,
+            )
         )
-        if self.audit_checkpoint is not None:
-            gateway.audit.number = self.audit_checkpoint.number
-            gateway.audit.chain = self.audit_checkpoint.chain
-            gateway.audit.signature = self.audit_checkpoint.signature
-        return pb.HealthReport(
-            sent_us=self._clock.now_us(),
-            devices=[self._facts(each, each.device_id in live) for each in self._seen()],
-            gateway=gateway,
-        )
+        checkpoint = self.last_checkpoint()
+        if checkpoint is not None:
+            report.gateway.audit.number = checkpoint.number
+            report.gateway.audit.chain = checkpoint.chain
+            report.gateway.audit.signature = checkpoint.signature
+        seen = list(self._seen())
+        for at in range(0, len(seen), DEVICES_PER_TURN):
+            report.devices.extend(self._facts(each) for each in seen[at : at + DEVICES_PER_TURN])
+            await asyncio.sleep(0)
+        report.sent_us = self._clock.now_us()
+        return report
 
-    def _facts(self, seen: SeenDevice, connected: bool) -> pb.DeviceFacts:
+    def _facts(self, seen: SeenDevice) -> pb.DeviceFacts:
         facts = pb.DeviceFacts(
             device_id=seen.device_id,
             driver=seen.driver,
             last_seen_us=seen.last_us,
-            connected=connected,
+            connected=self._identity.is_live(seen.device_id),
             messages=seen.messages,
             marked_values=seen.marked_values,
             errors=seen.errors,
@@ -299,3 +306,7 @@ class FleetLink:
         if end is not None:
             facts.certificate_end_us = round(end * 1e6)
         return facts
+
+
+def _no_checkpoint() -> Checkpoint | None:
+    return None

@@ -13,12 +13,13 @@ Rules:
   soon as there is room.
 * Who was refused, what was revoked, which policy came into force: never what a device reported.
 
-``record`` only writes to the page cache, so it may run on the loop; ``checkpoint`` syncs and is
-called in a thread every few seconds.
+``record`` only writes to the page cache, so it may run on the loop; ``checkpoint`` syncs, and
+``run`` calls it in a thread every few seconds.
 """
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import logging
 import os
@@ -48,6 +49,8 @@ LINE_BYTES_MAX = 16 * 1024
 """An entry has at most a dozen fields of FIELD_CHARS_MAX."""
 CHECKPOINT_EVERY_ENTRIES = 1024
 """Signed within ``record`` when no checkpoint was made for so many entries."""
+CHECKPOINT_EVERY_S = 5.0
+"""What a power cut may take of the log, and what may be cut off unseen."""
 CHECKPOINT_BYTES_MAX = 512
 """Two hashes and a signature in hexadecimal are 256."""
 
@@ -153,6 +156,12 @@ class AuditLog:
         finally:
             os.close(descriptor)
         return last
+
+    async def run(self) -> None:
+        """Make checkpoints now and then until cancelled; a part for the supervisor."""
+        while True:
+            await asyncio.sleep(CHECKPOINT_EVERY_S)
+            await asyncio.to_thread(self.checkpoint)
 
     def close(self) -> None:
         """Write the sums that are due, a last checkpoint, and close."""

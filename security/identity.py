@@ -39,6 +39,9 @@ from security.names import Identity, Role, parse_identity
 IDENTITIES_CACHED_MAX = 16_384
 """Three times the sessions that one gateway is measured with; about 200 bytes each."""
 
+MOVED = "moved"
+"""Why a session ends whose device the registry has put elsewhere; it may come back at once."""
+
 _Key = TypeVar("_Key", str, int)
 
 log = logging.getLogger(__name__)
@@ -64,7 +67,7 @@ class Auditor(Protocol):
 
 
 class _Live(NamedTuple):
-    device_id: str
+    device: Device
     transport: str
     serial: int
     """0 where no certificate vouches."""
@@ -87,7 +90,6 @@ class IdentityService:
         self._live: dict[LiveSession, _Live] = {}
         self._by_device: dict[str, set[LiveSession]] = {}
         self._by_serial: dict[int, set[LiveSession]] = {}
-        self._per_transport: dict[str, int] = {}
 
     # What drivers ask
 
@@ -111,7 +113,7 @@ class IdentityService:
         except RefusedError as refusal:
             self.refuse(refusal.reason, transport, peer, device_id)
             raise
-        self._register(session, _Live(device_id, transport, 0, float("inf")))
+        self._register(session, _Live(device, transport, 0, float("inf")))
         return device
 
     def leave(self, session: LiveSession) -> None:
@@ -119,10 +121,9 @@ class IdentityService:
         live = self._live.pop(session, None)
         if live is None:
             return
-        _discard(self._by_device, live.device_id, session)
+        _discard(self._by_device, live.device.device_id, session)
         if live.serial:
             _discard(self._by_serial, live.serial, session)
-        self._count_session(live.transport, -1)
 
     def refuse(self, reason: str, transport: str, peer: str, device_id: str = "") -> None:
         """Audit and count a refusal."""
@@ -145,14 +146,22 @@ class IdentityService:
         return self._end_revoked()
 
     def apply_directory(self, devices: Iterable[Device]) -> int:
-        """Replace what is known of devices; returns how many sessions it ended."""
+        """Replace what is known of devices; returns how many sessions it ended.
+
+        A session whose device has moved ends too (``moved``): its driver was told another bed
+        when it was admitted, and a report under the wrong bed is worse than a reconnect.
+        """
         self._directory = {device.device_id: device for device in devices}
         ended = 0
         for device_id in list(self._by_device):
             try:
-                self._standing(device_id)
+                device = self._standing(device_id)
             except RefusedError as refusal:
                 ended += self.end_device(device_id, refusal.reason)
+                continue
+            sessions = self._by_device.get(device_id, ())
+            moved = [each for each in sessions if _moved(self._live[each].device, device)]
+            ended += self._end(moved, MOVED)
         return ended
 
     def end_device(self, device_id: str, reason: str) -> int:
@@ -175,9 +184,9 @@ class IdentityService:
         """How many sessions are live."""
         return len(self._live)
 
-    def live_devices(self) -> list[str]:
-        """The devices that have a live session."""
-        return list(self._by_device)
+    def is_live(self, device_id: str) -> bool:
+        """Whether a device has a live session."""
+        return device_id in self._by_device
 
     def certificate_end(self, device_id: str) -> float | None:
         """When the certificate of a device's live session ends, in Unix seconds."""
@@ -195,7 +204,7 @@ class IdentityService:
         except RefusedError as refusal:
             self.refuse(refusal.reason, credential.transport, credential.peer, device_id)
             raise
-        live = _Live(device_id, credential.transport, identity.serial, identity.not_after)
+        live = _Live(device, credential.transport, identity.serial, identity.not_after)
         self._register(session, live)
         return device
 
@@ -236,15 +245,9 @@ class IdentityService:
     def _register(self, session: LiveSession, live: _Live) -> None:
         self.leave(session)
         self._live[session] = live
-        self._by_device.setdefault(live.device_id, set()).add(session)
+        self._by_device.setdefault(live.device.device_id, set()).add(session)
         if live.serial:
             self._by_serial.setdefault(live.serial, set()).add(session)
-        self._count_session(live.transport, 1)
-
-    def _count_session(self, transport: str, change: int) -> None:
-        count = self._per_transport.get(transport, 0) + change
-        self._per_transport[transport] = count
-        self._counters.set("sessions", count, transport)
 
     def _end_revoked(self) -> int:
         hit = [serial for serial in self._by_serial if serial in self._revoked]
@@ -257,11 +260,17 @@ class IdentityService:
             if live is None:  # a driver's leave() ran while we were at it
                 continue
             self.leave(session)
-            self._counters.add("refused", reason, live.transport)
+            if reason in RefusalReason.ALL:
+                self._counters.add("refused", reason, live.transport)
             self._audit.record(
-                "session_ended", reason=reason, device=live.device_id, transport=live.transport
+                "session_ended",
+                reason=reason,
+                device=live.device.device_id,
+                transport=live.transport,
             )
-            log.warning("ended a %s session of %s: %s", live.transport, live.device_id, reason)
+            log.warning(
+                "ended a %s session of %s: %s", live.transport, live.device.device_id, reason
+            )
             ended += 1
             try:
                 session.kill(reason)
@@ -269,6 +278,10 @@ class IdentityService:
                 # A driver's fault must not save the next session from being ended.
                 log.exception("a %s session could not be ended cleanly", live.transport)
         return ended
+
+
+def _moved(was: Device, now: Device) -> bool:
+    return (was.kind, was.ward, was.bed) != (now.kind, now.ward, now.bed)
 
 
 def _discard(index: dict[_Key, set[LiveSession]], key: _Key, session: LiveSession) -> None:

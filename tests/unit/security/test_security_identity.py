@@ -1,5 +1,6 @@
 """The identity service: who gets in, who is put out, and that each refusal is told."""
 
+import msgspec
 import pytest
 
 from gateway.domain.devices import (
@@ -78,16 +79,32 @@ def refused(service, credential):
     return error.value.reason
 
 
-def test_a_device_is_who_its_certificate_says(ward, service, counters):
+def test_a_device_is_who_its_certificate_says(ward, service):
     der, _ = ward.der(Role.DEVICE, "one")
     assert admitted(service, certificate(der))[1] == Device("one")
     service.apply_directory([Device("one", "monitor", "icu", "7")])
     session, device = admitted(service, certificate(der))
     assert device == Device("one", "monitor", "icu", "7")
-    assert counters.gauges[("sessions", "mqtt")] == 2
+    assert service.live_sessions() == 1
+    assert service.is_live("one")
     service.leave(session)
     service.leave(session)
-    assert counters.gauges[("sessions", "mqtt")] == 1
+    assert service.live_sessions() == 0
+    assert not service.is_live("one")
+
+
+def test_a_session_ends_when_its_device_has_moved_and_only_then(ward, service, counters):
+    credentials = [certificate(ward.der(Role.DEVICE, name)[0]) for name in ("one", "two")]
+    beds = [Device("one", "monitor", "icu", "7"), Device("two", "monitor", "icu", "8")]
+    service.apply_directory(beds)
+    one, two = (admitted(service, each)[0] for each in credentials)
+    assert service.apply_directory(beds) == 0
+    active = [msgspec.structs.replace(each, standing=Standing.ENROLLED) for each in beds]
+    assert service.apply_directory(active) == 0
+    assert service.apply_directory([beds[0], Device("two", "monitor", "icu", "9")]) == 1
+    assert (one.killed, two.killed) == ([], ["moved"])
+    assert admitted(service, credentials[1])[1].bed == "9"
+    assert not counters.counts
 
 
 @pytest.mark.parametrize("role", [Role.GATEWAY, Role.SERVICE, Role.OPERATOR])
@@ -201,7 +218,7 @@ def test_many_identities_are_cached_within_bounds(ward, service, monkeypatch):
         admitted(service, certificate(ward.der(Role.DEVICE, f"d{number}")[0]))
     assert len(service._identities) == 3
     assert service.live_sessions() == 10
-    assert sorted(service.live_devices()) == [f"d{number}" for number in range(10)]
+    assert all(service.is_live(f"d{number}") for number in range(10))
 
 
 def test_the_soonest_end_of_a_devices_certificates_is_known(ward, service):
