@@ -24,6 +24,7 @@ from __future__ import annotations
 
 import logging
 import struct
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any, Final, Protocol
 
@@ -70,6 +71,9 @@ ALARMS_UNSAVED_MAX: Final = 10_000
 
 _TIME_QUALITIES = tuple(quality.name.lower() for quality in TimeQuality)
 _QUALITIES = {int(quality): quality.name.lower() for quality in Quality}
+_OWN_WORD = frozenset((Alarm, DeviceStatus))
+"""Without an id, a driver's own word on a device or a connection."""
+_IN_ALARMS = frozenset((Alarm, AlarmSnapshot))
 _UNENCODABLE = (ValueError, TypeError, struct.error)
 
 
@@ -91,6 +95,10 @@ class Commits(Protocol):
 
     def when_writable(self, resume: Callable[[], None]) -> None:
         """Call ``resume`` once it no longer is."""
+
+
+_What = tuple[Sequence[Labelled], Sequence[Labelled], Sequence[StateDelta], Sequence[StateDelta]]
+"""Alarms, telemetry, the alarms' deltas, the telemetry's."""
 
 
 class _Ticket:
@@ -174,7 +182,11 @@ class Intake:
         self._unsaved_keys: dict[str, None] = {}
         self._unsaved_presence: dict[str, None] = {}
         self._active: dict[AlarmPriority, int] = {}
-        self._tally: dict[tuple[str, ...], int] = {}
+        # Counts since the last flush: by driver, by driver, by quality, by time quality.
+        self._accepted: Counter[str] = Counter()
+        self._repeated: Counter[str] = Counter()
+        self._marked: Counter[int] = Counter()
+        self._times = [0] * len(TimeQuality)
 
     # The Sink
 
@@ -220,9 +232,19 @@ class Intake:
 
         Counting is per message, a counter's lock need not be.
         """
-        tally, self._tally = self._tally, {}
-        for (name, *words), n in tally.items():
-            self._counters.add(name, *words, n=n)
+        add = self._counters.add
+        for driver, n in self._accepted.items():
+            add("accepted", driver, n=n)
+        for driver, n in self._repeated.items():
+            add("duplicates", driver, n=n)
+        for quality, n in self._marked.items():
+            add("marked_values", _QUALITIES.get(quality, "unknown"), n=n)
+        for word, n in zip(_TIME_QUALITIES, self._times, strict=True):
+            if n:
+                add("time_quality", word, n=n)
+        for counts in (self._accepted, self._repeated, self._marked):
+            counts.clear()
+        self._times = [0] * len(TimeQuality)
         self._show_active()
 
     def retire(self, device_id: str) -> None:
@@ -248,10 +270,7 @@ class Intake:
         if seen.kind != report.kind or seen.bed != report.bed:
             _introduce(seen, report)
         time_quality, offset_us, late = self._time.look(report, seen, mono)
-        tally = self._tally
-        key = ("time_quality", _TIME_QUALITIES[time_quality])
-        tally[key] = tally.get(key, 0) + 1
-
+        self._times[time_quality] += 1
         codes, values, qualities = report.codes, report.values, report.qualities
         plan = self._plans.of(report.kind, codes)
         if len(values) != len(codes) or (qualities and len(qualities) != len(codes)):
@@ -290,7 +309,7 @@ class Intake:
         driver = record.provenance.driver
         seen = self.seen.of(record.device_id)
         # A driver's own status is no device message; everything else is.
-        from_device = bool(record.message_id) or not isinstance(record, Alarm | DeviceStatus)
+        from_device = bool(record.message_id) or type(record) not in _OWN_WORD
         if from_device and self._is_repeat(record, driver, ticket, seen):
             return
         seen.driver = driver
@@ -343,7 +362,7 @@ class Intake:
     ) -> bool:
         """Take the record's message id; True when its message was seen before."""
         message_id = record.message_id
-        in_alarms = not isinstance(record, Report | InventoryEvent | DeviceStatus)
+        in_alarms = type(record) in _IN_ALARMS
         if message_id:
             if message_id == ticket.message_id and record.device_id == ticket.device_id:
                 if type(record) not in ticket.kinds:
@@ -358,14 +377,11 @@ class Intake:
             ticket.kinds = [type(record)]
             ticket.claimed = False
             ticket.repeat = self._claim(record.device_id, message_id, in_alarms, driver, ticket)
-        tally = self._tally
-        key = ("accepted", driver)
-        tally[key] = tally.get(key, 0) + 1
+        self._accepted[driver] += 1
         ticket.messages += 1
         seen.messages += 1
         if message_id and ticket.repeat:
-            key = ("duplicates", driver)
-            tally[key] = tally.get(key, 0) + 1
+            self._repeated[driver] += 1
             seen.duplicates += 1
             return True
         return False
@@ -388,11 +404,9 @@ class Intake:
         return True
 
     def _count_marks(self, qualities: Sequence[int], seen: Seen) -> None:
-        tally = self._tally
         for quality in qualities:
             if quality != Quality.VALID:
-                key = ("marked_values", _QUALITIES.get(quality, "unknown"))
-                tally[key] = tally.get(key, 0) + 1
+                self._marked[quality] += 1
                 seen.marked_values += 1
 
     # Commit
@@ -402,18 +416,21 @@ class Intake:
         # They are answered in order, hence the alarms' answer is there when done is called.
         if changes.alarms or ticket.alarms or self._unsaved_keys:
             alarm_deltas = self._with_alarms(ticket, changes)
-            self._commits.add(
-                ticket.alarms,
-                (),
-                alarm_deltas,
-                (),
+            self._add(
+                (ticket.alarms, (), alarm_deltas, ()),
                 lambda outcome: self._settle_alarms(ticket, outcome),
             )
         if changes.presence or self._unsaved_presence:
             deltas = self._with_presence(ticket, changes, deltas)
-        self._commits.add(
-            (), ticket.telemetry, (), deltas, lambda outcome: self._settle(ticket, outcome)
-        )
+        self._add(((), ticket.telemetry, (), deltas), lambda outcome: self._settle(ticket, outcome))
+
+    def _add(self, what: _What, done: Callable[[Outcome], None]) -> None:
+        try:
+            self._commits.add(*what, done)
+        except (ValueError, RuntimeError) as error:
+            # Larger than a group can be, or the gateway is stopping: the driver must hear it.
+            _log.error("a submission was not taken: %s", error)
+            done(Outcome.FAILED)
 
     def _with_alarms(self, ticket: _Ticket, changes: Changes) -> Sequence[StateDelta]:
         for alarm in changes.alarms:
@@ -480,8 +497,8 @@ class Intake:
         if outcome is not Outcome.COMMITTED and ticket.messages:
             self._counters.add("not_taken", outcome.value, n=ticket.messages)
         for original in ticket.originals:
-            if original.outcome is not None and original.outcome is not Outcome.COMMITTED:
-                outcome = original.outcome
+            if original.outcome is not Outcome.COMMITTED:
+                outcome = original.outcome or Outcome.FAILED
         ticket.originals = []
         if ticket.done is not None:
             ticket.done(outcome)

@@ -120,6 +120,8 @@ class AlarmEngine:
 
     def snapshot(self, snapshot: AlarmSnapshot, mono: float, changes: Changes) -> None:
         """Compare what a device shows with what it showed before."""
+        if not snapshot.alarms and snapshot.device_id not in self._held:
+            return
         context = Context(
             snapshot.device_id,
             snapshot.bed,

@@ -303,6 +303,24 @@ def test_what_is_known_of_a_device_follows_its_reports():
     assert seen.last_us == bench.clock.now_us()
 
 
+@pytest.mark.parametrize("error", [ValueError("too large"), RuntimeError("stopped")])
+def test_a_submission_that_the_committer_cannot_take_has_failed(error, monkeypatch):
+    bench = Bench()
+    report = bench.vitals({terms.NIBP_SYS: 60.0}, message_id="5f:1")
+
+    def refuse(*what):
+        raise error
+
+    with monkeypatch.context() as patch:
+        patch.setattr(bench.committer, "add", refuse)
+        bench.submit(report)
+    assert bench.outcomes == [Outcome.FAILED]
+    bench.submit(report)
+    assert bench.outcomes == [Outcome.FAILED, Outcome.COMMITTED]
+    assert len(bench.committer.reports) == 1
+    assert bench.phases() == ["nibp_sys_low START"]
+
+
 def test_back_pressure_is_the_committers():
     bench = Bench()
     bench.committer.is_writable = False
