@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from random import Random
 
 from drivers.mqtt.codec.packets import Version
 from firmware_sim.endpoints import Address, Endpoints, KeyPair, device_tls
+from firmware_sim.intellivue.link import MonitorLink
 from firmware_sim.link import DeviceLink
 from firmware_sim.messages import answer_command
 from firmware_sim.mqtt import MqttLink, Settings
 from firmware_sim.scenario import SimDevice
+from gateway.clock import SystemClock
 from gateway.domain.errors import ConfigError
 
 OWN = "own"
@@ -33,6 +36,8 @@ def link_maker(endpoints: Endpoints) -> LinkMaker:
         match device.group.transport:
             case "mqtt":
                 return _mqtt(endpoints, device, credential, random)
+            case "serial":
+                return _serial(endpoints, device, credential)
             case transport:
                 raise ConfigError(f"no simulated device speaks {transport} yet")
 
@@ -54,6 +59,15 @@ def _mqtt(endpoints: Endpoints, device: SimDevice, credential: str, random: Rand
         will=LAST_WILL,
     )
     return MqttLink(settings, random, answer_command)
+
+
+def _serial(endpoints: Endpoints, device: SimDevice, credential: str) -> MonitorLink:
+    port = endpoints.serial.get(device.device_id)
+    if port is None or device.group.kind != "monitor":
+        raise ConfigError(f"endpoints: {device.device_id} is no monitor on a serial line")
+    if credential != OWN:
+        raise ConfigError("a serial line knows no certificates")
+    return MonitorLink(device.device_id, Path(port), SystemClock())
 
 
 def _listener(address: Address | None, name: str) -> Address:

@@ -39,5 +39,6 @@ class SerialLimits(NamedTuple):
     flush_s: float = 0.25
     """For what is still to be written when the port is closed."""
     rest_min_s: float = 0.5
-    rest_max_s: float = 10.0
-    """Before opening again; doubles between the two."""
+    rest_max_s: float = 3.0
+    """Before opening again; doubles between the two. Asking for a path that is not there costs
+    nothing, and whoever plugs a cable in wants to see data."""

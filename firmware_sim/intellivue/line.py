@@ -1,7 +1,7 @@
 """A simulated monitor on a serial line: a pty, with the faults that a cable has.
 
-``SerialMonitor.port`` is a symbolic link to the pty's other end, so that the path stays the same
-when the cable is pulled and put back. Everything happens on the event loop that started it.
+The port's path is a symbolic link to the pty's other end, so that it stays the same when the
+cable is pulled and put back. Everything happens on the event loop that started it.
 """
 
 from __future__ import annotations
@@ -61,6 +61,13 @@ class MonitorLine:
         """Put bytes on the line that nobody meant."""
         self._write(noise)
 
+    def show(self) -> bool:
+        """Reply with what the screen shows now; False when no reply with numerics was written."""
+        payloads = self.monitor.show()
+        written = bool(self.monitor.sent) and not self.silent
+        self._say(payloads)
+        return written
+
     def _say(self, payloads: list[bytes]) -> None:
         if not self.silent:
             for payload in payloads:
@@ -90,25 +97,24 @@ class SerialMonitor:
     """A monitor on a pty.
 
     Args:
-        device_id: names the link to the port.
-        directory: where the link is made; it must exist.
+        port: the path that the line's other end gets; its directory must exist.
         screen: what the monitor shows, asked for each reply.
         clock: the monitor's.
         on_sent: told of every reply with numerics that was put on the line: when (Unix
             microseconds), which metric codes, which values. Serial acknowledges nothing.
+        bed: the monitor's bed label.
     """
 
     def __init__(
         self,
-        device_id: str,
-        directory: Path,
+        port: Path,
         screen: Callable[[], Screen],
         clock: Clock,
         on_sent: Callable[[SentReply], None] | None = None,
+        bed: str = "",
     ) -> None:
-        self.device_id = device_id
-        self.port = str(directory / device_id)
-        self.monitor = Monitor(screen, clock, bed=device_id)
+        self.port = str(port)
+        self.monitor = Monitor(screen, clock, bed)
         self.line = MonitorLine(self.monitor, self._write, on_sent)
         self._ends: _Ends | None = None
         self._unsent = bytearray()
@@ -125,6 +131,10 @@ class SerialMonitor:
             self._timer.cancel()
             self._timer = None
         self.pull_cable()
+
+    def show(self) -> bool:
+        """See :meth:`MonitorLine.show`; False also while the cable is out."""
+        return self._ends is not None and self.line.show()
 
     def plug_in(self) -> None:
         """Make the port appear."""

@@ -7,6 +7,7 @@ as linked results; a client that says nothing for 10 s is aborted.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from datetime import UTC, datetime
 from enum import Enum
@@ -87,11 +88,10 @@ class Monitor:
         self.deaf_to_extended_polls = False
         """An old software revision, which knows single polls only."""
         self.reply_every_s = REPLY_EVERY_S
-
-    @property
-    def associated(self) -> bool:
-        """Whether a client has the association and confirmed the create event."""
-        return self._state is _State.ASSOCIATED
+        self.paced = False
+        """Replies of extended polls come with :meth:`show`, not by time."""
+        self.polled = asyncio.Event()
+        """Set while a client has the association and asks for numerics."""
 
     def ticks(self) -> int:
         """Relative time."""
@@ -142,10 +142,20 @@ class Monitor:
                 self._end()
                 return [encode.ABORT]
             return self._announce()
+        return [] if self.paced else self._replies(now)
+
+    def show(self) -> list[bytes]:
+        """Reply to every running poll now: the screen has changed."""
+        now = self._clock.monotonic()
+        for poll in self._polls.values():
+            poll.due = now
+        return self._replies(now)
+
+    def _replies(self, now: float) -> list[bytes]:
         said: list[bytes] = []
-        for number, poll in list(self._polls.items()):
+        for object_class, poll in list(self._polls.items()):
             if poll.due >= poll.until:
-                del self._polls[number]
+                del self._polls[object_class]
             elif now >= poll.due:
                 said += self._reply(poll.request, poll.sequence)
                 poll.sequence += 1
@@ -159,6 +169,7 @@ class Monitor:
     def _end(self) -> None:
         self._state = _State.IDLE
         self._polls.clear()
+        self.polled.clear()
 
     def _announce(self) -> list[bytes]:
         self._create_tries += 1
@@ -173,6 +184,8 @@ class Monitor:
         return AbsoluteTime(t.year, t.month, t.day, t.hour, t.minute, t.second, 0)
 
     def _poll(self, request: PollRequest) -> list[bytes]:
+        if request.object_class == ObjectClass.NUMERIC:
+            self.polled.set()
         if not request.extended:
             return self._reply(request, 0)
         if self.deaf_to_extended_polls:
@@ -182,10 +195,8 @@ class Monitor:
         if running is not None and running.until > now:
             running.until = now + request.period_ticks / TICKS_PER_SECOND
             return []
-        self._polls[request.object_class] = poll = _Poll(request, now)
-        poll.due += self.reply_every_s
-        poll.sequence = 1
-        return self._reply(request, 0)
+        self._polls[request.object_class] = _Poll(request, now)
+        return [] if self.paced else self._replies(now)
 
     def _reply(self, request: PollRequest, sequence: int) -> list[bytes]:
         objects = self._polled(request.object_class)

@@ -6,14 +6,17 @@ import random
 import shutil
 import socket
 
+import msgspec
 import pytest
 
 from drivers.intellivue.config import IntellivueConfig, MonitorPort
 from drivers.intellivue.driver import IntellivueDriver
 from drivers.transport.serial import SerialLimits
 from firmware_sim.intellivue.line import MonitorLine, SerialMonitor
+from firmware_sim.intellivue.link import MonitorLink
 from firmware_sim.intellivue.monitor import Monitor, SentReply
 from firmware_sim.intellivue.screen import Screen, ShownAlarm
+from firmware_sim.link import Outcome as LinkOutcome
 from gateway.clock import SystemClock
 from gateway.domain import terms
 from gateway.domain.devices import Device
@@ -103,7 +106,7 @@ class Bed:
         self.screen = Screen(VALUES)
         self.sent: list[SentReply] = []
         self.monitor = SerialMonitor(
-            "m1", directory, lambda: self.screen, SystemClock(), self.sent.append
+            directory / "m1", lambda: self.screen, SystemClock(), self.sent.append
         )
         self.monitor.monitor.reply_every_s = 0.1
 
@@ -479,3 +482,48 @@ async def test_over_rfc2217_through_ser2net(bed, tmp_path):
     finally:
         server.terminate()
         await server.wait()
+
+
+VITALS = {"v": 1, "boot": "b", "n": 1, "hr": 71.3, "spo2": 96.0, "nibp_sys": 120.0}
+
+
+async def test_a_wards_device_on_a_serial_line(tmp_path):
+    link = MonitorLink("m1", tmp_path / "m1", SystemClock())
+    sink = WaitingSink()
+    subject = driver(str(tmp_path / "m1"), ports(sink))
+    assert await link.send("vitals", msgspec.json.encode(VITALS), "b:1") is LinkOutcome.GIVEN_UP
+    await subject.start()
+    await link.connect()
+    # Each measurement that is sent is one report, with its values.
+    rates = [70.0, 71.0, 72.5]
+    for number, rate in enumerate(rates):
+        payload = msgspec.json.encode({**VITALS, "n": number, "hr": rate})
+        assert await link.send("vitals", payload, f"b:{number}") is LinkOutcome.UNCONFIRMED
+        await sink.until(lambda s, n=number: len(periodic(s)) > n)
+    assert [r.values[r.codes.index(terms.HEART_RATE)] for r in periodic(sink)] == rates
+    assert await link.send("vitals", b"\xc0noise", "b:9") is LinkOutcome.UNCONFIRMED
+    link.drop()
+    await sink.until(lambda s: s.of(DeviceStatus)[-1].state is DeviceState.OFFLINE)
+    await sink.until(lambda s: s.of(DeviceStatus)[-1].state is DeviceState.ONLINE)
+    await link.polled()
+    await link.send("vitals", msgspec.json.encode(VITALS), "b:10")
+    await sink.until(lambda s: s.of(Gap))
+    await subject.stop(2.0)
+    await link.close()
+    await link.close()
+
+
+async def test_the_wards_clock_is_the_monitors(tmp_path):
+    link = MonitorLink("m1", tmp_path / "m1", SystemClock())
+    sink = WaitingSink()
+    subject = driver(str(tmp_path / "m1"), ports(sink))
+    late_us = SystemClock().now_us() - 3600 * 1_000_000
+    payload = msgspec.json.encode({**VITALS, "t": late_us // 1000})
+    await link.send("vitals", payload, "b:1")
+    await subject.start()
+    await link.connect()
+    await link.send("vitals", payload, "b:1")
+    await sink.until(periodic)
+    assert abs(periodic(sink)[0].device_us - late_us) < 10_000_000
+    await subject.stop(2.0)
+    await link.close()

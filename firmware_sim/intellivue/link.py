@@ -1,0 +1,133 @@
+"""A ward's device as an IntelliVue monitor on a serial line: the DeviceLink of that transport.
+
+What the ward sends are bedside messages; the monitor shows their values and puts a reply with
+them on the line at once, so that each measurement is one reply. Serial acknowledges nothing:
+a message is UNCONFIRMED once its reply was written, and GIVEN_UP when nobody polls the monitor.
+A ward that sends nothing for ``SILENT_AFTER_S`` has a monitor that hangs: it says nothing more.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from pathlib import Path
+
+from drivers.bedside.codec import Vitals, decode_cbor, decode_json
+from firmware_sim.intellivue.line import SerialMonitor
+from firmware_sim.intellivue.screen import Screen
+from firmware_sim.link import Outcome
+from gateway.domain import terms
+from gateway.domain.errors import MalformedError
+from gateway.domain.ports import Clock
+
+SILENT_AFTER_S = 3.0
+REPLUG_S = 0.5
+CLOCK_TOLERANCE_US = 1_000_000
+"""A monitor's clock has whole seconds: less than that is no offset."""
+SINUS_RHYTHM = 16402
+
+CODES = {
+    "hr": terms.HEART_RATE,
+    "pr": terms.PULSE_RATE,
+    "spo2": terms.SPO2,
+    "rr": terms.RESP_RATE,
+    "abp_sys": terms.ABP_SYS,
+    "abp_dia": terms.ABP_DIA,
+    "abp_mean": terms.ABP_MEAN,
+    "nibp_sys": terms.NIBP_SYS,
+    "nibp_dia": terms.NIBP_DIA,
+    "nibp_mean": terms.NIBP_MEAN,
+    "temp": terms.TEMPERATURE,
+    "etco2": terms.ETCO2,
+    "pi": terms.PERFUSION_INDEX,
+}
+
+
+class _MonitorClock:
+    """The machine's clock, off by what the ward's device is off."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._offset_us = 0
+
+    def now_us(self) -> int:
+        return self._clock.now_us() + self._offset_us
+
+    def monotonic(self) -> float:
+        return self._clock.monotonic()
+
+    def show(self, device_us: int) -> None:
+        """Set the clock, if it is off by more than it can show."""
+        if abs(device_us - self.now_us()) > CLOCK_TOLERANCE_US:
+            self._offset_us = device_us - self._clock.now_us()
+
+
+class MonitorLink:
+    """See :class:`firmware_sim.link.DeviceLink`.
+
+    Args:
+        device_id: the monitor's.
+        port: where the line's other end appears; its directory must exist.
+        clock: the machine's.
+    """
+
+    def __init__(self, device_id: str, port: Path, clock: Clock) -> None:
+        self._clock = _MonitorClock(clock)
+        self._screen = Screen({}, rhythm=SINUS_RHYTHM)
+        self._serial = SerialMonitor(port, lambda: self._screen, self._clock, bed=device_id)
+        self._serial.monitor.paced = True
+        self._silence: asyncio.TimerHandle | None = None
+        self._replug: asyncio.TimerHandle | None = None
+
+    async def connect(self) -> None:
+        """Switch the monitor on; up when a gateway polls it."""
+        self._serial.start()
+        await self.polled()
+
+    async def polled(self) -> None:
+        """Wait until a gateway polls the monitor."""
+        await self._serial.monitor.polled.wait()
+
+    async def send(self, kind: str, payload: bytes, message_id: str) -> Outcome:
+        """Show a message's values and reply with them; what is no message is noise on the line."""
+        del message_id
+        try:
+            message = (decode_json if payload[:1] == b"{" else decode_cbor)(kind, payload)
+        except MalformedError:
+            self._serial.line.garbage(payload)
+            return Outcome.UNCONFIRMED
+        if not isinstance(message, Vitals):
+            return Outcome.REFUSED
+        if message.t is not None:
+            self._clock.show(message.t * 1000)
+        values = {CODES[field]: getattr(message, field) for field in CODES}
+        shown = {code: float(value) for code, value in values.items() if value is not None}
+        self._screen = self._screen._replace(values=shown)
+        self._wake()
+        written = self._serial.show()
+        return Outcome.UNCONFIRMED if written else Outcome.GIVEN_UP
+
+    async def close(self) -> None:
+        """Switch off; idempotent."""
+        for timer in (self._silence, self._replug):
+            if timer is not None:
+                timer.cancel()
+        self._serial.close()
+
+    def drop(self) -> None:
+        """Pull the cable, and put it back soon."""
+        self._serial.pull_cable()
+        self._replug = asyncio.get_running_loop().call_later(REPLUG_S, self._plug_in)
+
+    def _plug_in(self) -> None:
+        with contextlib.suppress(OSError):
+            self._serial.plug_in()
+
+    def _wake(self) -> None:
+        if self._silence is not None:
+            self._silence.cancel()
+        self._serial.line.silent = False
+        self._silence = asyncio.get_running_loop().call_later(SILENT_AFTER_S, self._hang)
+
+    def _hang(self) -> None:
+        self._serial.line.silent = True
