@@ -35,6 +35,11 @@ class WardPki:
             "gateway", pki.Subject(Role.GATEWAY, "gw-1", ("localhost", "127.0.0.1", "::1"))
         )
 
+    def broker(self) -> Holder:
+        """A ward's MQTT broker."""
+        hosts = ("localhost", "127.0.0.1")
+        return self._make("broker", pki.Subject(Role.SERVICE, "broker-1", hosts))
+
     def device(self, device_id: str, name: str = "") -> Holder:
         """A device's good certificate; another ``name`` makes another one for the same device."""
         return self._make(name or device_id, pki.Subject(Role.DEVICE, device_id), device_id)

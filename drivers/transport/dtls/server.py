@@ -56,6 +56,8 @@ RECEIVE_BUFFER_BYTES: Final = 4 * 1024 * 1024
 """Asked of the kernel, which may give less: a second of a full ward while the loop is busy."""
 TIMER_S_MIN: Final = 0.01
 SWEEP_S_MAX: Final = 30.0
+_MODE_RELEASE_BUFFERS = 0x10
+"""SSL_MODE_RELEASE_BUFFERS of openssl/ssl.h: an idle session gives back 20 KiB."""
 REPLACED: Final = "replaced"
 """The same address completed a new handshake."""
 TAKEN_OVER: Final = "taken_over"
@@ -368,7 +370,6 @@ class DtlsServer(asyncio.DatagramProtocol):
         self._sessions[address] = session
         self._by_device.setdefault(session.device.device_id, []).append(session)
         self._counters.add("handshakes", self._name)
-        self._counters.set("sessions", len(self._sessions), self._name)
         logger.info(
             "%s connected from %s, %s",
             session.device.device_id,
@@ -404,7 +405,6 @@ class DtlsServer(asyncio.DatagramProtocol):
             own.remove(session)
             if not own:
                 del self._by_device[session.device.device_id]
-        self._counters.set("sessions", len(self._sessions), self._name)
         self._admission.leave(session)
         logger.info("%s disconnected: %s", session.device.device_id, reason)
         self._owner.closed(session, reason)
@@ -427,6 +427,7 @@ class DtlsServer(asyncio.DatagramProtocol):
         if context not in _PREPARED:
             context.set_cookie_generate_callback(_never_asked)
             context.set_cookie_verify_callback(_verify_cookie)
+            context.set_mode(_MODE_RELEASE_BUFFERS)
             _PREPARED.add(context)
         return context
 

@@ -1,0 +1,1 @@
+"""A ward's existing MQTT broker as a source; see README.md."""

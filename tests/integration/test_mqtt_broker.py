@@ -1,0 +1,351 @@
+"""The broker driver against a real mosquitto with certificates on every side."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import shutil
+import socket
+import time
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import cbor2
+import pytest
+
+from drivers.mqtt_broker.driver import NAME, BrokerConfig, BrokerDriver
+from gateway.domain.devices import Device
+from gateway.domain.ports import Outcome, Ports
+from gateway.domain.records import Attestation, Report
+from security import tls
+from tests.fakes import (
+    FakeAdmission,
+    FakeAside,
+    FakeCommands,
+    FakeCounters,
+    FakeSink,
+    FakeState,
+)
+from tests.ward_pki import Holder, WardPki
+
+MOSQUITTO = shutil.which("mosquitto") or "/usr/sbin/mosquitto"
+pytestmark = pytest.mark.skipif(
+    not Path(MOSQUITTO).exists() or shutil.which("mosquitto_pub") is None,
+    reason="needs mosquitto and mosquitto-clients",
+)
+CONF = """\
+listener {port} 127.0.0.1
+cafile {trust}
+certfile {cert}
+keyfile {key}
+require_certificate true
+use_identity_as_username true
+allow_anonymous false
+acl_file {acl}
+user root
+log_dest none
+"""
+ACL = """\
+user gw-1
+topic read devices/#
+
+pattern write devices/%u/#
+"""
+PAYLOAD = b'{"v":1,"boot":"b","n":%d,"hr":72}'
+
+
+class RealClock:
+    def now_us(self) -> int:
+        return time.time_ns() // 1000
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+
+class Broker:
+    """A mosquitto of our own."""
+
+    def __init__(self, ward: WardPki, directory: Path) -> None:
+        with socket.socket() as held:
+            held.bind(("127.0.0.1", 0))
+            self.port: int = held.getsockname()[1]
+        holder = ward.broker()
+        acl = directory / "acl"
+        acl.write_text(ACL)
+        acl.chmod(0o600)
+        self._conf = directory / "mosquitto.conf"
+        self._conf.write_text(CONF.format(port=self.port, acl=acl, **holder.files._asdict()))
+        self._process: asyncio.subprocess.Process | None = None
+
+    async def start(self) -> None:
+        self._process = await asyncio.create_subprocess_exec(
+            MOSQUITTO, "-c", str(self._conf), stderr=asyncio.subprocess.DEVNULL
+        )
+        while True:
+            with contextlib.suppress(OSError):
+                _, writer = await asyncio.open_connection("127.0.0.1", self.port)
+                writer.close()
+                return
+            assert self._process.returncode is None
+            await asyncio.sleep(0.05)
+
+    async def stop(self) -> None:
+        if self._process is not None and self._process.returncode is None:
+            self._process.terminate()
+            await self._process.wait()
+
+    async def publish(
+        self, holder: Holder, topic: str, payload: bytes, qos: int = 1, *more: str
+    ) -> None:
+        process = await asyncio.create_subprocess_exec(
+            "mosquitto_pub",
+            *("-h", "localhost", "-p", str(self.port), "-q", str(qos), "-t", topic, "-s", *more),
+            *("--cert", str(holder.files.cert), "--key", str(holder.files.key)),
+            *("--cafile", str(holder.files.trust)),
+            stdin=asyncio.subprocess.PIPE,
+        )
+        await process.communicate(payload)
+        assert process.returncode == 0
+
+
+class Gateway:
+    """Drivers one after the other, as a gateway that restarts; fakes stay."""
+
+    def __init__(self, ward: WardPki, broker: Broker, version: str, *devices: Holder) -> None:
+        self.sink = FakeSink(Outcome.COMMITTED)
+        self.admission = FakeAdmission({each.device.device_id: each.device for each in devices})
+        self.counters = FakeCounters()
+        self.aside = FakeAside()
+        context = tls.client_context(ward.gateway.files)
+        self._ports = Ports(
+            self.admission,
+            self.sink,
+            self.counters,
+            RealClock(),
+            self.aside,
+            FakeState(),
+            FakeCommands(),
+            lambda: None,
+            lambda: None,
+            lambda: context,
+        )
+        self._config = BrokerConfig(
+            "localhost",
+            client_id="wardgate-gw-1",
+            port=broker.port,
+            version=version,  # type: ignore[arg-type]
+        )
+        self.driver = self._new()
+
+    def _new(self) -> BrokerDriver:
+        return BrokerDriver(NAME, self._config, self._ports, Random(1))
+
+    async def start(self) -> None:
+        await self.driver.start()
+        await until(lambda: self.driver.connections > 0)
+
+    async def crash(self) -> None:
+        """End without acknowledging what waits, and start again."""
+        await self.driver.stop(0.0)
+        self.sink.waiting.clear()
+        self.driver = self._new()
+        await self.start()
+
+    def ids(self) -> list[str]:
+        return [each.message_id for each in self.reports()]
+
+    def reports(self) -> list[Report]:
+        return [record for record in self.sink.records if isinstance(record, Report)]
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait for what another process does; pytest's timeout is the bound."""
+    while not condition():  # noqa: ASYNC110 - another process has no event of ours
+        await asyncio.sleep(0.02)
+
+
+@pytest.fixture(scope="module")
+def ward(tmp_path_factory: pytest.TempPathFactory) -> WardPki:
+    return WardPki(tmp_path_factory.mktemp("pki"))
+
+
+@pytest.fixture(scope="module")
+def monitor(ward: WardPki) -> Holder:
+    return ward.device("monitor-1")
+
+
+@contextlib.asynccontextmanager
+async def running(
+    ward: WardPki, directory: Path, *devices: Holder, version: str = "5.0"
+) -> AsyncIterator[tuple[Broker, Gateway]]:
+    broker = Broker(ward, directory)
+    await broker.start()
+    gateway = Gateway(ward, broker, version, *devices)
+    try:
+        await gateway.start()
+        yield broker, gateway
+    finally:
+        await gateway.driver.stop(0.0)
+        await broker.stop()
+
+
+@pytest.mark.parametrize("version", ["3.1.1", "5.0"])
+async def test_a_report_through_the_broker_says_so(
+    ward: WardPki, monitor: Holder, tmp_path: Path, version: str
+) -> None:
+    async with running(ward, tmp_path, monitor, version=version) as (broker, gateway):
+        await broker.publish(monitor, "devices/monitor-1/vitals", PAYLOAD % 1)
+        cbor = cbor2.dumps({"v": 1, "boot": "b", "n": 2, "hr": 73})
+        await broker.publish(monitor, "devices/monitor-1/vitals", cbor, 2)
+        await until(lambda: len(gateway.reports()) == 2)
+        first, second = gateway.reports()
+        assert (first.device_id, first.bed, first.message_id) == ("monitor-1", "3A-07", "b:1")
+        assert first.provenance.attestation is Attestation.BROKER
+        assert first.provenance.attested_by == f"localhost:{broker.port}"
+        assert second.values == (73.0,)
+        assert gateway.counters.counts[("acknowledged", NAME)] == 2
+
+
+async def test_the_brokers_word_is_what_counts(
+    ward: WardPki, monitor: Holder, tmp_path: Path
+) -> None:
+    """A device that publishes under another's name does not get past the broker's rules."""
+    async with running(ward, tmp_path, monitor) as (broker, gateway):
+        await broker.publish(ward.device("monitor-2"), "devices/monitor-1/vitals", PAYLOAD % 1)
+        await broker.publish(monitor, "devices/monitor-1/vitals", PAYLOAD % 2)
+        await until(lambda: bool(gateway.reports()))
+        assert gateway.ids() == ["b:2"]
+
+
+@pytest.mark.parametrize("version", ["3.1.1", "5.0"])
+async def test_nothing_is_acknowledged_before_the_commit(
+    ward: WardPki, monitor: Holder, tmp_path: Path, version: str
+) -> None:
+    async with running(ward, tmp_path, monitor, version=version) as (broker, gateway):
+        gateway.sink.automatic = None
+        await broker.publish(monitor, "devices/monitor-1/vitals", PAYLOAD % 1)
+        await until(lambda: gateway.ids() == ["b:1"])
+        await gateway.crash()
+        await until(lambda: gateway.ids() == ["b:1", "b:1"])  # the broker still has it
+        gateway.sink.settle(Outcome.COMMITTED)
+        assert gateway.counters.counts[("acknowledged", NAME)] == 1
+        await asyncio.sleep(0.1)
+        await gateway.crash()
+        gateway.sink.automatic = Outcome.COMMITTED
+        await broker.publish(monitor, "devices/monitor-1/vitals", PAYLOAD % 2)
+        await until(lambda: gateway.ids()[-1] == "b:2")
+        assert gateway.ids() == ["b:1", "b:1", "b:2"]  # and now it has not
+
+
+async def test_what_was_published_while_we_were_away_comes_later(
+    ward: WardPki, monitor: Holder, tmp_path: Path
+) -> None:
+    async with running(ward, tmp_path, monitor) as (broker, gateway):
+        await gateway.driver.stop(1.0)
+        for n in range(3):
+            await broker.publish(monitor, "devices/monitor-1/vitals", PAYLOAD % n)
+        assert not gateway.reports()
+        await gateway.crash()
+        await until(lambda: gateway.ids() == ["b:0", "b:1", "b:2"])
+
+
+async def test_a_full_journal_makes_the_broker_keep_it(
+    ward: WardPki, monitor: Holder, tmp_path: Path
+) -> None:
+    async with running(ward, tmp_path, monitor) as (broker, gateway):
+        gateway.sink.automatic = Outcome.FULL
+        await broker.publish(monitor, "devices/monitor-1/vitals", PAYLOAD % 1)
+        await until(lambda: gateway.counters.counts[("not_taken", "full")] > 0)
+        gateway.sink.automatic = Outcome.COMMITTED
+        await until(lambda: gateway.counters.counts[("acknowledged", NAME)] == 1)
+        assert gateway.driver.connections > 1
+
+
+async def test_a_slow_journal_pauses_it(ward: WardPki, monitor: Holder, tmp_path: Path) -> None:
+    async with running(ward, tmp_path, monitor) as (broker, gateway):
+        gateway.sink.is_writable = False
+        for n in range(3):
+            await broker.publish(monitor, "devices/monitor-1/vitals", PAYLOAD % n)
+        assert not gateway.reports()
+        gateway.sink.become_writable()
+        await until(lambda: gateway.ids() == ["b:0", "b:1", "b:2"])
+
+
+async def test_what_is_malformed_or_not_admitted_is_not_repeated(
+    ward: WardPki, monitor: Holder, tmp_path: Path
+) -> None:
+    stranger = ward.device("monitor-9")
+    async with running(ward, tmp_path, monitor) as (broker, gateway):
+        await broker.publish(monitor, "devices/monitor-1/vitals", b'{"v":1,"hr":"high"}')
+        await broker.publish(stranger, "devices/monitor-9/vitals", PAYLOAD % 1)
+        await until(lambda: bool(gateway.admission.refusals))
+        assert gateway.aside.kept == [("monitor-1", NAME, "wrong_type", b'{"v":1,"hr":"high"}')]
+        assert gateway.counters.counts[("malformed", NAME, "wrong_type")] == 1
+        await asyncio.sleep(0.1)
+        await gateway.crash()
+        await broker.publish(monitor, "devices/monitor-1/vitals", PAYLOAD % 2)
+        await until(lambda: gateway.ids() == ["b:2"])
+        assert len(gateway.aside.kept) == 1
+        assert len(gateway.admission.refusals) == 1
+
+
+async def test_a_revoked_device_is_not_heard_any_more(
+    ward: WardPki, monitor: Holder, tmp_path: Path
+) -> None:
+    async with running(ward, tmp_path, monitor) as (broker, gateway):
+        await broker.publish(monitor, "devices/monitor-1/vitals", PAYLOAD % 1)
+        await until(lambda: gateway.ids() == ["b:1"])
+        gateway.admission.devices.clear()
+        (session,) = gateway.admission.live
+        session.kill("revoked")
+        await broker.publish(monitor, "devices/monitor-1/vitals", PAYLOAD % 2)
+        await until(lambda: bool(gateway.admission.refusals))
+        gateway.admission.devices["monitor-1"] = Device("monitor-1")
+        await broker.publish(monitor, "devices/monitor-1/vitals", PAYLOAD % 3)
+        await until(lambda: gateway.ids() == ["b:1", "b:3"])
+
+
+async def test_retained_messages_are_old_news(
+    ward: WardPki, monitor: Holder, tmp_path: Path
+) -> None:
+    async with running(ward, tmp_path, monitor, version="3.1.1") as (broker, gateway):
+        await gateway.driver.stop(1.0)
+        await broker.publish(monitor, "devices/monitor-1/status", b'{"v":1}', 1, "-r")
+        # The session got it live; a new subscription gets it again, marked as retained.
+        await gateway.crash()
+        await broker.publish(monitor, "devices/monitor-1/vitals", PAYLOAD % 1)
+        await until(lambda: gateway.ids() == ["b:1"])
+        assert len([each for each in gateway.sink.records if not isinstance(each, Report)]) == 1
+
+
+async def test_the_broker_goes_away_and_comes_back(
+    ward: WardPki, monitor: Holder, tmp_path: Path
+) -> None:
+    async with running(ward, tmp_path, monitor) as (broker, gateway):
+        await broker.stop()
+        await until(lambda: gateway.counters.counts[("link_losses", NAME)] == 1)
+        assert gateway.driver.healthy()
+        await broker.start()
+        await until(lambda: gateway.driver.connections == 2)
+        await broker.publish(monitor, "devices/monitor-1/vitals", PAYLOAD % 1)
+        await until(lambda: gateway.ids() == ["b:1"])
+
+
+async def test_a_broker_that_we_do_not_trust_gets_nothing(
+    ward: WardPki, monitor: Holder, tmp_path: Path
+) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    async with running(ward, tmp_path, monitor) as (_, gateway):
+        other: Any = WardPki(elsewhere)
+        impostor = Broker(other, elsewhere)
+        await impostor.start()
+        fooled = Gateway(ward, impostor, "5.0", monitor)
+        await fooled.driver.start()
+        await asyncio.sleep(1.0)
+        assert fooled.driver.connections == 0
+        await fooled.driver.stop(0.0)
+        await impostor.stop()
+        assert gateway.driver.connections == 1
