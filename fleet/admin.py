@@ -7,14 +7,16 @@ from typing import Any
 
 from google.protobuf.message import Message
 
+from fleet.commander import Commander
 from fleet.health import Health
-from fleet.monitor import Monitor, facts_message
+from fleet.monitor import GatewayState, Monitor, facts_message
 from fleet.registry import Change, Registry
 from fleet.store import CredentialRow, DeviceRow, NotKnownError
 from gateway.domain.devices import Standing
 from gateway.domain.errors import MalformedError
 from protos.wardgate.v1 import fleet_pb2 as pb
 from security import pki
+from security.identity import Auditor
 from security.names import Role
 
 PAGE_MAX = 1000
@@ -46,10 +48,17 @@ class Admin:
     """
 
     def __init__(
-        self, registry: Registry, monitor: Monitor, attached: Callable[[], list[str]]
+        self,
+        registry: Registry,
+        monitor: Monitor,
+        commander: Commander,
+        audit: Auditor,
+        attached: Callable[[], list[str]],
     ) -> None:
         self._registry = registry
         self._monitor = monitor
+        self._commander = commander
+        self._audit = audit
         self._attached = attached
 
     def methods(self) -> Mapping[str, tuple[type[Message], Call]]:
@@ -60,6 +69,7 @@ class Admin:
             "ListDevices": (pb.ListDevicesRequest, self.list_devices),
             "GetDevice": (pb.GetDeviceRequest, self.get_device),
             "Revoke": (pb.RevokeRequest, self.revoke),
+            "SendCommand": (pb.SendCommandRequest, self.send_command),
             "GetFleetStatus": (pb.GetFleetStatusRequest, self.status),
         }
 
@@ -150,6 +160,22 @@ class Admin:
             gateways=told,
         )
 
+    async def send_command(self, request: pb.SendCommandRequest, by: str) -> pb.SendCommandResponse:
+        if request.device_id not in self._registry.devices:
+            raise NotKnownError(f"device {request.device_id} is not registered")
+        gateway = self._monitor.health(request.device_id).gateway
+        done = await self._commander.send(
+            gateway, request.device_id, request.kind, request.valid_ms
+        )
+        self._audit.record(
+            "command",
+            by=by,
+            device=request.device_id,
+            command=pb.CommandKind.Name(request.kind),
+            outcome=pb.CommandState.Name(done.state),
+        )
+        return done
+
     async def status(
         self, _request: pb.GetFleetStatusRequest, _by: str
     ) -> pb.GetFleetStatusResponse:
@@ -162,7 +188,7 @@ class Admin:
                     last_report_us=state.row.last_us,
                     software_version=state.row.software_version,
                     devices=len(state.devices),
-                    facts=state.facts,
+                    facts=_with_audit(state),
                 )
                 for name, state in sorted(self._monitor.gateways.items())
             ],
@@ -206,6 +232,16 @@ class Admin:
             rate_per_second=health.rate.per_second,
             facts=facts_message(device.device_id, health.facts),
         )
+
+
+def _with_audit(state: GatewayState) -> pb.GatewayFacts:
+    """The last facts, with the checkpoint that the fleet keeps: the greatest it ever saw."""
+    facts = pb.GatewayFacts()
+    facts.CopyFrom(state.facts)
+    facts.audit.number = state.row.audit_number
+    facts.audit.chain = state.row.audit_chain
+    facts.audit.signature = state.row.audit_signature
+    return facts
 
 
 def _credential(row: CredentialRow) -> pb.Credential:

@@ -1,4 +1,4 @@
-"""``fleet init | issue | run | status | revoke``; ``device`` commands are in ``device_cli``.
+"""``fleet init | issue | run | status | revoke | audit``; for devices see ``device_cli``.
 
 Everything that a command needs is imported when it runs, so that ``--help`` stays fast. An error
 is one line on standard error and exit code 2.
@@ -154,3 +154,43 @@ def revoke(  # options
         return
     told = ", ".join(done.gateways) or "none is attached"
     typer.echo(f"revoked {len(done.serials)} certificates of {role} {name}; gateways told: {told}")
+
+
+@app.command()
+def audit(
+    log: Annotated[Path, typer.Argument(help="The directory of an audit log")],
+    key: Annotated[Path, typer.Option(help="The log's signing key (its public part is used)")],
+    gateway: Annotated[
+        str, typer.Option(help="Compare with what the fleet keeps of this gateway's log")
+    ] = "",
+    fleet: Fleet = None,
+    identity: Identity = None,
+) -> None:
+    """Check that an audit log is what was written.
+
+    The fleet keeps the last signed state of each gateway's log: with --gateway a log that was
+    cut at its end, or written anew with a stolen key, shows too.
+    """
+    from fleet import client  # noqa: PLC0415
+    from gateway.domain.errors import ConfigError  # noqa: PLC0415
+    from protos.wardgate.v1 import fleet_pb2 as pb  # noqa: PLC0415
+    from security.audit import Checkpoint, load_or_create_key, verify  # noqa: PLC0415
+
+    with one_line_errors():
+        if not key.exists():
+            raise ConfigError(f"{key}: no such key")
+        anchor = None
+        if gateway:
+            with client.resolve(fleet, identity) as service:
+                status = service.call(
+                    "GetFleetStatus", pb.GetFleetStatusRequest(), pb.GetFleetStatusResponse
+                )
+            kept = {each.gateway: each.facts.audit for each in status.gateways}.get(gateway)
+            if kept is None or not kept.number:
+                raise ConfigError(f"the fleet keeps nothing of a gateway {gateway}'s log")
+            anchor = Checkpoint(kept.number, kept.chain, kept.signature)
+        found = verify(log, load_or_create_key(key).public_key(), anchor)
+    typer.echo(
+        f"entries {found.first} to {found.last} are in order, {found.checkpoints} checkpoints;"
+        f" {found.unsigned} entries since the last"
+    )

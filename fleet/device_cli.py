@@ -1,4 +1,4 @@
-"""``device add | list | show | update | revoke``: what an operator does with devices."""
+"""``device add | list | show | update | revoke | command``: what an operator does with devices."""
 
 from __future__ import annotations
 
@@ -186,3 +186,35 @@ def revoke(  # options
 ) -> None:
     """Revoke a device's certificates; its live sessions end at once."""
     revoke_any("device", device, reason, serial, fleet, identity, as_json)
+
+
+@app.command()
+def command(
+    device: Name,
+    what: Annotated[str, typer.Argument(help="identify, report or sync_time")],
+    fleet: Fleet = None,
+    identity: Identity = None,
+    as_json: AsJson = False,
+) -> None:
+    """Ask a connected device to show itself, to report, or to set its clock.
+
+    Exit code 1 when the device was not reached or did not answer.
+    """
+    from fleet import client, tables  # noqa: PLC0415
+    from gateway.domain.errors import ConfigError  # noqa: PLC0415
+    from protos.wardgate.v1 import fleet_pb2 as pb  # noqa: PLC0415
+
+    with one_line_errors():
+        name = f"COMMAND_KIND_{what.upper()}"
+        if name not in pb.CommandKind.keys():  # noqa: SIM118  # not a mapping
+            raise ConfigError(f"{what}: a device can be asked to identify, report or sync_time")
+        request = pb.SendCommandRequest(device_id=device, kind=name)
+        with client.resolve(fleet, identity) as service:
+            done = service.call("SendCommand", request, pb.SendCommandResponse)
+    state = pb.CommandState.Name(done.state).removeprefix("COMMAND_STATE_").lower()
+    if as_json:
+        typer.echo(tables.as_json(done))
+    else:
+        typer.echo(f"{device}: {done.result or state.replace('_', ' ')}")
+    if done.state != pb.COMMAND_STATE_ANSWERED:
+        raise typer.Exit(1)

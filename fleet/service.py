@@ -13,14 +13,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from typing import Any, TypeVar
+from typing import Any
 
 import grpc
 import grpc.aio
 from google.protobuf.message import Message
 
 from fleet import admin
+from fleet.commander import Commander
 from fleet.config import Limits
 from fleet.monitor import Monitor
 from fleet.registry import Registry
@@ -37,8 +39,9 @@ LOOKAHEAD_BYTES = 65536
 """With bdp_probe off this is what a stalled stream may push into memory."""
 CONNECTION_AGE_MS = 3_600_000
 """Peers reconnect hourly at least, so that certificates are looked at again."""
+COMMANDS_WAITING_MAX = 64
+"""Per stream; a gateway that takes no more is as good as absent."""
 
-Request = TypeVar("Request", bound=Message)
 log = logging.getLogger(__name__)
 
 
@@ -66,6 +69,7 @@ class _Attached:
         self.identity = identity
         self.directory = hello.directory_version
         self.revocations = (hello.revocations_number, hello.revocations_issued_us)
+        self.commands: deque[pb.DeviceCommand] = deque()
         self.wake = asyncio.Event()
         self.end: tuple[grpc.StatusCode, str] | None = None
 
@@ -89,7 +93,8 @@ class FleetService:
         self._counters = counters
         self._audit = audit
         self._attached: dict[str, _Attached] = {}
-        self._admin = admin.Admin(registry, monitor, self.attached)
+        self._commander = Commander(self._push)
+        self._admin = admin.Admin(registry, monitor, self._commander, audit, self.attached)
         registry.listen(self._on_change)
 
     def attached(self) -> list[str]:
@@ -208,6 +213,8 @@ class FleetService:
                     fresh = self._monitor.report(stream.identity.id, request.health)
                     if fresh:
                         await self._registry.activate(fresh)
+                elif request.WhichOneof("message") == "command_outcome":
+                    self._commander.settle(stream.identity.id, request.command_outcome)
         finally:
             stream.wake.set()
 
@@ -227,7 +234,19 @@ class FleetService:
                 stream.directory = self._registry.directory_version
                 await context.write(pb.AttachResponse(directory=self._admin.directory()))
                 continue
+            if stream.commands:
+                await context.write(pb.AttachResponse(command=stream.commands.popleft()))
+                continue
             await stream.wake.wait()
+
+    def _push(self, gateway: str, command: pb.DeviceCommand) -> bool:
+        """Send a command down a gateway's stream; False when there is none, or it is stuffed."""
+        stream = self._attached.get(gateway)
+        if stream is None or len(stream.commands) >= COMMANDS_WAITING_MAX:
+            return False
+        stream.commands.append(command)
+        stream.wake.set()
+        return True
 
     def _on_change(self) -> None:
         for stream in self._attached.values():

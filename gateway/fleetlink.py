@@ -16,6 +16,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple, Protocol
@@ -24,9 +25,10 @@ import grpc
 import grpc.aio
 import msgspec
 
+from gateway.commands import Commands
 from gateway.domain.devices import Device, Standing
 from gateway.domain.errors import ConfigError, MalformedError, RefusedError
-from gateway.domain.ports import Clock, Counters
+from gateway.domain.ports import Clock, Command, Counters
 from gateway.domain.records import DeviceState
 from protos.wardgate.v1 import fleet_pb2 as pb
 from security.audit import Checkpoint
@@ -45,6 +47,8 @@ SETTLED_AFTER_S = 30.0
 MESSAGE_BYTES_MAX = 32 << 20
 """A million revocations are 20 MB."""
 REPORT_INTERVAL_S = 2.0
+OUTCOMES_WAITING_MAX = 64
+COMMANDS_ASKED_MAX = 256
 DEVICES_PER_TURN = 100
 """Facts gathered before the loop may do something else: less than a millisecond."""
 DIRECTORY_FILE = "directory.json"
@@ -65,6 +69,13 @@ _STANDING: Mapping[int, Standing] = {
     pb.STANDING_SUSPENDED: Standing.SUSPENDED,
     pb.STANDING_RETIRED: Standing.RETIRED,
 }
+
+_COMMANDS: Mapping[int, str] = {
+    pb.COMMAND_KIND_IDENTIFY: "identify",
+    pb.COMMAND_KIND_REPORT: "report",
+    pb.COMMAND_KIND_SYNC_TIME: "sync_time",
+}
+"""All that can be sent to a device: nothing here changes what it delivers."""
 
 log = logging.getLogger(__name__)
 
@@ -138,8 +149,16 @@ class FleetLink:
         self._directory = Directory(0, ())
         self.connected = False
         self._certificate_end_us = 0
+        self._commands: Commands | None = None
+        self._asked: OrderedDict[str, None] = OrderedDict()
+        self._outcomes: asyncio.Queue[pb.CommandOutcome] = asyncio.Queue(OUTCOMES_WAITING_MAX)
         self.last_checkpoint: Callable[[], Checkpoint | None] = _no_checkpoint
         """Of the gateway's audit log; the fleet keeps it, so that a cut end of the log shows."""
+
+    def use_commands(self, commands: Commands) -> None:
+        """Deliver the fleet's commands through ``commands``, and return the devices' answers."""
+        self._commands = commands
+        commands.on_answer = self._answered
 
     def load(self) -> None:
         """Apply the last word of the fleet from disk; what is missing or damaged counts as none."""
@@ -214,7 +233,20 @@ class FleetLink:
             age_s = self._book.age_s()
             if self._book.current.number:
                 self._counters.set("revocations_age_seconds", age_s)
-            await asyncio.sleep(self._config.report_interval_s)
+            async for outcome in self._outcomes_for(self._config.report_interval_s):
+                yield pb.AttachRequest(command_outcome=outcome)
+
+    async def _outcomes_for(self, seconds: float) -> AsyncIterator[pb.CommandOutcome]:
+        """What becomes of commands, as it comes, until so much time has passed."""
+        loop = asyncio.get_running_loop()
+        end = loop.time() + seconds
+        while loop.time() < end:
+            try:
+                async with asyncio.timeout_at(end):
+                    outcome = await self._outcomes.get()
+            except TimeoutError:
+                return
+            yield outcome
 
     async def _take(self, response: pb.AttachResponse) -> None:
         match response.WhichOneof("message"):
@@ -222,6 +254,8 @@ class FleetLink:
                 await self._take_revocations(response.revocations.signed_list)
             case "directory":
                 await self._take_directory(response.directory)
+            case "command":
+                self._take_command(response.command)
             case _:
                 log.debug("the fleet says something that this version does not know")
 
@@ -252,6 +286,45 @@ class FleetLink:
     def _save_directory(self) -> None:
         path = self._config.state_dir / DIRECTORY_FILE
         write_atomic(path, msgspec.json.encode(self._directory))
+
+    def _take_command(self, asked: pb.DeviceCommand) -> None:
+        word = _COMMANDS.get(asked.kind)
+        delivered = False
+        if word is not None and self._commands is not None:
+            self._asked[asked.command_id] = None
+            if len(self._asked) > COMMANDS_ASKED_MAX:
+                self._asked.popitem(last=False)
+            now_us = self._clock.now_us()
+            body: dict[str, str | int] = {"do": word}
+            if asked.kind == pb.COMMAND_KIND_SYNC_TIME:
+                body["t"] = now_us // 1000
+            command = Command(
+                asked.device_id,
+                asked.command_id,
+                msgspec.json.encode(body),
+                now_us + asked.valid_ms * 1000,
+            )
+            delivered = self._commands.send(command)
+        state = pb.COMMAND_STATE_DELIVERED if delivered else pb.COMMAND_STATE_NOT_CONNECTED
+        log.info("command %s for %s: %s", word, asked.device_id, pb.CommandState.Name(state))
+        # A device that answers at once has done so within send(): that says more.
+        if not delivered or asked.command_id in self._asked:
+            self._tell(pb.CommandOutcome(command_id=asked.command_id, state=state))
+
+    def _answered(self, device_id: str, command_id: str, result: str) -> None:
+        if command_id not in self._asked:
+            log.debug("%s answers what the fleet did not ask", device_id)
+            return
+        del self._asked[command_id]
+        self._tell(
+            pb.CommandOutcome(command_id=command_id, state=pb.COMMAND_STATE_ANSWERED, result=result)
+        )
+
+    def _tell(self, outcome: pb.CommandOutcome) -> None:
+        try:
+            self._outcomes.put_nowait(outcome)
+        except asyncio.QueueFull:
+            log.warning("outcomes of commands wait for the fleet; one more is dropped")
 
     async def _keep(self, what: str, save: Callable[[], None]) -> None:
         """Write in a thread; what applies already is also kept when the gateway stops now."""

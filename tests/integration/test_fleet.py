@@ -12,6 +12,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from gateway.clock import SystemClock
+from gateway.commands import Commands
 from gateway.domain.devices import CertificateCredential, PortCredential
 from gateway.domain.errors import RefusedError
 from gateway.fleetlink import REVOCATIONS_FILE, FleetLink, FleetLinkConfig
@@ -80,6 +81,9 @@ class Gateway:
             clock,
             self.counters,
         )
+        self.commands = Commands(clock)
+        self.link.use_commands(self.commands)
+        self.link.last_checkpoint = self.audit.checkpoint
         self._watch("set_revocations")
         self._watch("apply_directory")
         self._task: Any = None
@@ -226,6 +230,77 @@ async def test_health_follows_the_gateways_reports(fleet, tmp_path):
     await until(pb.HEALTH_UNKNOWN, heard=False)
     shown = await asyncio.to_thread(fleet.command, "device", "list", "--health", "unknown")
     assert "mon-3" in shown.stdout
+
+
+async def test_a_command_reaches_a_connected_device_and_its_answer_the_operator(fleet, tmp_path):
+    async with Gateway(fleet, "edge-6", tmp_path / "state") as gateway:
+        await add(fleet, tmp_path, "mon-6")
+        await gateway.until(lambda: gateway.identity.device("mon-6"))
+
+        async def command(what, *options):
+            done = await asyncio.to_thread(
+                fleet.command, "device", "command", "mon-6", what, *options, check=False
+            )
+            return done.returncode, done.stdout.strip(), done.stderr.strip()
+
+        assert await command("identify") == (1, "mon-6: no gateway", "")
+        gateway.hear("mon-6")
+        async with asyncio.timeout(EVENT_S):
+            while (await get(fleet, "mon-6")).gateway != "edge-6":
+                gateway.hear("mon-6")
+        assert await command("identify") == (1, "mon-6: not connected", "")
+
+        asked = []
+
+        def deliver(command):
+            asked.append(json.loads(command.payload))
+            gateway.commands.answered("mon-6", command.command_id, "done")
+
+        gateway.commands.subscribe("mon-6", deliver)
+        assert await command("identify") == (0, "mon-6: done", "")
+        assert await command("sync_time") == (0, "mon-6: done", "")
+        assert [each["do"] for each in asked] == ["identify", "sync_time"]
+        code, _, error = await command("stop_infusion")
+        assert (code, error.startswith("wardgate: stop_infusion: a device can be asked")) == (
+            2,
+            True,
+        )
+        gateway.commands.unsubscribe("mon-6", deliver)
+        gateway.commands.subscribe("mon-6", asked.append)  # takes it, and never answers
+        request = pb.SendCommandRequest(
+            device_id="mon-6", kind=pb.COMMAND_KIND_REPORT, valid_ms=300
+        )
+        silent = await ask(fleet, "SendCommand", request, pb.SendCommandResponse)
+        assert silent.state == pb.COMMAND_STATE_DELIVERED
+        assert len(asked) == 3
+
+
+async def test_the_fleet_keeps_what_shows_a_cut_audit_log(fleet, tmp_path):
+    async with Gateway(fleet, "edge-7", tmp_path / "state") as gateway:
+        gateway.audit.record("policy", version="1")
+
+        async def kept():
+            status = await ask(
+                fleet, "GetFleetStatus", pb.GetFleetStatusRequest(), pb.GetFleetStatusResponse
+            )
+            found = {each.gateway: each.facts.audit for each in status.gateways}
+            return found.get("edge-7", pb.AuditCheckpoint())
+
+        async with asyncio.timeout(EVENT_S):
+            while (checkpoint := await kept()).number < 2:
+                pass
+    log = tmp_path / "state" / "audit"
+    key = str(tmp_path / "state" / "audit.key")
+    words = ("fleet", "audit", str(log), "--key", key, "--gateway", "edge-7")
+    good = await asyncio.to_thread(fleet.command, *words)
+    assert "in order" in good.stdout
+    path = log / "audit.log"
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join(lines[: checkpoint.number - 1]))
+    verify(log)
+    cut = await asyncio.to_thread(fleet.command, *words, check=False)
+    assert cut.returncode == 2
+    assert "before the checkpoint" in cut.stderr
 
 
 def scrape(fleet):

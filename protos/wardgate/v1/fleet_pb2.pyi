@@ -24,6 +24,21 @@ class Health(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     HEALTH_DEGRADED: _ClassVar[Health]
     HEALTH_SILENT: _ClassVar[Health]
     HEALTH_LOST: _ClassVar[Health]
+
+class CommandKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    COMMAND_KIND_UNSPECIFIED: _ClassVar[CommandKind]
+    COMMAND_KIND_IDENTIFY: _ClassVar[CommandKind]
+    COMMAND_KIND_REPORT: _ClassVar[CommandKind]
+    COMMAND_KIND_SYNC_TIME: _ClassVar[CommandKind]
+
+class CommandState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    COMMAND_STATE_UNSPECIFIED: _ClassVar[CommandState]
+    COMMAND_STATE_NO_GATEWAY: _ClassVar[CommandState]
+    COMMAND_STATE_NOT_CONNECTED: _ClassVar[CommandState]
+    COMMAND_STATE_DELIVERED: _ClassVar[CommandState]
+    COMMAND_STATE_ANSWERED: _ClassVar[CommandState]
 STANDING_UNSPECIFIED: Standing
 STANDING_EXPECTED: Standing
 STANDING_ENROLLED: Standing
@@ -36,22 +51,35 @@ HEALTH_HEALTHY: Health
 HEALTH_DEGRADED: Health
 HEALTH_SILENT: Health
 HEALTH_LOST: Health
+COMMAND_KIND_UNSPECIFIED: CommandKind
+COMMAND_KIND_IDENTIFY: CommandKind
+COMMAND_KIND_REPORT: CommandKind
+COMMAND_KIND_SYNC_TIME: CommandKind
+COMMAND_STATE_UNSPECIFIED: CommandState
+COMMAND_STATE_NO_GATEWAY: CommandState
+COMMAND_STATE_NOT_CONNECTED: CommandState
+COMMAND_STATE_DELIVERED: CommandState
+COMMAND_STATE_ANSWERED: CommandState
 
 class AttachRequest(_message.Message):
-    __slots__ = ("hello", "health")
+    __slots__ = ("hello", "health", "command_outcome")
     HELLO_FIELD_NUMBER: _ClassVar[int]
     HEALTH_FIELD_NUMBER: _ClassVar[int]
+    COMMAND_OUTCOME_FIELD_NUMBER: _ClassVar[int]
     hello: GatewayHello
     health: HealthReport
-    def __init__(self, hello: _Optional[_Union[GatewayHello, _Mapping]] = ..., health: _Optional[_Union[HealthReport, _Mapping]] = ...) -> None: ...
+    command_outcome: CommandOutcome
+    def __init__(self, hello: _Optional[_Union[GatewayHello, _Mapping]] = ..., health: _Optional[_Union[HealthReport, _Mapping]] = ..., command_outcome: _Optional[_Union[CommandOutcome, _Mapping]] = ...) -> None: ...
 
 class AttachResponse(_message.Message):
-    __slots__ = ("directory", "revocations")
+    __slots__ = ("directory", "revocations", "command")
     DIRECTORY_FIELD_NUMBER: _ClassVar[int]
     REVOCATIONS_FIELD_NUMBER: _ClassVar[int]
+    COMMAND_FIELD_NUMBER: _ClassVar[int]
     directory: Directory
     revocations: RevocationUpdate
-    def __init__(self, directory: _Optional[_Union[Directory, _Mapping]] = ..., revocations: _Optional[_Union[RevocationUpdate, _Mapping]] = ...) -> None: ...
+    command: DeviceCommand
+    def __init__(self, directory: _Optional[_Union[Directory, _Mapping]] = ..., revocations: _Optional[_Union[RevocationUpdate, _Mapping]] = ..., command: _Optional[_Union[DeviceCommand, _Mapping]] = ...) -> None: ...
 
 class GatewayHello(_message.Message):
     __slots__ = ("software_version", "directory_version", "revocations_number", "revocations_issued_us")
@@ -317,6 +345,48 @@ class RevokeResponse(_message.Message):
     revocations_number: int
     gateways: _containers.RepeatedScalarFieldContainer[str]
     def __init__(self, serials: _Optional[_Iterable[str]] = ..., revocations_number: _Optional[int] = ..., gateways: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class DeviceCommand(_message.Message):
+    __slots__ = ("command_id", "device_id", "kind", "valid_ms")
+    COMMAND_ID_FIELD_NUMBER: _ClassVar[int]
+    DEVICE_ID_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    VALID_MS_FIELD_NUMBER: _ClassVar[int]
+    command_id: str
+    device_id: str
+    kind: CommandKind
+    valid_ms: int
+    def __init__(self, command_id: _Optional[str] = ..., device_id: _Optional[str] = ..., kind: _Optional[_Union[CommandKind, str]] = ..., valid_ms: _Optional[int] = ...) -> None: ...
+
+class CommandOutcome(_message.Message):
+    __slots__ = ("command_id", "state", "result")
+    COMMAND_ID_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    RESULT_FIELD_NUMBER: _ClassVar[int]
+    command_id: str
+    state: CommandState
+    result: str
+    def __init__(self, command_id: _Optional[str] = ..., state: _Optional[_Union[CommandState, str]] = ..., result: _Optional[str] = ...) -> None: ...
+
+class SendCommandRequest(_message.Message):
+    __slots__ = ("device_id", "kind", "valid_ms")
+    DEVICE_ID_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    VALID_MS_FIELD_NUMBER: _ClassVar[int]
+    device_id: str
+    kind: CommandKind
+    valid_ms: int
+    def __init__(self, device_id: _Optional[str] = ..., kind: _Optional[_Union[CommandKind, str]] = ..., valid_ms: _Optional[int] = ...) -> None: ...
+
+class SendCommandResponse(_message.Message):
+    __slots__ = ("state", "result", "gateway")
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    RESULT_FIELD_NUMBER: _ClassVar[int]
+    GATEWAY_FIELD_NUMBER: _ClassVar[int]
+    state: CommandState
+    result: str
+    gateway: str
+    def __init__(self, state: _Optional[_Union[CommandState, str]] = ..., result: _Optional[str] = ..., gateway: _Optional[str] = ...) -> None: ...
 
 class GetFleetStatusRequest(_message.Message):
     __slots__ = ()
