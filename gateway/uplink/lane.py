@@ -58,6 +58,10 @@ class StreamLostError(WardgateError):
         self.retry_after_s = retry_after_s
 
 
+class ClosedError(StreamLostError):
+    """The receiver ended the stream; the call's status says why."""
+
+
 class UnreadableError(StreamLostError):
     """The receiver could not read something of what is in flight."""
 
@@ -88,6 +92,8 @@ class LaneForwarder:
         self._room = asyncio.Event()
         self._in_flight: deque[Sent] = deque()
         self._window = self._config.window
+        self._suspected = (0, 0)
+        """The culprit of an unreadable stream is at or below it: until then, one at a time."""
         self._unsettled: list[tuple[int, int, int, str]] = []
         self._entered: set[tuple[int, int, int, str]] = set()
         self._told: set[tuple[TroubleKind, int, int]] = set()
@@ -110,11 +116,6 @@ class LaneForwarder:
                 await self._suspect(reason)
             except StreamLostError as error:
                 reason, retry_after_s = error.reason, error.retry_after_s
-            except grpc.aio.AioRpcError as error:
-                reason = error.code().name.lower()
-                log.info("destination %s: %s", self._link.name, error.details())
-                if error.code() in _POISON and self._in_flight:
-                    await self._suspect(reason)
             except WardgateError as error:
                 reason = error.reason
                 log.warning("destination %s: %s", self._link.name, error)
@@ -147,9 +148,21 @@ class LaneForwarder:
                 self._link.connected(self._lane, up=True)
                 log.info("destination %s: lane %s up", self._link.name, self._lane.name)
                 await _both(self._receive(call), self._send(call, after))
+            except (grpc.aio.AioRpcError, asyncio.InvalidStateError, ClosedError) as error:
+                # Reading and writing end in several ways; the call's status is the reason.
+                if not call.done():
+                    raise
+                raise await self._ended(call) from error
             finally:
                 self._link.connected(self._lane, up=False)
                 call.cancel()
+
+    async def _ended(self, call: Any) -> StreamLostError:
+        code, details = await call.code(), await call.details()
+        log.info("destination %s: %s %s", self._link.name, code.name, details)
+        reason = code.name.lower()
+        unreadable = code in _POISON and self._in_flight
+        return UnreadableError(reason) if unreadable else StreamLostError(reason)
 
     async def _greet(self, call: Any) -> int:
         """Say hello and find out where to begin."""
@@ -242,7 +255,6 @@ class LaneForwarder:
             batch = release.batch(lane, groups)
             if (batch.epoch, batch.first, batch.last, release.version) not in self._entered:
                 await self._around.writer.record(name, batch)
-                self._link.count_released(batch)
             if self._release() is not release:
                 continue  # entered and not sent: the ledger may say more than left, never less
             sent = Sent(batch, _oldest_alarm_us(groups) if lane is Lane.ALARMS else 0)
@@ -321,7 +333,8 @@ class LaneForwarder:
                 if (sent.batch.epoch, sent.batch.last) <= point:
                     sent.settled = True
             self._pop_settled()
-            self._window = self._config.window
+            if point >= self._suspected:
+                self._window = self._config.window
             self._backoff.reset()
         elif kind == "reject":
             await self._rejected(message.reject)
@@ -337,7 +350,7 @@ class LaneForwarder:
             raise StreamLostError("rejected", min(reject.retry_after_ms / 1000, 60.0))
         if not reject.last_seq:
             raise UnreadableError("unreadable")
-        for sent in self._in_flight:
+        for sent in list(self._in_flight):
             batch = sent.batch
             if (batch.epoch, batch.first, batch.last) == (
                 reject.epoch,
@@ -359,6 +372,8 @@ class LaneForwarder:
             self._window = self._config.window
         else:
             self._window = 1
+            newest = self._in_flight[-1].batch
+            self._suspected = (newest.epoch, newest.last)
 
     async def _set_aside(self, sent: Sent, reason: str) -> None:
         batch, name = sent.batch, self._link.name
@@ -391,7 +406,7 @@ class LaneForwarder:
 
 def _parse(raw: object) -> pb.StreamResponse:
     if not isinstance(raw, bytes):
-        raise StreamLostError("closed")
+        raise ClosedError("closed")
     try:
         return pb.StreamResponse.FromString(raw)
     except DecodeError as error:

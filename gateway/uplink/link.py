@@ -6,11 +6,11 @@ import asyncio
 import random
 from typing import NamedTuple
 
-from gateway.domain.labels import Lane, Treatment
+from gateway.domain.labels import Lane
 from gateway.domain.ports import Clock, Counters
 from gateway.uplink.config import DestinationConfig
 from gateway.uplink.ports import Credentials, JournalReader, OnTrouble, Seal
-from gateway.uplink.release import Release, Released
+from gateway.uplink.release import Release
 from gateway.uplink.writer import LedgerWriter
 
 
@@ -74,19 +74,3 @@ class Link:
         lag = 0 if cursor is None else max(0, journal.last_seq(lane) - cursor)
         self.around.counters.set("lag_records", lag, self.name, lane.name.lower())
         return lag
-
-    def count_released(self, batch: Released) -> None:
-        """Count a batch that was entered into the ledger."""
-        lane = batch.lane.name.lower()
-        for treatment, records in batch.counts.items():
-            word = _WORDS[treatment]
-            self.around.counters.add("released", self.name, lane, word, n=records)
-
-
-_WORDS = {
-    Treatment.PASS: "passed",
-    Treatment.AGGREGATE: "aggregated",
-    Treatment.PSEUDONYMISE: "pseudonymised",
-    Treatment.MASK: "masked",
-    Treatment.WITHHOLD: "withheld",
-}

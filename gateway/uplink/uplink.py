@@ -160,7 +160,7 @@ def open_surroundings(  # noqa: PLR0913  # what the daemon wires is this much
         gateway_id,
         software_version,
         journal,
-        LedgerWriter(ledger),
+        LedgerWriter(ledger, counters),
         seal,
         counters,
         clock,

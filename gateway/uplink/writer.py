@@ -6,10 +6,12 @@ Nothing waits when the ledger is idle; what arrives during a commit is the next 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
-from gateway.domain.labels import Lane
+from gateway.domain.labels import Lane, Treatment
+from gateway.domain.ports import Counters
 from gateway.uplink.ledger import Ledger, Rejected, Settled
 from gateway.uplink.release import Released
 
@@ -23,8 +25,9 @@ class _Waiting(NamedTuple):
 class LedgerWriter:
     """The only writer of a ledger; used on the event loop's thread."""
 
-    def __init__(self, ledger: Ledger) -> None:
+    def __init__(self, ledger: Ledger, counters: Counters) -> None:
         self.ledger = ledger
+        self._counters = counters
         self._waiting: list[_Waiting] = []
         self._settled: dict[tuple[str, Lane], Settled] = {}
         self._busy: asyncio.Task[None] | None = None
@@ -78,6 +81,8 @@ class LedgerWriter:
                 )
             except Exception as caught:  # noqa: BLE001  # each waiter gets it and must not send
                 error = caught
+            else:
+                self._count(batches)
             for each in group:
                 if each.done.done():
                     continue
@@ -85,3 +90,19 @@ class LedgerWriter:
                     each.done.set_result(None)
                 else:
                     each.done.set_exception(error)
+
+    def _count(self, batches: Sequence[tuple[str, Released]]) -> None:
+        """Count what was entered, whether or not its sender still waits."""
+        for destination, batch in batches:
+            lane = batch.lane.name.lower()
+            for treatment, records in batch.counts.items():
+                self._counters.add("released", destination, lane, _WORDS[treatment], n=records)
+
+
+_WORDS = {
+    Treatment.PASS: "passed",
+    Treatment.AGGREGATE: "aggregated",
+    Treatment.PSEUDONYMISE: "pseudonymised",
+    Treatment.MASK: "masked",
+    Treatment.WITHHOLD: "withheld",
+}

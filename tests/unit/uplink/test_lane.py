@@ -1,0 +1,554 @@
+"""One lane against receivers that behave, misbehave, lie and fall silent, over real gRPC."""
+
+import asyncio
+import random
+from contextlib import asynccontextmanager, closing
+from typing import Any
+
+import grpc
+import grpc.aio
+import pytest
+
+from gateway.domain.labels import Lane, Treatment, Zone
+from gateway.journal.cursors import Cursors
+from gateway.journal.types import EncodedSection, StoredGroup
+from gateway.uplink import lane as lane_module
+from gateway.uplink.config import DestinationConfig
+from gateway.uplink.lane import LaneForwarder
+from gateway.uplink.ledger import Ledger
+from gateway.uplink.link import Link
+from gateway.uplink.ports import Trouble
+from gateway.uplink.release import Release
+from gateway.uplink.uplink import open_surroundings
+from protos.wardgate.v1 import ingest_pb2 as pb
+from tests.fakes import FakeClock, FakeCounters
+from tests.ingest import EPOCH, NOW_US, VITALS, alarm, report, section
+
+TELEMETRY = Lane.TELEMETRY
+
+
+class MemoryJournal:
+    """The journal's reading side over a list of groups; one group has two records."""
+
+    def __init__(self, epoch=EPOCH):
+        self.epoch = epoch
+        self.groups: list[StoredGroup] = []
+        self.first = 1
+        self.cursors = Cursors()
+        self.cursors.set(["core"], dict.fromkeys(Lane, 0))
+
+    def say(self, groups=1, lane=TELEMETRY):
+        make = alarm if lane is Lane.ALARMS else report
+        for _ in range(groups):
+            seq = self.last_seq(lane) + 1
+            body = section(seq, [make(seq), make(seq + 1)])
+            sections = (EncodedSection(*VITALS, 2, body),)
+            self.groups.append(
+                StoredGroup(seq, seq + 1, "p1", sections, (), self.epoch, NOW_US - 2_000_000)
+            )
+
+    def read(self, lane, after_seq, records_max, bytes_max):
+        del lane, bytes_max
+        return [g for g in self.groups if g.last_seq > after_seq][: max(1, records_max)]
+
+    def first_seq(self, lane):
+        del lane
+        return self.first
+
+    def last_seq(self, lane):
+        del lane
+        return self.groups[-1].last_seq if self.groups else 0
+
+    def epoch_of(self, lane, seq):
+        del lane
+        return next((g.epoch for g in self.groups if g.first_seq <= seq <= g.last_seq), 0)
+
+    def subscribe(self, callback):
+        raise NotImplementedError
+
+    def unsubscribe(self, callback):
+        raise NotImplementedError
+
+
+class Sealed:
+    """A seal that can be recognised."""
+
+    def seal(self, plaintext, aad):
+        return "key-1", b"sealed " + aad + plaintext[:0]
+
+
+def ack(seq, epoch=EPOCH, lane=TELEMETRY):
+    return {"ack": {"lane": int(lane), "epoch": epoch, "seq": seq}}
+
+
+def reject(kind, batch=None, reason="why", retry_after_ms=0):
+    found = {"kind": kind, "reason": reason, "retry_after_ms": retry_after_ms}
+    if batch is not None:
+        found |= {
+            "lane": batch.lane,
+            "epoch": batch.epoch,
+            "first_seq": batch.first_seq,
+            "last_seq": batch.last_seq,
+        }
+    return {"reject": found}
+
+
+def accept(batch) -> list[Any]:
+    return [ack(batch.last_seq, batch.epoch, Lane(batch.lane))]
+
+
+class Receiver:
+    """A receiver that answers each batch by ``behave``; keeps everything that it was sent."""
+
+    def __init__(self):
+        self.behave: Any = accept
+        self.points: list[dict[str, int]] = []
+        self.hellos: list[pb.Hello] = []
+        self.batches: list[pb.Batch] = []
+        self.streams: list[list[pb.Batch]] = []
+        self.got = asyncio.Event()
+
+    def spans(self):
+        return [(batch.first_seq, batch.last_seq) for batch in self.batches]
+
+    async def stream(self, _requests, context):
+        seen: list[pb.Batch] = []
+        self.streams.append(seen)
+        while (raw := await context.read()) is not grpc.aio.EOF:
+            message = pb.StreamRequest.FromString(raw)
+            if message.WhichOneof("message") == "hello":
+                self.hellos.append(message.hello)
+                answers: list[Any] = [{"welcome": {"resume_points": self.points}}]
+            else:
+                self.batches.append(message.batch)
+                seen.append(message.batch)
+                answers = self.behave(message.batch)
+            for answer in answers:
+                if isinstance(answer, grpc.StatusCode):
+                    await context.abort(answer, "scripted")
+                if not isinstance(answer, bytes):
+                    answer = pb.StreamResponse(**answer).SerializeToString()  # noqa: PLW2901
+                await context.write(answer)
+            self.got.set()
+
+
+class Bench:
+    """A lane, its receiver and everything around it."""
+
+    def __init__(self, folder, receiver, port, lane=TELEMETRY, **config):
+        self.receiver = receiver
+        self.journal = MemoryJournal()
+        self.clock = FakeClock(NOW_US)
+        self.counters = FakeCounters()
+        self.troubles: list[Trouble] = []
+        self.ledger = Ledger.open(folder / "ledger.db", self.clock)
+        around = open_surroundings(
+            gateway_id="gw-1",
+            software_version="test",
+            journal=self.journal,
+            ledger=self.ledger,
+            seal=Sealed(),
+            counters=self.counters,
+            clock=self.clock,
+            on_trouble=self.troubles.append,
+            rng=random.Random(3),
+        )
+        settings = {
+            "batch_records": 2,
+            "window": 3,
+            "backoff_s_min": 0.005,
+            "backoff_s_max": 0.02,
+            "linger_ms": 0,
+        } | config
+        self.config = DestinationConfig(
+            name="core",
+            zone=Zone.CAMPUS,
+            purpose="care",
+            tenant="hospital",
+            address=f"127.0.0.1:{port}",
+            **settings,
+        )
+        self.link = Link(self.config, grpc.local_channel_credentials, around)
+        self.lane = LaneForwarder(self.link, lane)
+        self.release()
+        self._task = None
+
+    def release(self, treatment=Treatment.PASS, version="p1"):
+        self.ledger.remember(version, {"core": {VITALS: treatment}})
+        self.link.set_release(
+            Release("core", version, {VITALS: treatment}, self.ledger.table, None)
+        )
+        self.lane.notify()
+
+    def say(self, groups=1, lane=TELEMETRY):
+        self.journal.say(groups, lane)
+        self.lane.notify()
+
+    def start(self):
+        self._task = asyncio.create_task(self.lane.run())
+
+    async def stop(self):
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        self.ledger.close()
+
+    async def until(self, condition):
+        async with asyncio.timeout(20):
+            while not condition():  # noqa: ASYNC110  # it happens on the other side of a socket
+                await asyncio.sleep(0.005)
+
+    async def delivered(self, lane=TELEMETRY):
+        await self.until(
+            lambda: self.journal.cursors.get("core", lane) == self.journal.last_seq(lane)
+        )
+
+    def failures(self):
+        return {key[2]: n for key, n in self.counters.counts.items() if key[0] == "send_failures"}
+
+    def entered(self):
+        with closing(self.ledger._db.cursor()) as db:
+            return db.execute("SELECT sum(records) FROM entries").fetchone()[0]
+
+
+@asynccontextmanager
+async def bench(tmp_path, **config):
+    receiver = Receiver()
+    server = grpc.aio.server()
+    handler: Any = grpc.stream_stream_rpc_method_handler(receiver.stream)
+    server.add_generic_rpc_handlers(
+        (grpc.method_handlers_generic_handler("wardgate.v1.IngestService", {"Stream": handler}),)
+    )
+    port = server.add_secure_port("127.0.0.1:0", grpc.local_server_credentials())
+    await server.start()
+    made = Bench(tmp_path, receiver, port, **config)
+    try:
+        yield made
+    finally:
+        await made.stop()
+        await server.stop(0)
+
+
+async def test_batches_go_out_in_order_and_the_cursor_follows_the_acknowledgements(tmp_path):
+    async with bench(tmp_path) as b:
+        b.say(5)
+        b.start()
+        await b.delivered()
+        b.say()
+        await b.delivered()
+        assert b.receiver.spans() == [(1, 2), (3, 4), (5, 6), (7, 8), (9, 10), (11, 12)]
+        (hello,) = b.receiver.hellos
+        assert (hello.gateway, hello.destination) == ("gw-1", "core")
+        assert [(o.lane, o.epoch) for o in hello.lanes] == [(2, EPOCH)]
+        assert b.entered() == 12
+        assert b.counters.counts["released", "core", "telemetry", "passed"] == 12
+        assert b.counters.observed["delivery_seconds", "core"] == [2.0] * 6
+
+
+async def test_small_groups_travel_together(tmp_path):
+    async with bench(tmp_path, batch_records=500) as b:
+        b.say(20)
+        b.start()
+        await b.delivered()
+        assert b.receiver.spans() == [(1, 40)]
+
+
+async def test_the_window_bounds_what_is_in_flight(tmp_path):
+    async with bench(tmp_path) as b:
+        b.receiver.behave = lambda _: []
+        b.say(9)
+        b.start()
+        await b.until(lambda: len(b.receiver.batches) == 3)
+        await asyncio.sleep(0.05)
+        assert b.receiver.spans() == [(1, 2), (3, 4), (5, 6)]
+        assert b.journal.cursors.get("core", TELEMETRY) == 0
+
+
+async def test_one_acknowledgement_may_cover_several_batches(tmp_path):
+    async with bench(tmp_path) as b:
+        b.receiver.behave = lambda batch: accept(batch) if batch.last_seq % 6 == 0 else []
+        b.say(6)
+        b.start()
+        await b.delivered()
+        assert len(b.receiver.batches) == 6
+
+
+async def test_an_acknowledgement_of_what_was_never_sent_moves_nothing_beyond(tmp_path):
+    async with bench(tmp_path) as b:
+        b.receiver.behave = lambda batch: [
+            ack(2**40, EPOCH + 99),
+            ack(batch.last_seq, lane=Lane.ALARMS),
+        ]
+        b.say(2)
+        b.start()
+        await b.delivered()
+        assert b.journal.cursors.get("core", TELEMETRY) == 4
+
+
+async def test_what_was_in_flight_is_sent_again_in_the_same_batches_and_no_new_release(tmp_path):
+    async with bench(tmp_path, batch_records=4) as b:
+        b.receiver.behave = lambda batch: [grpc.StatusCode.UNAVAILABLE] if batch else []
+        b.say()
+        b.start()
+        await b.until(lambda: len(b.receiver.batches) == 1)
+        b.say(3)
+        await b.until(lambda: len(b.receiver.streams) > 2 and len(b.receiver.batches) > 2)
+        b.receiver.behave = accept
+        await b.delivered()
+        # What was a batch of one group stays one, though more would fit by now.
+        assert {batch.last_seq for batch in b.receiver.batches if batch.first_seq == 1} == {2}
+        assert b.entered() == 8
+        assert b.counters.counts["released", "core", "telemetry", "passed"] == 8
+        assert b.failures()["unavailable"] >= 2
+
+
+async def test_a_retransmission_after_a_restart_is_no_new_release(tmp_path):
+    async with bench(tmp_path) as b:
+        b.receiver.behave = lambda _: []
+        b.say(2)
+        b.start()
+        await b.until(lambda: len(b.receiver.batches) == 2)
+        b._task.cancel()
+        await asyncio.gather(b._task, return_exceptions=True)
+        b.receiver.behave = accept
+        b.lane = LaneForwarder(b.link, TELEMETRY)
+        b.start()
+        await b.delivered()
+        assert b.receiver.spans() == [(1, 2), (3, 4)] * 2
+        assert b.entered() == 4
+
+
+async def test_under_another_policy_it_is_a_release_of_its_own(tmp_path):
+    async with bench(tmp_path) as b:
+        b.receiver.behave = lambda _: []
+        b.say()
+        b.start()
+        await b.until(lambda: len(b.receiver.batches) == 1)
+        b.release(Treatment.MASK, "p2")
+        b.receiver.behave = accept
+        b._task.cancel()
+        await asyncio.gather(b._task, return_exceptions=True)
+        b.lane = LaneForwarder(b.link, TELEMETRY)
+        b.start()
+        await b.delivered()
+        assert [batch.sections[0].treatment for batch in b.receiver.batches] == [
+            pb.TREATMENT_PASS,
+            pb.TREATMENT_MASK,
+        ]
+        assert b.entered() == 4
+
+
+async def test_a_new_policy_applies_without_a_new_stream(tmp_path):
+    async with bench(tmp_path) as b:
+        b.say()
+        b.start()
+        await b.delivered()
+        b.release(Treatment.MASK, "p2")
+        b.say()
+        await b.delivered()
+        assert len(b.receiver.streams) == 1
+        assert b.receiver.batches[-1].sections[0].treatment == pb.TREATMENT_MASK
+
+
+async def test_without_a_policy_the_stream_ends_and_none_is_opened(tmp_path):
+    async with bench(tmp_path) as b:
+        b.say()
+        b.start()
+        await b.delivered()
+        b.link.set_release(None)
+        b.lane.notify()
+        b.say()
+        await b.until(lambda: "no_policy" in b.failures())
+        await asyncio.sleep(0.05)
+        assert len(b.receiver.hellos) == 1
+        assert b.receiver.spans() == [(1, 2)]
+
+
+async def test_nothing_leaves_that_the_ledger_does_not_hold(tmp_path):
+    async with bench(tmp_path) as b:
+        b.ledger.start("core", TELEMETRY, 0)
+        b.ledger._db.execute("PRAGMA query_only=1")
+        b.say()
+        b.start()
+        await b.until(lambda: b.failures().get("ledger", 0) >= 2)
+        assert b.receiver.batches == []
+        b.ledger._db.execute("PRAGMA query_only=0")
+        await b.delivered()
+
+
+async def test_a_batch_that_is_rejected_for_good_is_set_aside_and_the_rest_goes_on(tmp_path):
+    def behave(batch):
+        return [reject(pb.REJECT_KIND_PERMANENT, batch)] if batch.first_seq == 3 else accept(batch)
+
+    async with bench(tmp_path) as b:
+        b.receiver.behave = behave
+        b.say(4)
+        b.start()
+        await b.delivered()
+        assert len(b.receiver.streams) == 1
+        rows = b.ledger._db.execute("SELECT first_seq, last_seq, reason, body FROM rejected")
+        ((first, last, reason, body),) = rows.fetchall()
+        assert (first, last, reason) == (3, 4, "why")
+        assert body.startswith(b"sealed core/TELEMETRY/")
+        assert b.counters.counts["rejected", "core", "permanent"] == 1
+        assert [(str(t.kind), t.seq) for t in b.troubles] == [("rejected", 4)]
+
+
+async def test_a_rejected_batch_in_the_middle_waits_for_those_before_it(tmp_path):
+    def behave(batch):
+        return [reject(pb.REJECT_KIND_PERMANENT, batch)] if batch.first_seq == 3 else []
+
+    async with bench(tmp_path) as b:
+        b.receiver.behave = behave
+        b.say(2)
+        b.start()
+        await b.until(lambda: b.troubles)
+        assert b.journal.cursors.get("core", TELEMETRY) == 0
+
+
+async def test_a_transient_rejection_is_tried_again(tmp_path):
+    async with bench(tmp_path) as b:
+        b.receiver.behave = lambda batch: [
+            reject(pb.REJECT_KIND_TRANSIENT, batch, "store", retry_after_ms=10)
+        ]
+        b.say(2)
+        b.start()
+        await b.until(lambda: b.failures().get("rejected", 0) >= 2)
+        assert b.journal.cursors.get("core", TELEMETRY) == 0
+        b.receiver.behave = accept
+        await b.delivered()
+        assert b.entered() == 4
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        reject(pb.REJECT_KIND_PERMANENT, None, "unreadable"),
+        grpc.StatusCode.INVALID_ARGUMENT,
+        grpc.StatusCode.RESOURCE_EXHAUSTED,
+    ],
+)
+async def test_a_batch_that_can_not_be_read_is_found_alone_and_set_aside(tmp_path, answer):
+    async with bench(tmp_path) as b:
+        b.receiver.behave = lambda batch: [answer] if batch.first_seq == 5 else accept(batch)
+        b.say(5)
+        b.start()
+        await b.delivered()
+        rows = b.ledger._db.execute("SELECT first_seq, last_seq FROM rejected").fetchall()
+        assert rows == [(5, 6)]
+        b.receiver.points = [{"lane": 2, "epoch": EPOCH, "seq": 4}]
+        b.say()
+        await b.delivered()
+        assert {span for span in b.receiver.spans() if span != (5, 6)} == {
+            (1, 2),
+            (3, 4),
+            (7, 8),
+            (9, 10),
+            (11, 12),
+        }
+
+
+async def test_a_batch_that_no_receiver_takes_is_not_even_sent(tmp_path, monkeypatch):
+    monkeypatch.setattr(lane_module, "MESSAGE_BYTES_MAX", 10)
+    async with bench(tmp_path) as b:
+        b.say()
+        b.start()
+        await b.delivered()
+        assert b.receiver.batches == []
+        assert [t.detail for t in b.troubles] == ["too_large"]
+
+
+async def test_a_receiver_that_falls_silent_is_given_up(tmp_path):
+    async with bench(tmp_path, answer_timeout_s=0.1) as b:
+        b.receiver.behave = lambda _: []
+        b.say()
+        b.start()
+        await b.until(lambda: b.failures().get("no_answer", 0) >= 2)
+        b.receiver.behave = accept
+        await b.delivered()
+
+
+async def test_an_idle_stream_is_not_given_up(tmp_path):
+    async with bench(tmp_path, answer_timeout_s=0.05) as b:
+        b.say()
+        b.start()
+        await b.delivered()
+        await asyncio.sleep(0.2)
+        assert b.failures() == {}
+        assert len(b.receiver.streams) == 1
+
+
+@pytest.mark.parametrize("answer", [b"\xff\xff", {"welcome": {}}, b""])
+async def test_answers_that_make_no_sense_move_no_cursor(tmp_path, answer):
+    async with bench(tmp_path) as b:
+        b.receiver.behave = lambda _: [answer]
+        b.say()
+        b.start()
+        await b.until(lambda: b.receiver.batches)
+        await asyncio.sleep(0.02)
+        assert b.journal.cursors.get("core", TELEMETRY) == 0
+
+
+async def test_what_the_receiver_holds_already_is_not_sent_again(tmp_path):
+    async with bench(tmp_path) as b:
+        b.say(3)
+        b.receiver.points = [
+            {"lane": 1, "epoch": EPOCH, "seq": 6},
+            {"lane": 2, "epoch": EPOCH, "seq": 4},
+        ]
+        b.start()
+        await b.delivered()
+        assert b.receiver.spans() == [(5, 6)]
+        assert b.troubles == []
+
+
+async def test_a_receiver_that_lost_its_store_gets_what_there_is_and_is_reported(tmp_path):
+    async with bench(tmp_path) as b:
+        b.say(3)
+        b.ledger.start("core", TELEMETRY, 2)
+        b.journal.cursors.advance("core", TELEMETRY, 6)
+        b.say()
+        b.start()
+        await b.delivered()
+        assert b.receiver.spans() == [(3, 4), (5, 6), (7, 8)]
+        assert [str(t.kind) for t in b.troubles] == ["receiver_behind"]
+
+
+async def test_to_a_receiver_ahead_of_this_epoch_nothing_is_sent(tmp_path):
+    async with bench(tmp_path) as b:
+        b.receiver.points = [{"lane": 2, "epoch": EPOCH + 5, "seq": 1}]
+        b.say()
+        b.start()
+        await b.until(lambda: b.failures().get("receiver_ahead", 0) >= 2)
+        assert b.receiver.batches == []
+        assert [str(t.kind) for t in b.troubles] == ["receiver_ahead"]
+        b.journal.epoch = EPOCH + 6
+        b.say()
+        await b.delivered()
+
+
+async def test_alarms_are_timed_from_when_they_were_determined(tmp_path):
+    async with bench(tmp_path, lane=Lane.ALARMS) as b:
+        b.say(lane=Lane.ALARMS)
+        b.clock.advance(3)
+        b.start()
+        await b.delivered(Lane.ALARMS)
+        (seconds,) = b.counters.observed["alarm_delivery_seconds", "core"]
+        assert seconds == pytest.approx(3, abs=0.01)
+
+
+async def test_a_fault_of_ours_ends_one_stream_and_no_more(tmp_path, monkeypatch):
+    async with bench(tmp_path) as b:
+        read = b.journal.read
+        faults = [RuntimeError("once")]
+
+        def faulty(*args):
+            if faults:
+                raise faults.pop()
+            return read(*args)
+
+        monkeypatch.setattr(b.journal, "read", faulty)
+        b.say()
+        b.start()
+        await b.delivered()
+        assert b.failures() == {"internal": 1}

@@ -1,0 +1,202 @@
+"""The ledger keeps what left, before it leaves, and what policies said."""
+
+import asyncio
+import sqlite3
+import stat
+from contextlib import closing
+
+import pytest
+
+from gateway.domain.labels import DataClass, Label, Lane, Treatment
+from gateway.uplink.ledger import ENTRY_SPAN_US, Ledger, LedgerError, Rejected, Settled
+from gateway.uplink.release import EntryKey, Released
+from gateway.uplink.writer import LedgerWriter
+from tests.fakes import FakeClock, FakeCounters
+from tests.ingest import EPOCH, VITALS
+
+NOTES = Label(DataClass.MEDICAL_APPLICATION, 4)
+KEY = EntryKey(VITALS, Treatment.PASS, "p1")
+
+
+@pytest.fixture
+def clock():
+    return FakeClock()
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "ledger.db"
+
+
+@pytest.fixture
+def ledger(path, clock):
+    with closing(Ledger.open(path, clock)) as opened:
+        opened.start("core", Lane.TELEMETRY, 0)
+        yield opened
+
+
+def batch(first, last, *, epoch=EPOCH, policy="p1", lane=Lane.TELEMETRY, entries=None):
+    found = entries or {KEY: (last - first + 1, 100)}
+    return Released(lane, epoch, first, last, b"request", policy, found, 0)
+
+
+def enter(ledger, *batches, destination="core", **others):
+    ledger.write([(destination, each) for each in batches], **others)
+
+
+def rows(path, sql):
+    with closing(sqlite3.connect(path)) as db:
+        return db.execute(sql).fetchall()
+
+
+ENTRIES = "SELECT first_seq, last_seq, class, level, treatment, records, bytes, policy FROM entries"
+
+
+def test_an_entry_says_what_left_for_whom_and_under_which_policy(ledger, path):
+    entries = {KEY: (3, 300), EntryKey(NOTES, Treatment.WITHHOLD, "p0"): (2, 0)}
+    enter(ledger, batch(1, 5, entries=entries))
+    assert rows(path, ENTRIES) == [
+        (1, 5, "health_status", 3, "pass", 3, 300, "p1"),
+        (1, 5, "medical_application", 4, "withhold", 2, 0, "p1"),
+    ]
+    assert rows(path, "SELECT DISTINCT destination, lane, epoch FROM entries") == [
+        ("core", "telemetry", EPOCH)
+    ]
+    assert rows(path, "SELECT collected_under FROM entries") == [("p1",), ("p0",)]
+
+
+def test_an_entry_grows_for_a_while(ledger, path, clock):
+    enter(ledger, batch(1, 5))
+    enter(ledger, batch(6, 9), batch(10, 12))
+    assert rows(path, ENTRIES) == [(1, 12, "health_status", 3, "pass", 12, 300, "p1")]
+    clock.advance(ENTRY_SPAN_US / 1e6)
+    enter(ledger, batch(13, 14))
+    assert [row[:2] for row in rows(path, ENTRIES)] == [(1, 12), (13, 14)]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        batch(6, 9, policy="p2"),
+        batch(6, 9, epoch=EPOCH + 1),
+        batch(6, 9, lane=Lane.ALARMS),
+        batch(4, 9),
+        batch(6, 9, entries={KEY._replace(treatment=Treatment.MASK): (4, 1)}),
+        batch(6, 9, entries={KEY._replace(collected_under="p0"): (4, 1)}),
+    ],
+)
+def test_what_differs_is_an_entry_of_its_own(ledger, path, other):
+    enter(ledger, batch(1, 5))
+    enter(ledger, other)
+    assert [row[:2] for row in rows(path, ENTRIES)] == [(1, 5), (other.first, other.last)]
+
+
+def test_batches_in_flight_are_remembered_until_they_are_settled(path, clock):
+    with closing(Ledger.open(path, clock)) as first:
+        assert first.start("core", Lane.TELEMETRY, 4)[:3] == (4, 0, 0)
+        enter(first, batch(5, 9), batch(10, 12), batch(13, 20))
+        enter(first, settled=[Settled("core", Lane.TELEMETRY, EPOCH, 9)])
+    with closing(Ledger.open(path, clock)) as again:
+        assert again.unsettled("core", Lane.TELEMETRY) == [
+            (EPOCH, 10, 12, "p1"),
+            (EPOCH, 13, 20, "p1"),
+        ]
+        assert again.unsettled("core", Lane.ALARMS) == []
+        # The start that was made first stands; the mark is what was released.
+        assert again.start("core", Lane.TELEMETRY, 99)[:3] == (4, EPOCH, 20)
+
+
+def test_settling_counts_epochs_before_numbers(ledger):
+    enter(ledger, batch(90, 99), batch(5, 9, epoch=EPOCH + 1))
+    enter(ledger, settled=[Settled("core", Lane.TELEMETRY, EPOCH + 1, 4)])
+    assert ledger.unsettled("core", Lane.TELEMETRY) == [(EPOCH + 1, 5, 9, "p1")]
+
+
+def test_tables_of_policies_survive(path, clock):
+    rows_then = {"core": {VITALS: Treatment.PASS, NOTES: Treatment.WITHHOLD}, "vendor": {}}
+    with closing(Ledger.open(path, clock)) as first:
+        first.remember("p1", rows_then)
+        first.remember("p1", {})
+        assert first.table("p2") is None
+    with closing(Ledger.open(path, clock)) as again:
+        assert again.table("p1") == rows_then
+        found = again.table("p1")
+        assert found is not None
+        assert isinstance(next(iter(found["core"])), Label)
+
+
+def test_a_rejected_batch_is_kept_and_not_sent_again(ledger, path):
+    enter(ledger, rejected=[Rejected("core", batch(5, 9), "label", "key-1", b"sealed")])
+    assert ledger.start("core", Lane.TELEMETRY, 0).set_aside_seq == 9
+    assert rows(path, "SELECT first_seq, last_seq, reason, key_id, body FROM rejected") == [
+        (5, 9, "label", "key-1", b"sealed")
+    ]
+
+
+def test_bodies_of_rejected_batches_are_limited(ledger, path, monkeypatch):
+    monkeypatch.setattr("gateway.uplink.ledger.SET_ASIDE_BYTES_MAX", 10)
+    for first in (1, 2):
+        enter(ledger, rejected=[Rejected("core", batch(first, first), "x", "key-1", b"1234567")])
+    assert rows(path, "SELECT first_seq, key_id, body FROM rejected") == [
+        (1, "key-1", b"1234567"),
+        (2, None, None),
+    ]
+
+
+def test_totals_are_by_destination_and_treatment(ledger):
+    enter(ledger, batch(1, 5))
+    enter(ledger, batch(1, 3), destination="vendor")
+    assert list(ledger.totals()) == [("core", "pass", 5), ("vendor", "pass", 3)]
+
+
+def test_a_write_that_fails_enters_nothing_and_the_next_one_works(ledger, path):
+    enter(ledger, batch(1, 5))
+    ledger._db.execute("PRAGMA max_page_count=1")
+    with pytest.raises(LedgerError):
+        enter(ledger, *(batch(n, n, policy=f"p{n}" + "x" * 3000) for n in range(6, 60)))
+    ledger._db.execute("PRAGMA max_page_count=100000")
+    enter(ledger, batch(6, 9))
+    assert [row[:2] for row in rows(path, ENTRIES)] == [(1, 5), (6, 9)]
+
+
+def test_the_file_is_the_gateways_alone_and_synced(ledger, path):
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert ledger._db.execute("PRAGMA synchronous").fetchone() == (2,)
+
+
+def test_an_unknown_schema_is_refused(path, clock):
+    with closing(sqlite3.connect(path)) as db:
+        db.execute("PRAGMA user_version=9")
+    with pytest.raises(LedgerError, match="schema 9"):
+        Ledger.open(path, clock)
+
+
+async def test_the_writer_groups_what_comes_together(ledger, path):
+    writer = LedgerWriter(ledger, FakeCounters())
+    groups: list[int] = []
+    write = ledger.write
+
+    def counted(batches, *others):
+        groups.append(len(batches))
+        write(batches, *others)
+
+    ledger.write = counted
+    await asyncio.gather(*(writer.record("core", batch(n, n)) for n in range(1, 30)))
+    await writer.close()
+    assert sum(groups) == 29
+    assert len(groups) <= 2
+    assert rows(path, "SELECT sum(records) FROM entries") == [(29,)]
+
+
+async def test_a_batch_that_is_not_entered_raises_for_its_sender_alone(ledger, path):
+    writer = LedgerWriter(ledger, FakeCounters())
+    ledger._db.execute("PRAGMA query_only=1")
+    with pytest.raises(LedgerError):
+        await writer.record("core", batch(1, 1))
+    ledger._db.execute("PRAGMA query_only=0")
+    await writer.record("core", batch(2, 2))
+    writer.settle(Settled("core", Lane.TELEMETRY, EPOCH, 2))
+    await writer.record("core", batch(3, 3))
+    await writer.close()
+    assert [row[0] for row in rows(path, ENTRIES)] == [2]
+    assert ledger.unsettled("core", Lane.TELEMETRY) == [(EPOCH, 3, 3, "p1")]

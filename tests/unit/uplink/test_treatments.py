@@ -1,0 +1,198 @@
+"""What pseudonymising and masking leave of a record, field by field."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gateway.domain import records as r
+from gateway.domain import terms
+from gateway.domain.errors import MalformedError
+from gateway.domain.labels import Treatment
+from gateway.uplink.treatments import Pseudonyms, treat
+from gateway.wire.records import from_message
+from protos.wardgate.v1 import ingest_pb2 as pb
+from tests import ingest
+from tests.ingest import NOW_US, PROVENANCE, alarm, section
+
+SECRET = b"s" * 32
+NAMES = Pseudonyms(SECRET, "vendor", "")
+DEVICE = "monitor-secret"
+PORT = r.Provenance("intellivue", r.Attestation.PORT, "port-secret")
+
+REPORT = r.Report(
+    device_id=DEVICE,
+    kind="monitor",
+    provenance=PORT,
+    received_us=NOW_US,
+    codes=(terms.HEART_RATE,),
+    values=(61.0,),
+    qualities=(r.Quality.QUESTIONABLE,),
+    device_us=NOW_US - 7,
+    time_quality=r.TimeQuality.OFFSET,
+    offset_us=-3,
+    message_id="msg-secret:1",
+    bed="bed-secret",
+    enumerations=(r.Enumeration(terms.CLAMP, 0, "open"),),
+    texts=(r.Text(terms.DRUG_NAME, "drug-secret"),),
+    waveforms=(r.Waveform(terms.HEART_RATE, NOW_US, 250.0, 0.1, 0.0, (1, -2)),),
+)
+STATUS = r.DeviceStatus(
+    DEVICE,
+    "drip",
+    PROVENANCE,
+    NOW_US,
+    r.DeviceState.OFFLINE,
+    "last_will",
+    firmware="1.2",
+    battery_percent=40.0,
+    message_id="msg-secret:1",
+    detail="detail-secret",
+)
+ITEM = r.InventoryEvent(
+    "reader-secret",
+    PROVENANCE,
+    NOW_US,
+    r.InventoryAction.MOVED,
+    epc="EPC-secret",
+    place="place-secret",
+    from_place="from-secret",
+    badge="badge-secret",
+    message_id="msg-secret:2",
+)
+GAP = r.Gap("link_lost", device_id=DEVICE, from_us=1, to_us=2, reports=3)
+ALARM = alarm(1, DEVICE)
+RECORDS: list[r.Record] = [REPORT, ALARM, STATUS, ITEM, GAP]
+SECRETS = (b"secret", b"5f3a:1", b"alarm-1", b"bed-7", b"heart rate high")
+
+
+def treated(records, treatment, names=NAMES):
+    raw = section(5, records, (terms.HEART_RATE, terms.CLAMP, terms.DRUG_NAME))
+    return pb.Section.FromString(treat(raw, treatment, names))
+
+
+@pytest.mark.parametrize("treatment", [Treatment.PSEUDONYMISE, Treatment.MASK])
+def test_nothing_that_names_anybody_is_left(treatment):
+    left = treated(RECORDS, treatment).SerializeToString()
+    plain = section(5, RECORDS)
+    for secret in SECRETS:
+        assert secret in plain
+        assert secret not in left
+
+
+def test_a_pseudonymised_report_keeps_its_measurements_and_times():
+    message = treated([REPORT], Treatment.PSEUDONYMISE)
+    assert (message.treatment, message.first_seq) == (pb.TREATMENT_PSEUDONYMISE, 5)
+    found = from_message(message.records[0])
+    assert isinstance(found, r.Report)
+    assert found == r.Report(
+        device_id=NAMES.name(DEVICE),
+        kind="monitor",
+        provenance=r.Provenance("intellivue", r.Attestation.PORT),
+        received_us=NOW_US,
+        codes=REPORT.codes,
+        values=REPORT.values,
+        qualities=REPORT.qualities,
+        device_us=NOW_US - 7,
+        time_quality=r.TimeQuality.OFFSET,
+        offset_us=-3,
+        message_id=NAMES.message_id(DEVICE, "msg-secret:1"),
+        enumerations=REPORT.enumerations,
+        waveforms=REPORT.waveforms,
+    )
+
+
+def test_a_masked_report_has_no_names_at_all():
+    found = from_message(treated([REPORT], Treatment.MASK, None).records[0])
+    assert isinstance(found, r.Report)
+    assert (found.device_id, found.message_id, found.bed, found.texts) == ("", "", "", ())
+    assert (found.codes, found.values) == (REPORT.codes, REPORT.values)
+
+
+def test_the_others_keep_what_is_no_name():
+    alarm_, status, item, gap = map(
+        from_message, treated(RECORDS[1:], Treatment.PSEUDONYMISE).records
+    )
+    assert isinstance(alarm_, r.Alarm)
+    assert (alarm_.alarm_id, alarm_.text) == (NAMES.name("alarm-1"), "")
+    assert (alarm_.priority, alarm_.condition, alarm_.values) == (3, "hr_high", (181.0,))
+    assert isinstance(status, r.DeviceStatus)
+    assert (status.firmware, status.battery_percent, status.detail) == ("1.2", 40.0, "")
+    assert isinstance(item, r.InventoryEvent)
+    assert (item.epc, item.place, item.badge) == (NAMES.name("EPC-secret"), "", "")
+    assert item.action is r.InventoryAction.MOVED
+    assert isinstance(gap, r.Gap)
+    assert (gap.device_id, gap.reports) == (NAMES.name(DEVICE), 3)
+
+
+def test_an_alarm_points_to_its_report_under_both_new_names():
+    cause = ingest.report(1, DEVICE)
+    found, report = map(
+        from_message, treated([alarm(1, DEVICE), cause], Treatment.PSEUDONYMISE).records
+    )
+    assert isinstance(found, r.Alarm)
+    assert isinstance(report, r.Report)
+    assert (found.device_id, found.message_id) == (report.device_id, report.message_id)
+    assert found.message_id
+
+
+def test_names_differ_by_secret_destination_and_project():
+    made = {
+        Pseudonyms(secret, destination, project).name(DEVICE)
+        for secret in (SECRET, b"t" * 32)
+        for destination in ("vendor", "other")
+        for project in ("", "trial")
+    }
+    assert len(made) == 8
+    # "a" + "bc" is another scope than "ab" + "c".
+    assert Pseudonyms(SECRET, "a", "bc").name("x") != Pseudonyms(SECRET, "ab", "c").name("x")
+
+
+@given(st.text(max_size=40), st.text(max_size=40), st.text(max_size=40), st.text(max_size=40))
+@settings(max_examples=60)
+def test_equal_ids_stay_equal_and_different_ones_different(device, message, other, other_message):
+    same = NAMES.message_id(device, message) == NAMES.message_id(other, other_message)
+    assert same == ((device, message) == (other, other_message) or not (message or other_message))
+    assert (NAMES.name(device) == NAMES.name(other)) == (device == other)
+
+
+def test_the_same_number_of_two_devices_gets_two_pseudonyms():
+    assert NAMES.message_id("a", "1:1") != NAMES.message_id("b", "1:1")
+
+
+def test_an_empty_name_stays_empty():
+    assert (NAMES.name(""), NAMES.message_id("d", "")) == ("", "")
+
+
+def test_a_short_secret_is_refused():
+    with pytest.raises(ValueError, match="32 bytes"):
+        Pseudonyms(b"short", "vendor", "")
+
+
+def test_a_full_cache_of_names_starts_anew(monkeypatch):
+    monkeypatch.setattr("gateway.uplink.treatments.NAMES_CACHED_MAX", 2)
+    names = Pseudonyms(SECRET, "vendor", "")
+    first = names.name("a")
+    for other in "bcdef":
+        names.name(other)
+    assert len(names._names) <= 2
+    assert names.name("a") == first
+
+
+def test_a_field_from_a_newer_contract_is_dropped():
+    raw = bytearray(section(5, [REPORT]))
+    unknown = b"\xfa\x3f\x06secret"  # field 1023 of the section, length-delimited
+    left = treat(bytes(raw) + unknown, Treatment.PSEUDONYMISE, NAMES)
+    assert b"secret" in unknown
+    assert b"secret" not in left
+
+
+@pytest.mark.parametrize("treatment", [Treatment.PASS, Treatment.AGGREGATE, Treatment.WITHHOLD])
+def test_other_treatments_are_not_made_here(treatment):
+    with pytest.raises(ValueError, match="section"):
+        treat(section(1, [REPORT]), treatment, NAMES)
+
+
+@pytest.mark.parametrize("garbage", [b"\xff\xff", b"\x3a\x00"])
+def test_garbage_is_refused(garbage):
+    with pytest.raises(MalformedError):
+        treat(garbage, Treatment.MASK, None)
