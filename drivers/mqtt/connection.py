@@ -18,7 +18,7 @@ WRITE_BUFFER_BYTES_HIGH = 64 * 1024
 
 
 class Connection(asyncio.Protocol):
-    """A :class:`drivers.mqtt.session.Wire` over an asyncio transport."""
+    """A :class:`drivers.mqtt.roles.Wire` over an asyncio transport."""
 
     __slots__ = ("_hub", "_release", "_session", "_transport")
 

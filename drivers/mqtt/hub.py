@@ -21,7 +21,8 @@ from drivers.mqtt import mapping
 from drivers.mqtt.clones import CloneWatch
 from drivers.mqtt.config import MqttConfig
 from drivers.mqtt.mapping import DRIVER
-from drivers.mqtt.session import LateWill, Session, Wire
+from drivers.mqtt.roles import Claimant, LateWill, Wire
+from drivers.mqtt.session import Session
 from drivers.mqtt.store import Store
 from gateway.domain.devices import CertificateCredential, Device
 from gateway.domain.errors import RefusalReason, RefusedError
@@ -58,8 +59,8 @@ class Hub:
         self._ports = ports
         self._config = config
         self._store = Store(ports.state, ports.clock.now_us())
-        self._sessions: set[Session] = set()
-        self._open: dict[str, Session] = {}
+        self._sessions: set[Claimant] = set()
+        self._open: dict[str, Claimant] = {}
         self._unopened: Counter[str] = Counter()
         self._clones = CloneWatch()
         self._suspensions = {
@@ -70,7 +71,7 @@ class Hub:
         self._paused = 0
 
     @property
-    def sessions(self) -> frozenset[Session]:
+    def sessions(self) -> frozenset[Claimant]:
         """All connections, open or waiting for CONNECT."""
         return frozenset(self._sessions)
 
@@ -96,8 +97,8 @@ class Hub:
 
     # What sessions call: see Place
 
-    def claim(self, session: Session) -> str | None:
-        """Take the device's place; see :class:`drivers.mqtt.session.Place`."""
+    def claim(self, session: Claimant) -> str | None:
+        """Take the device's place; see :class:`drivers.mqtt.roles.Place`."""
         device = session.device
         if device.device_id in self._suspensions:
             return None
@@ -118,8 +119,8 @@ class Hub:
         self._open[device.device_id] = session
         return reason
 
-    def leave(self, session: Session, will: LateWill | None) -> None:
-        """The session ended; see :class:`drivers.mqtt.session.Place`."""
+    def leave(self, session: Claimant, will: LateWill | None) -> None:
+        """The session ended; see :class:`drivers.mqtt.roles.Place`."""
         if session not in self._sessions:
             return
         self._sessions.remove(session)
@@ -134,7 +135,7 @@ class Hub:
         self._show()
 
     def paused(self, change: int) -> None:
-        """Count sessions that are not read; see :class:`drivers.mqtt.session.Place`."""
+        """Count sessions that are not read; see :class:`drivers.mqtt.roles.Place`."""
         self._paused += change
         self._ports.counters.set("paused_readers", self._paused)
 

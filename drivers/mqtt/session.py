@@ -7,10 +7,7 @@ and calls of a :class:`Wire`. Rules:
   That CONNECT comes first and once, the decoder sees to.
 - Everything that one delivery of bytes brings is one submission, and is answered by one write,
   after its commit. Answers leave in the order of the packets ([MQTT-4.6.0-2]).
-- A device publishes below its own prefix alone. A foreign topic closes a 3.1.1 session; in 5.0
-  it is answered by 0x87, and by DISCONNECT at QoS 0, which has no answer, or when it goes on.
-- At most ``receive_maximum`` messages await their answer: a 5.0 client that sends more breaks
-  the protocol (0x93), a 3.1.1 client is not read meanwhile.
+- While ``receive_maximum`` messages await their answer, the device isn't read.
 - While the gateway does not read, the device's keep-alive stands still.
 - The last status of a connection is submitted after everything that it brought.
 """
@@ -20,11 +17,8 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Callable
-from enum import Enum
-from hashlib import blake2b
-from typing import Any, NamedTuple, Protocol
+from typing import Any
 
-from drivers.bedside.commands import decode_result
 from drivers.mqtt import admission, mapping
 from drivers.mqtt.codec import errors
 from drivers.mqtt.codec.decoder import Decoder
@@ -42,9 +36,7 @@ from drivers.mqtt.codec.packets import (
     Pubrec,
     Pubrel,
     Role,
-    Suback,
     Subscribe,
-    Unsuback,
     Unsubscribe,
     Version,
     Will,
@@ -52,89 +44,20 @@ from drivers.mqtt.codec.packets import (
 from drivers.mqtt.codec.reasons import CONNACK_TO_RETURN_CODE, DISCONNECT_SERVER_CODES, ReasonCode
 from drivers.mqtt.config import MqttConfig
 from drivers.mqtt.downlink import Downlink
+from drivers.mqtt.inbound import Inbound
 from drivers.mqtt.mapping import DRIVER, Topics
 from drivers.mqtt.replies import Batch, Kind
+from drivers.mqtt.roles import OURS, LateWill, Pause, Place, State, Wire
 from drivers.mqtt.store import Memory, Store
-from drivers.mqtt.subscriptions import judge
 from gateway.domain.devices import Device
-from gateway.domain.errors import MalformedError, RefusalReason
-from gateway.domain.ports import Command, Outcome, Ports, StateDelta, Submission
-from gateway.domain.records import AlarmSnapshot, DeviceStatus, Record
+from gateway.domain.errors import RefusalReason
+from gateway.domain.ports import Outcome, Ports, StateDelta, Submission
+from gateway.domain.records import AlarmSnapshot, Record
 
 log = logging.getLogger(__name__)
 
 KEEP_ALIVE_FACTOR = 1.5
 """[MQTT-3.1.2-24] of 3.1.1, [MQTT-3.1.2-22] of 5.0."""
-FOREIGN_TOPICS_MAX = 16
-"""Refused topics on one 5.0 connection before it is closed: each is audited."""
-DIGEST_BYTES = 8
-UNDELIVERABLE = "undeliverable"
-
-
-class Wire(Protocol):
-    """The connection as the session sees it."""
-
-    def send(self, data: bytes) -> None:
-        """Write; ignored once the connection is closing."""
-
-    def close(self) -> None:
-        """Write what is left, then close."""
-
-    def abort(self) -> None:
-        """Close at once."""
-
-    def pause_reading(self) -> None:
-        """Deliver no more bytes."""
-
-    def resume_reading(self) -> None:
-        """Deliver bytes again."""
-
-
-class Place(Protocol):
-    """The device's place among the endpoint's sessions."""
-
-    def claim(self, session: Session) -> str | None:
-        """Take the device's place, and over from a live session.
-
-        Returns:
-            Why the device is online now (``connected`` or ``taken_over``), or None when it is
-            kept out.
-        """
-
-    def leave(self, session: Session, will: LateWill | None) -> None:
-        """The session ended, perhaps with a will that is due later; idempotent."""
-
-    def paused(self, change: int) -> None:
-        """One more (1) or one less (-1) session isn't read."""
-
-
-class LateWill(NamedTuple):
-    """A last will with a delay (3.1.3.2.2 of 5.0): void when the device comes back before."""
-
-    delay_s: int
-    status: Callable[[int], DeviceStatus]
-    """Makes the record, given the time in microseconds."""
-
-
-class State(Enum):
-    """Where a connection stands."""
-
-    WAITING = "waiting"
-    OPEN = "open"
-    CLOSED = "closed"
-
-
-class Pause(Enum):
-    """Why a connection isn't read."""
-
-    JOURNAL = "journal"
-    UNANSWERED = "unanswered"
-    PEER = "peer"
-    """It doesn't read what we write: its own fault, so its keep-alive runs on."""
-    STOPPING = "stopping"
-
-
-OURS = {Pause.JOURNAL, Pause.UNANSWERED, Pause.STOPPING}
 
 
 class Session:
@@ -147,11 +70,11 @@ class Session:
         "_downlink",
         "_end",
         "_finished",
-        "_foreign",
+        "_greeted",
         "_handling",
         "_heard",
+        "_inbound",
         "_keep_alive_s",
-        "_kinds",
         "_memory",
         "_owed",
         "_pauses",
@@ -160,7 +83,6 @@ class Session:
         "_store",
         "_topics",
         "_unanswered",
-        "_used",
         "_version",
         "_will",
         "_wire",
@@ -199,7 +121,6 @@ class Session:
         self._config = config
         self._store = store
         self._topics = Topics.of("")
-        self._kinds: dict[str, str] = {}
         self._decoder = Decoder(
             Role.SERVER,
             config.packet_size_bytes_max,
@@ -208,24 +129,25 @@ class Session:
         self._version = Version.V311
         self._memory: Memory | None = None
         self._will: Will | None = None
-        self._downlink: Downlink | None = None
         self._batches: deque[Batch] = deque()
         self._pauses: set[Pause] = set()
         self._heard = ports.clock.monotonic()
         self._keep_alive_s = 0
         self._unanswered = 0  # QoS 1 and 2 messages whose commit is under way
-        self._used = 0  # of the receive maximum
-        self._foreign = 0
         self._handling = False
         self._owed: list[int] = []  # PUBCOMPs that wait for a commit that succeeds
         self._end = ""  # why it ended
         self._finished = False
+        self._greeted = False  # CONNACK was written
 
     def admitted(self, device: Device) -> None:
         """The certificate proved who it is."""
         self.device = device
         self._topics = Topics.of(device.device_id)
-        self._kinds = self._topics.kinds
+        self._inbound = Inbound(
+            self, device, self._topics, self._ports, self._config.receive_maximum
+        )
+        self._downlink = Downlink(self, device.device_id, self._topics, self._ports)
 
     # What comes in
 
@@ -241,7 +163,7 @@ class Session:
             self._handling = True
             for packet in packets:
                 if type(packet) is Publish:
-                    self._on_publish(packet, batch, now_us)
+                    self._inbound.publish(packet, batch, now_us)
                 else:
                     HANDLERS[type(packet)](self, packet, batch)
                 if self._end:
@@ -276,13 +198,13 @@ class Session:
                 self._wire.abort()
                 self._close("no_connect")
         elif self._keep_alive_s and silent_s > KEEP_ALIVE_FACTOR * self._keep_alive_s:
-            self._disconnect(ReasonCode.KEEP_ALIVE_TIMEOUT, "keep_alive")
+            self.disconnect(ReasonCode.KEEP_ALIVE_TIMEOUT, "keep_alive")
         elif not self._batches and self._has_unsaved():
             self._submit(Batch())
 
     def taken_over(self) -> None:
         """The same device connected again ([MQTT-3.1.4-2], [MQTT-3.1.4-3])."""
-        self._disconnect(ReasonCode.SESSION_TAKEN_OVER, "taken_over")
+        self.disconnect(ReasonCode.SESSION_TAKEN_OVER, "taken_over")
 
     def stop(self) -> None:
         """The gateway stops: read no more, answer what is under way, then close.
@@ -293,7 +215,7 @@ class Session:
         self._pause(Pause.STOPPING, on=True)
         if not self._batches:
             self._will = None
-            self._disconnect(ReasonCode.SERVER_SHUTTING_DOWN, "gateway_stopped")
+            self.disconnect(ReasonCode.SERVER_SHUTTING_DOWN, "gateway_stopped")
 
     def host(self) -> str:
         """The peer's address without its port."""
@@ -301,6 +223,7 @@ class Session:
 
     def peer_reads(self, *, reads: bool) -> None:
         """Whether the peer takes what we write."""
+        self._downlink.reads = reads
         self._pause(Pause.PEER, on=not reads)
 
     # CONNECT and DISCONNECT
@@ -311,12 +234,12 @@ class Session:
         refusal = admission.refusal(connect, device.device_id, self._topics)
         if refusal is not None:
             if refusal.mismatch:
-                self._refuse(RefusalReason.IDENTITY_MISMATCH)
+                self.refuse(RefusalReason.IDENTITY_MISMATCH)
             self._reject(refusal.code)
             return
         reason = self._place.claim(self)
         if reason is None:
-            self._refuse(RefusalReason.SUSPENDED)
+            self.refuse(RefusalReason.SUSPENDED)
             self._reject(ReasonCode.BANNED)
             return
         self.opened = True
@@ -330,12 +253,11 @@ class Session:
         self.state = State.OPEN
         self._will = connect.will
         self._keep_alive_s = admission.keep_alive_s(connect, self._config)
-        self._downlink = Downlink(self._topics.command, self._topics.result, connect.properties)
         batch.records.append(mapping.online(device, now_us, reason))
         connack = admission.accepted(connect, device.device_id, self._config, present=present)
         batch.say(encode(connack, self._version))
-        if self._memory.command_qos is not None:
-            self._ports.commands.subscribe(device.device_id, self._deliver)
+        self._inbound.open(connect.version, self._memory)
+        self._downlink.open(connect, self._memory)
         log.info("%s %s, MQTT %s", device.device_id, reason, self._version.name)
 
     def _reject(self, code: ReasonCode) -> None:
@@ -355,11 +277,11 @@ class Session:
         else:
             self._close("device_error")
 
-    def _disconnect(self, code: ReasonCode, why: str) -> None:
+    def disconnect(self, code: ReasonCode, why: str) -> None:
         """Say why, where the version can, and close."""
         if self.state is State.CLOSED:
             return
-        if self.state is State.OPEN and self._version == Version.V5:
+        if self._greeted and self._version == Version.V5:
             self._wire.send(encode(Disconnect(code), self._version))
         self._wire.close()
         self._close(why)
@@ -369,7 +291,7 @@ class Session:
         device_id = self.device.device_id
         self._ports.aside.keep(device_id, DRIVER, error.reason, data)
         self._ports.counters.add("malformed", DRIVER, error.reason)
-        self._refuse(RefusalReason.MALFORMED)
+        self.refuse(RefusalReason.MALFORMED)
         log.info("%s broke %s: %s", device_id, error.clause, error)
         if self.state is State.WAITING:
             # Without a good CONNECT there is no version to speak, except in two cases that
@@ -380,197 +302,18 @@ class Session:
             self._close("protocol_error")
             return
         known = error.code in DISCONNECT_SERVER_CODES
-        self._disconnect(error.code if known else ReasonCode.PROTOCOL_ERROR, "protocol_error")
-
-    # PUBLISH
-
-    def _on_publish(self, packet: Publish, batch: Batch, now_us: int) -> None:
-        qos = packet.qos
-        if self._version == Version.V5:
-            if packet.retain:
-                self._disconnect(ReasonCode.RETAIN_NOT_SUPPORTED, "protocol_error")
-                return
-            if qos:
-                self._used += 1
-                if self._used > self._config.receive_maximum:
-                    self._disconnect(ReasonCode.RECEIVE_MAXIMUM_EXCEEDED, "protocol_error")
-                    return
-        kind = self._kinds.get(packet.topic)
-        if kind is None:
-            self._on_other_topic(packet, batch)
-            return
-        if qos == 2 and self._is_repetition(packet, batch):
-            return
-        try:
-            records = mapping.read(kind, packet.payload, self.device, now_us)
-        except MalformedError as error:
-            self._on_malformed(packet, batch, error, ReasonCode.PAYLOAD_FORMAT_INVALID)
-            return
-        if qos == 1:
-            batch.messages += 1
-            batch.acknowledge(Kind.PUBACK, packet.packet_id)
-        elif qos == 2 and not self._begin(packet, batch):
-            return
-        batch.records += records
-
-    def _is_repetition(self, packet: Publish, batch: Batch) -> bool:
-        """Whether the QoS 2 message is one that was received and not released."""
-        memory = self._memory
-        known = memory.exchanges.get(packet.packet_id) if memory is not None else None
-        if known is None or known.digest != _digest(packet):
-            return False
-        batch.messages += 1
-        batch.acknowledge(Kind.PUBREC_AGAIN, packet.packet_id)
-        self._ports.counters.add("duplicates", DRIVER)
-        return True
-
-    def _begin(self, packet: Publish, batch: Batch) -> bool:
-        memory = self._memory
-        if memory is None or len(memory.exchanges) >= self._config.receive_maximum:
-            # 3.1.1 has no limit that we could have told it.
-            self._disconnect(ReasonCode.RECEIVE_MAXIMUM_EXCEEDED, "protocol_error")
-            return False
-        exchange = memory.begin(packet.packet_id, _digest(packet))
-        batch.began.append((packet.packet_id, exchange))
-        batch.messages += 1
-        batch.acknowledge(Kind.PUBREC, packet.packet_id)
-        return True
-
-    def _on_malformed(
-        self, packet: Publish, batch: Batch, error: MalformedError, code: ReasonCode
-    ) -> None:
-        """Set aside, and answered so that it doesn't come again for ever."""
-        self._ports.aside.keep(self.device.device_id, DRIVER, error.reason, packet.payload)
-        self._ports.counters.add("malformed", DRIVER, error.reason)
-        if self._version == Version.V5:
-            self._deny(packet, batch, code)
-        else:
-            self._accept_nothing(packet, batch)
-
-    def _accept_nothing(self, packet: Publish, batch: Batch) -> None:
-        """Acknowledge a message that holds no record."""
-        if packet.qos == 1:
-            batch.messages += 1
-            batch.acknowledge(Kind.PUBACK, packet.packet_id)
-        elif packet.qos == 2 and not self._begin(packet, batch):
-            return
-        if packet.qos:
-            batch.unkept += 1
-
-    def _deny(self, packet: Publish, batch: Batch, code: ReasonCode) -> None:
-        """5.0: answer by a reason code that ends the exchange."""
-        if packet.qos == 1:
-            batch.say(encode(Puback(packet.packet_id, code), self._version))
-        elif packet.qos == 2:
-            batch.say(encode(Pubrec(packet.packet_id, code), self._version))
-        if packet.qos:
-            self._used -= 1
-
-    def _on_other_topic(self, packet: Publish, batch: Batch) -> None:
-        if packet.topic == self._topics.result:
-            self._on_result(packet, batch)
-        elif packet.topic.startswith(self._topics.prefix):
-            error = MalformedError("unknown_kind")
-            self._on_malformed(packet, batch, error, ReasonCode.TOPIC_NAME_INVALID)
-        else:
-            self._on_foreign(packet, batch)
-
-    def _on_foreign(self, packet: Publish, batch: Batch) -> None:
-        self._refuse(RefusalReason.IDENTITY_MISMATCH)
-        self._foreign += 1
-        lenient = self._version == Version.V5 and packet.qos > 0
-        if lenient and self._foreign < FOREIGN_TOPICS_MAX:
-            self._deny(packet, batch, ReasonCode.NOT_AUTHORIZED)
-        else:
-            self._disconnect(ReasonCode.NOT_AUTHORIZED, "foreign_topic")
-
-    def _on_result(self, packet: Publish, batch: Batch) -> None:
-        if packet.qos == 2 and self._is_repetition(packet, batch):
-            return
-        try:
-            result = decode_result(packet.payload)
-        except MalformedError as error:
-            self._on_malformed(packet, batch, error, ReasonCode.PAYLOAD_FORMAT_INVALID)
-            return
-        self._accept_nothing(packet, batch)
-        self._ports.commands.answered(self.device.device_id, result.id, result.result)
-
-    def _on_pubrel(self, packet: Pubrel, batch: Batch) -> None:
-        memory = self._memory
-        known = memory is not None and memory.release(packet.packet_id)
-        batch.acknowledge(Kind.PUBCOMP if known else Kind.PUBCOMP_UNKNOWN, packet.packet_id)
-
-    # The downlink
-
-    def _on_subscribe(self, packet: Subscribe, batch: Batch) -> None:
-        if packet.properties.subscription_identifier:
-            code = ReasonCode.SUBSCRIPTION_IDENTIFIERS_NOT_SUPPORTED
-            self._disconnect(code, "protocol_error")
-            return
-        verdicts = [judge(each, self._topics) for each in packet.subscriptions]
-        if any(verdict.foreign for verdict in verdicts):
-            self._refuse(RefusalReason.IDENTITY_MISMATCH)
-        granted = [verdict.qos for verdict in verdicts if verdict.qos is not None]
-        if granted:
-            self._subscribe(granted[-1])
-        codes = tuple(verdict.code for verdict in verdicts)
-        batch.say(encode(Suback(packet.packet_id, codes), self._version))
-
-    def _subscribe(self, qos: int | None) -> None:
-        memory = self._memory
-        if memory is None:
-            return
-        device_id = self.device.device_id
-        if memory.command_qos is None and qos is not None:
-            self._ports.commands.subscribe(device_id, self._deliver)
-        elif qos is None:
-            self._ports.commands.unsubscribe(device_id, self._deliver)
-        if memory.command_qos != qos:
-            memory.command_qos = qos
-            memory.save()
-
-    def _on_unsubscribe(self, packet: Unsubscribe, batch: Batch) -> None:
-        codes = []
-        for topic_filter in packet.topic_filters:
-            memory = self._memory
-            had = memory is not None and memory.command_qos is not None
-            if topic_filter == self._topics.command and had:
-                self._subscribe(None)
-                codes.append(ReasonCode.SUCCESS)
-            else:
-                codes.append(ReasonCode.NO_SUBSCRIPTION_EXISTED)
-        batch.say(encode(Unsuback(packet.packet_id, tuple(codes)), self._version))
-
-    def _deliver(self, command: Command) -> None:
-        qos = self._memory.command_qos if self._memory is not None else None
-        data = None
-        if self._downlink is not None and qos is not None and self.state is State.OPEN:
-            now_us = self._ports.clock.now_us()
-            data = self._downlink.publish(command, qos, self._version, now_us)
-        if data is None or Pause.PEER in self._pauses:
-            self._ports.commands.answered(command.device_id, command.command_id, UNDELIVERABLE)
-            return
-        batch = Batch()
-        batch.say(data)
-        self._submit(batch)
-
-    def _on_puback(self, packet: Puback, _: Batch) -> None:
-        if self._downlink is not None and not self._downlink.acknowledged(packet.packet_id):
-            log.debug("%s acknowledged what it was not sent", self.device.device_id)
-
-    def _on_pubrec(self, packet: Pubrec, batch: Batch) -> None:
-        """We send nothing at QoS 2, so there is nothing to release."""
-        if self._version == Version.V5 and packet.reason_code < ReasonCode.UNSPECIFIED_ERROR:
-            code = ReasonCode.PACKET_IDENTIFIER_NOT_FOUND
-            batch.say(encode(Pubrel(packet.packet_id, code), self._version))
-
-    def _on_pubcomp(self, packet: Pubcomp, batch: Batch) -> None:
-        """We send nothing at QoS 2."""
+        self.disconnect(error.code if known else ReasonCode.PROTOCOL_ERROR, "protocol_error")
 
     def _on_pingreq(self, _packet: Pingreq, batch: Batch) -> None:
         batch.say(encode(PINGRESP, self._version))
 
     # Commits
+
+    def write(self, data: bytes) -> None:
+        """Write behind the answers that are still to come."""
+        batch = Batch()
+        batch.say(data)
+        self._submit(batch)
 
     def _has_unsaved(self) -> bool:
         return bool(self._owed) or (self._memory is not None and bool(self._memory.unsaved))
@@ -603,7 +346,7 @@ class Session:
             first = batches.popleft()
             self._unanswered -= first.messages
             answer = first.answer(self._version)
-            self._used = max(0, self._used - answer.freed)
+            self._inbound.answered(answer.freed)
             out += answer.out
             end = answer.end
             if self.state is State.CLOSED:
@@ -616,8 +359,9 @@ class Session:
         data = b"".join(out)
         if data:
             self._wire.send(data)
+            self._greeted = True
         if end:
-            self._disconnect(ReasonCode.QUOTA_EXCEEDED, "not_taken")
+            self.disconnect(ReasonCode.QUOTA_EXCEEDED, "not_taken")
         elif Pause.STOPPING in self._pauses:
             self.stop()
         elif not self._handling:
@@ -656,7 +400,8 @@ class Session:
 
     # The end
 
-    def _refuse(self, reason: str) -> None:
+    def refuse(self, reason: str) -> None:
+        """Audit and count a refusal."""
         self._ports.admission.refuse(reason, DRIVER, self.peer, self.device.device_id)
 
     def _close(self, why: str) -> None:
@@ -678,7 +423,7 @@ class Session:
         late = None
         memory = self._memory
         if memory is not None:
-            self._ports.commands.unsubscribe(self.device.device_id, self._deliver)
+            self._downlink.close()
             if self._end != "gateway_stopped":
                 late = self._say_goodbye(memory)
             log.info("%s %s", self.device.device_id, self._end)
@@ -716,19 +461,14 @@ def _keep(memory: Memory, deltas: list[StateDelta], outcome: Outcome) -> None:
         memory.give_back(deltas)
 
 
-def _digest(packet: Publish) -> bytes:
-    topic = packet.topic.encode()
-    return blake2b(topic + b"\0" + packet.payload, digest_size=DIGEST_BYTES).digest()
-
-
 HANDLERS: dict[type, Callable[[Session, Any, Batch], None]] = {
     Connect: Session._on_connect,  # noqa: SLF001 - the class's own table
-    Puback: Session._on_puback,  # noqa: SLF001
-    Pubrec: Session._on_pubrec,  # noqa: SLF001
-    Pubrel: Session._on_pubrel,  # noqa: SLF001
-    Pubcomp: Session._on_pubcomp,  # noqa: SLF001
-    Subscribe: Session._on_subscribe,  # noqa: SLF001
-    Unsubscribe: Session._on_unsubscribe,  # noqa: SLF001
+    Puback: lambda session, packet, batch: session._downlink.puback(packet, batch),  # noqa: SLF001
+    Pubrec: lambda session, packet, batch: session._downlink.pubrec(packet, batch),  # noqa: SLF001
+    Pubrel: lambda session, packet, batch: session._inbound.pubrel(packet, batch),  # noqa: SLF001
+    Pubcomp: lambda *_: None,  # nothing is sent at QoS 2
+    Subscribe: lambda session, packet, batch: session._downlink.subscribe(packet, batch),  # noqa: SLF001
+    Unsubscribe: lambda session, packet, batch: session._downlink.unsubscribe(packet, batch),  # noqa: SLF001
     Pingreq: Session._on_pingreq,  # noqa: SLF001
     Disconnect: Session._on_disconnect,  # noqa: SLF001
 }
