@@ -99,13 +99,14 @@ class Batch:
         memory = self.memory
         if memory is None:
             return
-        if outcome is Outcome.COMMITTED:
-            for _, exchange in self.began:
+        committed = outcome is Outcome.COMMITTED
+        for packet_id, exchange in self.began:
+            if committed:
                 exchange.committed = True
-        else:
-            for packet_id, exchange in self.began:
+            else:
                 memory.forget(packet_id, exchange)
-            memory.give_back(self.deltas)
+        if self.deltas:
+            memory.settle(self.deltas, committed=committed)
 
     def answer(self, version: Version) -> Answer:
         """After ``settle``, and after all earlier batches were answered."""

@@ -51,7 +51,7 @@ from drivers.mqtt.roles import OURS, LateWill, Pause, Place, State, Wire
 from drivers.mqtt.store import Memory, Store
 from gateway.domain.devices import Device
 from gateway.domain.errors import RefusalReason
-from gateway.domain.ports import Outcome, Ports, StateDelta, Submission
+from gateway.domain.ports import Outcome, Ports, Submission
 from gateway.domain.records import AlarmSnapshot, Record
 
 log = logging.getLogger(__name__)
@@ -446,7 +446,11 @@ class Session:
         deltas = memory.take_unsaved()
         if records or deltas:
             self._ports.sink.submit(
-                Submission(records, lambda outcome: _keep(memory, deltas, outcome), deltas)
+                Submission(
+                    records,
+                    lambda outcome: memory.settle(deltas, committed=outcome is Outcome.COMMITTED),
+                    deltas,
+                )
             )
         if will is None or not delay_s or moved:
             return None
@@ -454,11 +458,6 @@ class Session:
         return LateWill(
             delay_s, lambda at_us: mapping.offline(device, at_us, "last_will", will.payload)
         )
-
-
-def _keep(memory: Memory, deltas: list[StateDelta], outcome: Outcome) -> None:
-    if outcome is not Outcome.COMMITTED:
-        memory.give_back(deltas)
 
 
 HANDLERS: dict[type, Callable[[Session, Any, Batch], None]] = {

@@ -63,7 +63,7 @@ class Exchange:
 class Memory:
     """The session state of one device."""
 
-    __slots__ = ("command_qos", "device_id", "exchanges", "expiry_s", "saved", "unsaved")
+    __slots__ = ("_newest", "command_qos", "device_id", "exchanges", "expiry_s", "saved", "unsaved")
 
     def __init__(self, device_id: str) -> None:
         self.device_id = device_id
@@ -74,6 +74,8 @@ class Memory:
         """Whether ``mqtt.session`` has an entry."""
         self.unsaved: dict[tuple[str, str], StateDelta] = {}
         """Deltas that the next submission for this device has to carry."""
+        self._newest: dict[tuple[str, str], StateDelta] = {}
+        """The last delta of each key that isn't durable yet, also while it is on its way."""
 
     def begin(self, packet_id: int, digest: bytes) -> Exchange:
         """A QoS 2 message arrived; its entry commits with it."""
@@ -113,29 +115,46 @@ class Memory:
         self.save()
 
     def take_unsaved(self) -> list[StateDelta]:
-        """What has to be committed, to put into a submission."""
+        """What has to be committed, to put into a submission.
+
+        The session's own entry goes with every submission until one is committed: else a
+        message could become durable in a session that isn't.
+        """
         deltas = list(self.unsaved.values())
+        own = (SESSIONS, self.device_id)
+        entry = self.unsaved.get(own)
         self.unsaved.clear()
+        if entry is not None:
+            self.unsaved[own] = entry
         return deltas
 
-    def give_back(self, deltas: Sequence[StateDelta]) -> None:
-        """Deltas that were not committed; newer ones win.
+    def settle(self, deltas: Sequence[StateDelta], *, committed: bool) -> None:
+        """The outcome of a submission that carried ``deltas``.
 
-        A message's entry went with its message; but it may have stood in for the removal of an
-        older one, which is therefore owed.
+        A delta that failed is owed, unless a newer one for its key is on its way: then that
+        one's outcome decides. A message's entry fails with its message; but it may have stood in
+        for the removal of an older entry, so what is owed is the removal.
         """
         for delta in deltas:
-            owed = StateDelta(QOS2, delta.key, None) if delta.space == QOS2 else delta
-            self.unsaved.setdefault((delta.space, delta.key), owed)
+            key = (delta.space, delta.key)
+            if self._newest.get(key) is not delta:
+                continue
+            if committed:
+                del self._newest[key]
+                self.unsaved.pop(key, None)
+            elif delta.space == QOS2:
+                self._keep(QOS2, delta.key, None)
+            else:
+                self._keep(delta.space, delta.key, delta.value)
 
     def is_released(self, packet_id: int) -> bool:
         """Whether the identifier's removal is durable, if it ever was known."""
-        return (QOS2, f"{self.device_id}/{packet_id}") not in self.unsaved
+        return (QOS2, f"{self.device_id}/{packet_id}") not in self._newest
 
     def _keep(self, space: str, key: str, value: bytes | None) -> None:
-        # Removed first, so that deltas stay in the order of what happened.
-        self.unsaved.pop((space, key), None)
-        self.unsaved[(space, key)] = StateDelta(space, key, value)
+        delta = StateDelta(space, key, value)
+        self.unsaved[(space, key)] = delta
+        self._newest[(space, key)] = delta
 
 
 class Store:
