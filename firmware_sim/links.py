@@ -67,7 +67,8 @@ def _serial(endpoints: Endpoints, device: SimDevice, credential: str) -> Monitor
         raise ConfigError(f"endpoints: {device.device_id} is no monitor on a serial line")
     if credential != OWN:
         raise ConfigError("a serial line knows no certificates")
-    return MonitorLink(device.device_id, Path(port), SystemClock())
+    interval_s = device.group.interval_s
+    return MonitorLink(device.device_id, Path(port), SystemClock(), interval_s)
 
 
 def _listener(address: Address | None, name: str) -> Address:

@@ -5,6 +5,8 @@
   stamp (a cuff pressure) is reported at that time, once, not with every reply that repeats it.
 - The measurement state becomes the value's Quality; a value without a number is UNAVAILABLE and
   NaN, a value in a unit that can't be converted is INVALID and NaN.
+- Numbers of metrics that nobody labelled stand in a Report of their own: a report is released as
+  its gravest member is, and a stray number must not hold back the vital signs beside it.
 - Enumerations keep the code of their state; alarm lists become an AlarmSnapshot.
 - The patient's demographics are never asked for and never mapped. The device id and the bed are
   the configuration's and the registry's; the monitor's own bed label is not believed.
@@ -13,7 +15,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from drivers.intellivue.alarms import AlarmLists
 from drivers.intellivue.attributes import (
@@ -33,6 +35,7 @@ from drivers.intellivue.nomenclature import (
 )
 from drivers.intellivue.units import conversion
 from gateway.domain.devices import Device
+from gateway.domain.labels import UNLABELLED
 from gateway.domain.records import (
     AlarmSnapshot,
     Enumeration,
@@ -86,7 +89,8 @@ def quality_of(state: int) -> Quality:
     return Quality.VALID
 
 
-_Numbers = list[tuple[int, float, Quality]]
+_Number = tuple[int, float, Quality]
+_Numbers = list[_Number]
 
 
 class Mapper:
@@ -140,22 +144,20 @@ class Mapper:
         return 0
 
     def _numerics(self, reply: PollReply, received_us: int) -> list[Record | AlarmSnapshot]:
-        now: _Numbers = []
-        stamped: dict[int, _Numbers] = {}
+        reports: dict[tuple[int, bool], _Numbers] = {}
         for observed in reply.objects:
             values = _values(observed.attributes)
             if not values:
                 continue
             stamp = self._stamp_us(observed.attributes)
-            if stamp == 0:
-                now.extend(self._numbers(values))
-            elif self._is_new(observed, stamp, values):
-                stamped.setdefault(stamp, []).extend(self._numbers(values))
-        records: list[Record | AlarmSnapshot] = []
-        if now:
-            records.append(self._report(now, self._reply_us(reply), received_us))
-        records.extend(self._report(n, at, received_us) for at, n in stamped.items() if n)
-        return records
+            if stamp == 0 or self._is_new(observed, stamp, values):
+                for number, labelled in self._numbers(values):
+                    reports.setdefault((stamp, labelled), []).append(number)
+        reply_us = self._reply_us(reply)
+        return [
+            self._report(numbers, stamp or reply_us, received_us)
+            for (stamp, _), numbers in reports.items()
+        ]
 
     def _is_new(
         self, observed: ObservedObject, stamp: int, values: tuple[NumericValue, ...]
@@ -169,8 +171,8 @@ class Mapper:
         self._stamped[key] = content
         return True
 
-    def _numbers(self, values: Iterable[NumericValue]) -> _Numbers:
-        numbers: _Numbers = []
+    def _numbers(self, values: Iterable[NumericValue]) -> Iterator[tuple[_Number, bool]]:
+        """Code, number and quality of each value, and whether its metric is labelled."""
         for value in values:
             row = known(value.physio_id, value.unit_code)
             if row is None:
@@ -188,8 +190,7 @@ class Mapper:
                 elif how != (1.0, 0.0):
                     # The conversion must not invent digits: the display has three or four.
                     number = round(number * how[0] + how[1], 3)
-            numbers.append((row.code, number, quality))
-        return numbers
+            yield (row.code, number, quality), row.label != UNLABELLED
 
     def _report(self, numbers: _Numbers, device_us: int, received_us: int) -> Report:
         codes, values, qualities = zip(*numbers, strict=True)

@@ -46,6 +46,10 @@ _PRESSURES = (
     (0x4A44, "PRESS_BLD_VEN_CENT", "central venous pressure"),
     (0x4A48, "PRESS_BLD_VEN_UMB", "umbilical venous pressure"),
     (0x5808, "PRESS_INTRA_CRAN", "intracranial pressure"),
+    (0xF0A4, "PRESS_GEN_1", "pressure 1"),
+    (0xF0A8, "PRESS_GEN_2", "pressure 2"),
+    (0xF0AC, "PRESS_GEN_3", "pressure 3"),
+    (0xF0B0, "PRESS_GEN_4", "pressure 4"),
 )
 _ST_LEADS = (
     (0x0301, "I"),
@@ -74,6 +78,10 @@ _TEMPERATURES = (
     (0x4B7C, "TEMP_VEN", "venous temperature"),
     (0xE004, "TEMP_RECT", "rectal temperature"),
     (0xE014, "TEMP_BLD", "blood temperature"),
+    (0xF0C7, "TEMP_GEN_1", "temperature 1"),
+    (0xF0C8, "TEMP_GEN_2", "temperature 2"),
+    (0xF0C9, "TEMP_GEN_3", "temperature 3"),
+    (0xF0CA, "TEMP_GEN_4", "temperature 4"),
 )
 _OTHERS = (
     (0x3F20, "ECG_TIME_PD_QT_GL", "ms", "QT", 0, 2000),
@@ -106,6 +114,23 @@ _OTHERS = (
     (0x5804, "PRESS_CEREB_PERF", "mm[Hg]", "cerebral perfusion pressure", -50, 400),
     (0xD006, "ECG_STAT_ECT", "", "ectopic status", -math.inf, math.inf),
     (0xD007, "ECG_STAT_RHY", "", "rhythm status", -math.inf, math.inf),
+)
+
+_VENDORS = (
+    (0xF03D, "ECG_AMPL_ST_INDEX", "mm", "ST index", 0, 100),
+    (0xF049, "VOL_BLD_STROKE_VAR", "%", "stroke volume variation", 0, 100),
+    (0xF04E, "EEG_BISPECTRAL_INDEX", "1", "bispectral index", 0, 100),
+    (0xF06C, "SAT_DIFF_O2_ART_VEN", "%", "SpO2 to SvO2 difference", -100, 100),
+    (0xF08A, "PULS_OXIM_PERF_REL_LEFT", "1", "relative perfusion left", 0, 1000),
+    (0xF08B, "PULS_OXIM_PERF_REL_RIGHT", "1", "relative perfusion right", 0, 1000),
+    (0xF09C, "PULS_OXIM_SAT_O2_TELE", "%", "SpO2 by telemetry", 1, 100),
+    (0xF09D, "PULS_OXIM_PULS_RATE_TELE", "/min", "pulse rate by telemetry", 1, 400),
+    (0xF0E3, "PULS_PRESS_VAR", "%", "pulse pressure variation", 0, 100),
+    (0xF100, "SAT_O2_VEN_CENT", "%", "central venous oxygen saturation", 1, 100),
+    (0xF154, "ECG_TIME_PD_QT_HEART_RATE", "/min", "heart rate of QT", 0, 400),
+    (0xF156, "ECG_TIME_PD_QTc_DELTA", "ms", "QTc change", -2000, 2000),
+    (0xF1C0, "PULS_OXIM_SAT_O2_PRE_DUCTAL", "%", "SpO2 pre-ductal", 1, 100),
+    (0xF1D4, "PULS_OXIM_SAT_O2_POST_DUCTAL", "%", "SpO2 post-ductal", 1, 100),
 )
 
 _seen: set[int] = set()
@@ -143,8 +168,9 @@ def known(physio_id: int, unit_code: int) -> terms.Metric | None:
 
 
 def _register(term: int, refid: str, unit: str, name: str, low: float, high: float) -> None:
+    prefix = "PHILIPS" if term >= PRIVATE_FIRST else "MDC"
     code = metric_code(term)
-    terms.register(terms.Metric(code, f"MDC_{refid}", unit, name, low, high, _VITAL))
+    terms.register(terms.Metric(code, f"{prefix}_{refid}", unit, name, low, high, _VITAL))
 
 
 def _register_all() -> None:
@@ -160,7 +186,7 @@ def _register_all() -> None:
         _register(term, f"ECG_AMPL_ST_{lead}", "mm", f"ST {lead}", -50, 50)
     for term, refid, name in _TEMPERATURES:
         _register(term, refid, "Cel", name, 10, 50)
-    for row in _OTHERS:
+    for row in (*_OTHERS, *_VENDORS):
         _register(*row)
     terms.register(
         terms.Metric(

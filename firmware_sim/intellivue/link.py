@@ -3,7 +3,7 @@
 What the ward sends are bedside messages; the monitor shows their values and puts a reply with
 them on the line at once, so that each measurement is one reply. Serial acknowledges nothing:
 a message is UNCONFIRMED once its reply was written, and GIVEN_UP when nobody polls the monitor.
-A ward that sends nothing for ``SILENT_AFTER_S`` has a monitor that hangs: it says nothing more.
+When the ward sends nothing for three intervals the monitor hangs: it says nothing more.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from gateway.domain import terms
 from gateway.domain.errors import MalformedError
 from gateway.domain.ports import Clock
 
-SILENT_AFTER_S = 3.0
+SILENT_S_MIN = 3.0
 REPLUG_S = 0.5
 CLOCK_TOLERANCE_US = 1_000_000
 """A monitor's clock has whole seconds: less than that is no offset."""
@@ -69,9 +69,11 @@ class MonitorLink:
         device_id: the monitor's.
         port: where the line's other end appears; its directory must exist.
         clock: the machine's.
+        interval_s: how often the ward sends.
     """
 
-    def __init__(self, device_id: str, port: Path, clock: Clock) -> None:
+    def __init__(self, device_id: str, port: Path, clock: Clock, interval_s: float = 1.0) -> None:
+        self._silent_s = max(SILENT_S_MIN, 3 * interval_s)
         self._clock = _MonitorClock(clock)
         self._screen = Screen({}, rhythm=SINUS_RHYTHM)
         self._serial = SerialMonitor(port, lambda: self._screen, self._clock, bed=device_id)
@@ -127,7 +129,7 @@ class MonitorLink:
         if self._silence is not None:
             self._silence.cancel()
         self._serial.line.silent = False
-        self._silence = asyncio.get_running_loop().call_later(SILENT_AFTER_S, self._hang)
+        self._silence = asyncio.get_running_loop().call_later(self._silent_s, self._hang)
 
     def _hang(self) -> None:
         self._serial.line.silent = True

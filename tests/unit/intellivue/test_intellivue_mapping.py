@@ -98,7 +98,7 @@ def test_no_code_of_a_monitor_is_one_of_wardgates_own(physio_id):
 
 
 def test_rows_are_vital_signs_with_a_unit_that_the_table_of_units_knows():
-    for term, *_ in metrics._OTHERS:
+    for term, *_ in (*metrics._OTHERS, *metrics._VENDORS):
         row = terms.METRICS[metrics.metric_code(term)]
         assert row.unit in {"", *UCUM.values()}
         assert row.label.level == 3
@@ -191,6 +191,16 @@ def test_an_unknown_metric_is_registered_unlabelled_with_its_unit(monkeypatch):
     row = terms.METRICS.pop(code)
     assert (row.refid, row.unit, row.label) == ("PHILIPS_F7A1", "%", UNLABELLED)
     assert (number, qualities) == (42.0, ())
+
+
+def test_an_unlabelled_number_holds_back_no_vital_sign(monkeypatch):
+    monkeypatch.setattr(metrics, "_seen", set())
+    stray = {Attribute.NUMERIC_VALUE: NumericValue(0xF7A4, 0, PERCENT, 1.0)}
+    rate = {Attribute.NUMERIC_VALUE: NumericValue(0x4182, 0, BPM, 60.0)}
+    first, second = numerics(rate, stray, rate)
+    terms.METRICS.pop(second.codes[0])
+    assert first.codes == (terms.HEART_RATE, terms.HEART_RATE)
+    assert second.codes == (1024 << 16 | 0xF7A4,)
 
 
 def test_unknown_metrics_are_bounded_and_counted(monkeypatch):
