@@ -11,8 +11,8 @@ at once. Rules:
   message which is still on its way shares that message's fate.
 - Records with the same message id, side by side in one submission and each of another type, are
   parts of one message. A second one of the same type is a repeat.
-- Alarms that were not taken are committed again at the next opportunity, with the present state;
-  meanwhile the message that caused them is not acknowledged.
+- Alarms that were not taken are committed again at the next tick (see the outbox); meanwhile the
+  message that caused them is not acknowledged.
 - A record that can't be encoded is a driver's fault: it is counted, logged, and stands in the
   journal as a Gap, so that it isn't lost in silence nor redelivered for ever.
 
@@ -26,9 +26,7 @@ import logging
 import struct
 from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import Any, Final, Protocol
-
-import msgspec
+from typing import Protocol
 
 from gateway.domain.labels import Label
 from gateway.domain.ports import (
@@ -41,7 +39,6 @@ from gateway.domain.ports import (
 )
 from gateway.domain.records import (
     Alarm,
-    AlarmPhase,
     AlarmPriority,
     AlarmSnapshot,
     DeviceState,
@@ -56,18 +53,17 @@ from gateway.domain.records import (
 from gateway.journal.types import Labelled
 from gateway.pipeline import assess, label, normalise
 from gateway.pipeline.alarms.engine import AlarmEngine, Changes
+from gateway.pipeline.alarms.outbox import Outbox
 from gateway.pipeline.alarms.rules import Readings
 from gateway.pipeline.config import PipelineConfig
-from gateway.pipeline.duplicates import Duplicates, Place, Verdict
+from gateway.pipeline.duplicates import Duplicates, Verdict
 from gateway.pipeline.plan import Plans
 from gateway.pipeline.seen import Seen, SeenTable
+from gateway.pipeline.ticket import Ticket
 from gateway.wire.records import encode
 from gateway.wire.reports import encode_report
 
 _log = logging.getLogger(__name__)
-
-ALARMS_UNSAVED_MAX: Final = 10_000
-"""Alarm records kept in memory while the disk fails; beyond it the oldest go, and are logged."""
 
 _TIME_QUALITIES = tuple(quality.name.lower() for quality in TimeQuality)
 _QUALITIES = {int(quality): quality.name.lower() for quality in Quality}
@@ -101,53 +97,6 @@ _What = tuple[Sequence[Labelled], Sequence[Labelled], Sequence[StateDelta], Sequ
 """Alarms, telemetry, the alarms' deltas, the telemetry's."""
 
 
-class _Ticket:
-    """One submission: what hangs on its outcome."""
-
-    __slots__ = (
-        "alarms",
-        "alarms_outcome",
-        "claimed",
-        "claims",
-        "device_id",
-        "done",
-        "events",
-        "kinds",
-        "message_id",
-        "messages",
-        "originals",
-        "outcome",
-        "presence",
-        "raised",
-        "repeat",
-        "telemetry",
-        "touched",
-    )
-
-    def __init__(self, done: Callable[[Outcome], None] | None) -> None:
-        self.done = done
-        self.outcome: Outcome | None = None
-        self.alarms_outcome = Outcome.COMMITTED
-        self.telemetry: list[Labelled] = []
-        self.alarms: list[Labelled] = []
-        self.raised: list[Alarm] = []
-        """The alarms among them that the engine made."""
-        self.touched: dict[str, StateDelta] = {}
-        self.presence: dict[str, None] = {}
-        self.claims: list[tuple[Place, Any, bool]] = []
-        """Ids taken, and whether the message is in the alarms lane alone."""
-        self.originals: list[_Ticket] = []
-        """Tickets whose messages this one repeats."""
-        self.messages = 0
-        # The message that was looked at last: its parts stand side by side.
-        self.device_id = ""
-        self.message_id = ""
-        self.kinds: list[type] = []
-        self.repeat = False
-        self.claimed = False
-        """Whether the last of ``claims`` is that message's."""
-
-
 class Intake:
     """The Sink port.
 
@@ -178,9 +127,7 @@ class Intake:
         self._counters = counters
         self._changes = Changes()
         """Untouched: most submissions change no alarm, and use it one after the other."""
-        self._unsaved: list[Alarm] = []
-        self._unsaved_keys: dict[str, None] = {}
-        self._unsaved_presence: dict[str, None] = {}
+        self._outbox = Outbox(self.alarms, counters, clock.now_us)
         self._active: dict[AlarmPriority, int] = {}
         # Counts since the last flush: by driver, by driver, by quality, by time quality.
         self._accepted: Counter[str] = Counter()
@@ -192,7 +139,7 @@ class Intake:
 
     def submit(self, submission: Submission) -> None:
         """Take a submission; see the port."""
-        ticket = _Ticket(submission.done)
+        ticket = Ticket(submission.done)
         changes = self._changes
         mono = self._clock.monotonic()
         for record in submission.records:
@@ -223,8 +170,8 @@ class Intake:
         """Raise delayed and technical alarms; to be called every 250 ms to 1 s."""
         changes = Changes()
         self.alarms.tick(self._clock.now_us(), self._clock.monotonic(), changes)
-        if changes or self._unsaved_keys or self._unsaved_presence:
-            self._commit(_Ticket(None), changes, ())
+        if changes or self._outbox:
+            self._commit(Ticket(None), changes, (), catch_up=True)
         self.flush()
 
     def flush(self) -> None:
@@ -248,13 +195,15 @@ class Intake:
         self._show_active()
 
     def retire(self, device_id: str) -> None:
-        """End the alarms and the watching of a device that was revoked or retired."""
+        """End the alarms and the watching of a device that was revoked or retired.
+
+        Its message ids stay, within their bounds: what it may repeat once it is back is known.
+        """
         changes = Changes()
         self.alarms.sign_off(device_id, self._clock.now_us(), self._clock.monotonic(), changes)
-        self.duplicates.forget(device_id)
         self.seen.forget(device_id)
         if changes:
-            self._commit(_Ticket(None), changes, ())
+            self._commit(Ticket(None), changes, ())
 
     def when_settled(self, done: Callable[[], None]) -> None:
         """Call ``done`` once everything submitted before has its outcome, which comes in order."""
@@ -262,7 +211,7 @@ class Intake:
 
     # Records
 
-    def _report(self, report: Report, ticket: _Ticket, changes: Changes, mono: float) -> None:
+    def _report(self, report: Report, ticket: Ticket, changes: Changes, mono: float) -> None:
         seen = self.seen.of(report.device_id)
         if self._is_repeat(report, report.provenance.driver, ticket, seen):
             return
@@ -301,7 +250,7 @@ class Intake:
         ticket.telemetry.append(Labelled(record_label, encoded, used))
 
     def _other(
-        self, record: Record | AlarmSnapshot, ticket: _Ticket, changes: Changes, mono: float
+        self, record: Record | AlarmSnapshot, ticket: Ticket, changes: Changes, mono: float
     ) -> None:
         if isinstance(record, Gap):
             self._put(record, ticket)
@@ -319,6 +268,8 @@ class Intake:
             return
         if isinstance(record, DeviceStatus):
             self._status(record, seen, changes, mono)
+            if record.message_id:
+                seen.last_us = record.received_us
         elif isinstance(record, InventoryEvent):
             seen.last_us = record.received_us
         self._put(record, ticket)
@@ -331,7 +282,7 @@ class Intake:
         if status.state is DeviceState.OFFLINE and status.reason in self._goodbyes:
             self.alarms.sign_off(status.device_id, status.received_us, mono, changes)
 
-    def _put(self, record: Record, ticket: _Ticket) -> None:
+    def _put(self, record: Record, ticket: Ticket) -> None:
         """Label and encode a record that isn't a report."""
         try:
             encoded = encode(record)
@@ -343,7 +294,7 @@ class Intake:
         elif not isinstance(record, Report):
             ticket.telemetry.append(Labelled(label.of_other(record), encoded, ()))
 
-    def _unencodable(self, record: Record, ticket: _Ticket) -> None:
+    def _unencodable(self, record: Record, ticket: Ticket) -> None:
         driver = "gateway" if isinstance(record, Gap) else record.provenance.driver
         _log.error("driver %s made a record that can't be encoded", driver)
         self._counters.add("malformed", driver, "unencodable")
@@ -357,7 +308,7 @@ class Intake:
         self,
         record: Report | AlarmSnapshot | Alarm | InventoryEvent | DeviceStatus,
         driver: str,
-        ticket: _Ticket,
+        ticket: Ticket,
         seen: Seen,
     ) -> bool:
         """Take the record's message id; True when its message was seen before."""
@@ -387,7 +338,7 @@ class Intake:
         return False
 
     def _claim(
-        self, device_id: str, message_id: str, in_alarms: bool, driver: str, ticket: _Ticket
+        self, device_id: str, message_id: str, in_alarms: bool, driver: str, ticket: Ticket
     ) -> bool:
         place, n = self.duplicates.claim(device_id, message_id)
         verdict = place.take(n, ticket)
@@ -399,7 +350,7 @@ class Intake:
             self._counters.add("beyond_window", driver)
             return False
         original = place.pending.get(n)
-        if isinstance(original, _Ticket) and original is not ticket:
+        if isinstance(original, Ticket) and original is not ticket:
             ticket.originals.append(original)
         return True
 
@@ -411,17 +362,36 @@ class Intake:
 
     # Commit
 
-    def _commit(self, ticket: _Ticket, changes: Changes, deltas: Sequence[StateDelta]) -> None:
+    def _commit(
+        self,
+        ticket: Ticket,
+        changes: Changes,
+        deltas: Sequence[StateDelta],
+        *,
+        catch_up: bool = False,
+    ) -> None:
         # Two calls, so that what became of the alarms is known when the telemetry is refused.
         # They are answered in order, hence the alarms' answer is there when done is called.
-        if changes.alarms or ticket.alarms or self._unsaved_keys:
-            alarm_deltas = self._with_alarms(ticket, changes)
+        if catch_up:
+            ticket.outgoing = self._outbox.catch_up(changes)
+            ticket.presence = self._outbox.catch_up_presence(changes)
+        elif changes:
+            ticket.presence = changes.presence
+            if changes.alarms:
+                ticket.outgoing = self._outbox.take(changes)
+                if ticket.outgoing is None:
+                    ticket.alarms_outcome = Outcome.FULL
+        if ticket.outgoing is not None:
+            alarms, alarm_deltas = ticket.outgoing.records + ticket.alarms, ticket.outgoing.deltas
+        else:
+            alarms, alarm_deltas = ticket.alarms, ()
+        if alarms or alarm_deltas:
             self._add(
-                (ticket.alarms, (), alarm_deltas, ()),
+                (alarms, (), alarm_deltas, ()),
                 lambda outcome: self._settle_alarms(ticket, outcome),
             )
-        if changes.presence or self._unsaved_presence:
-            deltas = self._with_presence(ticket, changes, deltas)
+        if ticket.presence:
+            deltas = (*deltas, *ticket.presence)
         self._add(((), ticket.telemetry, (), deltas), lambda outcome: self._settle(ticket, outcome))
 
     def _add(self, what: _What, done: Callable[[Outcome], None]) -> None:
@@ -432,56 +402,13 @@ class Intake:
             _log.error("a submission was not taken: %s", error)
             done(Outcome.FAILED)
 
-    def _with_alarms(self, ticket: _Ticket, changes: Changes) -> Sequence[StateDelta]:
-        for alarm in changes.alarms:
-            priority, phase, source = alarm.priority.name, alarm.phase.name, alarm.source.name
-            self._counters.add("alarms", priority.lower(), phase.lower(), source.lower())
-        ticket.raised = changes.alarms
-        ticket.touched = changes.touched
-        if self._unsaved_keys:
-            ticket.raised = self._caught_up(changes.alarms)
-            keys = self._unsaved_keys | dict.fromkeys(changes.touched)
-            ticket.touched = {delta.key: delta for delta in self.alarms.current(keys)}
-            self._unsaved, self._unsaved_keys = [], {}
-        for alarm in ticket.raised:
-            ticket.alarms.append(Labelled(label.of_alarm(alarm), encode(alarm), alarm.codes))
-        return tuple(ticket.touched.values())
+    def _settle_alarms(self, ticket: Ticket, outcome: Outcome) -> None:
+        if outcome is not Outcome.COMMITTED:
+            ticket.alarms_outcome = outcome
+            if ticket.outgoing is not None:
+                self._outbox.put_back(ticket.outgoing)
 
-    def _caught_up(self, newest: Sequence[Alarm]) -> list[Alarm]:
-        """What failed before and what is new, such that each alarm that ended ends again.
-
-        Its END may have been committed meanwhile, ahead of the START that failed.
-        """
-        alarms = [*self._unsaved, *newest]
-        phases = {alarm.alarm_id: alarm for alarm in alarms}
-        for last in phases.values():
-            if last.phase is not AlarmPhase.END and not self.alarms.is_active(last):
-                end = msgspec.structs.replace(
-                    last, phase=AlarmPhase.END, at_us=self._clock.now_us()
-                )
-                alarms.append(end)
-        return alarms
-
-    def _with_presence(
-        self, ticket: _Ticket, changes: Changes, deltas: Sequence[StateDelta]
-    ) -> Sequence[StateDelta]:
-        keys = self._unsaved_presence | dict.fromkeys(delta.key for delta in changes.presence)
-        self._unsaved_presence = {}
-        ticket.presence = keys
-        return (*deltas, *self.alarms.presence(keys))
-
-    def _settle_alarms(self, ticket: _Ticket, outcome: Outcome) -> None:
-        ticket.alarms_outcome = outcome
-        if outcome is Outcome.COMMITTED or not ticket.touched:
-            return
-        self._unsaved += ticket.raised
-        self._unsaved_keys |= dict.fromkeys(ticket.touched)
-        excess = len(self._unsaved) - ALARMS_UNSAVED_MAX
-        if excess > 0:
-            _log.error("the journal takes no alarms: %d records are given up", excess)
-            del self._unsaved[:excess]
-
-    def _settle(self, ticket: _Ticket, outcome: Outcome) -> None:
+    def _settle(self, ticket: Ticket, outcome: Outcome) -> None:
         alarms_outcome = ticket.alarms_outcome
         for place, n, in_alarms in ticket.claims:
             if (alarms_outcome if in_alarms else outcome) is Outcome.COMMITTED:
@@ -490,7 +417,7 @@ class Intake:
                 place.give_back(n)
         ticket.claims = []
         if outcome is not Outcome.COMMITTED:
-            self._unsaved_presence |= ticket.presence
+            self._outbox.put_back_presence(ticket.presence)
         else:
             outcome = alarms_outcome
         ticket.outcome = outcome

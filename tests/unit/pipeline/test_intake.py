@@ -22,6 +22,7 @@ from gateway.domain.records import (
     Text,
     TimeQuality,
 )
+from gateway.pipeline.alarms import outbox
 from tests.unit.pipeline.support import (
     COMMITTED,
     FAILED,
@@ -220,7 +221,45 @@ def test_a_message_whose_alarms_were_not_taken_is_not_acknowledged_but_stored_on
     bench.submit(report)
     assert bench.outcomes == [Outcome.FULL, Outcome.COMMITTED]
     assert len(bench.committer.reports) == 1
+    bench.intake.tick()
     assert bench.phases() == ["nibp_sys_low START"]
+
+
+def test_newer_alarms_queue_behind_those_that_were_not_taken():
+    bench = Bench(automatic=FAILED)
+    bench.submit(bench.vitals({terms.NIBP_SYS: 60.0}, message_id="5f:1"))
+    bench.committer.automatic = COMMITTED
+    bench.submit(bench.vitals({terms.NIBP_SYS: 120.0}, message_id="5f:2"))
+    assert bench.outcomes == [Outcome.FAILED, Outcome.FULL]
+    bench.submit(bench.vitals({terms.NIBP_SYS: 121.0}, message_id="5f:3"))
+    assert bench.outcomes[-1] is Outcome.COMMITTED
+    bench.intake.tick()
+    assert bench.phases() == ["nibp_sys_low START", "nibp_sys_low END"]
+
+
+def test_an_alarm_that_ended_before_its_start_was_taken_ends_last():
+    bench = Bench(automatic=None)
+    bench.submit(bench.vitals({terms.NIBP_SYS: 60.0}))
+    bench.submit(bench.vitals({terms.NIBP_SYS: 120.0}))
+    bench.committer.settle(FAILED, 2)
+    bench.committer.settle(COMMITTED)
+    bench.intake.tick()
+    bench.committer.settle(COMMITTED)
+    assert bench.phases() == [f"nibp_sys_low {phase}" for phase in ("END", "START", "END")]
+    assert bench.committer.state.items("alarm") == {}
+
+
+def test_alarms_that_wait_are_bounded(monkeypatch, caplog):
+    monkeypatch.setattr(outbox, "UNSAVED_MAX", 4)
+    bench = Bench(automatic=FAILED)
+    for n in range(6):
+        bench.submit(bench.vitals({terms.NIBP_SYS: 60.0}, device_id=f"monitor-{n}"))
+    bench.committer.automatic = COMMITTED
+    bench.intake.tick()
+    devices = [alarm.device_id for alarm in bench.committer.alarm_records]
+    assert devices == [f"monitor-{n}" for n in range(2, 6)]
+    assert len(bench.committer.state.items("alarm")) == 6
+    assert "given up" in caplog.text
 
 
 def test_what_a_driver_commits_goes_with_the_telemetry():
@@ -318,6 +357,7 @@ def test_a_submission_that_the_committer_cannot_take_has_failed(error, monkeypat
     bench.submit(report)
     assert bench.outcomes == [Outcome.FAILED, Outcome.COMMITTED]
     assert len(bench.committer.reports) == 1
+    bench.intake.tick()
     assert bench.phases() == ["nibp_sys_low START"]
 
 
