@@ -40,6 +40,7 @@ check: $(VENV)/.ready
 	cd protos && ../$(BIN)/buf lint
 	cd protos && ../$(BIN)/buf breaking --against released.binpb
 	$(BIN)/python tools/generate.py --check
+	$(BIN)/python tools/dashboards.py --check
 
 format: $(VENV)/.ready
 	$(BIN)/ruff format $(SOURCES)
@@ -47,6 +48,7 @@ format: $(VENV)/.ready
 
 generate: $(VENV)/.ready
 	$(BIN)/python tools/generate.py
+	$(BIN)/python tools/dashboards.py
 
 bench: $(VENV)/.ready
 	$(BIN)/python -m bench

@@ -57,8 +57,9 @@ def read_sim_log(path: Path) -> DevicesSaw:
             transport = entry["transport"]
             counts = transports.setdefault(transport, {"sent": 0, "acknowledged": 0})
             if not entry.get("message_id"):
-                counts["sent"] += 1
-                unnumbered[entry["device"]] += 1
+                if entry["outcome"] == "sent":
+                    counts["sent"] += 1
+                    unnumbered[entry["device"]] += 1
                 continue
             key = (entry["device"], entry["message_id"])
             before = messages.get(key)

@@ -61,8 +61,12 @@ class Plan(NamedTuple):
         return self.state / "vendor.toml"
 
     @property
+    def fleet(self) -> Path:
+        return self.state / "fleet"
+
+    @property
     def fleet_config(self) -> Path:
-        return self.state / "fleet.toml"
+        return self.fleet / "fleet.toml"
 
     @property
     def policy(self) -> Path:

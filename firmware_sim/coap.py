@@ -39,7 +39,8 @@ RETRY_S_MAX: Final = 30.0
 """The longest Max-Age of a 5.03 that is waited for."""
 BLOCK_BYTES: Final = 1024
 """Longer payloads go block-wise."""
-_JSON = 50
+JSON: Final = 50
+CBOR: Final = 60
 
 CommandHandler = Callable[[bytes], bytes]
 """Payload of a command -> payload of its result."""
@@ -68,7 +69,7 @@ class Settings(NamedTuple):
     port: int
     dtls: SSL.Context
     confirmable: bool = True
-    content_format: int = _JSON
+    content_format: int = JSON
     inflight_max: int = 16
 
 

@@ -7,7 +7,9 @@ from pathlib import Path
 from random import Random
 
 from drivers.mqtt.codec.packets import Version
-from firmware_sim.endpoints import Address, Endpoints, KeyPair, device_tls
+from firmware_sim import coap
+from firmware_sim.coap import CoapLink
+from firmware_sim.endpoints import Address, Endpoints, KeyPair, device_dtls, device_tls
 from firmware_sim.intellivue.link import MonitorLink
 from firmware_sim.link import DeviceLink
 from firmware_sim.messages import answer_command
@@ -36,10 +38,10 @@ def link_maker(endpoints: Endpoints) -> LinkMaker:
         match device.group.transport:
             case "mqtt":
                 return _mqtt(endpoints, device, credential, random)
+            case "coap":
+                return _coap(endpoints, device, credential, random)
             case "serial":
                 return _serial(endpoints, device, credential)
-            case transport:
-                raise ConfigError(f"no simulated device speaks {transport} yet")
 
     return make
 
@@ -59,6 +61,22 @@ def _mqtt(endpoints: Endpoints, device: SimDevice, credential: str, random: Rand
         will=LAST_WILL,
     )
     return MqttLink(settings, random, answer_command)
+
+
+def _coap(endpoints: Endpoints, device: SimDevice, credential: str, random: Random) -> CoapLink:
+    address = _listener(endpoints.coaps, "coaps")
+    if endpoints.ca is None:
+        raise ConfigError("endpoints: CoAP devices need `ca`")
+    pair = _key_pair(endpoints, device.device_id, credential)
+    settings = coap.Settings(
+        device.device_id,
+        address.host,
+        address.port,
+        device_dtls(endpoints.ca, pair),
+        confirmable=device.group.qos > 0,
+        content_format=coap.CBOR if device.group.cbor else coap.JSON,
+    )
+    return CoapLink(settings, random, answer_command)
 
 
 def _serial(endpoints: Endpoints, device: SimDevice, credential: str) -> MonitorLink:

@@ -31,7 +31,7 @@ from gateway.domain.records import (
     TimeQuality,
 )
 
-_VITALS: Final[dict[str, int]] = {
+VITALS: Final[dict[str, int]] = {
     "hr": terms.HEART_RATE,
     "pr": terms.PULSE_RATE,
     "spo2": terms.SPO2,
@@ -64,7 +64,7 @@ _DRIP: Final = (
 )
 _STATUS: Final = (terms.BATTERY, terms.RSSI, terms.UPTIME)
 
-_vitals_columns = Columns(tuple(_VITALS.values()))
+_vitals_columns = Columns(tuple(VITALS.values()))
 _drip_columns = Columns(_DRIP)
 _status_columns = Columns(_STATUS)
 
@@ -181,7 +181,7 @@ def to_records(
 _NO_TIME = (0, TimeQuality.NONE)
 _GOOD = TimeQuality.GOOD
 _NUMBERS_AT = Vitals.__struct_fields__.index("hr")
-assert Vitals.__struct_fields__[_NUMBERS_AT:] == tuple(_VITALS)
+assert Vitals.__struct_fields__[_NUMBERS_AT:] == tuple(VITALS)
 
 
 def _drip_cells(drip: Drip, received_us: int) -> tuple[float | None, ...]:

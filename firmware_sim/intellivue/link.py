@@ -13,10 +13,10 @@ import contextlib
 from pathlib import Path
 
 from drivers.bedside.codec import Vitals, decode_cbor, decode_json
+from drivers.bedside.mapping import VITALS
 from firmware_sim.intellivue.line import SerialMonitor
 from firmware_sim.intellivue.screen import Screen
 from firmware_sim.link import Outcome
-from gateway.domain import terms
 from gateway.domain.errors import MalformedError
 from gateway.domain.ports import Clock
 
@@ -25,22 +25,6 @@ REPLUG_S = 0.5
 CLOCK_TOLERANCE_US = 1_000_000
 """A monitor's clock has whole seconds: less than that is no offset."""
 SINUS_RHYTHM = 16402
-
-CODES = {
-    "hr": terms.HEART_RATE,
-    "pr": terms.PULSE_RATE,
-    "spo2": terms.SPO2,
-    "rr": terms.RESP_RATE,
-    "abp_sys": terms.ABP_SYS,
-    "abp_dia": terms.ABP_DIA,
-    "abp_mean": terms.ABP_MEAN,
-    "nibp_sys": terms.NIBP_SYS,
-    "nibp_dia": terms.NIBP_DIA,
-    "nibp_mean": terms.NIBP_MEAN,
-    "temp": terms.TEMPERATURE,
-    "etco2": terms.ETCO2,
-    "pi": terms.PERFUSION_INDEX,
-}
 
 
 class _MonitorClock:
@@ -102,7 +86,7 @@ class MonitorLink:
             return Outcome.REFUSED
         if message.t is not None:
             self._clock.show(message.t * 1000)
-        values = {CODES[field]: getattr(message, field) for field in CODES}
+        values = {code: getattr(message, field) for field, code in VITALS.items()}
         shown = {code: float(value) for code, value in values.items() if value is not None}
         self._screen = self._screen._replace(values=shown)
         self._wake()

@@ -147,6 +147,10 @@ class Committer:
         else:
             self._resume.append(resume)
 
+    def healthy(self) -> bool:
+        """Whether the committer's tasks run; a disk that refuses is not its fault."""
+        return bool(self._tasks) and not any(task.done() for task in self._tasks)
+
     def on_gaps(self, listener: Callable[[list[Gap]], None]) -> None:
         """Call ``listener`` on the loop with lost ranges that no Gap record tells of yet.
 

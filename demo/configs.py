@@ -1,0 +1,116 @@
+"""Writes the configuration that each of the demo's processes reads."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from pathlib import Path
+
+from demo.identities import Identities
+from demo.plan import CORE, GATEWAY, TRUST_DOMAIN, VENDOR, Plan
+from security.files import SECRET_MODE, TlsFiles, write_atomic
+from security.policy import default_policy
+from security.sealing import KeyRing
+
+
+def write(plan: Plan, identities: Identities, serial_ports: Sequence[tuple[str, Path]]) -> None:
+    """Write every file; ``serial_ports`` are (device id, tty) pairs."""
+    plan.policy.write_text(default_policy())
+    KeyRing.generate().save(plan.state / "seal.keys")
+    write_atomic(plan.state / "vendor.key", secrets.token_bytes(32), SECRET_MODE)
+    plan.gateway_config.write_text(_gateway(plan, identities, serial_ports))
+    plan.core_config.write_text(
+        _core(plan.ports.core, plan.ports.core_metrics, plan.core_db, identities.core)
+    )
+    plan.vendor_config.write_text(
+        _core(plan.ports.vendor, plan.ports.vendor_metrics, plan.vendor_db, identities.vendor)
+    )
+
+
+def _tls(files: TlsFiles) -> str:
+    return f'cert = "{files.cert}"\nkey = "{files.key}"\ntrust = "{files.trust}"\n'
+
+
+def _gateway(plan: Plan, identities: Identities, serial_ports: Sequence[tuple[str, Path]]) -> str:
+    ports = plan.ports
+    lines = [
+        f"""# Written by the demo for this run.
+[gateway]
+name = "{GATEWAY}"
+state_dir = "{plan.gateway_state}"
+seal_keys = "seal.keys"
+
+[tls]
+{_tls(identities.gateway)}
+[identity]
+trust_domain = "{TRUST_DOMAIN}"
+
+[policy]
+file = "{plan.policy.name}"
+
+[journal]
+limit_bytes = {1 << 30}
+alarm_reserve_bytes = {64 << 20}
+
+[pipeline.kinds.monitor]
+interval_s = 1.0
+
+[pipeline.kinds.drip]
+interval_s = 2.0
+
+[[destinations]]
+name = "{CORE}"
+zone = "campus"
+purpose = "care"
+tenant = "demo"
+address = "127.0.0.1:{ports.core}"
+server_name = "localhost"
+
+[[destinations]]
+name = "{VENDOR}"
+zone = "partner"
+purpose = "maintenance"
+tenant = "demo"
+address = "127.0.0.1:{ports.vendor}"
+server_name = "localhost"
+pseudonym_key = "vendor.key"
+project = "demo-maintenance"
+
+[fleet]
+address = "127.0.0.1:{ports.fleet}"
+server_name = "localhost"
+
+[metrics]
+port = {ports.gateway_metrics}
+
+[drivers.mqtt]
+listen = ["127.0.0.1:{ports.mqtt}", "[::1]:{ports.mqtt}"]
+
+[drivers.coap]
+host = "127.0.0.1"
+port = {ports.coaps}
+"""
+    ]
+    if serial_ports:
+        lines.append("[drivers.intellivue]")
+        for device_id, tty in serial_ports:
+            lines.append(
+                f'[[drivers.intellivue.monitors]]\nport = "{tty}"\ndevice_id = "{device_id}"\n'
+            )
+    return "\n".join(lines)
+
+
+def _core(port: int, metrics: int, database: Path, files: TlsFiles) -> str:
+    return f"""# Written by the demo for this run.
+listen = "127.0.0.1:{port}"
+database = "{database}"
+
+[metrics]
+port = {metrics}
+
+[tls]
+certificate = "{files.cert}"
+key = "{files.key}"
+client_ca = "{files.trust}"
+trust_domain = "{TRUST_DOMAIN}"
+"""

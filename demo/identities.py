@@ -1,0 +1,132 @@
+"""The demo's certificates: made as on a fleet's host, devices enrolled by an operator.
+
+Besides those who belong there are those who must fail: ``stranger`` (another root's device),
+``revoked`` (enrolled, then revoked) and ``expired`` (its certificate has ended).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import NamedTuple
+
+from demo.plan import CORE, GATEWAY, TRUST_DOMAIN, VENDOR, Plan
+from firmware_sim.scenario import SimDevice
+from fleet.client import FleetClient
+from fleet.setup import InitOptions, init, issue
+from gateway.clock import SystemClock
+from protos.wardgate.v1 import fleet_pb2 as pb
+from security import pki
+from security.files import SECRET_MODE, TlsFiles, write_atomic
+from security.names import Role
+from security.pki import Subject, Validity
+
+LOCAL = ("localhost", "127.0.0.1", "::1")
+SPARE = "spare-1"
+REVOKED = "revoked-1"
+EXPIRED = "expired-1"
+STRANGER = "stranger-1"
+LEAF_DAYS = 30
+
+
+class Identities(NamedTuple):
+    """Where each identity lies; devices' below ``pki/devices/<id>``."""
+
+    gateway: TlsFiles
+    core: TlsFiles
+    vendor: TlsFiles
+    operator: Path
+    stranger: TlsFiles
+    expired: TlsFiles
+
+
+def create(plan: Plan) -> Identities:
+    """Set the fleet up and make everything but the devices' certificates."""
+    clock = SystemClock()
+    made = init(
+        InitOptions(
+            plan.fleet,
+            plan.state / "offline-root",
+            TRUST_DOMAIN,
+            f"127.0.0.1:{plan.ports.fleet}",
+            LOCAL,
+            "demo",
+            plan.ports.fleet_metrics,
+        ),
+        clock,
+    )
+    authority = pki.load_authority(plan.fleet / "authority")
+
+    def member(role: Role, name: str) -> TlsFiles:
+        subject = Subject(role, name, LOCAL)
+        database = plan.fleet / "state" / "fleet.db"
+        return issue(authority, database, subject, plan.pki / name, LEAF_DAYS, clock)[0]
+
+    now = datetime.now(UTC)
+    other_root = pki.create_root(TRUST_DOMAIN, now)
+    stranger, _ = pki.make_identity(
+        pki.create_issuing(other_root, now),
+        Subject(Role.DEVICE, STRANGER),
+        plan.pki / "stranger",
+        Validity.days(now, LEAF_DAYS),
+    )
+    expired, _ = pki.make_identity(
+        authority, Subject(Role.DEVICE, EXPIRED), plan.pki / "expired", Validity.days(now, -1)
+    )
+    gateway = member(Role.GATEWAY, GATEWAY)
+    # The stranger trusts the demo's servers, so that it is the gateway that refuses.
+    stranger.trust.write_bytes(gateway.trust.read_bytes())
+    return Identities(
+        gateway=gateway,
+        core=member(Role.SERVICE, CORE),
+        vendor=member(Role.SERVICE, VENDOR),
+        operator=made.operator,
+        stranger=stranger,
+        expired=expired,
+    )
+
+
+def device_files(plan: Plan, device_id: str) -> TlsFiles:
+    """Where a device's certificate and key lie."""
+    return TlsFiles.within(plan.pki / "devices" / device_id)
+
+
+def enrol(plan: Plan, operator: Path, devices: Sequence[SimDevice]) -> None:
+    """Enrol every device with the fleet service, and revoke the one that must fail.
+
+    Each key is made here and only a certificate request is sent, as `wardgate device add
+    --bundle` does; a serial device is registered without a certificate.
+    """
+    with FleetClient(f"localhost:{plan.ports.fleet}", operator) as service:
+        for device in devices:
+            _add(
+                service,
+                plan,
+                pb.AddDeviceRequest(
+                    device_id=device.device_id,
+                    kind=device.group.kind,
+                    ward=device.ward,
+                    bed=device.bed,
+                    transport={"coap": "coaps"}.get(device.group.transport, device.group.transport),
+                ),
+            )
+        for device_id in (SPARE, REVOKED):
+            _add(service, plan, pb.AddDeviceRequest(device_id=device_id, kind="monitor"))
+        service.call(
+            "Revoke", pb.RevokeRequest(role="device", id=REVOKED, reason="demo"), pb.RevokeResponse
+        )
+
+
+def _add(service: FleetClient, plan: Plan, request: pb.AddDeviceRequest) -> None:
+    if request.transport == "serial":
+        service.call("AddDevice", request, pb.AddDeviceResponse)
+        return
+    key = pki.new_key()
+    request.csr = pki.create_csr(key, request.device_id)
+    answer = service.call("AddDevice", request, pb.AddDeviceResponse)
+    files = device_files(plan, request.device_id)
+    files.key.parent.mkdir(mode=0o700, parents=True)
+    write_atomic(files.key, pki.key_pem(key), SECRET_MODE)
+    write_atomic(files.cert, answer.certificate_pem)
+    write_atomic(files.trust, answer.root_pem)

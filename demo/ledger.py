@@ -1,0 +1,33 @@
+"""The gateway's own account of what it released, from its ledger on disk.
+
+Counts are device messages: the telemetry lane's records, without the class that only the
+gateway's own notices (device status, gaps) have.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+from demo.report import Ledger
+
+LEDGER = "ledger.sqlite"
+NOTICES = "health_resources"
+
+
+def read(gateway_state: Path) -> Ledger:
+    """Sum the ledger's entries per destination and treatment."""
+    reports: dict[str, dict[str, int]] = {}
+    alarms: dict[str, int] = {}
+    with sqlite3.connect(f"file:{gateway_state / LEDGER}?mode=ro", uri=True) as db:
+        for destination, lane, data_class, treatment, records in db.execute(
+            "SELECT destination, lane, class, treatment, sum(records) FROM entries"
+            " GROUP BY destination, lane, class, treatment"
+        ):
+            if lane == "alarms":
+                if treatment != "withhold":
+                    alarms[destination] = alarms.get(destination, 0) + records
+            elif data_class != NOTICES:
+                counts = reports.setdefault(destination, {})
+                counts[treatment] = counts.get(treatment, 0) + records
+    return Ledger(reports, alarms)

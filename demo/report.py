@@ -1,0 +1,190 @@
+"""The report of a run, and its verdict: which promises were kept."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from demo import account
+from demo.account import DevicesSaw, Held
+from demo.scrape import Samples, matching, total
+
+REFUSALS = (
+    "no_certificate",
+    "untrusted",
+    "expired",
+    "revoked",
+    "identity_mismatch",
+    "malformed",
+)
+TREATMENTS = {
+    "pass": "passed",
+    "aggregate": "aggregated",
+    "pseudonymise": "pseudonymised",
+    "mask": "masked",
+    "withhold": "withheld",
+}
+ALARM_LABELS = ("high", "medium", "low")
+
+
+class Ledger(NamedTuple):
+    """What the gateway's ledger says, per destination: treatment -> reports, and alarms."""
+
+    reports: dict[str, dict[str, int]]
+    alarms: dict[str, int]
+
+
+class Evidence(NamedTuple):
+    """Everything that a report is made from."""
+
+    seconds: float
+    devices: DevicesSaw
+    core: Held
+    vendor: Held
+    ledger: Ledger
+    gateway: Samples
+    gateway_restarts: int
+    vendor_leaks: list[str]
+    rss_mib: dict[str, float]
+    cpu_seconds: dict[str, float]
+
+
+def build(evidence: Evidence) -> dict[str, Any]:
+    """The report as the design has it; counts are device messages."""
+    devices, core, vendor, gateway = (
+        evidence.devices,
+        evidence.core,
+        evidence.vendor,
+        evidence.gateway,
+    )
+    delays = account.latencies_us(devices, core)
+    missing = len(account.lost(devices, core))
+    return {
+        "seconds": round(evidence.seconds, 1),
+        "devices_saw": {
+            "by_transport": devices.by_transport,
+            "sent": devices.sent,
+            "acknowledged": devices.acknowledged,
+        },
+        "stores_hold": {
+            name: {"reports": held.reports, "duplicates": held.duplicates, "gaps": held.gaps}
+            for name, held in (("core", core), ("vendor", vendor))
+        },
+        "gateway_says": {
+            "accepted": int(total(gateway, "wardgate_accepted_total")),
+            "journaled": int(total(gateway, "wardgate_journaled_total", lane="telemetry")),
+            "release": {
+                destination: {
+                    word: counts.get(treatment, 0) for treatment, word in TREATMENTS.items()
+                }
+                for destination, counts in evidence.ledger.reports.items()
+            },
+            "refused": {
+                reason: int(total(gateway, "wardgate_refused_total", reason=reason))
+                + (int(total(gateway, "wardgate_malformed_total")) if reason == "malformed" else 0)
+                for reason in REFUSALS
+            },
+        },
+        "lost": max(0, missing - core.gap_reports),
+        "alarms": {
+            "raised": evidence.ledger.alarms.get("core", 0),
+            "delivered": core.alarms,
+            "p50_ms": account.quantile_ms(core.alarm_delays_us, 0.5),
+            "p99_ms": account.quantile_ms(core.alarm_delays_us, 0.99),
+        },
+        "latency_ms": {
+            "p50": account.quantile_ms(delays, 0.5),
+            "p99": account.quantile_ms(delays, 0.99),
+            "p999": account.quantile_ms(delays, 0.999),
+        },
+        "rss_mib": {name: round(value, 1) for name, value in evidence.rss_mib.items()},
+        "cpu_seconds": {name: round(value, 2) for name, value in evidence.cpu_seconds.items()},
+    }
+
+
+def broken_promises(evidence: Evidence, report: dict[str, Any]) -> list[str]:
+    """What was promised and not kept, in words; empty when all is well."""
+    core, vendor, ledger = evidence.core, evidence.vendor, evidence.ledger
+    broken: list[str] = []
+
+    def promise(kept: bool, otherwise: str) -> None:
+        if not kept:
+            broken.append(otherwise)
+
+    promise(report["devices_saw"]["acknowledged"] > 0, "no message was acknowledged")
+    for transport, counts in report["devices_saw"]["by_transport"].items():
+        promise(counts["sent"] > 0, f"no device sent anything over {transport}")
+    promise(report["lost"] == 0, f"{report['lost']} acknowledged messages are not at the core")
+    promise(core.duplicates == 0, f"{core.duplicates} messages are stored twice at the core")
+    promise(vendor.duplicates == 0, f"{vendor.duplicates} are stored twice at the vendor")
+    promise(
+        not evidence.vendor_leaks,
+        f"the vendor's store names devices that were withheld: {evidence.vendor_leaks[:3]}",
+    )
+    for name, held in (("core", core), ("vendor", vendor)):
+        released = sum(
+            count
+            for treatment, count in ledger.reports.get(name, {}).items()
+            if treatment != "withhold"
+        )
+        promise(
+            released == held.reports,
+            f"the ledger released {released} reports to {name}, which holds {held.reports}",
+        )
+    promise(
+        ledger.alarms.get("core", 0) == core.alarms,
+        f"{ledger.alarms.get('core', 0)} alarms were raised, {core.alarms} are at the core",
+    )
+    if evidence.gateway_restarts == 0:  # counters begin anew with each start; the ledger doesn't
+        accepted, acknowledged = (
+            report["gateway_says"]["accepted"],
+            report["devices_saw"]["acknowledged"],
+        )
+        promise(
+            accepted >= acknowledged,
+            f"the gateway accepted {accepted}, devices saw {acknowledged} acknowledged",
+        )
+    return broken
+
+
+def summary(report: dict[str, Any], broken: list[str], path: Path | None) -> str:
+    """A few lines for the terminal."""
+    saw, holds, says = report["devices_saw"], report["stores_hold"], report["gateway_says"]
+    lines = [
+        "",
+        f"  devices saw    sent {saw['sent']}, acknowledged {saw['acknowledged']}  "
+        + ", ".join(f"{name} {c['sent']}" for name, c in sorted(saw["by_transport"].items())),
+        (
+            f"  core holds     {holds['core']['reports']} reports, "
+            f"{holds['core']['duplicates']} twice, {holds['core']['gaps']} gaps"
+        ),
+        f"  vendor holds   {holds['vendor']['reports']} reports",
+        *(
+            f"  released to    {name}: "
+            + ", ".join(f"{count} {word}" for word, count in counts.items() if count)
+            for name, counts in says["release"].items()
+        ),
+        "  refused        "
+        + ", ".join(f"{reason} {count}" for reason, count in says["refused"].items()),
+        f"  lost           {report['lost']}",
+        (
+            f"  alarms         {report['alarms']['raised']} raised, "
+            f"{report['alarms']['delivered']} delivered, p99 {report['alarms']['p99_ms']} ms"
+        ),
+        (
+            f"  latency        p50 {report['latency_ms']['p50']} ms, "
+            f"p99 {report['latency_ms']['p99']} ms"
+        ),
+    ]
+    lines += [f"  BROKEN         {what}" for what in broken] or ["  every promise was kept"]
+    if path is not None:
+        lines.append(f"  report         {path}")
+    return "\n".join(lines)
+
+
+def alarm_counts(samples: Samples) -> dict[str, int]:
+    """Active alarms by priority, for the live view."""
+    return {
+        labels["priority"]: int(value)
+        for labels, value in matching(samples, "wardgate_alarms_active")
+    }

@@ -1,0 +1,252 @@
+"""One demo from the first certificate to the last acknowledgement."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import signal
+import sqlite3
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+from demo import account, configs, endpoints, identities, ledger
+from demo.plan import Plan, prepare
+from demo.processes import Process
+from demo.report import Evidence, broken_promises, build, summary
+from demo.scrape import Samples, matching, scrape, total
+from demo.view import Picture, View
+from firmware_sim import scenario
+from gateway.domain.errors import ConfigError
+
+log = logging.getLogger(__name__)
+
+WARD = Path(__file__).parent / "ward.toml"
+START_S_MAX = 60.0
+DRAIN_S_MAX = 15.0
+POLL_S = 0.1
+
+
+class Options(NamedTuple):
+    """What the command line says."""
+
+    state: Path
+    seconds: float | None
+    report: Path | None
+    replay: Path | None
+
+
+class Demo:
+    """The processes of one run."""
+
+    def __init__(self, options: Options) -> None:
+        self.options = options
+        self.plan: Plan = prepare(options.state)
+        self.ward = scenario.load(WARD)
+        self.devices = list(scenario.devices(self.ward))
+        self.serial = {
+            device.device_id: self.plan.state / "serial" / device.device_id
+            for device in self.devices
+            if device.group.transport == "serial"
+        }
+        self.identities = identities.create(self.plan)
+        self.processes: dict[str, Process] = {}
+        self.stop = asyncio.Event()
+        self._published = False
+        self._began = 0.0
+
+    async def run(self) -> int:
+        """Run; the exit code says whether every promise was kept."""
+        (self.plan.state / "serial").mkdir()
+        configs.write(self.plan, self.identities, list(self.serial.items()))
+        loop = asyncio.get_running_loop()
+        for name in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(name, self.stop.set)
+        try:
+            await self._start()
+            await self._show()
+            return await self._finish()
+        finally:
+            self.plan.endpoints.unlink(missing_ok=True)
+            for process in self.processes.values():
+                process.ask_to_stop()
+            for process in self.processes.values():
+                await process.stop()
+
+    async def _start(self) -> None:
+        plan, ports = self.plan, self.plan.ports
+        await self._spawn(
+            "fleet", ["-m", "wardgate", "fleet", "run", "--config", str(plan.fleet_config)]
+        )
+        await self._answers("fleet", ports.fleet_metrics, bool)
+        await asyncio.to_thread(identities.enrol, plan, self.identities.operator, self.devices)
+        for name, config in (("core", plan.core_config), ("vendor", plan.vendor_config)):
+            await self._spawn(name, ["-m", "wardgate", "core", "run", "--config", str(config)])
+        await self._answers("core", ports.core_metrics, bool)
+        await self._answers("vendor", ports.vendor_metrics, bool)
+        await self._spawn(
+            "gateway", ["-m", "wardgate", "gateway", "run", "--config", str(plan.gateway_config)]
+        )
+        await self._answers(
+            "gateway",
+            ports.gateway_metrics,
+            lambda samples: (
+                total(samples, "wardgate_ready") == 1
+                and total(samples, "wardgate_fleet_connected") == 1
+                and total(samples, "wardgate_revocations") >= 1
+            ),
+        )
+        self._published = True
+        self._publish()
+        arguments = ["-m", "firmware_sim", "--scenario", str(WARD)]
+        arguments += ["--endpoints", str(plan.endpoints), "--log", str(plan.sim_log)]
+        if self.options.replay is not None:
+            arguments += ["--replay", str(self.options.replay.resolve())]
+        self._began = time.monotonic()
+        await self._spawn("ward", arguments, restart=False)
+
+    async def _spawn(self, name: str, arguments: list[str], *, restart: bool = True) -> None:
+        process = Process(
+            name,
+            arguments,
+            self.plan.logs / f"{name}.log",
+            restart=restart,
+            on_pid=self._publish,
+        )
+        self.processes[name] = process
+        await process.start()
+
+    async def _answers(self, name: str, port: int, good: Callable[[Samples], bool]) -> None:
+        """Wait until a process's metrics say that it is ready."""
+        process, url = self.processes[name], f"http://127.0.0.1:{port}/metrics"
+        deadline = time.monotonic() + START_S_MAX
+        while time.monotonic() < deadline and not self.stop.is_set():
+            if good(await asyncio.to_thread(scrape, url)):
+                return
+            if process.restarts > 2 or (not process.running and process.exit_code):
+                break
+            await asyncio.sleep(POLL_S)
+        words = process.last_words()
+        raise ConfigError(f"{name} did not get ready, see {self.plan.logs / name}.log\n{words}")
+
+    def _publish(self) -> None:
+        if not self._published:
+            return
+        pids = {name: process.pid for name, process in self.processes.items() if name != "ward"}
+        endpoints.write(
+            self.plan.endpoints,
+            endpoints.build(self.plan, self.identities, self.serial, pids),
+        )
+
+    async def _show(self) -> None:
+        """Draw until the time is over, a signal comes, or the ward ends."""
+        view = View()
+        ward = self.processes["ward"]
+        end = None if self.options.seconds is None else self._began + self.options.seconds
+        while not self.stop.is_set() and ward.running:
+            now = time.monotonic()
+            if end is not None and now >= end:
+                break
+            view.draw(await asyncio.to_thread(self._picture))
+            for process in self.processes.values():
+                process.sample()
+            wait = 1.0 if end is None else min(1.0, max(0.0, end - now))
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self.stop.wait(), wait)
+        if not ward.running and ward.exit_code:
+            raise ConfigError(f"the simulated ward ended: {ward.last_words()}")
+
+    async def _finish(self) -> int:
+        """Stop the ward, let everything drain, then settle the accounts."""
+        print("\nthe ward stops; draining", flush=True)
+        seconds = time.monotonic() - self._began
+        await self.processes["ward"].stop(grace_s=20)
+        drained = await self._drained()
+        gateway = await asyncio.to_thread(scrape, self._url("gateway"))
+        usage = {name: process.sample() for name, process in self.processes.items()}
+        for name in ("gateway", "core", "vendor"):
+            await self.processes[name].stop()
+        plan = self.plan
+        withheld = [device.device_id for device in self.devices] + [identities.SPARE]
+        evidence = Evidence(
+            seconds=seconds,
+            devices=account.read_sim_log(plan.sim_log),
+            core=account.read_store(plan.core_db),
+            vendor=account.read_store(plan.vendor_db),
+            ledger=ledger.read(plan.gateway_state),
+            gateway=gateway,
+            gateway_restarts=self.processes["gateway"].restarts,
+            vendor_leaks=account.contains_any(plan.vendor_db, withheld),
+            rss_mib={name: used.rss_mib_peak for name, used in usage.items()},
+            cpu_seconds={name: used.cpu_seconds for name, used in usage.items()},
+        )
+        report = build(evidence)
+        broken = broken_promises(evidence, report)
+        if not drained:
+            broken.append(f"the journal did not drain within {DRAIN_S_MAX:.0f} s")
+        if self.options.report is not None:
+            self.options.report.write_text(json.dumps(report, indent=1) + "\n")
+        print(summary(report, broken, self.options.report))
+        return 1 if broken else 0
+
+    async def _drained(self) -> bool:
+        """Wait until every destination has acknowledged everything."""
+        deadline = time.monotonic() + DRAIN_S_MAX
+        calm = 0
+        while time.monotonic() < deadline:
+            samples = await asyncio.to_thread(scrape, self._url("gateway"))
+            waiting = [value for _, value in matching(samples, "wardgate_lag_records")]
+            calm = calm + 1 if waiting and not any(waiting) else 0
+            if calm >= 5:
+                return True
+            await asyncio.sleep(0.2)
+        return False
+
+    def _url(self, name: str) -> str:
+        port = getattr(self.plan.ports, f"{name}_metrics")
+        return f"http://127.0.0.1:{port}/metrics"
+
+    def _picture(self) -> Picture:
+        fleet = scrape(self._url("fleet"))
+        return Picture(
+            time.monotonic() - self._began,
+            str(self.plan.endpoints),
+            scrape(self._url("gateway")),
+            scrape(self._url("core")),
+            self._alarms(),
+            {
+                labels["health"]: int(value)
+                for labels, value in matching(fleet, "wardgate_fleet_devices")
+                if value
+            },
+            {name: process.restarts for name, process in self.processes.items()},
+        )
+
+    def _alarms(self) -> list[tuple[str, str, str, str]]:
+        with (
+            contextlib.suppress(sqlite3.Error),
+            contextlib.closing(
+                sqlite3.connect(f"file:{self.plan.core_db}?mode=ro", uri=True)
+            ) as db,
+        ):
+            return db.execute(
+                "SELECT priority, phase, device_id, condition FROM alarms ORDER BY id DESC LIMIT 8"
+            ).fetchall()
+        return []
+
+
+def main(options: Options) -> int:
+    """Run a demo; one line and exit code 2 when it can't start."""
+
+    async def live() -> int:
+        return await Demo(options).run()
+
+    try:
+        return asyncio.run(live())
+    except (ConfigError, OSError) as error:
+        print(f"demo: {error}", file=sys.stderr)
+        return 2

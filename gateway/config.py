@@ -1,0 +1,97 @@
+"""``gateway.toml``: everything that a gateway can be told, in one frozen model.
+
+Each part's table is declared beside the part; this file puts them together, checks what concerns
+several of them, and resolves paths relative to the file.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+
+from gateway import tomlfile
+from gateway.domain.errors import ConfigError
+from gateway.journal.aside import AsideConfig
+from gateway.journal.config import CommitterConfig, JournalConfig
+from gateway.metrics_http import MetricsConfig
+from gateway.pipeline.config import PipelineConfig
+from gateway.uplink.config import DestinationConfig
+from security.audit import AuditConfig
+from security.files import TlsFiles
+from security.identity import IdentityConfig
+
+
+class GatewayTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """``[gateway]``: who it is and where it keeps its state."""
+
+    name: str
+    """As in its certificate: ``spiffe://<trust-domain>/gateway/<name>``."""
+    state_dir: Path
+    seal_keys: Path
+    """The key ring that seals journal and samples, one key per line."""
+    ward_networks: tuple[str, ...] = ()
+    """Where the devices are, for the limits that systemd puts on the gateway's addresses."""
+    stop_grace_s: float = 10.0
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+
+class TlsTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """``[tls]``: the gateway's own certificate, and whom it trusts."""
+
+    cert: Path
+    key: Path
+    trust: Path
+
+    @property
+    def files(self) -> TlsFiles:
+        return TlsFiles(self.cert, self.key, self.trust)
+
+
+class PolicyTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """``[policy]``: what may leave."""
+
+    file: Path
+    """A Cedar file, see docs/policy.md."""
+
+
+class FleetTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """``[fleet]``: the control plane to attach to."""
+
+    address: str
+    server_name: str = ""
+    report_interval_s: float = 2.0
+
+
+class GatewayConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The whole file."""
+
+    gateway: GatewayTable
+    tls: TlsTable
+    identity: IdentityConfig
+    policy: PolicyTable
+    drivers: dict[str, dict[str, Any]]
+    """By name; the key ``driver`` names the entry point where it isn't the table's name."""
+    audit: AuditConfig = AuditConfig()
+    journal: JournalConfig = JournalConfig()
+    commit: CommitterConfig = CommitterConfig()
+    aside: AsideConfig = AsideConfig()
+    pipeline: PipelineConfig = msgspec.field(default_factory=PipelineConfig)
+    destinations: tuple[DestinationConfig, ...] = ()
+    fleet: FleetTable | None = None
+    metrics: MetricsConfig = MetricsConfig()
+
+
+def load(path: Path) -> GatewayConfig:
+    """Read and check ``gateway.toml``; drivers' tables are checked when they are made.
+
+    Raises:
+        ConfigError: with file and key.
+    """
+    config = tomlfile.load(path, GatewayConfig)
+    names = [destination.name for destination in config.destinations]
+    twice = {name for name in names if names.count(name) > 1}
+    if twice:
+        raise ConfigError(f"{path}: destinations named twice: {', '.join(sorted(twice))}")
+    return config

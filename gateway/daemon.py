@@ -1,0 +1,382 @@
+"""The gateway's process: the only place that puts its parts together.
+
+Start: configuration, certificates, journal (recovered), policy, message ids and alarms restored,
+forwarders, fleet, drivers last: nobody is let in before everything behind is ready. Stop: drivers
+first, then what is under way is committed and acknowledged, then forwarders and journal.
+
+Without a policy that loads, nothing leaves and collecting goes on. SIGHUP applies a changed
+policy, renewed certificates and changed destinations; sessions and backlog stay.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+from importlib.metadata import version
+from pathlib import Path
+
+from gateway import plugins
+from gateway.clock import SystemClock
+from gateway.commands import Commands
+from gateway.config import FleetTable, GatewayConfig, load
+from gateway.domain.errors import ConfigError, WardgateError
+from gateway.domain.labels import Lane
+from gateway.domain.ports import Driver, Outcome, Ports, Submission
+from gateway.domain.records import (
+    Alarm,
+    AlarmKind,
+    AlarmPhase,
+    AlarmPriority,
+    AlarmSource,
+    Attestation,
+    Gap,
+    Provenance,
+)
+from gateway.fleetlink import REVOCATIONS_FILE, FleetLink, FleetLinkConfig
+from gateway.journal.aside import Aside
+from gateway.journal.committer import Committer
+from gateway.journal.journal import Journal
+from gateway.metrics_http import MetricsServer
+from gateway.pipeline.intake import Intake
+from gateway.pipeline.memory import MessageIds
+from gateway.preflight import compiled_policy
+from gateway.supervisor import Part, Supervisor
+from gateway.systemd import notify, watchdog_interval_s
+from gateway.telemetry import Telemetry
+from gateway.uplink.config import DestinationConfig
+from gateway.uplink.ledger import Ledger
+from gateway.uplink.ports import Credentials, Trouble
+from gateway.uplink.uplink import Policy, Uplink, open_surroundings
+from security.audit import AuditLog, load_or_create_key
+from security.files import TlsFiles, read_secret
+from security.identity import IdentityService
+from security.pki import load_certificates
+from security.revocations import RevocationBook
+from security.sealing import KeyRing, Sealer
+from security.tls import TlsContexts, grpc_channel_credentials
+
+log = logging.getLogger(__name__)
+
+TICK_S = 0.25
+HOUSEKEEPING_S = 1.0
+CODE_MALFUNCTION = 196678
+"""MDC_EVT_MALF."""
+
+
+class Gateway:
+    """All parts of one gateway; :meth:`run` is its life."""
+
+    def __init__(self, path: Path) -> None:
+        """Read the configuration and build what needs no I/O beyond reading.
+
+        Raises:
+            ConfigError: with file and key.
+        """
+        self.path = path
+        self.config: GatewayConfig = load(path)
+        self.clock = SystemClock()
+        self.telemetry = Telemetry()
+        self.tls = TlsContexts(self.config.tls.files, self.clock)
+        self._stop = asyncio.Event()
+        self._drivers: list[Driver] = []
+        self._recording_gaps = False
+
+    async def run(self) -> None:
+        """Run until SIGTERM or SIGINT.
+
+        Raises:
+            ConfigError, WardgateError, OSError: it can't start, or a vital part failed.
+        """
+        loop = asyncio.get_running_loop()
+        for name in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(name, self._stop.set)
+        async with contextlib.AsyncExitStack() as stack:
+            await self._assemble(stack)
+            loop.add_signal_handler(signal.SIGHUP, self._reload)
+            await self._open_drivers(stack)
+            self.telemetry.set("ready", 1)
+            notify("READY=1")
+            log.info("gateway %s is ready", self.config.gateway.name)
+            stopped = asyncio.ensure_future(self._stop.wait())
+            failed = asyncio.ensure_future(self._supervisor.failed())
+            await asyncio.wait({stopped, failed}, return_when=asyncio.FIRST_COMPLETED)
+            notify("STOPPING=1")
+            self.telemetry.set("ready", 0)
+            log.info("gateway %s stops", self.config.gateway.name)
+            stopped.cancel()
+            failed.cancel()
+        if failed.done() and not failed.cancelled():
+            failed.result()
+
+    async def _assemble(self, stack: contextlib.AsyncExitStack) -> None:
+        """Open everything behind the drivers, in order; ``stack`` closes it in reverse."""
+        config, clock, telemetry = self.config, self.clock, self.telemetry
+        loop = asyncio.get_running_loop()
+        state = config.gateway.state_dir
+        state.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+        self.audit = AuditLog(
+            state / "audit", load_or_create_key(state / "audit.key"), clock, config.audit
+        )
+        stack.callback(self.audit.close)
+        self.audit.record("start", gateway=config.gateway.name)
+        self.identity = IdentityService(config.identity, clock, telemetry, self.audit)
+
+        self._sealer = sealer = Sealer(KeyRing.load(config.gateway.seal_keys))
+        self.journal = await asyncio.to_thread(
+            Journal.open, state / "journal", config.journal, sealer, clock, telemetry
+        )
+        stack.callback(self.journal.close)
+        self.aside = Aside(state / "aside", config.aside, sealer, clock, telemetry)
+        stack.callback(self.aside.close)
+
+        self.committer = Committer(self.journal, loop, telemetry, config.commit)
+        self.intake = Intake(config.pipeline, self.committer, clock, telemetry, os.urandom)
+        self.message_ids = MessageIds(state / "message-ids", self.intake.duplicates, self.journal)
+        replayed = await asyncio.to_thread(self.message_ids.load)
+        self.intake.restore(self.journal.state)
+        log.info("journal open at %s, %d message ids replayed", _positions(self.journal), replayed)
+        await self.committer.start()
+        stack.push_async_callback(self.committer.stop)
+        stack.push_async_callback(self._last_checkpoint)
+
+        self._supervisor = Supervisor()
+        stack.push_async_callback(self._supervisor.stop)
+
+        self._ledger = Ledger.open(state / "ledger.sqlite", clock)
+        stack.callback(self._ledger.close)
+        await self._start_uplink()
+        stack.push_async_callback(self._stop_uplink)
+        self.committer.on_gaps(self._record_gaps)
+        self._record_gaps(self.journal.discovered_gaps())
+
+        self.commands = Commands(clock)
+        if config.fleet is not None:
+            self._attach(config.fleet)
+
+        metrics = MetricsServer(config.metrics, telemetry.registry)
+        metrics.start()
+        stack.callback(metrics.stop)
+        self._supervisor.start(Part("tick", self._tick, vital=True))
+        self._supervisor.start(Part("message-ids", lambda: self.message_ids.run(self.intake)))
+        self._supervisor.start(Part("housekeeping", self._keep_house, vital=True))
+
+    async def _start_uplink(self) -> None:
+        """Make a forwarder per destination, and put the policy in force if it can be verified."""
+        config = self.config
+        self.journal.set_destinations([each.name for each in config.destinations])
+        self.uplink = Uplink(
+            config.destinations,
+            self._credentials,
+            read_secret,
+            open_surroundings(
+                gateway_id=config.gateway.name,
+                software_version=version("wardgate"),
+                journal=self.journal,
+                ledger=self._ledger,
+                seal=self._sealer,
+                counters=self.telemetry,
+                clock=self.clock,
+                on_trouble=self._on_trouble,
+            ),
+        )
+        try:
+            self._apply_policy(config)
+        except WardgateError as error:
+            # Nothing leaves; collecting goes on (promise 4).
+            log.error("no policy is in force, nothing leaves: %s", error)  # noqa: TRY400  # told in full
+            self.audit.record("policy", result="refused")
+        await self.uplink.start()
+
+    async def _stop_uplink(self) -> None:
+        await self.uplink.stop()
+
+    def _apply_policy(self, config: GatewayConfig) -> None:
+        """Raises ConfigError, PolicyError or LedgerError; the present policy stays then."""
+        table = compiled_policy(config)
+        self.uplink.set_policy(Policy(table.version, table.rows))
+        self.committer.policy_version = table.version
+        self.audit.record("policy", result="in force", version=table.version)
+
+    def _credentials(self, destination: DestinationConfig) -> Credentials:
+        own = self.config.tls.files
+        files = TlsFiles(
+            destination.cert or own.cert, destination.key or own.key, destination.trust or own.trust
+        )
+        return lambda: grpc_channel_credentials(files)
+
+    def _on_trouble(self, trouble: Trouble) -> None:
+        """What an engineer must hear of becomes a technical alarm, and goes into the audit log."""
+        self.audit.record(
+            "uplink_trouble",
+            kind=trouble.kind,
+            destination=trouble.destination,
+            lane=trouble.lane.name.lower(),
+            epoch=trouble.epoch,
+            seq=trouble.seq,
+        )
+        now = self.clock.now_us()
+        alarm = Alarm(
+            alarm_id=f"{self.config.gateway.name}-{trouble.kind}-{trouble.destination}-{now}",
+            device_id=self.config.gateway.name,
+            provenance=Provenance("gateway", Attestation.GATEWAY),
+            priority=AlarmPriority.MEDIUM,
+            phase=AlarmPhase.START,
+            kind=AlarmKind.TECHNICAL,
+            source=AlarmSource.GATEWAY,
+            code=CODE_MALFUNCTION,
+            condition=trouble.kind,
+            text=f"{trouble.destination}: {trouble.kind.replace('_', ' ')}",
+            onset_us=now,
+            at_us=now,
+        )
+        self.intake.submit(Submission([alarm]))
+
+    def _attach(self, fleet: FleetTable) -> None:
+        """The fleet's last word is applied before any device is admitted; then the link runs."""
+        files, state = self.config.tls.files, self.config.gateway.state_dir
+        book = RevocationBook(
+            state / REVOCATIONS_FILE,
+            load_certificates(files.trust),
+            self.config.identity.trust_domain,
+            self.clock,
+        )
+        link = FleetLink(
+            FleetLinkConfig(
+                fleet.address,
+                state,
+                version("wardgate"),
+                fleet.server_name,
+                fleet.report_interval_s,
+            ),
+            files,
+            self.identity,
+            book,
+            lambda: list(self.intake.seen),
+            self.clock,
+            self.telemetry,
+        )
+        link.load()
+        self.fleet = link
+        self._supervisor.start(Part("fleet", link.run))
+
+    async def _open_drivers(self, stack: contextlib.AsyncExitStack) -> None:
+        ports = Ports(
+            admission=self.identity,
+            sink=self.intake,
+            counters=self.telemetry,
+            clock=self.clock,
+            aside=self.aside,
+            state=self.journal.state,
+            commands=self.commands,
+            server_tls=self.tls.server,
+            server_dtls=self.tls.dtls_server,
+            client_tls=self.tls.client,
+        )
+        base = self.path.resolve().parent
+        drivers = plugins.create(self.config.drivers, base, str(self.path), ports)
+        stack.push_async_callback(self._close_drivers)
+        for driver in drivers:
+            await driver.start()
+            self._drivers.append(driver)
+            for name, (host, port) in driver.addresses().items():
+                log.info("%s listens on %s:%d", name, host, port)
+
+    async def _close_drivers(self) -> None:
+        grace = self.config.gateway.stop_grace_s
+        results = await asyncio.gather(
+            *(driver.stop(grace) for driver in self._drivers), return_exceptions=True
+        )
+        for result in results:
+            if isinstance(result, BaseException):
+                log.error("a driver did not stop cleanly: %s", result)
+
+    def healthy(self) -> bool:
+        """Whether the journal commits and every driver does its work."""
+        return self.committer.healthy() and all(driver.healthy() for driver in self._drivers)
+
+    async def _tick(self) -> None:
+        while True:
+            await asyncio.sleep(TICK_S)
+            self.intake.tick()
+
+    async def _keep_house(self) -> None:
+        """Once a second: watchdog, gauges, ended certificates."""
+        interval = watchdog_interval_s()
+        now = self.clock.monotonic()
+        watchdog_at = now
+        while True:
+            await asyncio.sleep(HOUSEKEEPING_S if interval is None else min(1.0, interval))
+            now = self.clock.monotonic()
+            self.identity.expire()
+            left = self.tls.certificate_seconds_left()
+            self.telemetry.set("certificate_seconds_left", left, "gateway")
+            if interval is not None and now >= watchdog_at and self.healthy():
+                notify("WATCHDOG=1")
+                watchdog_at = now + interval
+
+    def _record_gaps(self, gaps: list[Gap]) -> None:
+        """What the journal lost becomes records that every destination receives."""
+        if not gaps or self._recording_gaps:
+            return
+        self._recording_gaps = True
+        log.error("the journal lost %d ranges; they become Gap records", len(gaps))
+
+        def done(outcome: Outcome) -> None:
+            self._recording_gaps = False
+            if outcome is Outcome.COMMITTED:
+                self.journal.gaps_recorded(gaps)
+
+        self.intake.submit(Submission(gaps, done))
+
+    async def _last_checkpoint(self) -> None:
+        try:
+            await self.message_ids.checkpoint(self.intake)
+        except OSError as error:
+            log.error("the message ids can't be written, the next start reads more: %s", error)  # noqa: TRY400  # the cause is told; a trace adds nothing
+
+    def _reload(self) -> None:
+        """SIGHUP: apply what can be applied without dropping anything; keep the rest."""
+        notify("RELOADING=1")
+        try:
+            changed = load(self.path)
+            self.tls.reload()
+            if changed.destinations != self.config.destinations:
+                self.config = changed
+                self._reloading = asyncio.ensure_future(self._restart_uplink())
+            else:
+                self._apply_policy(changed)
+            self.audit.record("reload", result="applied")
+            log.info("configuration applied")
+        except (ConfigError, WardgateError) as error:
+            self.audit.record("reload", result="refused")
+            log.error("not applied, the present configuration stays: %s", error)  # noqa: TRY400
+        notify("READY=1")
+
+    async def _restart_uplink(self) -> None:
+        """Other destinations: cursors and ledger stay, so nothing is lost or sent twice."""
+        await self.uplink.stop()
+        await self._start_uplink()
+
+
+def _positions(journal: Journal) -> str:
+    return ", ".join(
+        f"{lane.name.lower()} {journal.first_seq(lane)}..{journal.last_seq(lane)}" for lane in Lane
+    )
+
+
+def run(path: Path) -> None:
+    """Run a gateway until it is told to stop.
+
+    Raises:
+        ConfigError, WardgateError, OSError: it can't start or can't go on.
+    """
+    import uvloop  # noqa: PLC0415  # only the running daemon needs it
+
+    async def live() -> None:
+        await Gateway(path).run()
+
+    uvloop.run(live())

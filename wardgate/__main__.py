@@ -1,0 +1,5 @@
+"""``python -m wardgate``."""
+
+from wardgate.main import run
+
+run()
