@@ -109,7 +109,12 @@ class Journal:
             for lane in Lane
         }
         self._cache = {lane: RecentGroups(config.cache_bytes) for lane in Lane}
-        self._recover()
+        try:
+            self._recover()
+        except BaseException:
+            for log in self._lanes.values():
+                log.close()
+            raise
 
     @classmethod
     def open(

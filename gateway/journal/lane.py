@@ -87,6 +87,7 @@ class LaneLog:
         self._kept: set[int] = set()
         """Segments whose damage could not be copied: their files stay for ever."""
         self._kept_bytes = 0
+        self._closed_bytes = 0
         self._remember_epoch_of_mark()
 
     def _remember_epoch_of_mark(self) -> None:
@@ -147,6 +148,7 @@ class LaneLog:
         )
         self._write_mark()
         self.sync_mark()
+        self._recount()
         del self.recovery
         return fresh
 
@@ -217,8 +219,12 @@ class LaneLog:
     def size(self) -> int:
         """Bytes on disk, the quarantine included."""
         with self.lock:
-            held = sum(segment.size for segment in self.segments)
-            return held + self._kept_bytes + self.quarantine.bytes
+            active = self._active.size if self._active else 0
+            return self._closed_bytes + active + self._kept_bytes + self.quarantine.bytes
+
+    def _recount(self) -> None:
+        with self.lock:
+            self._closed_bytes = sum(s.size for s in self.segments if s is not self._active)
 
     @property
     def first_seq(self) -> int:
@@ -328,6 +334,7 @@ class LaneLog:
                 self._files.close(fd)
             except OSError as error:
                 _log.warning("closing a segment: %s", error)
+        self._recount()
 
     def _unlink(self, segment: Segment) -> None:
         if segment.number in self._kept:
@@ -406,6 +413,7 @@ class LaneLog:
             self.segments = [s for s in self.segments if s not in segments]
         for segment in segments:
             self._unlink(segment)
+        self._recount()
         return True
 
     # -- reading ----------------------------------------------------------------------------

@@ -1,0 +1,100 @@
+"""The journal with the gateway's own sealer: rotation, a missing key, a tampered frame."""
+
+import shutil
+from zlib import crc32
+
+import pytest
+
+from gateway.domain.errors import ConfigError, KeyMissingError, SealBrokenError
+from gateway.domain.labels import Lane
+from gateway.journal.segment import HEADER_BYTES
+from security.sealing import KeyRing, Sealer
+from tests.unit.journal.helpers import group, open_journal, read_all, texts_of
+
+T = Lane.TELEMETRY
+
+
+def test_rotation_while_open_and_across_restarts(tmp_path):
+    first = KeyRing({1: b"1" * 32})
+    both = KeyRing({1: b"1" * 32, 2: b"2" * 32})
+    sealer = Sealer(first)
+    journal = open_journal(tmp_path, sealer=sealer, cache_bytes=0)
+    journal.append([group(T, ["secret one"])])
+    sealer.use(both)
+    journal.append([group(T, ["secret two"], [("space", "key", b"secret state")])])
+    expected = {1: "secret one", 2: "secret two"}
+    assert texts_of(read_all(journal, T)) == expected
+    data = b"".join(p.read_bytes() for p in (tmp_path / "telemetry").glob("*.seg"))
+    assert b"secret" not in data
+    journal.close()
+    with pytest.raises(KeyMissingError, match="2"):
+        open_journal(tmp_path, sealer=Sealer(first))
+    with pytest.raises(SealBrokenError, match="1"):
+        open_journal(tmp_path, sealer=Sealer(KeyRing({1: b"x" * 32, 2: b"2" * 32})))
+    journal = open_journal(tmp_path, sealer=Sealer(both))
+    assert texts_of(read_all(journal, T)) == expected
+    assert journal.discovered_gaps() == []
+    assert list((tmp_path / "telemetry" / "quarantine").iterdir()) == []
+    journal.close()
+
+
+def test_a_key_that_is_taken_away_stops_reading_and_damages_nothing(tmp_path):
+    sealer = Sealer(KeyRing({1: b"1" * 32}))
+    journal = open_journal(tmp_path, sealer=sealer, cache_bytes=0)
+    journal.append([group(T, ["x"])])
+    sealer.use(KeyRing({2: b"2" * 32}))
+    with pytest.raises(KeyMissingError):
+        journal.read(T, 0, 10, 1000)
+    assert journal.discovered_gaps() == []
+    sealer.use(KeyRing({1: b"1" * 32, 2: b"2" * 32}))
+    assert texts_of(read_all(journal, T)) == {1: "x"}
+    journal.close()
+
+
+def test_a_frame_with_a_good_checksum_and_a_broken_seal_is_damage(tmp_path):
+    """Someone changed a byte and mended the checksum: the seal tells."""
+    sealer = Sealer(KeyRing({1: b"1" * 32}))
+    journal = open_journal(tmp_path, sealer=sealer)
+    for text in "abc":
+        journal.append([group(T, [text])])
+    journal.close()
+    (path,) = (tmp_path / "telemetry").glob("*.seg")
+    data = bytearray(path.read_bytes())
+    second = data.index(b"WGF1", HEADER_BYTES + 4)
+    tamper(data, second)
+    path.write_bytes(data)
+    for _ in range(2):
+        journal = open_journal(tmp_path, sealer=sealer)
+        groups = read_all(journal, T)
+        assert texts_of(groups) == {1: "a", 3: "c"}
+        assert [tuple(x) for g in groups for x in g.lost] == [(2, 2, "journal_damaged")]
+        (gap,) = journal.discovered_gaps()
+        assert (gap.first_seq, gap.last_seq, gap.epoch) == (2, 2, journal.epoch_of(T, 2))
+        assert len(list((tmp_path / "telemetry" / "quarantine").iterdir())) == 1
+        journal.close()
+
+
+def tamper(data: bytearray, at: int) -> None:
+    """Change a frame's sealed body and mend both checksums."""
+    size = int.from_bytes(data[at + 10 : at + 12], "little")
+    body = int.from_bytes(data[at + 12 : at + 16], "little")
+    data[at + size + body - 1] ^= 1
+    data[at + 16 : at + 20] = crc32(data[at + size : at + size + body]).to_bytes(4, "little")
+    data[at + 4 : at + 8] = crc32(data[at + 8 : at + size]).to_bytes(4, "little")
+
+
+def test_parts_of_two_journals_are_not_mixed(tmp_path):
+    for name in ("one", "two"):
+        journal = open_journal(tmp_path / name)
+        journal.append([group(T, [name])])
+        journal.close()
+    shutil.copy(
+        tmp_path / "one/telemetry/0000000000000001.seg",
+        tmp_path / "two/telemetry/0000000000000009.seg",
+    )
+    with pytest.raises(ConfigError, match="two different journals"):
+        open_journal(tmp_path / "two")
+    (tmp_path / "two/telemetry/0000000000000009.seg").unlink()
+    shutil.copy(tmp_path / "one/state.sqlite", tmp_path / "two/state.sqlite")
+    with pytest.raises(ConfigError, match="another journal"):
+        open_journal(tmp_path / "two")
