@@ -15,12 +15,12 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Mapping
+from typing import Protocol
 
 import msgspec
 
 from fleet.health import DeviceHealth, Facts, Health, HealthConfig
-from fleet.registry import Registry
-from fleet.store import GatewayRow, HealthRow
+from fleet.store import DeviceRow, GatewayRow, HealthRow
 from gateway.domain.devices import Standing
 from gateway.domain.ports import Clock, Counters
 from protos.wardgate.v1 import fleet_pb2 as pb
@@ -29,6 +29,12 @@ ERROR_REASONS_MAX = 64
 """Twice what a gateway keeps per device."""
 
 log = logging.getLogger(__name__)
+
+
+class Registered(Protocol):
+    """What the monitor needs of the registry."""
+
+    devices: dict[str, DeviceRow]
 
 
 class GatewayState:
@@ -48,7 +54,7 @@ class Monitor:
     """Takes reports, judges, counts; on the loop's thread."""
 
     def __init__(
-        self, registry: Registry, config: HealthConfig, clock: Clock, counters: Counters
+        self, registry: Registered, config: HealthConfig, clock: Clock, counters: Counters
     ) -> None:
         self._registry = registry
         self._config = config
