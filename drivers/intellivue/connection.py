@@ -8,6 +8,8 @@ Rules:
 - The protocol numbers nothing across restarts and acknowledges nothing, so reports carry no
   message id: at least once, durable within the commit's linger. Every span in which something
   may have been lost (link, association, refused submission) becomes a Gap once data flows again.
+  When the monitor was last heard is committed with its records, so that the gateway's own absence,
+  planned or not, becomes a Gap too.
 - While the journal is behind, the link is paused; its queue is bounded, and overflow is a link
   loss. The monitor is kept alive meanwhile, and its silence means nothing.
 """
@@ -32,7 +34,7 @@ from drivers.intellivue.session import Attached, Detached, Event, Phase, Polled,
 from drivers.transport.serial import SerialLimits, SerialLink
 from gateway.domain.devices import Device, PortCredential
 from gateway.domain.errors import MalformedError, RefusedError
-from gateway.domain.ports import Outcome, Ports, Submission
+from gateway.domain.ports import Outcome, Ports, StateDelta, Submission
 from gateway.domain.records import (
     AlarmSnapshot,
     Attestation,
@@ -50,6 +52,9 @@ ADMISSION_RETRY_S = 30.0
 """After a refusal: a suspended monitor comes back by itself, an unknown one fills no audit log."""
 LEAVE_SHARE = 0.5
 """Of the grace of ``stop``, for the monitor's answer to the release."""
+
+HEARD = "intellivue.heard"
+"""State space: device id -> when its last committed records were received, 8 bytes, big-endian."""
 
 Records = list[Record | AlarmSnapshot]
 
@@ -78,9 +83,9 @@ class MonitorConnection:
         self._timer: asyncio.TimerHandle | None = None
         self._paused = False
         self._counted = (0, 0)
-        self._heard_us = 0
+        self._heard_us = int.from_bytes(ports.state.items(HEARD).get(config.device_id, b""), "big")
         """When the last reply came: where a Gap begins."""
-        self._gap_reason = ""
+        self._gap_reason = "gateway_stopped" if self._heard_us else ""
         self._link_reason = ""
         self._refused: Gap | None = None
         self._left = asyncio.Event()
@@ -226,7 +231,10 @@ class MonitorConnection:
         if not records:
             return
         now_us = self._ports.clock.now_us()
-        self._ports.sink.submit(Submission(records, partial(self._settled, now_us, len(records))))
+        heard = StateDelta(HEARD, self.config.device_id, self._heard_us.to_bytes(8, "big"))
+        self._ports.sink.submit(
+            Submission(records, partial(self._settled, now_us, len(records)), (heard,))
+        )
         if not self._paused and not self._ports.sink.writable():
             self._paused = True
             self._link.pause()

@@ -12,11 +12,16 @@ import pytest
 from drivers.intellivue.config import IntellivueConfig, MonitorPort
 from drivers.intellivue.driver import IntellivueDriver
 from drivers.transport.serial import SerialLimits
+from firmware_sim.endpoints import Endpoints
 from firmware_sim.intellivue.line import MonitorLine, SerialMonitor
 from firmware_sim.intellivue.link import MonitorLink
 from firmware_sim.intellivue.monitor import Monitor, SentReply
 from firmware_sim.intellivue.screen import Screen, ShownAlarm
 from firmware_sim.link import Outcome as LinkOutcome
+from firmware_sim.links import link_maker
+from firmware_sim.log import Log
+from firmware_sim.scenario import Scenario, devices
+from firmware_sim.ward import Ward
 from gateway.clock import SystemClock
 from gateway.domain import terms
 from gateway.domain.devices import Device
@@ -78,7 +83,7 @@ class WaitingSink(FakeSink):
             await self._news.wait()
 
 
-def ports(sink, known=("m1",)):
+def ports(sink, known=("m1",), state=None):
     devices = {name: Device(name, "monitor", "icu", "7") for name in known}
     return Ports(
         FakeAdmission(devices),
@@ -86,7 +91,7 @@ def ports(sink, known=("m1",)):
         FakeCounters(),
         SystemClock(),
         FakeAside(),
-        FakeState(),
+        FakeState(state),
         FakeCommands(),
         server_tls=lambda: None,
         server_dtls=lambda: None,
@@ -221,6 +226,28 @@ async def test_a_pulled_cable_is_a_status_and_a_gap_when_it_is_back(bed):
     following = sink.records[sink.records.index(gap) + 1]
     assert isinstance(following, Report | AlarmSnapshot)
     assert given.counters.counts["link_losses", "intellivue"] == 1
+
+
+async def test_the_gateways_own_absence_is_a_gap(bed):
+    sink = WaitingSink()
+    subject = driver(bed.port, ports(sink))
+    await subject.start()
+    await sink.until(lambda s: len(periodic(s)) >= 2)
+    await subject.stop(2.0)
+    assert not sink.of(Gap)
+    deltas = [delta for submission in sink.submissions for delta in submission.deltas]
+    last_us = int.from_bytes(deltas[-1].value or b"", "big")
+    assert last_us >= periodic(sink)[-1].received_us
+
+    later = WaitingSink()
+    state = {space: {"m1": value} for space, _, value in deltas[-1:]}
+    subject = driver(bed.port, ports(later, state=state))
+    await subject.start()
+    await later.until(periodic)
+    await subject.stop(2.0)
+    (gap,) = later.of(Gap)
+    assert (gap.reason, gap.device_id, gap.from_us) == ("gateway_stopped", "m1", last_us)
+    assert later.records.index(gap) < later.records.index(periodic(later)[0])
 
 
 async def test_garbage_and_lost_bytes_are_counted_and_survived(bed):
@@ -527,3 +554,42 @@ async def test_the_wards_clock_is_the_monitors(tmp_path):
     assert abs(periodic(sink)[0].device_us - late_us) < 10_000_000
     await subject.stop(2.0)
     await link.close()
+
+
+async def test_a_ward_of_monitors(tmp_path):
+    scenario = msgspec.convert(
+        {
+            "group": [
+                {
+                    "name": "icu",
+                    "kind": "monitor",
+                    "transport": "serial",
+                    "count": 2,
+                    "interval_s": 0.05,
+                    "signals": ["hr", "spo2", "abp_sys", "abp_dia", "abp_mean", "etco2"],
+                }
+            ]
+        },
+        Scenario,
+    )
+    names = [device.device_id for device in devices(scenario)]
+    lines = {name: str(tmp_path / name) for name in names}
+    sink = WaitingSink()
+    config = IntellivueConfig(
+        monitors=tuple(MonitorPort(device_id=name, port=lines[name]) for name in names)
+    )
+    given = ports(sink, known=names)
+    subject = IntellivueDriver(config, given, random.Random(1), LIMITS)
+    with Log(tmp_path / "log") as log:
+        ward = Ward(scenario, link_maker(Endpoints(serial=lines)), log, SystemClock().now_us)
+        await subject.start()
+        running = asyncio.create_task(ward.run())
+        await sink.until(
+            lambda s: all(sum(r.device_id == name for r in periodic(s)) >= 3 for name in names)
+        )
+        assert given.counters.gauges["sessions", "serial"] == 2
+        ward.stop()
+        await running
+        await subject.stop(2.0)
+    assert given.counters.gauges["sessions", "serial"] == 0
+    assert {r.device_id for r in periodic(sink)} == set(names)
