@@ -5,6 +5,8 @@ Rules:
 - A message is the device's until the gateway took it over (2.04): what got no answer is sent
   again, after a new handshake if need be, with the same payload and so the same message id.
 - 5.03 is waited out as its Max-Age says; 4.xx ends the message.
+- The link is up when the gateway answered a ping in the session: a gateway that refuses a
+  device for more than its chain closes the session after the handshake.
 - A session is given up when a confirmable message got no acknowledgement at all; then comes a
   new handshake. Reconnects back off exponentially with full jitter.
 - Commands are observed anew on each session; their answers are posted one after the other.
@@ -27,7 +29,7 @@ from cryptography import x509
 from OpenSSL import SSL
 
 from drivers.coap.endpoint import MessageInterface, Remote, attach
-from drivers.transport.dtls.association import HandshakeError
+from drivers.transport.dtls.association import TIMEOUT, HandshakeError
 from drivers.transport.dtls.client import DtlsClient
 from drivers.transport.dtls.session import peer_name
 from firmware_sim.link import Outcome
@@ -39,6 +41,9 @@ RETRY_S_MAX: Final = 30.0
 """The longest Max-Age of a 5.03 that is waited for."""
 BLOCK_BYTES: Final = 1024
 """Longer payloads go block-wise."""
+PINGS_MAX: Final = 3
+PING_S: Final = 2.0
+_PING, _PONG = b"\x40\x00\x00\x00", b"\x70\x00\x00\x00"
 JSON: Final = 50
 CBOR: Final = 60
 
@@ -110,6 +115,7 @@ class CoapLink:
         self._remote: Remote | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._senders: set[asyncio.Task[object]] = set()
+        self._pong: asyncio.Future[None] | None = None
         self._closed = False
         self.connects = 0
         """How often the link came up."""
@@ -231,19 +237,51 @@ class CoapLink:
             await client.connect(settings.host, settings.port, HANDSHAKE_S_MAX)
         except HandshakeError as error:
             raise RefusedError(error.reason) from error
-        peer = peer_name((settings.host, settings.port))
         self._client = client
+        await self._ping(client)
+        peer = peer_name((settings.host, settings.port))
         self._remote = Remote(client, peer, peer_name(client.local()), ())
         self.connects += 1
         self._down.clear()
         self._up.set()
 
+    async def _ping(self, client: DtlsClient) -> None:
+        """Wait for the answer to an empty confirmable message (RFC 7252, 4.3).
+
+        Raises:
+            RefusedError: the gateway closed the session, or did not answer.
+        """
+        pong = self._pong = asyncio.get_running_loop().create_future()
+        try:
+            for _ in range(PINGS_MAX):
+                client.send(_PING)
+                done, _ = await asyncio.wait((pong,), timeout=PING_S)
+                if done:
+                    break
+            else:
+                pong.set_exception(RefusedError(TIMEOUT))
+            await pong
+        except BaseException:
+            self._hang_up()
+            raise
+        finally:
+            pong.cancel()
+            self._pong = None
+
     def _received(self, plaintext: bytes) -> None:
+        if self._pong is not None:
+            if plaintext == _PONG and not self._pong.done():
+                self._pong.set_result(None)
+            return
         if self._interface is not None and self._remote is not None:
             self._interface.received(self._remote, plaintext)
 
-    def _lost(self, _reason: str) -> None:
+    def _lost(self, reason: str) -> None:
         """The session is of no use any more."""
+        if self._pong is not None:
+            if not self._pong.done():
+                self._pong.set_exception(RefusedError(reason))
+            return
         remote, self._remote = self._remote, None
         self._up.clear()
         if remote is not None and self._interface is not None:

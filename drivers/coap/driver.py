@@ -22,7 +22,8 @@ from aiocoap.pipe import Pipe
 
 from drivers.coap.endpoint import MessageInterface, Remote, attach
 from drivers.coap.site import Link, Site
-from drivers.transport.dtls.server import STOPPED, DtlsServer, ServerLimits
+from drivers.transport.dtls.handshakes import ServerLimits
+from drivers.transport.dtls.server import STOPPED, DtlsServer
 from drivers.transport.dtls.session import DtlsSession, peer_name
 from gateway.domain.devices import Device
 from gateway.domain.ports import Ports, Submission
@@ -54,8 +55,8 @@ class _Context(aiocoap.Context):  # type: ignore[misc]  # the library has no typ
 
     def __init__(self, site: Site) -> None:
         super().__init__(loop=asyncio.get_running_loop(), loggername=_LIBRARY_LOGGER)
-        # The library logs each repeated or late message: a peer could fill the log with them.
-        self.log.setLevel(logging.WARNING)
+        # The library logs repeated, late and odd messages: a peer could fill the log with them.
+        self.log.setLevel(logging.ERROR)
         self._site = site
 
     def render_to_pipe(self, pipe: Pipe) -> None:

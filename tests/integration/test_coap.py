@@ -396,6 +396,10 @@ async def test_our_own_device_with_a_strangers_certificate(
         with pytest.raises(RefusedError):
             await device.connect()
         assert listener.refusals() == ["untrusted"]
+        device = link(listener.port, ward.device("monitor-1", "revoked"))
+        with pytest.raises(RefusedError, match="closed"):
+            await device.connect()
+        assert not listener.sink.submissions
     nobody = link(free_port, monitor)
     with pytest.raises(OSError, match="unreachable"):
         await asyncio.wait_for(nobody.connect(), 60)

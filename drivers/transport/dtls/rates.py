@@ -6,11 +6,28 @@ Only hosts that returned a cookie get here, so that nobody can spend another hos
 
 from __future__ import annotations
 
+import ipaddress
 from collections import OrderedDict
 from typing import Final
 
 HOSTS_MAX: Final = 4096
 """Hosts remembered, 200 bytes each; the longest unseen is forgotten first."""
+
+
+_SUBNET_BITS = 64
+
+
+def host_of(address: str) -> str:
+    """Whom an address counts for: an IPv4 address, or an IPv6 subnet.
+
+    Whoever has one IPv6 address has its whole subnet (RFC 7421).
+    """
+    if ":" not in address:
+        return address
+    literal = ipaddress.IPv6Address(address.partition("%")[0])
+    if literal.ipv4_mapped is not None:
+        return str(literal.ipv4_mapped)
+    return str(ipaddress.IPv6Network((literal, _SUBNET_BITS), strict=False).network_address)
 
 
 class HandshakeRates:

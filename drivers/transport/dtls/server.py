@@ -26,7 +26,6 @@ from functools import partial
 from typing import Any, Final
 from weakref import WeakSet
 
-import msgspec
 from OpenSSL import SSL
 
 from drivers.transport.dtls.association import (
@@ -36,7 +35,7 @@ from drivers.transport.dtls.association import (
     note_of,
 )
 from drivers.transport.dtls.cookies import Address, Cookies
-from drivers.transport.dtls.rates import HandshakeRates
+from drivers.transport.dtls.handshakes import Handshake, Handshakes, ServerLimits
 from drivers.transport.dtls.records import (
     APPLICATION_DATA,
     HANDSHAKE,
@@ -67,41 +66,6 @@ PEER_CLOSED: Final = "closed"
 STOPPED: Final = "stopped"
 
 
-class ServerLimits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The bounds of one listener."""
-
-    sessions_max: int = 10_000
-    """Four times a large hospital's beds."""
-    sessions_per_device_max: int = 4
-    """A device whose address changed leaves its old session behind; these many may idle."""
-    half_open_max: int = 1024
-    """Handshakes under way, about 60 KiB each."""
-    handshake_s_max: float = 30.0
-    """Several repetitions of each flight."""
-    handshakes_per_host: int = 256
-    """At once, after a rest; a ward may share one address."""
-    handshakes_per_host_s: float = 64.0
-    """After that, per second: a sixteenth of a core."""
-    idle_s_max: float = 3600.0
-    evict_idle_s_min: float = 60.0
-    """When all sessions are taken, one that has been idle for so long makes room."""
-
-
-class _Handshake:
-    """A handshake under way with an address that returned its cookie."""
-
-    __slots__ = ("address", "association", "client_random", "deadline_s", "timer")
-
-    def __init__(
-        self, association: Association, address: Address, client_random: bytes, deadline_s: float
-    ) -> None:
-        self.association = association
-        self.address = address
-        self.client_random = client_random
-        self.deadline_s = deadline_s
-        self.timer: asyncio.TimerHandle | None = None
-
-
 class DtlsServer(asyncio.DatagramProtocol):
     """The listener.
 
@@ -130,8 +94,7 @@ class DtlsServer(asyncio.DatagramProtocol):
         self._clock = clock
         self._limits = limits
         self._cookies = Cookies(clock.monotonic, secrets.token_bytes)
-        self._rates = HandshakeRates(limits.handshakes_per_host, limits.handshakes_per_host_s)
-        self._handshakes: dict[Address, _Handshake] = {}
+        self._handshakes = Handshakes(limits)
         self._sessions: OrderedDict[Address, DtlsSession] = OrderedDict()
         self._by_device: dict[str, list[DtlsSession]] = {}
         self._transport: asyncio.DatagramTransport | None = None
@@ -162,8 +125,8 @@ class DtlsServer(asyncio.DatagramProtocol):
         """Close every session and the socket; idempotent."""
         if self._sweeper is not None:
             self._sweeper.cancel()
-        for handshake in list(self._handshakes.values()):
-            self._forget(handshake)
+        for handshake in self._handshakes:
+            self._handshakes.remove(handshake)
         for session in list(self._sessions.values()):
             self.drop(session, STOPPED)
         if self._transport is not None:
@@ -266,26 +229,24 @@ class DtlsServer(asyncio.DatagramProtocol):
             self._counters.add("handshakes_failed", self._name, RefusalReason.OVERLOADED)
             return
         if handshake is not None:
-            self._forget(handshake)
+            self._handshakes.remove(handshake)
         self._begin(datagram, hello, address)
 
     def _may_begin(self, address: Address) -> bool:
         now_s = self._clock.monotonic()
-        if len(self._handshakes) >= self._limits.half_open_max:
-            return False
         if address not in self._sessions and len(self._sessions) >= self._limits.sessions_max:
             longest_idle = next(iter(self._sessions.values()))
             if now_s - longest_idle.active_s < self._limits.evict_idle_s_min:
                 return False
-        return self._rates.take(address[0], now_s)
+        return self._handshakes.may_begin(address, now_s)
 
     def _begin(self, datagram: bytes, hello: ClientHello, address: Address) -> None:
         association = Association(
             self._current_context(), server=True, note=(address, hello.random, self._cookies)
         )
         deadline_s = self._clock.monotonic() + self._limits.handshake_s_max
-        handshake = _Handshake(association, address, hello.random, deadline_s)
-        self._handshakes[address] = handshake
+        handshake = Handshake(association, address, hello.random, deadline_s)
+        self._handshakes.add(handshake)
         try:
             association.listen(datagram)
         except HandshakeError as error:
@@ -293,7 +254,7 @@ class DtlsServer(asyncio.DatagramProtocol):
             return
         self._after(handshake, [])
 
-    def _advance(self, handshake: _Handshake, datagram: bytes, records: int) -> None:
+    def _advance(self, handshake: Handshake, datagram: bytes, records: int) -> None:
         try:
             plaintexts = handshake.association.receive(datagram, records)
         except HandshakeError as error:
@@ -301,7 +262,7 @@ class DtlsServer(asyncio.DatagramProtocol):
             return
         self._after(handshake, plaintexts)
 
-    def _after(self, handshake: _Handshake, plaintexts: list[bytes]) -> None:
+    def _after(self, handshake: Handshake, plaintexts: list[bytes]) -> None:
         self._flush(handshake)
         if handshake.association.established:
             self._establish(handshake, plaintexts)
@@ -316,7 +277,7 @@ class DtlsServer(asyncio.DatagramProtocol):
             max(wait_s, TIMER_S_MIN), partial(self._on_timer, handshake)
         )
 
-    def _on_timer(self, handshake: _Handshake) -> None:
+    def _on_timer(self, handshake: Handshake) -> None:
         if self._clock.monotonic() >= handshake.deadline_s:
             self._fail(handshake, HandshakeError(TIMEOUT))
             return
@@ -327,28 +288,22 @@ class DtlsServer(asyncio.DatagramProtocol):
             return
         self._after(handshake, [])
 
-    def _fail(self, handshake: _Handshake, error: HandshakeError) -> None:
+    def _fail(self, handshake: Handshake, error: HandshakeError) -> None:
         self._flush(handshake)
-        self._forget(handshake)
+        self._handshakes.remove(handshake)
         self._counters.add("handshakes_failed", self._name, error.reason)
         if error.reason != TIMEOUT:
             self._admission.refuse(error.reason, self._name, peer_name(handshake.address))
         logger.info("handshake with %s failed: %s", peer_name(handshake.address), error)
 
-    def _flush(self, handshake: _Handshake) -> None:
+    def _flush(self, handshake: Handshake) -> None:
         for datagram in handshake.association.outgoing():
             self.transmit(datagram, handshake.address)
 
-    def _forget(self, handshake: _Handshake) -> None:
-        if handshake.timer is not None:
-            handshake.timer.cancel()
-        if self._handshakes.get(handshake.address) is handshake:
-            del self._handshakes[handshake.address]
-
     # -- sessions
 
-    def _establish(self, handshake: _Handshake, plaintexts: list[bytes]) -> None:
-        self._forget(handshake)
+    def _establish(self, handshake: Handshake, plaintexts: list[bytes]) -> None:
+        self._handshakes.remove(handshake)
         address, association = handshake.address, handshake.association
         now_s = self._clock.monotonic()
         session = DtlsSession(

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from drivers.transport.dtls.cookies import COOKIE_BYTES, ROTATE_S, Cookies
-from drivers.transport.dtls.rates import HOSTS_MAX, HandshakeRates
+from drivers.transport.dtls.rates import HOSTS_MAX, HandshakeRates, host_of
 
 ADDRESS = ("192.0.2.1", 5000)
 RANDOM = bytes(32)
@@ -73,3 +73,11 @@ def test_hosts_are_forgotten_beyond_the_bound() -> None:
     for n in range(HOSTS_MAX + 10):
         rates.take(f"host-{n}", 0.0)
     assert len(rates) == HOSTS_MAX
+
+
+def test_an_ipv6_subnet_counts_as_one_host() -> None:
+    assert host_of("192.0.2.1") == "192.0.2.1"
+    assert host_of("::ffff:192.0.2.1") == "192.0.2.1"
+    assert host_of("2001:db8:1:2::1") == host_of("2001:db8:1:2:ffff::9") == "2001:db8:1:2::"
+    assert host_of("2001:db8:1:3::1") != host_of("2001:db8:1:2::1")
+    assert host_of("fe80::1%eth0") == "fe80::"

@@ -17,8 +17,8 @@ from drivers.transport.dtls.association import (
     State,
 )
 from drivers.transport.dtls.cookies import Address
+from drivers.transport.dtls.handshakes import ServerLimits
 from drivers.transport.dtls.records import read_client_hello, read_headers
-from drivers.transport.dtls.server import ServerLimits
 from security import tls
 from tests.unit.coap.test_dtls_records import client_hello
 from tests.unit.coap.wire import HOME, Bench, Peer
@@ -228,6 +228,19 @@ async def test_half_open_handshakes_are_bounded(ward: WardPki, monitor: Holder) 
     assert bench.failed("overloaded") == 2
 
 
+async def test_no_host_takes_all_the_places(ward: WardPki, monitor: Holder) -> None:
+    limits = ServerLimits(half_open_max=10, half_open_per_host_max=3)
+    bench = Bench(ward, monitor, limits=limits)
+    for port in range(5):
+        _leave_half_open(bench, monitor, ("192.0.2.9", port))
+    assert bench.server.half_open == 3
+    assert bench.connect(monitor, ("192.0.2.10", 1)).association.established
+    for handshake in bench.server._handshakes:
+        bench.server._handshakes.remove(handshake)
+        bench.server._handshakes.remove(handshake)
+    assert bench.connect(monitor, ("192.0.2.9", 6)).association.established
+
+
 async def test_handshakes_of_one_host_are_bounded(ward: WardPki, monitor: Holder) -> None:
     limits = ServerLimits(handshakes_per_host=2, handshakes_per_host_s=1.0)
     bench = Bench(ward, monitor, limits=limits)
@@ -241,7 +254,7 @@ async def test_handshakes_of_one_host_are_bounded(ward: WardPki, monitor: Holder
 async def test_a_stalled_handshake_ends_in_time(ward: WardPki, monitor: Holder) -> None:
     bench = Bench(ward, monitor, limits=ServerLimits(handshake_s_max=5.0))
     _leave_half_open(bench, monitor, HOME)
-    (handshake,) = bench.server._handshakes.values()
+    (handshake,) = bench.server._handshakes
     bench.clock.advance(6.0)
     bench.server._on_timer(handshake)
     assert bench.server.half_open == 0

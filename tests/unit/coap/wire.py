@@ -10,8 +10,9 @@ from OpenSSL import SSL
 
 from drivers.transport.dtls.association import Association
 from drivers.transport.dtls.cookies import Address
+from drivers.transport.dtls.handshakes import ServerLimits
 from drivers.transport.dtls.records import read_headers
-from drivers.transport.dtls.server import DtlsServer, ServerLimits
+from drivers.transport.dtls.server import DtlsServer
 from drivers.transport.dtls.session import DtlsSession
 from gateway.domain.devices import Device
 from security import tls
