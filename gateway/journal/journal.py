@@ -426,7 +426,10 @@ class Journal:
         return StoredGroup(seq, last, "", (), (part,), log.epoch_of(seq))
 
     def first_seq(self, lane: Lane) -> int:
-        """The oldest record that was not deleted; ``last_seq + 1`` when there is none."""
+        """The oldest record that is there, or is lost and not yet told to every destination.
+
+        ``last_seq + 1`` when there is none.
+        """
         return self._lanes[lane].first_seq
 
     def last_seq(self, lane: Lane) -> int:
@@ -571,7 +574,10 @@ class Journal:
         return True
 
     def _checkpoint(self) -> None:
-        low = {lane: min(self.cursors.of(lane), default=0) for lane in self._lanes}
+        low = {
+            lane: log.forget_losses(min(self.cursors.of(lane), default=0))
+            for lane, log in self._lanes.items()
+        }
         self._losses = [
             loss for loss in self._losses if not loss.recorded or loss.lost.last > low[loss.lane]
         ]

@@ -228,8 +228,22 @@ class LaneLog:
 
     @property
     def first_seq(self) -> int:
-        """The oldest record that is there or known to be lost."""
-        return self._mark.floor + 1
+        """The oldest record that is there, or was dropped and not yet told to everyone."""
+        with self.lock:
+            dropped = next(iter(self.holes), None)
+            first = self._mark.floor + 1
+            return first if dropped is None else min(first, dropped.first)
+
+    def forget_losses(self, through: int) -> int:
+        """Forget lost ranges that were deleted and that every destination is past.
+
+        Returns:
+            The number up to which they are forgotten.
+        """
+        with self.lock:
+            through = min(through, self._mark.floor)
+            self.holes.forget(through)
+            return through
 
     def write(self, data: bytes, stamp: Stamp, segment_bytes: int) -> None:
         """Append one frame and make it durable.

@@ -150,7 +150,7 @@ async def test_gaps_are_handed_out_until_they_are_recorded(make):
         committer.add([], items("x" * 1000), [], [], lambda _: None)
         await asyncio.sleep(0.003)
     await committer.stop()
-    assert sum(gap.reports for gap in got) == journal.first_seq(T) - 1 > 0
+    assert sum(gap.reports for gap in got) == min(texts_of(read_all(journal, T))) - 1 > 0
 
 
 async def test_a_submitter_that_fails_leaves_the_others_answered(make):
