@@ -148,6 +148,10 @@ class FleetLink:
         self._started_us = clock.now_us()
         self._directory = Directory(0, ())
         self.connected = False
+        self.stale = False
+        """Whether the fleet's word on revocations is too old; it still applies."""
+        self.on_stale: Callable[[bool], None] = _ignore
+        """Called when ``stale`` changes, for a technical alarm."""
         self._certificate_end_us = 0
         self._commands: Commands | None = None
         self._asked: OrderedDict[str, None] = OrderedDict()
@@ -181,6 +185,7 @@ class FleetLink:
         backoff = BACKOFF_S_MIN
         while True:
             began = self._clock.monotonic()
+            self._watch_age()
             try:
                 await self._attach()
                 reason = "the service ended the stream"
@@ -196,6 +201,16 @@ class FleetLink:
             log.warning("no link to the fleet: %s", reason)
             await asyncio.sleep(random.uniform(backoff / 2, backoff))  # noqa: S311  # jitter
             backoff = min(backoff * 2, BACKOFF_S_MAX)
+
+    def _watch_age(self) -> None:
+        if self._book.current.number:
+            self._counters.set("revocations_age_seconds", self._book.age_s())
+        stale = self._book.stale()
+        if stale != self.stale:
+            self.stale = stale
+            word = "stale: what was revoked since is not known here" if stale else "fresh again"
+            log.warning("the revocation list is %s", word)
+            self.on_stale(stale)
 
     async def _attach(self) -> None:
         config = self._config
@@ -230,9 +245,7 @@ class FleetLink:
         )
         while True:
             yield pb.AttachRequest(health=await self._report())
-            age_s = self._book.age_s()
-            if self._book.current.number:
-                self._counters.set("revocations_age_seconds", age_s)
+            self._watch_age()
             async for outcome in self._outcomes_for(self._config.report_interval_s):
                 yield pb.AttachRequest(command_outcome=outcome)
 
@@ -379,6 +392,10 @@ class FleetLink:
         if end is not None:
             facts.certificate_end_us = round(end * 1e6)
         return facts
+
+
+def _ignore(_stale: bool) -> None:
+    """Nobody raises an alarm of it."""
 
 
 def _no_checkpoint() -> Checkpoint | None:

@@ -170,6 +170,7 @@ def test_garbage_gives_only_the_typed_error(garbage):
         parse_identity(garbage, DOMAIN)
 
 
+@pytest.mark.filterwarnings("ignore:Parsed a serial number")
 @given(st.data())
 def test_a_damaged_certificate_gives_an_identity_or_the_typed_error(ward, data):
     der = bytearray(ward.der(Role.DEVICE, "one")[0])

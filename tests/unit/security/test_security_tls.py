@@ -82,13 +82,15 @@ def test_the_server_says_why_it_refuses(ward, stranger, service, device):
     assert refused(server, bare_client(service.trust, foreign)) == RefusalReason.UNTRUSTED
 
 
-def test_a_certificate_for_serving_alone_is_no_client(ward, service, tmp_path):
-    profile = pki.PROFILES[Role.SERVICE]
-    pki.PROFILES[Role.SERVICE] = profile._replace(usages=(pki._SERVER,))
-    try:
-        only_serves, _ = ward.identity(Role.SERVICE, "serves", directory="serves")
-    finally:
-        pki.PROFILES[Role.SERVICE] = profile
+@pytest.fixture
+def only_serves(ward, monkeypatch):
+    """A service's certificate without clientAuth."""
+    profile = pki.PROFILES[Role.SERVICE]._replace(usages=(pki._SERVER,))
+    monkeypatch.setitem(pki.PROFILES, Role.SERVICE, profile)
+    return ward.identity(Role.SERVICE, "serves", directory="serves")[0]
+
+
+def test_a_certificate_for_serving_alone_is_no_client(service, only_serves):
     client = bare_client(service.trust, only_serves)
     assert refused(tls.server_context(service), client) == RefusalReason.UNTRUSTED
 
@@ -304,6 +306,11 @@ def test_grpc_knows_its_caller(ward, stranger, service, grpc_server):
         assert grpc_refuses(address, tls.grpc_channel_credentials(files))
     nobody = grpc.ssl_channel_credentials(root_certificates=service.trust.read_bytes())
     assert grpc_refuses(address, nobody)
+
+
+def test_grpc_refuses_a_client_that_may_only_serve(service, only_serves, grpc_server):
+    address = grpc_server(tls.grpc_server_credentials(service))
+    assert grpc_refuses(address, tls.grpc_channel_credentials(only_serves))
 
 
 def test_grpc_refuses_a_device_that_serves(device, service, grpc_server):

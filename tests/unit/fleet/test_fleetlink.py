@@ -1,0 +1,173 @@
+"""The gateway's link without a fleet: its last word from disk, and words that are refused."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from gateway.commands import Commands
+from gateway.domain.devices import Device, Standing
+from gateway.domain.ports import Command
+from gateway.fleetlink import (
+    DIRECTORY_FILE,
+    OUTCOMES_WAITING_MAX,
+    REVOCATIONS_FILE,
+    FleetLink,
+    FleetLinkConfig,
+)
+from protos.wardgate.v1 import fleet_pb2 as pb
+from security import pki
+from security.files import TlsFiles
+from security.identity import IdentityConfig, IdentityService
+from security.revocations import RevocationBook, RevocationList, sign_list
+from tests.fakes import FakeClock, FakeCounters
+
+DOMAIN = "ward.example"
+
+
+class Audit:
+    def record(self, event, **fields):
+        pass
+
+    def refused(self, reason, transport, peer, device_id):
+        pass
+
+
+class Edge:
+    """A gateway's end of the link, that is never connected."""
+
+    def __init__(self, directory, authority):
+        self.authority = authority
+        now = datetime.now(UTC)
+        self.clock = FakeClock(round(now.timestamp() * 1e6))
+        self.counters = FakeCounters()
+        self.identity = IdentityService(IdentityConfig(DOMAIN), self.clock, self.counters, Audit())
+        self.book = RevocationBook(
+            directory / REVOCATIONS_FILE, (authority.root,), DOMAIN, self.clock
+        )
+        self.link = FleetLink(
+            FleetLinkConfig("localhost:1", directory, "0.1"),
+            TlsFiles.within(directory),
+            self.identity,
+            self.book,
+            lambda: (),
+            self.clock,
+            self.counters,
+        )
+        self.commands = Commands(self.clock)
+        self.link.use_commands(self.commands)
+
+    async def revocations(self, number, *serials):
+        said = RevocationList(number, self.clock.now_us(), frozenset(serials))
+        signed = sign_list(self.authority, said)
+        update = pb.RevocationUpdate(signed_list=signed)
+        await self.link._take(pb.AttachResponse(revocations=update))
+
+    async def directory(self, version, *devices):
+        entries = [
+            pb.DirectoryEntry(device_id=name, bed="7", standing=standing)
+            for name, standing in devices
+        ]
+        directory = pb.Directory(version=version, devices=entries)
+        await self.link._take(pb.AttachResponse(directory=directory))
+
+
+@pytest.fixture(scope="module")
+def authority():
+    now = datetime.now(UTC)
+    return pki.create_issuing(pki.create_root(DOMAIN, now), now)
+
+
+@pytest.fixture
+def edge(tmp_path, authority):
+    made = Edge(tmp_path, authority)
+    made.link.load()
+    return made
+
+
+async def test_the_last_word_is_there_after_a_restart(edge, tmp_path, authority):
+    assert edge.identity.device("one") is None
+    await edge.revocations(3, 4711)
+    await edge.directory(5, ("one", pb.STANDING_ACTIVE), ("two", pb.STANDING_SUSPENDED))
+    again = Edge(tmp_path, authority)
+    again.link.load()
+    assert again.identity.device("one") == Device("one", bed="7")
+    assert again.identity.device("two") == Device("two", bed="7", standing=Standing.SUSPENDED)
+    assert again.counters.gauges[("revocations",)] == 1
+    assert again.book.current.number == 3
+    assert not again.book.stale()
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b'{"version":"x"}', b'{"version":1,"devices":3}'])
+def test_damaged_files_count_as_none(tmp_path, authority, content):
+    (tmp_path / DIRECTORY_FILE).write_bytes(content)
+    (tmp_path / REVOCATIONS_FILE).write_bytes(content)
+    edge = Edge(tmp_path, authority)
+    edge.link.load()
+    assert edge.identity.device("one") is None
+    assert edge.book.current.number == 0
+    assert edge.link._directory.version == 0
+
+
+async def test_an_older_or_forged_list_is_refused_and_the_rest_goes_on(edge, authority):
+    await edge.revocations(3, 4711)
+    await edge.revocations(2)
+    now = datetime.now(UTC)
+    edge.authority = pki.create_issuing(pki.create_root(DOMAIN, now), now)
+    await edge.revocations(9)
+    assert edge.book.current.serials == {4711}
+    await edge.directory(1, ("one", pb.STANDING_ACTIVE))
+    assert edge.identity.device("one")
+
+
+async def test_what_a_newer_fleet_says_is_passed_over(edge):
+    await edge.link._take(pb.AttachResponse())
+    await edge.directory(1, ("one", pb.STANDING_ACTIVE), ("odd", 99))
+    assert edge.identity.device("one")
+    assert edge.identity.device("odd") is None
+
+
+async def test_a_disk_that_is_full_does_not_stop_a_revocation(edge, tmp_path):
+    (tmp_path / REVOCATIONS_FILE).mkdir()
+    await edge.revocations(3, 4711)
+    assert edge.counters.gauges[("revocations",)] == 1
+
+
+async def test_a_stale_list_is_told_once_and_when_it_is_over(edge):
+    told: list[bool] = []
+    edge.link.on_stale = told.append
+    edge.link._watch_age()  # none yet is stale
+    await edge.revocations(3)
+    for _ in range(3):
+        edge.link._watch_age()
+    edge.clock.advance(25 * 3600)
+    for _ in range(3):
+        edge.link._watch_age()
+    assert told == [True, False, True]
+    assert edge.counters.gauges[("revocations_age_seconds",)] == 25 * 3600
+
+
+async def test_outcomes_wait_within_bounds(edge):
+    asked = pb.DeviceCommand(device_id="one", kind=pb.COMMAND_KIND_IDENTIFY, valid_ms=1000)
+    for number in range(OUTCOMES_WAITING_MAX + 10):
+        asked.command_id = str(number)
+        await edge.link._take(pb.AttachResponse(command=asked))
+    assert edge.link._outcomes.qsize() == OUTCOMES_WAITING_MAX
+
+
+async def test_only_what_the_fleet_asked_is_answered_and_only_what_is_listed_is_sent(edge):
+    sent: list[Command] = []
+    edge.commands.subscribe("one", sent.append)
+    edge.commands.answered("one", "mine", "done")
+    assert edge.link._outcomes.empty()
+    odd: int = 99
+    unknown = pb.DeviceCommand(command_id="a", device_id="one", valid_ms=1000)
+    unknown.kind = odd  # type: ignore[assignment]  # of a newer fleet
+    await edge.link._take(pb.AttachResponse(command=unknown))
+    assert edge.link._outcomes.get_nowait().state == pb.COMMAND_STATE_NOT_CONNECTED
+    assert not sent
+    expired = pb.DeviceCommand(
+        command_id="b", device_id="one", kind=pb.COMMAND_KIND_REPORT, valid_ms=0
+    )
+    await edge.link._take(pb.AttachResponse(command=expired))
+    assert edge.link._outcomes.get_nowait().state == pb.COMMAND_STATE_NOT_CONNECTED
+    assert not sent
