@@ -199,7 +199,6 @@ class MonitorConnection:
         records = self._mapper.records(reply, now_us)
         self._count_losses()
         if records:
-            self._ports.counters.add("accepted", NAME)
             if self._gap_reason:
                 records.insert(0, self._gap(self._gap_reason, self._heard_us, now_us))
                 self._gap_reason = ""
