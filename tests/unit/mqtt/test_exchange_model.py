@@ -9,7 +9,13 @@ from typing import Any
 
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 from drivers.mqtt.codec.packets import (
     Connack,
@@ -175,5 +181,7 @@ class Exchanges(RuleBasedStateMachine):
         assert endpoint.state("mqtt.qos2") == {}
 
 
-Exchanges.TestCase.settings = settings(max_examples=200, stateful_step_count=40, deadline=None)
-TestExchanges = Exchanges.TestCase
+def test_exchanges():
+    run_state_machine_as_test(
+        Exchanges, settings=settings(max_examples=200, stateful_step_count=40, deadline=None)
+    )

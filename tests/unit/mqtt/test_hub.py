@@ -5,6 +5,8 @@ from typing import Any
 import pytest
 
 from drivers.mqtt.codec.packets import (
+    PINGREQ,
+    PINGRESP,
     Connack,
     Connect,
     Disconnect,
@@ -16,6 +18,7 @@ from drivers.mqtt.codec.packets import (
     Suback,
     Subscribe,
     Subscription,
+    Unsuback,
     Unsubscribe,
     Will,
 )
@@ -429,6 +432,13 @@ def test_a_lost_connection_publishes_the_will(version):
     assert details(endpoint) == [("last_will", "power\N{REPLACEMENT CHARACTER}lost")]
 
 
+def test_without_a_will_there_is_none():
+    endpoint = Endpoint()
+    endpoint.connected().lose()
+    endpoint.tick(1000)
+    assert details(endpoint) == [("link_lost", "")]
+
+
 def test_a_normal_disconnect_drops_the_will():
     endpoint = Endpoint()
     client = endpoint.connected(Connect("mon-1", will=WILL))
@@ -665,3 +675,91 @@ def test_subscription_identifiers_are_refused():
     client.send(Subscribe(4, (Subscription(COMMAND),), properties))
     assert client.take() == [Disconnect(ReasonCode.SUBSCRIPTION_IDENTIFIERS_NOT_SUPPORTED)]
     assert endpoint.commands.subscribed == {}
+
+
+@pytest.mark.parametrize("version", [V4, V5])
+def test_an_identical_subscription_is_replaced(version):
+    endpoint = Endpoint()
+    client = subscribed(endpoint, 0, version)
+    client.send(Subscribe(3, (Subscription(COMMAND, 1),)))
+    assert client.take() == [Suback(3, (ReasonCode.GRANTED_QOS_1,))]
+    endpoint.commands.send(command(endpoint))
+    [publish] = client.take()
+    assert publish.qos == 1
+
+
+@pytest.mark.parametrize("version", [V4, V5])
+def test_several_filters_in_one_packet(version):
+    endpoint = Endpoint()
+    client = endpoint.connected(version=version)
+    filters = ("devices/mon-2/command", COMMAND, "devices/mon-1/vitals")
+    client.send(Subscribe(3, tuple(Subscription(each, 0) for each in filters)))
+    refused = ReasonCode.NOT_AUTHORIZED if version == V5 else ReasonCode.UNSPECIFIED_ERROR
+    assert client.take() == [Suback(3, (refused, ReasonCode.SUCCESS, refused))]
+    client.send(Unsubscribe(4, filters))
+    none = ReasonCode.NO_SUBSCRIPTION_EXISTED
+    codes = (none, ReasonCode.SUCCESS, none) if version == V5 else ()
+    assert client.take() == [Unsuback(4, codes)]
+    assert endpoint.commands.subscribed == {"mon-1": []}
+
+
+def test_filters_are_compared_character_by_character():
+    endpoint = Endpoint()
+    client = subscribed(endpoint)
+    near = (COMMAND.upper(), COMMAND + "/", "/" + COMMAND, "devices/+/command", "#")
+    client.send(Unsubscribe(4, near))
+    assert client.take() == [Unsuback(4, (ReasonCode.NO_SUBSCRIPTION_EXISTED,) * len(near))]
+    endpoint.commands.send(command(endpoint))
+    assert len(client.take()) == 1
+
+
+def test_a_command_under_way_may_be_acknowledged_after_unsubscribe():
+    endpoint = Endpoint()
+    client = subscribed(endpoint)
+    endpoint.commands.send(command(endpoint))
+    client.take()
+    client.send(Unsubscribe(4, (COMMAND,)), Puback(1))
+    assert client.take() == [Unsuback(4, (ReasonCode.SUCCESS,))]
+    assert not client.ended()
+
+
+def test_other_packets_flow_while_commands_wait():
+    endpoint = Endpoint()
+    client = subscribed(endpoint, properties=Properties(receive_maximum=1))
+    endpoint.commands.send(command(endpoint))
+    client.take()
+    client.send(PINGREQ, Publish(VITALS, vitals(1), 1, 9))
+    assert client.take() == [PINGRESP, Puback(9)]
+
+
+def test_expiry_does_not_end_an_exchange():
+    endpoint = Endpoint()
+    client = endpoint.connected()
+    expiring = Properties(message_expiry_interval=1)
+    client.send(Publish(VITALS, vitals(1), 2, 1, properties=expiring))
+    endpoint.clock.advance(10)
+    client.send(Pubrel(1))
+    assert client.take() == [Pubrec(1), Pubcomp(1)]
+    assert endpoint.reports() == ["5f3a:1"]
+
+
+@pytest.mark.parametrize("version", [V4, V5])
+def test_nothing_after_a_refused_connect_is_handled(version):
+    endpoint = Endpoint()
+    client = endpoint.plug()
+    client.send(Connect("mon-2", version), Publish(VITALS, vitals(1), 1, 1))
+    connack = client.greeted()
+    assert connack.reason_code is ReasonCode.CLIENT_IDENTIFIER_NOT_VALID
+    assert endpoint.sink.submissions == []
+
+
+@pytest.mark.parametrize("qos", [1, 2])
+def test_an_answered_identifier_is_new(qos):
+    """The same bytes under the same identifier again are another message."""
+    endpoint = Endpoint()
+    client = endpoint.connected()
+    for _ in range(2):
+        client.publish(b'{"v":1,"hr":72}', qos, 1)
+        if qos == 2:
+            client.send(Pubrel(1))
+    assert len(endpoint.reports()) == 2
