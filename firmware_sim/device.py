@@ -66,8 +66,10 @@ class Device:
                     await asyncio.wait(self._outstanding, timeout=GRACE_S)
         finally:
             await self.link.close()
+            for task in self._outstanding:
+                task.cancel()  # what the closing link did not settle
             if self._outstanding:
-                await asyncio.wait(self._outstanding, timeout=1)
+                await asyncio.wait(self._outstanding)
 
     async def _connect(self) -> bool:
         """Until the link is up for the first time; False when the ward stops before."""
@@ -134,9 +136,10 @@ class Device:
         task.add_done_callback(self._outstanding.discard)
 
     async def _send(self, message: Message, fault: str) -> None:
-        transport = self.spec.group.transport
         message_id = f"{message.boot}:{message.n}"
+        payload = messages.encode(message, cbor=self.spec.group.cbor)
         around = self._around
+        transport = self.spec.group.transport
         sent = Sent(
             self.spec.device_id,
             "" if transport == "serial" else message_id,
@@ -146,7 +149,13 @@ class Device:
             fault,
         )
         around.log.sent(sent)
-        payload = messages.encode(message, cbor=self.spec.group.cbor)
-        outcome = await self.link.send(self.source.kind, payload, message_id)
+        outcome = Outcome.GIVEN_UP
+        try:
+            outcome = await self.link.send(self.source.kind, payload, message_id)
+        finally:
+            self._settled(sent, outcome)
+
+    def _settled(self, sent: Sent, outcome: Outcome) -> None:
+        around = self._around
         done = around.now_us() if outcome is Outcome.ACKNOWLEDGED else None
         around.log.settled(sent, outcome, done)

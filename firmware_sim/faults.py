@@ -117,14 +117,24 @@ async def _disturb(fault: Fault, device: Device, around: Surroundings) -> None:
     try:
         await asyncio.sleep(fault.for_s)
     finally:
-        effects.silent = effects.silent and fault.kind != "silence"
-        effects.repeat = effects.repeat and fault.kind != "duplicates"
-        if fault.kind == "clock_drift":
-            effects.set_clock(0, 0, around.now_us())
-        if isinstance(source, messages.PatientSource):
+        _end(fault, device, around)
+
+
+def _end(fault: Fault, device: Device, around: Surroundings) -> None:
+    source = device.source
+    match fault.kind:
+        case "silence":
+            device.effects.silent = False
+        case "duplicates":
+            device.effects.repeat = False
+        case "clock_drift":
+            device.effects.set_clock(0, 0, around.now_us())
+        case "excursion" if isinstance(source, messages.PatientSource):
             source.excursion.pop(fault.field, None)
-        if isinstance(source, messages.DripSource) and fault.kind == "clamp":
+        case "clamp" if isinstance(source, messages.DripSource):
             source.drip.clamp = 1.0
+        case _:
+            pass
 
 
 async def _attack(
@@ -154,7 +164,7 @@ async def _trespass(
     if not victims or message is None or not isinstance(device.link, Trespassing):
         return
     victim = random.choice(victims)
-    payload = messages.encode(message, cbor=False)
+    payload = messages.encode(message, cbor=device.spec.group.cbor)
     outcome = await device.link.trespass(victim.device_id, device.source.kind, payload)
     around.log.fault(
         around.now_us(),

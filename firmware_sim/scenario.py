@@ -147,19 +147,27 @@ def parse(text: bytes, where: str = "scenario") -> Scenario:
         raise ConfigError(f"{where}: {error}") from error
     except msgspec.DecodeError as error:
         raise ConfigError(f"{where}: not TOML: {error}") from error
+    _check(scenario, where)
+    return scenario
+
+
+def _check(scenario: Scenario, where: str) -> None:
+    """What the types of single fields can't express."""
     found = list(devices(scenario))
     names = {device.device_id for device in found}
     if len(names) != len(found):
         raise ConfigError(f"{where}: two devices have one id; see the groups' `device` and `first`")
     if len(found) > DEVICES_MAX:
         raise ConfigError(f"{where}: more than {DEVICES_MAX} devices")
+    for index, group in enumerate(scenario.group):
+        if group.transport == "serial" and group.kind != "monitor":
+            raise ConfigError(f"{where}: group[{index}].kind: only monitors are serial devices")
     groups = {group.name for group in scenario.group}
     for index, fault in enumerate(scenario.fault):
         if fault.device and fault.device not in names:
             raise ConfigError(f"{where}: fault[{index}].device: no such device")
         if fault.group and fault.group not in groups:
             raise ConfigError(f"{where}: fault[{index}].group: no such group")
-    return scenario
 
 
 def devices(scenario: Scenario) -> Iterator[SimDevice]:
