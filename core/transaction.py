@@ -93,10 +93,11 @@ def _fill(prepared: _Prepared, place: Place, start: int) -> None:
         if seq < start:
             continue
         seqs.append(seq)
-        body = record.WhichOneof("body")
-        if body == "report":
+        if record.HasField("report"):  # asked first: nearly all are reports
             reports.append(report_row(place, seq, record.report))
-        elif body == "alarm":
+            continue
+        body = record.WhichOneof("body")
+        if body == "alarm":
             alarms.append(alarm_row(place, seq, record.alarm))
         elif body == "device_status":
             statuses.append(status_row(place, seq, record.device_status))
