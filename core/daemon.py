@@ -63,6 +63,7 @@ async def serve(config: CoreConfig, stop: asyncio.Event, ready: Callable[[], Non
         except RuntimeError as error:
             raise ConfigError(f"listen: can't bind {config.listen}") from error
         worker = asyncio.create_task(inbox.run())
+        watcher = asyncio.create_task(service.watch_revocations())
         stopping = asyncio.create_task(stop.wait())
         try:
             await server.start()
@@ -76,9 +77,9 @@ async def serve(config: CoreConfig, stop: asyncio.Event, ready: Callable[[], Non
                 worker.result()
         finally:
             await server.stop(STOP_GRACE_S)
-            worker.cancel()
-            stopping.cancel()
-            await asyncio.gather(worker, stopping, return_exceptions=True)
+            for task in (worker, watcher, stopping):
+                task.cancel()
+            await asyncio.gather(worker, watcher, stopping, return_exceptions=True)
     finally:
         if metrics is not None:
             metrics.stop()

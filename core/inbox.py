@@ -17,6 +17,7 @@ from core.store import Ack, Offer, Reject, Store, Tally, Verdict
 from gateway.domain.labels import Lane
 from gateway.domain.ports import Counters
 from protos.wardgate.v1 import ingest_pb2 as pb
+from security.names import Identity
 
 REJECTS_MAX = 64
 """Unsent rejects of one stream; a gateway that does not read its answers is cut off."""
@@ -25,8 +26,9 @@ REJECTS_MAX = 64
 class StreamState:
     """One stream: its proven gateway, its lanes, and the answers that wait to be written."""
 
-    def __init__(self, gateway: str, lanes: frozenset[Lane], in_flight_max: int) -> None:
-        self.gateway = gateway
+    def __init__(self, identity: Identity, lanes: frozenset[Lane], in_flight_max: int) -> None:
+        self.gateway = identity.id
+        self.serial = identity.serial
         self.lanes = lanes
         self.in_flight_max = in_flight_max
         self.room = asyncio.Semaphore(in_flight_max)

@@ -38,6 +38,7 @@ METHOD = "Stream"
 SERVICE = "wardgate.v1.IngestService"
 LOOKAHEAD_BYTES = 65536
 """With bdp_probe off this is what a stalled stream may push into memory."""
+REVOCATIONS_INTERVAL_S = 0.5
 FAREWELL_S = 2.0
 """How long a gateway may take to hang up after a fault; what it sends meanwhile is dropped."""
 CONNECTION_AGE_MS = 3_600_000
@@ -87,6 +88,20 @@ class IngestService:
         )
         return grpc.method_handlers_generic_handler(SERVICE, {METHOD: method})
 
+    async def watch_revocations(self) -> None:
+        """End live streams of gateways whose certificates are revoked; runs until cancelled."""
+        while True:
+            await asyncio.sleep(REVOCATIONS_INTERVAL_S)
+            try:
+                revoked = await asyncio.to_thread(read_revoked, self._revoked_serials)
+            except (OSError, ValueError) as error:
+                log.warning("revoked serials can't be read, the last ones stand: %s", error)
+                continue
+            for state in set(self._live.values()):
+                if state.serial in revoked:
+                    log.warning("gateway %s: revoked", state.gateway)
+                    state.end(RefusalReason.REVOKED)
+
     async def _stream(self, _requests: object, context: Any) -> None:
         identity = await self._identify(context)
         state = await self._greet(identity, context)
@@ -110,6 +125,11 @@ class IngestService:
             await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, RefusalReason.OVERLOADED)
         try:
             revoked = read_revoked(self._revoked_serials)
+        except (OSError, ValueError) as error:
+            log.warning("revoked serials can't be read: %s", error)
+            await context.abort(grpc.StatusCode.UNAVAILABLE, "revocations")
+            raise
+        try:
             return gateway_of(context, self._trust_domain, revoked)
         except RefusedError as error:
             self._counters.add("refused", error.reason)
@@ -134,7 +154,7 @@ class IngestService:
             self._counters.add("refused", reason)
             log.warning("gateway %s: hello refused: %s", identity.id, reason)
             await context.abort(grpc.StatusCode.PERMISSION_DENIED, reason)
-        state = StreamState(identity.id, lanes, self._limits.batches_in_flight_max)
+        state = StreamState(identity, lanes, self._limits.batches_in_flight_max)
         for lane in lanes:
             older = self._live.get((identity.id, lane))
             if older is not None:
@@ -167,7 +187,7 @@ class IngestService:
             if reader.done() and not reader.cancelled() and reader.exception() is None:
                 state.end()
                 await writer
-            elif state.fault and state.fault != "superseded":
+            elif state.fault in _FAREWELL:
                 # A status can overtake the last answers: let the gateway read them and hang up.
                 await asyncio.wait((reader,), timeout=FAREWELL_S)
         finally:
@@ -195,8 +215,11 @@ class IngestService:
                 return
 
 
+_FAREWELL = frozenset(("unreadable", "answers_unread", "store"))
+"""Faults after which the gateway has answers to read; the others end the stream at once."""
 _STATUS: Mapping[str, grpc.StatusCode] = {
     "superseded": grpc.StatusCode.ABORTED,
+    RefusalReason.REVOKED: grpc.StatusCode.UNAUTHENTICATED,
     "unreadable": grpc.StatusCode.INVALID_ARGUMENT,
     "answers_unread": grpc.StatusCode.RESOURCE_EXHAUSTED,
     "store": grpc.StatusCode.UNAVAILABLE,

@@ -5,7 +5,8 @@ Rules:
 1. ``ingest`` returns an acknowledgement only for what ``COMMIT`` made durable
    (``journal_mode=WAL``, ``synchronous=FULL``: the log is synced before COMMIT returns).
 2. A batch at or below the position of its (gateway, lane) is acknowledged and not stored again;
-   of a batch that overlaps it, only the part behind it is stored. (epoch, seq) orders.
+   of a batch that overlaps it, only the part behind it is stored. (epoch, seq) orders. What lies
+   below the position and never came is refused, not acknowledged.
 3. A record with a message id is stored once, whichever gateway or epoch brings it.
 4. Every sequence number is accounted for in ``coverage``: received (with what was withheld),
    lost, rejected, or missing. What is not received is also a row of ``gaps``.

@@ -109,6 +109,10 @@ def _fill(prepared: _Prepared, place: Place, start: int) -> None:
             raise BadBatchError("empty_record")
 
 
+def _records(batch: Checked) -> int:
+    return sum(len(section.records) for section in batch.sections)
+
+
 class Transaction:
     """Takes offers one after another; the caller begins and commits."""
 
@@ -141,17 +145,21 @@ class Transaction:
 
     def _place(self, gateway: int, batch: Checked) -> Verdict:
         position = self._positions.get(gateway, batch.lane)
-        if position and (batch.epoch, batch.last) <= (position.epoch, position.seq):
-            return self._known(gateway, batch, position)
         start = batch.first
-        if position and position.epoch == batch.epoch:
-            start = max(start, position.seq + 1)
+        if position and (batch.epoch, batch.first) <= (position.epoch, position.seq):
+            older = batch.epoch < position.epoch
+            held = batch.last if older else min(batch.last, position.seq)
+            if not self._positions.covers(gateway, batch.lane, batch.epoch, batch.first, held):
+                return self._never_had(batch, older=older)
+            if held == batch.last:
+                return self._known(gateway, batch, position)
+            start = held + 1
         prepared = self._prepare(gateway, batch, start)
         spans = spans_of(start, batch.last, prepared.seqs, batch.lost)
         if position and start > position.seq + 1:
             spans.insert(0, Span(position.seq + 1, start - 1, "missing", "not_sent"))
         stored, offered = self._insert(prepared)
-        skipped = sum(len(section.records) for section in batch.sections) - len(prepared.seqs)
+        skipped = _records(batch) - len(prepared.seqs)
         position = self._advance(gateway, batch.lane, batch.epoch, spans)
         position.records += stored
         position.duplicates += offered - stored
@@ -159,21 +167,18 @@ class Transaction:
         self._count(stored, offered - stored, skipped)
         return Ack(batch.lane, batch.epoch, batch.last)
 
-    def _known(self, gateway: int, batch: Checked, position: Position) -> Verdict:
-        if batch.epoch < position.epoch and not self._positions.covers(
-            gateway, batch.lane, batch.epoch, batch.first, batch.last
-        ):
-            # A gateway whose clock and disk both went back: an acknowledgement would lose it.
+    def _never_had(self, batch: Checked, *, older: bool) -> Reject:
+        """Refuse what lies below the position and never came: an acknowledgement would lose it."""
+        if older:
+            # The gateway's clock and disk both went back. A newer epoch of its helps.
+            after_ms = RETRY_AFTER_MS
             return Reject(
-                batch.lane,
-                batch.epoch,
-                batch.first,
-                batch.last,
-                permanent=False,
-                reason="epoch_behind",
-                retry_after_ms=RETRY_AFTER_MS,
+                *batch.range, permanent=False, reason="epoch_behind", retry_after_ms=after_ms
             )
-        redelivered = sum(len(section.records) for section in batch.sections)
+        return Reject(*batch.range, permanent=True, reason="before_start")
+
+    def _known(self, gateway: int, batch: Checked, position: Position) -> Verdict:
+        redelivered = _records(batch)
         position.redelivered += redelivered
         self._touched[gateway, batch.lane] = None
         self._count(0, 0, redelivered)

@@ -205,7 +205,11 @@ class Ledger:
     # -- where destinations stand ------------------------------------------------------------
 
     def start(self, destination: str, lane: Lane, seq: int) -> Mark:
-        """The mark of a destination; made with ``seq`` as its start if there is none."""
+        """The mark of a destination whose cursor is at ``seq``; made if there is none.
+
+        A cursor beyond everything that was released belongs to a destination that was gone for
+        a while: it starts there.
+        """
         with self._access():
             self._db.execute(
                 "INSERT INTO marks VALUES (?,?,?,0,0) ON CONFLICT DO NOTHING",
@@ -215,6 +219,11 @@ class Ledger:
             start_seq, epoch, newest = self._db.execute(
                 "SELECT start_seq, epoch, seq FROM marks WHERE destination = ? AND lane = ?", key
             ).fetchone()
+            if max(start_seq, newest) < seq:
+                start_seq = seq
+                self._db.execute(
+                    "UPDATE marks SET start_seq = ? WHERE destination = ? AND lane = ?", (seq, *key)
+                )
             aside = self._db.execute(
                 "SELECT coalesce(max(last_seq), 0) FROM rejected WHERE destination = ?"
                 " AND lane = ?",

@@ -190,6 +190,22 @@ async def test_a_revoked_gateway_is_refused(ward, tmp_path):
         assert await ending(call) == (grpc.StatusCode.UNAUTHENTICATED, "revoked")
 
 
+async def test_a_live_stream_ends_when_its_gateway_is_revoked(ward, tmp_path):
+    config = ward.config(tmp_path)
+    async with running(config) as port, stream(port, ward.gateway) as call:
+        await call.write(hello())
+        await answer(call)
+        config.tls.revoked_serials.write_text(f"{ward.gateway_certificate.serial:x}")
+        assert await ending(call) == (grpc.StatusCode.UNAUTHENTICATED, "revoked")
+
+
+async def test_a_list_that_can_not_be_read_refuses_new_streams_for_the_moment(ward, tmp_path):
+    config = ward.config(tmp_path)
+    config.tls.revoked_serials.write_text("no number")
+    async with running(config) as port, stream(port, ward.gateway) as call:
+        assert await ending(call) == (grpc.StatusCode.UNAVAILABLE, "revocations")
+
+
 async def test_a_stranger_and_an_expired_gateway_do_not_get_through_tls(ward, tmp_path):
     other = pki.create_issuing(pki.create_root(TRUST_DOMAIN, ward.now), ward.now)
     stranger, _ = ward.issue(Role.GATEWAY, "gw-1", authority=other)

@@ -167,6 +167,16 @@ def test_a_restored_gateway_goes_back_in_numbers_under_a_newer_epoch(store, path
     assert (verdict.permanent, verdict.reason) == (False, "epoch_behind")
 
 
+def test_what_lies_before_the_start_and_never_came_is_not_acknowledged(store, path):
+    take(store, reports(5, 6))
+    for first, last in ((3, 4), (4, 5), (4, 8)):
+        (verdict,) = take(store, reports(first, last))
+        assert verdict == Reject(
+            TELEMETRY, EPOCH, first, last, permanent=True, reason="before_start"
+        )
+    assert heart_rates(path) == [5, 6]
+
+
 def test_alarms_gaps_statuses_and_inventory_are_readable(store, path):
     others: list[r.Record] = [
         r.Gap("link_lost", device_id="monitor-1", from_us=NOW_US, to_us=NOW_US + 9, reports=4),

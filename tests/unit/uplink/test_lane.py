@@ -171,7 +171,7 @@ class Bench:
         self.link = Link(self.config, grpc.local_channel_credentials, around)
         self.lane = LaneForwarder(self.link, lane)
         self.release()
-        self._task = None
+        self._task: Any = None
 
     def release(self, treatment=Treatment.PASS, version="p1"):
         self.ledger.remember(version, {"core": {VITALS: treatment}})
@@ -186,6 +186,13 @@ class Bench:
 
     def start(self):
         self._task = asyncio.create_task(self.lane.run())
+
+    async def again(self):
+        """End the lane and start another one, as a restart does."""
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+        self.lane = LaneForwarder(self.link, TELEMETRY)
+        self.start()
 
     async def stop(self):
         if self._task is not None:
@@ -308,11 +315,8 @@ async def test_a_retransmission_after_a_restart_is_no_new_release(tmp_path):
         b.say(2)
         b.start()
         await b.until(lambda: len(b.receiver.batches) == 2)
-        b._task.cancel()
-        await asyncio.gather(b._task, return_exceptions=True)
         b.receiver.behave = accept
-        b.lane = LaneForwarder(b.link, TELEMETRY)
-        b.start()
+        await b.again()
         await b.delivered()
         assert b.receiver.spans() == [(1, 2), (3, 4)] * 2
         assert b.entered() == 4
@@ -326,10 +330,7 @@ async def test_under_another_policy_it_is_a_release_of_its_own(tmp_path):
         await b.until(lambda: len(b.receiver.batches) == 1)
         b.release(Treatment.MASK, "p2")
         b.receiver.behave = accept
-        b._task.cancel()
-        await asyncio.gather(b._task, return_exceptions=True)
-        b.lane = LaneForwarder(b.link, TELEMETRY)
-        b.start()
+        await b.again()
         await b.delivered()
         assert [batch.sections[0].treatment for batch in b.receiver.batches] == [
             pb.TREATMENT_PASS,
@@ -505,13 +506,28 @@ async def test_what_the_receiver_holds_already_is_not_sent_again(tmp_path):
 async def test_a_receiver_that_lost_its_store_gets_what_there_is_and_is_reported(tmp_path):
     async with bench(tmp_path) as b:
         b.say(3)
-        b.ledger.start("core", TELEMETRY, 2)
-        b.journal.cursors.advance("core", TELEMETRY, 6)
-        b.say()
         b.start()
         await b.delivered()
-        assert b.receiver.spans() == [(3, 4), (5, 6), (7, 8)]
+        await b.again()
+        b.say()
+        await b.delivered()
+        assert b.receiver.spans() == [(1, 2), (3, 4), (5, 6)] * 2 + [(7, 8)]
         assert [str(t.kind) for t in b.troubles] == ["receiver_behind"]
+
+
+async def test_a_destination_that_comes_back_gets_nothing_from_before(tmp_path):
+    async with bench(tmp_path) as b:
+        b.say(2)
+        b.start()
+        await b.delivered()
+        b.receiver.points = [{"lane": 2, "epoch": EPOCH, "seq": 4}]
+        b.say(2)
+        b.journal.cursors.set([], {})
+        b.journal.cursors.set(["core"], dict.fromkeys(Lane, 12))
+        b.say(4)
+        await b.again()
+        await b.delivered()
+        assert b.receiver.spans()[-2:] == [(13, 14), (15, 16)]
 
 
 async def test_to_a_receiver_ahead_of_this_epoch_nothing_is_sent(tmp_path):

@@ -103,7 +103,14 @@ def test_batches_in_flight_are_remembered_until_they_are_settled(path, clock):
         ]
         assert again.unsettled("core", Lane.ALARMS) == []
         # The start that was made first stands; the mark is what was released.
-        assert again.start("core", Lane.TELEMETRY, 99)[:3] == (4, EPOCH, 20)
+        assert again.start("core", Lane.TELEMETRY, 20)[:3] == (4, EPOCH, 20)
+
+
+def test_a_destination_that_comes_back_starts_at_its_new_cursor(ledger):
+    enter(ledger, batch(1, 9))
+    assert ledger.start("core", Lane.TELEMETRY, 9).start_seq == 0
+    assert ledger.start("core", Lane.TELEMETRY, 50).start_seq == 50
+    assert ledger.start("core", Lane.TELEMETRY, 50).start_seq == 50
 
 
 def test_settling_counts_epochs_before_numbers(ledger):
