@@ -7,7 +7,8 @@
   NaN, a value in a unit that can't be converted is INVALID and NaN.
 - Numbers of metrics that nobody labelled stand in a Report of their own: a report is released as
   its gravest member is, and a stray number must not hold back the vital signs beside it.
-- Enumerations keep the code of their state; alarm lists become an AlarmSnapshot.
+- Enumerations keep the code of their state and are reported when they change, and once a minute;
+  alarm lists become an AlarmSnapshot.
 - The patient's demographics are never asked for and never mapped. The device id and the bed are
   the configuration's and the registry's; the monitor's own bed label is not believed.
 """
@@ -16,6 +17,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator
+from typing import TypeVar
 
 from drivers.intellivue.alarms import AlarmLists
 from drivers.intellivue.attributes import (
@@ -47,8 +49,10 @@ from gateway.domain.records import (
 )
 
 KIND = "vitals"
-STAMPED_MAX = 256
-"""Objects with a time stamp of their own that are remembered: a monitor has a handful."""
+REMEMBERED_MAX = 256
+"""Objects whose last report is remembered, of each kind: a monitor has a handful."""
+ENUMERATION_EVERY_US = 60_000_000
+"""An enumeration that stays the same is repeated so often."""
 
 _STATES = (
     (State.INVALID, Quality.INVALID),
@@ -89,6 +93,7 @@ def quality_of(state: int) -> Quality:
     return Quality.VALID
 
 
+_T = TypeVar("_T")
 _Number = tuple[int, float, Quality]
 _Numbers = list[_Number]
 
@@ -102,6 +107,7 @@ class Mapper:
         self._clock = clock
         self._alarms = AlarmLists()
         self._stamped: dict[tuple[int, int], tuple[int, tuple[NumericValue, ...]]] = {}
+        self._enumerated: dict[tuple[int, int], tuple[tuple[int, int, int], int]] = {}
         self.unmapped = 0
         """Numbers left out, because their metric has no row and can't get one."""
 
@@ -165,10 +171,7 @@ class Mapper:
         key, content = (observed.context, observed.handle), (stamp, values)
         if self._stamped.get(key) == content:
             return False
-        self._stamped.pop(key, None)
-        if len(self._stamped) >= STAMPED_MAX:
-            self._stamped.pop(next(iter(self._stamped)))
-        self._stamped[key] = content
+        _remember(self._stamped, key, content)
         return True
 
     def _numbers(self, values: Iterable[NumericValue]) -> Iterator[tuple[_Number, bool]]:
@@ -212,7 +215,7 @@ class Mapper:
         found = []
         for observed in reply.objects:
             value = observed.attributes.get(Attribute.ENUMERATION_VALUE)
-            if isinstance(value, EnumerationValue):
+            if isinstance(value, EnumerationValue) and self._is_due(observed, value, received_us):
                 name = ENUMERATION_NAMES.get(value.value, f"{value.value:04x}")
                 code = context_free(PARTITION_METRICS, value.value) if value.value else 0
                 found.append(
@@ -234,6 +237,14 @@ class Mapper:
             )
         ]
 
+    def _is_due(self, observed: ObservedObject, value: EnumerationValue, now_us: int) -> bool:
+        key, content = (observed.context, observed.handle), value[:3]
+        known = self._enumerated.get(key)
+        if known and known[0] == content and now_us - known[1] < ENUMERATION_EVERY_US:
+            return False
+        _remember(self._enumerated, key, (content, now_us))
+        return True
+
     def _snapshot(self, reply: PollReply, received_us: int) -> list[Record | AlarmSnapshot]:
         shown = None
         for observed in reply.objects:
@@ -245,6 +256,14 @@ class Mapper:
                 self._device.device_id, self._provenance, received_us, shown, self._device.bed
             )
         ]
+
+
+def _remember(memory: dict[tuple[int, int], _T], key: tuple[int, int], content: _T) -> None:
+    """Keep ``content`` as the newest; the oldest goes when there are too many."""
+    memory.pop(key, None)
+    if len(memory) >= REMEMBERED_MAX:
+        memory.pop(next(iter(memory)))
+    memory[key] = content
 
 
 def _values(attributes: Attributes) -> tuple[NumericValue, ...]:

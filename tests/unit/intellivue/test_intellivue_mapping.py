@@ -19,7 +19,7 @@ from drivers.intellivue.attributes import (
     NumericValue,
 )
 from drivers.intellivue.clock import MonitorClock
-from drivers.intellivue.mapping import STAMPED_MAX, Mapper, quality_of
+from drivers.intellivue.mapping import ENUMERATION_EVERY_US, REMEMBERED_MAX, Mapper, quality_of
 from drivers.intellivue.messages import ObservedObject, PollReply
 from drivers.intellivue.nomenclature import Attribute, ObjectClass, State
 from drivers.intellivue.units import UCUM, conversion
@@ -233,10 +233,10 @@ def test_a_stamped_value_is_reported_once_at_its_own_time():
 def test_memory_for_stamps_is_bounded():
     subject = mapper()
     objects = tuple(
-        ObservedObject(0, handle, cuff(100.0, handle % 60)) for handle in range(STAMPED_MAX * 2)
+        ObservedObject(0, handle, cuff(100.0, handle % 60)) for handle in range(REMEMBERED_MAX * 2)
     )
     subject.records(PollReply(1, 0, 0, None, ObjectClass.NUMERIC, 0, objects), RECEIVED_US)
-    assert len(subject._stamped) == STAMPED_MAX
+    assert len(subject._stamped) == REMEMBERED_MAX
 
 
 def test_enumerations():
@@ -258,6 +258,24 @@ def test_enumerations():
     )
     assert (second.value, second.name) == (1024 << 16 | 0xF001, "f001")
     assert report.time_quality is TimeQuality.NONE  # no clock was read yet
+
+
+def test_an_enumeration_is_reported_when_it_changes_and_once_a_minute():
+    subject = mapper()
+
+    def reported(value, at_us):
+        observed = ObservedObject(
+            0, 1, {Attribute.ENUMERATION_VALUE: EnumerationValue(0xD007, 0, value)}
+        )
+        reply = PollReply(1, 0, 0, None, ObjectClass.ENUMERATION, 0, (observed,))
+        return len(subject.records(reply, RECEIVED_US + at_us))
+
+    assert reported(16402, 0) == 1
+    assert reported(16402, 1_000_000) == 0
+    assert reported(16403, 2_000_000) == 1
+    assert reported(16402, 3_000_000) == 1
+    assert reported(16402, 3_000_000 + ENUMERATION_EVERY_US - 1) == 0
+    assert reported(16402, 3_000_000 + ENUMERATION_EVERY_US) == 1
 
 
 # Time
