@@ -19,7 +19,7 @@ from pathlib import Path
 import uvloop
 
 PAYLOAD = (
-    b'{"v":1,"boot":"%s","n":%08d,"t":%013d,"hr":72.5,"pr":73.0,"spo2":97.5,"rr":16.0,'
+    b'{"v":1,"boot":"%s","n":1%07d,"t":%013d,"hr":72.5,"pr":73.0,"spo2":97.5,"rr":16.0,'
     b'"abp_sys":121.0,"abp_dia":76.0,"abp_mean":91.0,"temp":36.85,"etco2":38.2,"pi":2.15,'
     b'"nibp_sys":118.0}'
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import contextlib
 import json
@@ -15,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from bench import coap_load
 from drivers.bedside.commands import encode_result
 from drivers.coap.driver import FACTORY, CoapConfig, CoapDriver
 from firmware_sim.coap import CoapLink, RefusedError, Settings
@@ -422,3 +424,24 @@ async def test_a_device_waits_as_it_is_told(ward: WardPki, monitor: Holder) -> N
         await until(lambda: bool(listener.sink.waiting))
         await device.close()
         assert await stuck is Sent.GIVEN_UP
+
+
+async def test_the_bench_client(ward: WardPki, monitor: Holder, tmp_path: Path) -> None:
+    files = monitor.files
+    identity = {"device_id": "monitor-1", "cert": str(files.cert), "key": str(files.key)}
+    identities = tmp_path / "identities.json"
+    identities.write_text(json.dumps([identity] * 2))
+    async with listening(ward, monitor) as listener:
+        arguments = argparse.Namespace(
+            port=listener.port,
+            ca=str(files.trust),
+            identities=str(identities),
+            devices=2,
+            messages=60,
+            window=5,
+            boot="b000000000000000",
+            timeout=30,
+        )
+        figures = await coap_load.main(arguments)
+        assert (figures["messages"], figures["refused"]) == (60, 0)
+        assert len({report.message_id for report in listener.reports()}) == 60
