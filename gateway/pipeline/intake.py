@@ -230,7 +230,7 @@ class Intake:
             qualities = assess.mark(plan, values, qualities, stale=late)
             if qualities:
                 self._count_marks(qualities, seen)
-        if plan.battery >= 0:
+        if plan.battery >= 0 and (not qualities or qualities[plan.battery] == Quality.VALID):
             seen.battery_percent = values[plan.battery]
         alarms = self.alarms
         alarms.heard(report, mono, changes)

@@ -361,6 +361,13 @@ def test_a_submission_that_the_committer_cannot_take_has_failed(error, monkeypat
     assert bench.phases() == ["nibp_sys_low START"]
 
 
+def test_a_battery_that_cannot_be_is_not_believed():
+    bench = Bench()
+    for charge in (40.0, 300.0, math.nan):
+        bench.submit(bench.vitals({terms.BATTERY: charge}))
+    assert bench.intake.seen.of("monitor-1").battery_percent == 40.0
+
+
 def test_back_pressure_is_the_committers():
     bench = Bench()
     bench.committer.is_writable = False
