@@ -126,7 +126,14 @@ class Rate:
     def __init__(self, window_s: float) -> None:
         self._window_s = window_s
         self._count: int | None = None
-        self.per_second = 0.0
+        self._weight = 0.0
+        self.damped = 0.0
+        """Grows from zero: one event in a first short interval is no high rate."""
+
+    @property
+    def per_second(self) -> float:
+        """The best estimate, right from the second measurement on."""
+        return self.damped / self._weight if self._weight else 0.0
 
     def update(self, count: int, elapsed_s: float) -> None:
         """Take the counter's present value, ``elapsed_s`` behind the last."""
@@ -135,7 +142,8 @@ class Rate:
             return
         more = count - before if count >= before else count
         keep = math.exp(-elapsed_s / self._window_s)
-        self.per_second = self.per_second * keep + more / elapsed_s * (1 - keep)
+        self._weight = self._weight * keep + (1 - keep)
+        self.damped = self.damped * keep + more / elapsed_s * (1 - keep)
 
 
 class DeviceHealth:
@@ -169,7 +177,7 @@ class DeviceHealth:
         self.facts = facts
         self.rate.update(facts.messages, elapsed_s)
         self._errors.update(sum(facts.errors.values()), elapsed_s)
-        measures = _measure(facts, self._errors.per_second * 60, sent_us)
+        measures = _measure(facts, self._errors.damped * 60, sent_us)
         self.faults = _faults(self.faults, measures, config)
         if expected_firmware and facts.firmware and facts.firmware != expected_firmware:
             self.faults |= {"firmware"}

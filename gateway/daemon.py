@@ -83,6 +83,7 @@ class Gateway:
         self._stop = asyncio.Event()
         self._drivers: list[Driver] = []
         self._recording_gaps = False
+        self._stale_alarm = ("", 0)
 
     async def run(self) -> None:
         """Run until SIGTERM or SIGINT.
@@ -162,6 +163,7 @@ class Gateway:
         stack.callback(metrics.stop)
         self._supervisor.start(Part("tick", self._tick, vital=True))
         self._supervisor.start(Part("message-ids", lambda: self.message_ids.run(self.intake)))
+        self._supervisor.start(Part("audit", self.audit.run))
         self._supervisor.start(Part("housekeeping", self._keep_house, vital=True))
 
     async def _start_uplink(self) -> None:
@@ -235,10 +237,35 @@ class Gateway:
         )
         self.intake.submit(Submission([alarm]))
 
+    def _on_stale_revocations(self, stale: bool) -> None:
+        """Whom the fleet has revoked lately is not known here: an alarm until it is again."""
+        now = self.clock.now_us()
+        name = self.config.gateway.name
+        if stale:
+            # By the list's number, so that a restart does not raise a second one.
+            alarm_id = f"{name}-revocations_stale-{self.revocations.current.number}"
+            self._stale_alarm = (alarm_id, now)
+        alarm_id, onset_us = self._stale_alarm
+        alarm = Alarm(
+            alarm_id=alarm_id,
+            device_id=name,
+            provenance=Provenance("gateway", Attestation.GATEWAY),
+            priority=AlarmPriority.LOW,
+            phase=AlarmPhase.START if stale else AlarmPhase.END,
+            kind=AlarmKind.TECHNICAL,
+            source=AlarmSource.GATEWAY,
+            code=CODE_MALFUNCTION,
+            condition="revocations_stale",
+            text="The list of revoked certificates is stale",
+            onset_us=onset_us,
+            at_us=now,
+        )
+        self.intake.submit(Submission([alarm]))
+
     def _attach(self, fleet: FleetTable) -> None:
         """The fleet's last word is applied before any device is admitted; then the link runs."""
         files, state = self.config.tls.files, self.config.gateway.state_dir
-        book = RevocationBook(
+        self.revocations = RevocationBook(
             state / REVOCATIONS_FILE,
             load_certificates(files.trust),
             self.config.identity.trust_domain,
@@ -254,12 +281,15 @@ class Gateway:
             ),
             files,
             self.identity,
-            book,
+            self.revocations,
             lambda: list(self.intake.seen),
             self.clock,
             self.telemetry,
         )
         link.load()
+        link.use_commands(self.commands)
+        link.last_checkpoint = lambda: self.audit.last_checkpoint
+        link.on_stale = self._on_stale_revocations
         self.fleet = link
         self._supervisor.start(Part("fleet", link.run))
 

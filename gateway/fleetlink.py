@@ -185,7 +185,6 @@ class FleetLink:
         backoff = BACKOFF_S_MIN
         while True:
             began = self._clock.monotonic()
-            self._watch_age()
             try:
                 await self._attach()
                 reason = "the service ended the stream"
@@ -199,6 +198,7 @@ class FleetLink:
             if self._clock.monotonic() - began > SETTLED_AFTER_S:
                 backoff = BACKOFF_S_MIN
             log.warning("no link to the fleet: %s", reason)
+            self._watch_age()
             await asyncio.sleep(random.uniform(backoff / 2, backoff))  # noqa: S311  # jitter
             backoff = min(backoff * 2, BACKOFF_S_MAX)
 
@@ -245,9 +245,9 @@ class FleetLink:
         )
         while True:
             yield pb.AttachRequest(health=await self._report())
-            self._watch_age()
             async for outcome in self._outcomes_for(self._config.report_interval_s):
                 yield pb.AttachRequest(command_outcome=outcome)
+            self._watch_age()  # by now the fleet's list has arrived, if it has one
 
     async def _outcomes_for(self, seconds: float) -> AsyncIterator[pb.CommandOutcome]:
         """What becomes of commands, as it comes, until so much time has passed."""
