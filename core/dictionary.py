@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 
 from core.batches import BadBatchError
+from core.rows import Named
 from protos.wardgate.v1 import ingest_pb2 as pb
 
 METRICS_MAX = 65536
@@ -22,7 +23,7 @@ class Dictionary:
         self._db = db
         self._gateways: dict[str, int] = {}
         self._metrics: dict[tuple[int, str, str], int] = {}
-        self._sections: dict[tuple[bytes, ...], dict[int, int]] = {}
+        self._sections: dict[tuple[bytes, ...], Named] = {}
 
     def forget(self) -> None:
         """After a rollback: what was cached may never have been stored."""
@@ -41,8 +42,8 @@ class Dictionary:
             key = self._gateways[name] = int(row[0])
         return key
 
-    def keys(self, section: pb.Section) -> dict[int, int]:
-        """Metric code -> key, for every metric that the section names.
+    def named(self, section: pb.Section) -> Named:
+        """The metrics that the section names.
 
         Raises:
             BadBatchError: more distinct metrics than a store takes.
@@ -50,9 +51,7 @@ class Dictionary:
         fingerprint = tuple([metric.SerializeToString() for metric in section.metrics])
         known = self._sections.get(fingerprint)
         if known is None:
-            known = {}
-            for metric in section.metrics:
-                known[metric.code] = self._metric(metric.code, metric.refid, metric.unit)
+            known = Named({m.code: self._metric(m.code, m.refid, m.unit) for m in section.metrics})
             if len(self._sections) < DICTIONARIES_MAX:
                 self._sections[fingerprint] = known
         return known

@@ -29,11 +29,40 @@ from protos.wardgate.v1 import ingest_pb2 as pb
 
 Row = tuple[Any, ...]
 
+SHAPES_MAX = 1024
+"""Lists of codes remembered per dictionary; beyond it they are made anew."""
+
 _json = msgspec.json.Encoder()
 _QUALITIES = frozenset(map(int, Quality))
 _TIME_QUALITIES = frozenset(map(int, TimeQuality))
 _TREATMENT_WORDS = {int(t): t.name.lower() for t in Treatment}
 _E = TypeVar("_E", bound=IntEnum)
+
+
+class Named:
+    """The metrics that a section names: their keys, and key lists as JSON, made once."""
+
+    def __init__(self, keys: Mapping[int, int]) -> None:
+        self.keys = keys
+        """Metric code -> key in the store."""
+        self._shapes: dict[tuple[int, ...], str] = {}
+
+    def shape(self, codes: tuple[int, ...]) -> str:
+        """The keys of a report's codes, as a JSON array.
+
+        Raises:
+            BadBatchError: a code that the section does not name.
+        """
+        found = self._shapes.get(codes)
+        if found is None:
+            try:
+                found = _json.encode([self.keys[code] for code in codes]).decode()
+            except KeyError as error:
+                raise BadBatchError("unnamed_metric") from error
+            if len(self._shapes) >= SHAPES_MAX:
+                self._shapes.clear()
+            self._shapes[codes] = found
+        return found
 
 
 class Place(NamedTuple):
@@ -44,8 +73,7 @@ class Place(NamedTuple):
     epoch: int
     stored_us: int
     section: pb.Section
-    keys: Mapping[int, int]
-    """Metric code -> key in the store, for every metric that the section names."""
+    named: Named
 
     @property
     def lane_name(self) -> str:
@@ -109,8 +137,8 @@ def report_row(place: Place, seq: int, r: pb.Report) -> Row:
             its enumeration.
     """
     section = place.section
-    observations = _observations(r, place.keys)
-    waveforms = _waveforms(r, place.keys) if r.waveforms else None
+    observations = _observations(r, place.named)
+    waveforms = _waveforms(r, place.named.keys) if r.waveforms else None
     if r.time_quality not in _TIME_QUALITIES:
         raise BadBatchError("unknown_timequality")
     return (
@@ -133,30 +161,44 @@ def report_row(place: Place, seq: int, r: pb.Report) -> Row:
         section.data_class,
         section.level,
         section.treatment,
-        _json.encode(observations).decode(),
+        observations,
         waveforms,
     )
 
 
-def _observations(r: pb.Report, keys: Mapping[int, int]) -> list[Row]:
-    try:
-        named = [keys[code] for code in r.codes[:]]
-        qualities = r.qualities[:]
-        if not qualities:
-            observations: list[Row] = list(zip(named, r.values[:], strict=True))
-        elif _QUALITIES.issuperset(qualities):
-            observations = list(zip(named, r.values[:], qualities, strict=True))
-        else:
-            raise BadBatchError("unknown_quality")
-        for e in r.enumerations:
-            observations.append((keys[e.code], e.name, e.quality or 1, e.value))
-        for t in r.texts:
-            observations.append((keys[t.code], t.value))
-    except KeyError as error:
-        raise BadBatchError("unnamed_metric") from error
-    except ValueError as error:
-        raise BadBatchError("values") from error
-    return observations
+def _observations(r: pb.Report, named: Named) -> str:
+    """``[[metric keys], [values], [qualities], [MDC codes]]``, the last two where they say more."""
+    codes = tuple(r.codes[:])
+    values = r.values[:]
+    qualities = r.qualities[:]
+    if len(values) != len(codes) or (qualities and len(qualities) != len(codes)):
+        raise BadBatchError("values")
+    if not _QUALITIES.issuperset(qualities):
+        raise BadBatchError("unknown_quality")
+    if r.enumerations or r.texts:
+        return _mixed(r, named, codes, values, qualities)
+    marks = "," + _json.encode(qualities).decode() if qualities else ""
+    return f"[{named.shape(codes)},{_json.encode(values).decode()}{marks}]"
+
+
+def _mixed(
+    r: pb.Report, named: Named, codes: tuple[int, ...], values: list[Any], qualities: list[Any]
+) -> str:
+    marks = qualities or [1] * len(codes)
+    mdc = [0] * len(codes)
+    for e in r.enumerations:
+        codes += (e.code,)
+        values.append(e.name)
+        marks.append(e.quality or 1)
+        mdc.append(e.value)
+    for t in r.texts:
+        codes += (t.code,)
+        values.append(t.value)
+        marks.append(1)
+        mdc.append(0)
+    if not _QUALITIES.issuperset(marks):
+        raise BadBatchError("unknown_quality")
+    return f"[{named.shape(codes)},{_json.encode((values, marks, mdc)).decode()[1:]}"
 
 
 def _waveforms(r: pb.Report, keys: Mapping[int, int]) -> str:
@@ -184,7 +226,7 @@ def alarm_row(place: Place, seq: int, a: pb.Alarm) -> Row:
     """
     if len(a.codes) != len(a.values):
         raise BadBatchError("values")
-    keys = place.keys
+    keys = place.named.keys
     values = [(keys.get(c, c), v) for c, v in zip(a.codes, a.values, strict=True)]
     return (
         place.gateway,

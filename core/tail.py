@@ -26,11 +26,13 @@ class Reading(NamedTuple):
 
 _SELECT = """
 SELECT report.id, report.device_id, coalesce(report.message_id, ''), metrics.refid,
-  json_extract(o.value, '$[1]'), metrics.unit, coalesce(qualities.name, 'valid'),
+  json_extract(report.observations, '$[1][' || o.key || ']'), metrics.unit,
+  coalesce(qualities.name, 'valid'),
   CASE report.lane WHEN 1 THEN 'alarms' ELSE 'telemetry' END, report.seq
-FROM report JOIN json_each(report.observations) AS o
-LEFT JOIN metrics ON metrics.key = json_extract(o.value, '$[0]')
-LEFT JOIN qualities ON qualities.number = json_extract(o.value, '$[2]')
+FROM report JOIN json_each(report.observations, '$[0]') AS o
+LEFT JOIN metrics ON metrics.key = o.value
+LEFT JOIN qualities
+  ON qualities.number = json_extract(report.observations, '$[2][' || o.key || ']')
 WHERE report.id > ? AND report.id <= ? ORDER BY report.id"""
 REPORTS_MAX = 1000
 """Keys of one look at the store."""

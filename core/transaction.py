@@ -198,8 +198,8 @@ class Transaction:
         prepared = _Prepared(([], [], [], []), [], [])
         try:
             for section in batch.sections:
-                keys = self._dictionary.keys(section)
-                place = Place(gateway, batch.lane, batch.epoch, self._stored_us, section, keys)
+                named = self._dictionary.named(section)
+                place = Place(gateway, batch.lane, batch.epoch, self._stored_us, section, named)
                 _fill(prepared, place, start)
         except BadBatchError as error:
             raise BadBatchError(error.reason, batch.range) from error

@@ -77,7 +77,8 @@ CREATE TABLE report (
   class INTEGER NOT NULL,
   level INTEGER NOT NULL,
   treatment INTEGER NOT NULL,
-  observations TEXT NOT NULL,    -- [[metric key, value, quality (absent: valid)], …]
+  observations TEXT NOT NULL,    -- [[metric keys], [values], [qualities], [MDC codes]]; the last
+                                 -- two are absent where all is valid, and no value has a code
   waveforms TEXT                 -- [[key, start_us, rate_hz, scale, offset, quality, [samples]], …]
 ) STRICT;
 
@@ -181,7 +182,7 @@ CREATE VIEW readings AS
 SELECT report.device_id AS device_id,
        coalesce(report.message_id, '') AS message_id,
        metrics.code AS code,
-       json_extract(o.value, '$[1]') AS value,
+       json_extract(report.observations, '$[1][' || o.key || ']') AS value,
        metrics.unit AS unit,
        report.device_us AS device_time,
        coalesce(qualities.name, 'valid') AS quality,
@@ -189,9 +190,10 @@ SELECT report.device_id AS device_id,
        CASE report.lane WHEN 1 THEN 'alarms' ELSE 'telemetry' END AS lane,
        report.seq AS seq
 FROM report
-JOIN json_each(report.observations) AS o
-LEFT JOIN metrics ON metrics.key = json_extract(o.value, '$[0]')
-LEFT JOIN qualities ON qualities.number = json_extract(o.value, '$[2]');
+JOIN json_each(report.observations, '$[0]') AS o
+LEFT JOIN metrics ON metrics.key = o.value
+LEFT JOIN qualities
+  ON qualities.number = json_extract(report.observations, '$[2][' || o.key || ']');
 
 CREATE VIEW reports AS
 SELECT gateways.name AS gateway,
