@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import itertools
 import os
 import secrets
 from collections import OrderedDict
@@ -126,10 +127,7 @@ def secret_path(setting: str, base: Path) -> Path:
 
 
 class Sealer:
-    """Seals with the ring's active key and opens with all; for one thread at a time per call.
-
-    ``seal`` must not run in two threads at once; ``open`` may run beside it.
-    """
+    """Seals with the ring's active key and opens with all; any thread may do either."""
 
     def __init__(self, ring: KeyRing) -> None:
         self._ring = ring
@@ -137,9 +135,11 @@ class Sealer:
         self._start()
 
     def _start(self) -> None:
-        self._salt = secrets.token_bytes(SALT_BYTES)
-        self._counter = 0
-        self._sealing = self._derive(self._ring.active, self._salt)
+        salt = secrets.token_bytes(SALT_BYTES)
+        key_id = self._ring.active
+        # One tuple, replaced as a whole, and a counter whose next() is one step of the
+        # interpreter: threads that seal at once, or during ``use``, never share a nonce.
+        self._sealing = str(key_id), salt, self._derive(key_id, salt), itertools.count()
 
     def use(self, ring: KeyRing) -> None:
         """Go on with another ring, after a rotation."""
@@ -149,10 +149,9 @@ class Sealer:
 
     def seal(self, plaintext: bytes, aad: bytes) -> tuple[str, bytes]:
         """Seal, bound to ``aad``; returns the key's id and the sealed piece."""
-        counter = self._counter.to_bytes(COUNTER_BYTES, "big")
-        self._counter += 1
-        body = self._sealing.encrypt(_NONCE_PREFIX + counter, plaintext, aad)
-        return str(self._ring.active), self._salt + counter + body
+        key_id, salt, key, numbers = self._sealing
+        counter = next(numbers).to_bytes(COUNTER_BYTES, "big")
+        return key_id, salt + counter + key.encrypt(_NONCE_PREFIX + counter, plaintext, aad)
 
     def open(self, key_id: str, sealed: bytes, aad: bytes) -> bytes:
         """Open a sealed piece.

@@ -141,7 +141,7 @@ class Journal:
         lock = DirectoryLock(directory)
         with ExitStack() as stack:
             stack.callback(lock.close)
-            store = Store(f"{directory}/state.sqlite", clock.now_us())
+            store = Store(f"{directory}/state.sqlite", clock.now_us(), sealer)
             stack.callback(store.close)
             ballast = Ballast(files, f"{directory}/reserve", config.ballast_bytes)
             stack.callback(ballast.close)

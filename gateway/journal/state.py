@@ -35,12 +35,14 @@ class State:
         self,
         stored: Iterable[tuple[str, str, bytes]] = (),
         commits: Mapping[int, int] | None = None,
+        changed: Iterable[tuple[str, str]] = (),
     ) -> None:
+        """Begin with what was stored; ``changed`` is written again by the next checkpoint."""
         self._lock = threading.Lock()
         self._spaces: dict[str, dict[str, bytes]] = {}
         for space, key, value in stored:
             self._spaces.setdefault(space, {})[key] = value
-        self._changed: set[tuple[str, str]] = set()
+        self._changed = set(changed)
         self._commits = dict(commits or {})
         self.stored_commit = self.commit
         """Everything up to this commit is in the durable checkpoint."""

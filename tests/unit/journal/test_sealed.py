@@ -1,6 +1,8 @@
 """The journal with the gateway's own sealer: rotation, a missing key, a tampered frame."""
 
 import shutil
+import sqlite3
+from concurrent.futures import ThreadPoolExecutor
 from zlib import crc32
 
 import pytest
@@ -35,6 +37,33 @@ def test_rotation_while_open_and_across_restarts(tmp_path):
     assert texts_of(read_all(journal, T)) == expected
     assert journal.discovered_gaps() == []
     assert list((tmp_path / "telemetry" / "quarantine").iterdir()) == []
+    journal.close()
+
+
+def test_state_is_sealed_and_follows_a_rotation(tmp_path):
+    first, second = {1: b"1" * 32}, {2: b"2" * 32}
+    journal = open_journal(tmp_path, sealer=Sealer(KeyRing(first)))
+    journal.set_destinations(["core"])
+    journal.append([group(T, ["x"], [("s", "a", b"secret"), ("s", "b", b"secret")])])
+    journal.close()
+    assert b"secret" not in (tmp_path / "state.sqlite").read_bytes()
+    with pytest.raises(KeyMissingError):
+        open_journal(tmp_path, sealer=Sealer(KeyRing(second)))
+    with pytest.raises(SealBrokenError):
+        open_journal(tmp_path, sealer=Sealer(KeyRing({1: b"x" * 32})))
+    assert list(tmp_path.glob("*damaged*")) == []
+    # Opened once with both, nothing but the log needs the old key any more.
+    journal = open_journal(tmp_path, sealer=Sealer(KeyRing(first | second)))
+    journal.close()
+    db = sqlite3.connect(tmp_path / "state.sqlite")
+    assert db.execute("SELECT DISTINCT key_id FROM state").fetchall() == [("2",)]
+    db.execute("UPDATE state SET sealed = randomblob(60) WHERE key = 'a'")
+    db.commit()
+    db.close()
+    # A row that does not open while others do is damage: the log has the state.
+    journal = open_journal(tmp_path, sealer=Sealer(KeyRing(first | second)))
+    assert journal.cursors_lost
+    assert journal.state.items("s") == {"a": b"secret", "b": b"secret"}
     journal.close()
 
 
@@ -98,3 +127,10 @@ def test_parts_of_two_journals_are_not_mixed(tmp_path):
     shutil.copy(tmp_path / "one/state.sqlite", tmp_path / "two/state.sqlite")
     with pytest.raises(ConfigError, match="another journal"):
         open_journal(tmp_path / "two")
+
+
+def test_threads_that_seal_at_once_never_share_a_nonce():
+    sealer = Sealer(KeyRing({1: b"1" * 32}))
+    with ThreadPoolExecutor(4) as threads:
+        pieces = list(threads.map(lambda _: sealer.seal(b"x", b"")[1][:24], range(2000)))
+    assert len(set(pieces)) == 2000
