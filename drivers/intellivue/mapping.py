@@ -5,8 +5,8 @@
   stamp (a cuff pressure) is reported at that time, once, not with every reply that repeats it.
 - The measurement state becomes the value's Quality; a value without a number is UNAVAILABLE and
   NaN, a value in a unit that can't be converted is INVALID and NaN.
-- Numbers of metrics that nobody labelled stand in a Report of their own: a report is released as
-  its gravest member is, and a stray number must not hold back the vital signs beside it.
+- Values of metrics that nobody labelled stand in a Report of their own: a report is released as
+  its gravest member is, and a stray value must not hold back the vital signs beside it.
 - Enumerations keep the code of their state and are reported when they change, and once a minute;
   alarm lists become an AlarmSnapshot.
 - The patient's demographics are never asked for and never mapped. The device id and the bed are
@@ -36,6 +36,7 @@ from drivers.intellivue.nomenclature import (
     State,
 )
 from drivers.intellivue.units import conversion
+from gateway.domain import terms
 from gateway.domain.devices import Device
 from gateway.domain.labels import UNLABELLED
 from gateway.domain.records import (
@@ -212,16 +213,16 @@ class Mapper:
         )
 
     def _enumerations(self, reply: PollReply, received_us: int) -> list[Record | AlarmSnapshot]:
-        found = []
+        reports: dict[bool, list[Enumeration]] = {}
         for observed in reply.objects:
             value = observed.attributes.get(Attribute.ENUMERATION_VALUE)
             if isinstance(value, EnumerationValue) and self._is_due(observed, value, received_us):
                 name = ENUMERATION_NAMES.get(value.value, f"{value.value:04x}")
-                code = context_free(PARTITION_METRICS, value.value) if value.value else 0
-                found.append(
-                    Enumeration(metric_code(value.physio_id), code, name, quality_of(value.state))
-                )
-        if not found:
+                term = context_free(PARTITION_METRICS, value.value) if value.value else 0
+                code, quality = metric_code(value.physio_id), quality_of(value.state)
+                labelled = terms.metric(code).label != UNLABELLED
+                reports.setdefault(labelled, []).append(Enumeration(code, term, name, quality))
+        if not reports:
             return []
         device_us = self._reply_us(reply)
         return [
@@ -235,6 +236,7 @@ class Mapper:
                 bed=self._device.bed,
                 enumerations=tuple(found),
             )
+            for found in reports.values()
         ]
 
     def _is_due(self, observed: ObservedObject, value: EnumerationValue, now_us: int) -> bool:

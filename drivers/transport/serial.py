@@ -32,8 +32,9 @@ __all__ = ["LinkListener", "SerialLimits", "SerialLink", "SerialSettings"]
 
 log = logging.getLogger(__name__)
 
-ITEMS_PER_TURN_MAX = 64
-"""Handed over before other work of the loop gets its turn: at most 256 KiB."""
+ITEMS_PER_TURN_MAX = 2
+"""Handed over before other work of the loop gets its turn: at most 8 KiB, which a driver decodes
+in a few milliseconds, so that a peer that floods a ``socket://`` delays nobody."""
 
 
 class LinkListener(Protocol):

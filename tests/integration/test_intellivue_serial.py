@@ -9,6 +9,7 @@ import socket
 import msgspec
 import pytest
 
+from drivers.intellivue import connection
 from drivers.intellivue.config import IntellivueConfig, MonitorPort
 from drivers.intellivue.driver import IntellivueDriver
 from drivers.transport.serial import SerialLimits
@@ -348,6 +349,26 @@ async def test_a_device_that_is_not_admitted_hears_nothing(bed):
     assert heard == []
     assert not sink.records
     assert given.admission.refusals
+
+
+async def test_a_device_that_is_admitted_later(bed, monkeypatch):
+    monkeypatch.setattr(connection, "ADMISSION_RETRY_S", 0.05)
+    sink = WaitingSink()
+    given = ports(sink, known=())
+    refused = asyncio.Event()
+    refuse = given.admission.refuse
+
+    def refusing(*words):
+        refuse(*words)
+        refused.set()
+
+    given.admission.refuse = refusing
+    subject = driver(bed.port, given)
+    await subject.start()
+    await refused.wait()
+    given.admission.devices["m1"] = Device("m1", "monitor", "icu", "7")
+    await sink.until(periodic)
+    await subject.stop(2.0)
 
 
 async def test_a_killed_session_is_dropped_and_asks_for_admission_again(bed):

@@ -246,10 +246,12 @@ def test_enumerations():
         ObservedObject(0, 1, {Attribute.ENUMERATION_VALUE: value}),
         ObservedObject(0, 2, {Attribute.ENUMERATION_VALUE: unknown}),
         ObservedObject(0, 3, {}),
+        ObservedObject(0, 4, {Attribute.ENUMERATION_VALUE: EnumerationValue(0xD02A, 0, 16402)}),
     )
     reply = PollReply(1, 0, 0, None, ObjectClass.ENUMERATION, 0, objects)
-    (report,) = mapper().records(reply, RECEIVED_US)
+    report, unlabelled = mapper().records(reply, RECEIVED_US)
     first, second = report.enumerations
+    assert [e.code for e in unlabelled.enumerations] == [2 << 16 | 0xD02A]
     assert (first.code, first.value, first.name, first.quality) == (
         2 << 16 | 0xD007,
         2 << 16 | 16403,
