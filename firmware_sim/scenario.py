@@ -32,6 +32,7 @@ from typing import Annotated, Literal, NamedTuple
 import msgspec
 from msgspec import Meta
 
+from firmware_sim.signals import VITALS
 from gateway.domain.errors import ConfigError
 
 DEVICES_MAX = 20_000
@@ -162,12 +163,17 @@ def _check(scenario: Scenario, where: str) -> None:
     for index, group in enumerate(scenario.group):
         if group.transport == "serial" and group.kind != "monitor":
             raise ConfigError(f"{where}: group[{index}].kind: only monitors are serial devices")
+        unknown = sorted(set(group.signals) - VITALS.keys())
+        if unknown:
+            raise ConfigError(f"{where}: group[{index}].signals: no vital sign {unknown[0]}")
     groups = {group.name for group in scenario.group}
     for index, fault in enumerate(scenario.fault):
         if fault.device and fault.device not in names:
             raise ConfigError(f"{where}: fault[{index}].device: no such device")
         if fault.group and fault.group not in groups:
             raise ConfigError(f"{where}: fault[{index}].group: no such group")
+        if fault.field not in VITALS:
+            raise ConfigError(f"{where}: fault[{index}].field: no vital sign {fault.field}")
 
 
 def devices(scenario: Scenario) -> Iterator[SimDevice]:

@@ -72,15 +72,15 @@ class Ward:
             for device in self._devices
             for fault in faults_of(self._scenario, device.spec)
         ]
+        ending = asyncio.create_task(self._end(faults))
         try:
             async with asyncio.TaskGroup() as group:
                 for device in self._devices:
                     group.create_task(device.run(), name=device.spec.device_id)
-                group.create_task(self._end(faults))
         finally:
-            for task in faults:
+            for task in (ending, *faults):
                 task.cancel()
-            for task in faults:
+            for task in (ending, *faults):
                 with contextlib.suppress(asyncio.CancelledError):
                     await task
 

@@ -71,6 +71,22 @@ class Decoder:
         failed: what was wrong with the stream, once something was.
     """
 
+    __slots__ = (
+        "_alias_max",
+        "_aliases",
+        "_auth_method",
+        "_expiry_fixed",
+        "_is_v5",
+        "_kept",
+        "_needed",
+        "_open",
+        "_role",
+        "_size_max",
+        "_topics",
+        "failed",
+        "version",
+    )
+
     def __init__(
         self,
         role: Role,

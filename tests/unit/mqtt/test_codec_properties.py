@@ -33,7 +33,7 @@ from tests.unit.mqtt import strategies
 
 SIZE_MAX = 1 << 16
 SIDES = list(itertools.product(Version, Role))
-FEW = settings(max_examples=120, deadline=None)
+FEW = settings(max_examples=60, deadline=None)
 
 
 def opened(version: Version, role: Role) -> Decoder:

@@ -59,6 +59,9 @@ def test_groups_become_devices() -> None:
         (b'device = "d11"', b'device = "d99"', r"fault\[0\].device"),
         (b'group = "mon"', b'group = "moon"', r"fault\[1\].group"),
         (b"[[fault]]", b"[[fault", "not TOML"),
+        (b"[[fault]]", b'[[fault]]\nfield = "mood"', r"fault\[0\].field"),
+        (b'ward = "icu"', b'signals = ["hr", "mood"]', r"group\[0\].signals"),
+        (b'transport = "coap"', b'transport = "serial"', r"group\[1\].kind"),
     ],
 )
 def test_what_is_wrong_is_said_with_its_path(old: bytes, new: bytes, says: str) -> None:

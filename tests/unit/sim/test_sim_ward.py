@@ -266,21 +266,39 @@ async def test_a_reconnect_storm_loses_nothing(tmp_path: Path) -> None:
         assert set(last.values()) == {"acknowledged"}
 
 
-async def test_a_replay_numbers_messages_by_sample_and_ends(tmp_path: Path) -> None:
+def write_record(folder: Path) -> Path:
+    """Three samples of a heart rate, the last one missing."""
     samples = [0, 735, -32768]
-    (tmp_path / "r.hea").write_text(
-        f"r 1 1 3\nr.dat 16 10/bpm 16 0 0 {sum(samples) & 0xFFFF} 0 HR\n"
-    )
-    (tmp_path / "r.dat").write_bytes(
-        b"".join(s.to_bytes(2, "little", signed=True) for s in samples)
-    )
+    line = f"r.dat 16 10/bpm 16 0 0 {sum(samples) & 0xFFFF} 0 HR"
+    (folder / "r.hea").write_text(f"r 1 1 3\n{line}\n")
+    data = b"".join(sample.to_bytes(2, "little", signed=True) for sample in samples)
+    (folder / "r.dat").write_bytes(data)
+    return folder / "r"
+
+
+async def test_a_replay_numbers_messages_by_sample_and_ends(tmp_path: Path) -> None:
     async with Gateway() as gateway:
         run = Run(gateway, tmp_path, WARD)
-        run.replay = Replay(read_record(tmp_path / "r"))
+        run.replay = Replay(read_record(write_record(tmp_path)))
         await run.until(lambda: sorted(gateway.said_goodbye) == ["mon-001", "mon-002"])
         for device_id in ("mon-001", "mon-002"):
             got = [(m.n, m.hr) for m in run.messages(device_id) if isinstance(m, Vitals)]
             assert got == [(0, 0.0), (1, 73.5), (2, None)]
+
+
+async def test_a_ward_of_recordings_ends_with_them(tmp_path: Path) -> None:
+    async with Gateway() as gateway:
+        text = WARD.replace("{version}", "5.0").partition('[[group]]\nname = "drip"')[0]
+        where = Endpoints(mqtt=Address("127.0.0.1", gateway.port))
+        replay = Replay(read_record(write_record(tmp_path)))
+        with Log(tmp_path / "sim.jsonl") as log:
+            scenario = parse(text.encode() + b'[[fault]]\nkind = "duplicates"\nfor_s = 60\n')
+            await Ward(scenario, link_maker(where), log, lambda: NOW_US, replay).run()
+        assert {line["message_id"][-2:] for line in lines(tmp_path / "sim.jsonl")} == {
+            ":0",
+            ":1",
+            ":2",
+        }
 
 
 def pki(folder: Path) -> tuple[Authority, ssl.SSLContext]:
