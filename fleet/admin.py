@@ -225,6 +225,7 @@ class Admin:
             standing=STANDINGS[device.standing],
             expected_firmware=device.expected_firmware,
             added_us=device.added_us,
+            revoked=device.device_id in self._registry.revoked_devices,
             health=HEALTHS[health.health],
             health_since_us=health.since_us,
             faults=sorted(health.faults),

@@ -110,7 +110,6 @@ class _Keeper:
         self._registry = registry
         self._monitor = monitor
         self._telemetry = telemetry
-        self._end = pki.load_certificates(config.tls.cert)[0].not_valid_after_utc.timestamp()
 
     async def restore(self) -> None:
         """Give the monitor what was last known."""
@@ -123,15 +122,14 @@ class _Keeper:
         """Tick until ``stop`` is set."""
         loop = asyncio.get_running_loop()
         saved = refreshed = loop.time()
-        clock = SystemClock()
+        self._gauge_certificate()
         while not stop.is_set():
             self._monitor.tick()
-            left = self._end - clock.now_us() / 1e6
-            self._telemetry.set("certificate_seconds_left", left, "service")
             systemd.notify("WATCHDOG=1")
             now = loop.time()
             if now - saved >= SAVE_EVERY_S:
                 await self.save()
+                self._gauge_certificate()
                 saved = now
             if now - refreshed >= self._config.revocations_refresh_s:
                 await self._registry.refresh_revocations()
@@ -141,6 +139,16 @@ class _Keeper:
                     await stop.wait()
             except TimeoutError:
                 continue
+
+    def _gauge_certificate(self) -> None:
+        """Read anew each time, since a renewed certificate applies without a restart."""
+        try:
+            end = pki.load_certificates(self._config.tls.cert)[0].not_valid_after_utc
+        except ConfigError as error:
+            log.error("the service's certificate: %s", error)  # noqa: TRY400  # the cause is told
+            return
+        left = end.timestamp() - SystemClock().now_us() / 1e6
+        self._telemetry.set("certificate_seconds_left", left, "service")
 
     async def save(self) -> None:
         """Write health and gateways; what can't be written is tried again next time."""

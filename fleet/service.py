@@ -12,6 +12,7 @@ Rules:
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -39,6 +40,9 @@ LOOKAHEAD_BYTES = 65536
 """With bdp_probe off this is what a stalled stream may push into memory."""
 CONNECTION_AGE_MS = 3_600_000
 """Peers reconnect hourly at least, so that certificates are looked at again."""
+DIRECTORY_INTERVAL_S = 0.25
+"""While thousands of devices are enrolled, the whole directory goes out four times a second; a
+suspension still takes effect well within one."""
 COMMANDS_WAITING_MAX = 64
 """Per stream; a gateway that takes no more is as good as absent."""
 
@@ -69,6 +73,8 @@ class _Attached:
         self.identity = identity
         self.directory = hello.directory_version
         self.revocations = (hello.revocations_number, hello.revocations_issued_us)
+        self.directory_due = 0.0
+        """Not before this time of the loop is another directory sent."""
         self.commands: deque[pb.DeviceCommand] = deque()
         self.wake = asyncio.Event()
         self.end: tuple[grpc.StatusCode, str] | None = None
@@ -220,6 +226,7 @@ class FleetService:
 
     async def _write(self, stream: _Attached, reader: asyncio.Task[None], context: Any) -> None:
         """Keep the gateway up to date until either side ends."""
+        loop = asyncio.get_running_loop()
         while True:
             stream.wake.clear()
             if stream.end is not None or reader.done():
@@ -230,14 +237,20 @@ class FleetService:
                 update = pb.RevocationUpdate(signed_list=self._registry.revocations_signed)
                 await context.write(pb.AttachResponse(revocations=update))
                 continue  # something may have changed while it was written
+            wait_s = None
             if stream.directory != self._registry.directory_version:
-                stream.directory = self._registry.directory_version
-                await context.write(pb.AttachResponse(directory=self._admin.directory()))
-                continue
+                wait_s = stream.directory_due - loop.time()
+                if wait_s <= 0:
+                    stream.directory = self._registry.directory_version
+                    stream.directory_due = loop.time() + DIRECTORY_INTERVAL_S
+                    await context.write(pb.AttachResponse(directory=self._admin.directory()))
+                    continue
             if stream.commands:
                 await context.write(pb.AttachResponse(command=stream.commands.popleft()))
                 continue
-            await stream.wake.wait()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(wait_s):
+                    await stream.wake.wait()
 
     def _push(self, gateway: str, command: pb.DeviceCommand) -> bool:
         """Send a command down a gateway's stream; False when there is none, or it is stuffed."""

@@ -201,6 +201,14 @@ class Store:
         rows = self._db.execute("SELECT * FROM credentials ORDER BY issued_us")
         return [_credential(row) for row in rows]
 
+    def without_good_credential(self, role: Role) -> frozenset[str]:
+        """Holders all of whose certificates are revoked."""
+        rows = self._db.execute(
+            "SELECT id FROM credentials WHERE role=? GROUP BY id HAVING min(revoked_us) > 0",
+            (role,),
+        )
+        return frozenset(name for (name,) in rows)
+
     def revoke(self, serials: Iterable[int], reason: str) -> int:
         """Revoke certificates; returns the revocations' new number."""
         with self._transaction():

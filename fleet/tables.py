@@ -52,8 +52,9 @@ def health(device: pb.Device) -> str:
 
 
 def standing(device: pb.Device) -> str:
-    """The standing as a word."""
-    return pb.Standing.Name(device.standing).removeprefix("STANDING_").lower()
+    """The standing as a word; ``revoked`` where no certificate is left that is good."""
+    word = pb.Standing.Name(device.standing).removeprefix("STANDING_").lower()
+    return f"{word}, revoked" if device.revoked else word
 
 
 def devices(found: Sequence[pb.Device], now_us: int) -> str:

@@ -143,6 +143,8 @@ class AuditLog:
     def checkpoint(self) -> Checkpoint | None:
         """Sign what is new, and sync; returns the last checkpoint. May run in a thread."""
         with self._lock:
+            if self._descriptor < 0:
+                return self.last_checkpoint
             self._roll_tally(force=False)
             if self._unsigned:
                 self._sign()

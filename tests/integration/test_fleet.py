@@ -172,6 +172,10 @@ async def test_a_device_is_added_admitted_and_revoked_while_it_is_live(fleet, tm
         assert [int(each, 16) for each in said["serials"]] == list(gateway.book.current.serials)
         with pytest.raises(RefusedError, match="revoked"):
             gateway.admit(credential(bundle))
+        assert (await get(fleet, "mon-1")).revoked
+        renewed = await add(fleet, tmp_path / "again", "mon-1", "--renew")
+        assert gateway.admit(credential(renewed))
+        assert not (await get(fleet, "mon-1")).revoked
     # A start without the fleet has its last word.
     alone = Gateway(fleet, "edge-1", tmp_path / "state")
     alone.link.load()

@@ -191,7 +191,7 @@ class AuditCheckpoint(_message.Message):
     def __init__(self, number: _Optional[int] = ..., chain: _Optional[bytes] = ..., signature: _Optional[bytes] = ...) -> None: ...
 
 class Device(_message.Message):
-    __slots__ = ("device_id", "kind", "ward", "bed", "transport", "standing", "expected_firmware", "added_us", "health", "health_since_us", "faults", "gateway", "rate_per_second", "facts", "credentials")
+    __slots__ = ("device_id", "kind", "ward", "bed", "transport", "standing", "expected_firmware", "added_us", "health", "health_since_us", "faults", "gateway", "rate_per_second", "facts", "credentials", "revoked")
     DEVICE_ID_FIELD_NUMBER: _ClassVar[int]
     KIND_FIELD_NUMBER: _ClassVar[int]
     WARD_FIELD_NUMBER: _ClassVar[int]
@@ -207,6 +207,7 @@ class Device(_message.Message):
     RATE_PER_SECOND_FIELD_NUMBER: _ClassVar[int]
     FACTS_FIELD_NUMBER: _ClassVar[int]
     CREDENTIALS_FIELD_NUMBER: _ClassVar[int]
+    REVOKED_FIELD_NUMBER: _ClassVar[int]
     device_id: str
     kind: str
     ward: str
@@ -222,7 +223,8 @@ class Device(_message.Message):
     rate_per_second: float
     facts: DeviceFacts
     credentials: _containers.RepeatedCompositeFieldContainer[Credential]
-    def __init__(self, device_id: _Optional[str] = ..., kind: _Optional[str] = ..., ward: _Optional[str] = ..., bed: _Optional[str] = ..., transport: _Optional[str] = ..., standing: _Optional[_Union[Standing, str]] = ..., expected_firmware: _Optional[str] = ..., added_us: _Optional[int] = ..., health: _Optional[_Union[Health, str]] = ..., health_since_us: _Optional[int] = ..., faults: _Optional[_Iterable[str]] = ..., gateway: _Optional[str] = ..., rate_per_second: _Optional[float] = ..., facts: _Optional[_Union[DeviceFacts, _Mapping]] = ..., credentials: _Optional[_Iterable[_Union[Credential, _Mapping]]] = ...) -> None: ...
+    revoked: bool
+    def __init__(self, device_id: _Optional[str] = ..., kind: _Optional[str] = ..., ward: _Optional[str] = ..., bed: _Optional[str] = ..., transport: _Optional[str] = ..., standing: _Optional[_Union[Standing, str]] = ..., expected_firmware: _Optional[str] = ..., added_us: _Optional[int] = ..., health: _Optional[_Union[Health, str]] = ..., health_since_us: _Optional[int] = ..., faults: _Optional[_Iterable[str]] = ..., gateway: _Optional[str] = ..., rate_per_second: _Optional[float] = ..., facts: _Optional[_Union[DeviceFacts, _Mapping]] = ..., credentials: _Optional[_Iterable[_Union[Credential, _Mapping]]] = ..., revoked: _Optional[bool] = ...) -> None: ...
 
 class Credential(_message.Message):
     __slots__ = ("serial", "issued_us", "not_after_us", "revoked_us", "revoked_reason")

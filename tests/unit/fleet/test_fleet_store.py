@@ -77,7 +77,11 @@ def test_revoking_is_once_and_numbered(store):
     row = next(each for each in store.all_credentials() if each.serial == SERIAL)
     assert (row.revoked_us, row.revoked_reason) == (4711, "lost")
     assert store.revoked() == {SERIAL}
+    assert store.without_good_credential(Role.DEVICE) == frozenset()
     assert store.revoked(ending_after_us=99) == frozenset()
+    assert store.revoke([3], "lost too") == 3
+    assert store.without_good_credential(Role.DEVICE) == {"one"}
+    assert store.without_good_credential(Role.GATEWAY) == frozenset()
 
 
 def test_hearing_of_a_device_makes_it_active_unless_somebody_decided_otherwise(store):
