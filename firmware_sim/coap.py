@@ -41,6 +41,8 @@ RETRY_S_MAX: Final = 30.0
 """The longest Max-Age of a 5.03 that is waited for."""
 BLOCK_BYTES: Final = 1024
 """Longer payloads go block-wise."""
+ACK_TIMEOUT_S: Final = 1.0
+"""The least that RFC 7252, 4.8.1 allows without knowing the network."""
 PINGS_MAX: Final = 3
 PING_S: Final = 2.0
 _PING, _PONG = b"\x40\x00\x00\x00", b"\x70\x00\x00\x00"
@@ -54,16 +56,18 @@ CommandHandler = Callable[[bytes], bytes]
 class _Reliable(TransportTuning):  # type: ignore[misc]  # the library has no types
     """A device that notices a restarted gateway within ten seconds (RFC 7252, 4.8.1)."""
 
-    ACK_TIMEOUT = 1.0
     MAX_RETRANSMIT = 2
     reliability = True
+
+    def __init__(self, ack_timeout_s: float) -> None:
+        self.ACK_TIMEOUT = ack_timeout_s
 
 
 class _Unreliable(TransportTuning):  # type: ignore[misc]  # the library has no types
     reliability = False
 
 
-_RELIABLE, _UNRELIABLE = _Reliable(), _Unreliable()
+_UNRELIABLE = _Unreliable()
 
 
 class Settings(NamedTuple):
@@ -76,6 +80,7 @@ class Settings(NamedTuple):
     confirmable: bool = True
     content_format: int = JSON
     inflight_max: int = 16
+    ack_timeout_s: float = ACK_TIMEOUT_S
 
 
 class RefusedError(ConnectionError):
@@ -105,6 +110,7 @@ class CoapLink:
     ) -> None:
         self._settings = settings
         self._random = random
+        self._reliable = _Reliable(settings.ack_timeout_s)
         self._on_command = on_command
         self._slots = asyncio.Semaphore(settings.inflight_max)
         self._up = asyncio.Event()
@@ -205,7 +211,7 @@ class CoapLink:
             await asyncio.sleep(min(wait_s, RETRY_S_MAX) * self._random.uniform(1.0, 1.5))
 
     async def _post(self, path: tuple[str, ...], payload: bytes) -> aiocoap.Message:
-        return await self._request(Code.POST, path, payload, _RELIABLE).response
+        return await self._request(Code.POST, path, payload, self._reliable).response
 
     def _request(
         self, code: Code, path: tuple[str, ...], payload: bytes, tuning: TransportTuning
@@ -314,7 +320,7 @@ class CoapLink:
         while True:
             await self._up.wait()
             with contextlib.suppress(aiocoap.error.Error):
-                request = self._request(Code.GET, path, b"", _RELIABLE)
+                request = self._request(Code.GET, path, b"", self._reliable)
                 await request.response
                 async for notification in request.observation:
                     if notification.payload:

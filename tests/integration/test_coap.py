@@ -339,7 +339,7 @@ def free_port() -> int:
 
 def link(port: int, holder: Holder, on_command: Callable[[bytes], bytes] | None = None) -> CoapLink:
     context = tls.dtls_client_context(holder.files)
-    settings = Settings(holder.device.device_id, "127.0.0.1", port, context)
+    settings = Settings(holder.device.device_id, "127.0.0.1", port, context, ack_timeout_s=0.2)
     return CoapLink(settings, Random(1), on_command)
 
 

@@ -20,13 +20,13 @@ from drivers.transport.dtls.rates import HandshakeRates, host_of
 class ServerLimits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The bounds of one listener."""
 
-    sessions_max: int = 10_000
-    """Four times a large hospital's beds."""
+    sessions_max: int = 4096
+    """About 80 KiB each."""
     sessions_per_device_max: int = 4
     """A device whose address changed leaves its old session behind; these many may idle."""
-    half_open_max: int = 1024
-    """Handshakes under way, about 60 KiB each."""
-    half_open_per_host_max: int = 256
+    half_open_max: int = 512
+    """Handshakes under way, about 100 KiB each."""
+    half_open_per_host_max: int = 128
     """So that no host keeps the others out by leaving its handshakes unfinished."""
     handshake_s_max: float = 30.0
     """Several repetitions of each flight."""

@@ -80,7 +80,8 @@ class DtlsSession:
         Raises:
             ValueError: it is longer than ``plaintext_bytes_max``.
         """
-        if self.alive:
+        # The peer may have closed in the datagram that carries what is answered here.
+        if self.alive and self.association.established:
             self._transmit(self.association.seal(plaintext), self.address)
 
     def kill(self, reason: str) -> None:

@@ -468,6 +468,17 @@ async def test_coming_and_going_is_recorded(ward: WardPki, monitor: Holder) -> N
         assert not tokens.token_interface._active_exchanges
 
 
+async def test_a_device_that_asks_and_leaves_in_one_datagram(
+    ward: WardPki, monitor: Holder
+) -> None:
+    async with Gateway(ward, monitor) as gateway:
+        request = gateway.association.seal(b"\x40\x01\x00\x01")  # answered at once: 4.04
+        gateway.association.close()
+        (goodbye,) = gateway.association.outgoing()
+        gateway.driver._server.datagram_received(request + goodbye, HOME)
+        assert not gateway.admission.live
+
+
 async def test_stopping_answers_what_is_under_way(ward: WardPki, monitor: Holder) -> None:
     async with Gateway(ward, monitor) as gateway:
         gateway.ask("devices/monitor-1/vitals", VITALS)

@@ -359,6 +359,37 @@ async def test_a_storm_of_garbage_is_bounded_and_harms_no_session(
     assert bench.owner.heard == [("monitor-1", b"after the storm")]
 
 
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 1500), st.integers(1, 255))))
+async def test_a_bent_handshake_fails_or_is_ignored(
+    ward: WardPki, monitor: Holder, bends: list[tuple[int, int, int]]
+) -> None:
+    """A peer whose cookie is good sends any of its later datagrams with any byte changed."""
+    bench = Bench(ward, monitor)
+    peer = Peer(bench, monitor, HOME)
+    peer.association.start()
+    for datagram in peer.association.outgoing():
+        bench.put(datagram)
+    peer.read()
+    sent = 0
+    for _ in range(6):
+        for datagram in peer.association.outgoing():
+            bent = bytearray(datagram)
+            for number, at, flip in bends:
+                if number == sent:
+                    bent[at % len(bent)] ^= flip
+            sent += 1
+            bench.put(bytes(bent))
+        with suppress(HandshakeError):
+            peer.read()
+    assert bench.server.half_open + bench.server.sessions <= 1
+    assert not bench.owner.heard
+    if not bends:
+        assert bench.server.sessions == 1
+    assert bench.connect(monitor, ELSEWHERE).association.established
+    bench.server.stop()
+
+
 async def test_a_new_certificate_is_used_at_the_next_handshake(
     ward: WardPki, monitor: Holder
 ) -> None:
