@@ -55,7 +55,7 @@ def server_context(files: TlsFiles) -> ssl.SSLContext:
     Raises:
         ConfigError: a file is missing, readable by others, damaged or doesn't fit the others.
     """
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context = _ServerContext(ssl.PROTOCOL_TLS_SERVER)
     _harden(context, files)
     context.num_tickets = 0
     context.options |= ssl.OP_CIPHER_SERVER_PREFERENCE
@@ -185,6 +185,48 @@ def refusal_of(error: BaseException) -> str:
         if error.reason == "CERTIFICATE_VERIFY_FAILED":
             return RefusalReason.UNTRUSTED
     return RefusalReason.HANDSHAKE
+
+
+def alert_of(error: BaseException) -> bytes:
+    """The TLS alert that a failed handshake of a server context has for the peer.
+
+    asyncio and uvloop close such a connection without writing it, so that the peer would not
+    learn what is wrong with its certificate.
+    """
+    alert = getattr(error, "alert", b"")
+    return alert if isinstance(alert, bytes) else b""
+
+
+class _ServerObject(ssl.SSLObject):
+    """Leaves the alert of a failed handshake in the exception."""
+
+    outgoing: ssl.MemoryBIO
+
+    def do_handshake(self) -> None:
+        try:
+            super().do_handshake()
+        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            raise
+        except ssl.SSLError as error:
+            error.alert = self.outgoing.read()  # type: ignore[attr-defined]
+            raise
+
+
+class _ServerContext(ssl.SSLContext):
+    sslobject_class = _ServerObject
+
+    def wrap_bio(
+        self,
+        incoming: ssl.MemoryBIO,
+        outgoing: ssl.MemoryBIO,
+        server_side: bool = False,
+        server_hostname: str | bytes | None = None,
+        session: ssl.SSLSession | None = None,
+    ) -> ssl.SSLObject:
+        made = super().wrap_bio(incoming, outgoing, server_side, server_hostname, session)
+        assert isinstance(made, _ServerObject)
+        made.outgoing = outgoing
+        return made
 
 
 class _Built(NamedTuple):
@@ -333,6 +375,7 @@ __all__ = [
     "TlsContexts",
     "TlsFiles",
     "VerifyWatcher",
+    "alert_of",
     "check_files",
     "client_context",
     "dtls_client_context",

@@ -10,6 +10,7 @@ Rules:
   and keep silent delay honest ones by ``HANDSHAKE_OVERDUE_S`` at most.
 - Nothing of ours is allocated for a peer before it has proved a certificate, except the
   protocol object that its factory makes; scanners and plaintext clients cost a socket.
+- A peer that is refused gets its TLS alert, which asyncio and uvloop would keep to themselves.
 - A peer whose certificate is refused is audited; one that only breaks off or stays silent is
   counted, so that a port scan can't fill the audit log.
 """
@@ -17,6 +18,7 @@ Rules:
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import logging
 import socket
@@ -27,7 +29,7 @@ from typing import Any, NamedTuple
 from drivers.transport.addresses import Address, bind_stream
 from gateway.domain.errors import RefusalReason
 from gateway.domain.ports import Admission, Counters
-from security.tls import refusal_of
+from security.tls import alert_of, refusal_of
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +46,11 @@ TCP_PROBE_INTERVAL_S = 10
 TCP_PROBES_MAX = 3
 TCP_UNACKED_MS_MAX = 30_000
 """A peer that is gone without a word is noticed by TCP, also where the protocol has no timer."""
+
+ALERT_LINGER_S = 1.0
+"""How long a refused peer may take to read why."""
+ALERT_READS_MAX = 8
+ALERT_READ_BYTES = 4096
 
 _SHORTAGES = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 _OURS_TO_REPORT = {errno.EBADF, errno.EINVAL, errno.ENOTSOCK}
@@ -166,7 +173,7 @@ class TlsListener:
             await self._room()
             try:
                 sock, address = await loop.sock_accept(listening)
-                _set_options(sock)
+                spare = _prepared(sock)
             except OSError as error:
                 if error.errno in _OURS_TO_REPORT:
                     raise
@@ -178,10 +185,11 @@ class TlsListener:
                 continue
             if self._connections >= self._limits.connections_max:
                 sock.close()
+                spare.close()
                 self._counters.add("refused", RefusalReason.OVERLOADED, self._name)
                 continue
             self._connections += 1
-            task = group.create_task(self._handshake(sock, _name(address)))
+            task = group.create_task(self._handshake(sock, spare, _name(address)))
             self._pending[task] = _Pending(loop.time(), sock)
 
     async def _room(self) -> None:
@@ -202,7 +210,7 @@ class TlsListener:
             except TimeoutError:
                 continue
 
-    async def _handshake(self, sock: socket.socket, peer: str) -> None:
+    async def _handshake(self, sock: socket.socket, spare: socket.socket, peer: str) -> None:
         loop = asyncio.get_running_loop()
         release = _Release(self._left)
         try:
@@ -216,6 +224,7 @@ class TlsListener:
         except ssl.SSLError as error:
             release()
             self._refused(error, peer)
+            await _say(alert_of(error), spare)
         except OSError as error:
             release()
             timed_out = isinstance(error, ConnectionAbortedError | TimeoutError)
@@ -233,6 +242,7 @@ class TlsListener:
         else:
             self._counters.add("handshakes", self._name)
         finally:
+            spare.close()
             task = asyncio.current_task()
             if task is not None:
                 self._pending.pop(task, None)
@@ -265,6 +275,41 @@ class _Release:
         give_back, self._give_back = self._give_back, None
         if give_back is not None:
             give_back()
+
+
+async def _say(alert: bytes, sock: socket.socket) -> None:
+    """Write the alert, and let the peer read it.
+
+    Closing right away would reset the connection, for what the peer sent meanwhile wasn't read.
+    """
+    if not alert:
+        return
+    loop = asyncio.get_running_loop()
+    with contextlib.suppress(OSError, TimeoutError):
+        async with asyncio.timeout(ALERT_LINGER_S):
+            await loop.sock_sendall(sock, alert)
+            sock.shutdown(socket.SHUT_WR)
+            for _ in range(ALERT_READS_MAX):
+                if not await loop.sock_recv(sock, ALERT_READ_BYTES):
+                    return
+
+
+def _prepared(sock: socket.socket) -> socket.socket:
+    """Set an accepted socket's options.
+
+    Returns:
+        A second descriptor of it, to tell the peer what is wrong: the event loop closes the
+        first as soon as a handshake fails.
+
+    Raises:
+        OSError: the peer is gone, or descriptors are short; the socket is closed.
+    """
+    try:
+        _set_options(sock)
+        return sock.dup()
+    except OSError:
+        sock.close()
+        raise
 
 
 def _set_options(sock: socket.socket) -> None:

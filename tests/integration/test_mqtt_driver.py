@@ -275,6 +275,7 @@ async def test_bad_certificates_get_nothing(ward, pki, who):
     code, out = await ward.mosquitto("-t", TOPIC, "-m", VITALS % 1, "-d", identity=identity)
     assert code != 0
     assert "CONNACK" not in out
+    assert "alert" in out
     assert ward.sink.records == []
     reason = {"nobody": "no_certificate", "stranger": "untrusted"}.get(who, who)
     assert ward.admission.refusals == [(reason, "mqtt", "")]

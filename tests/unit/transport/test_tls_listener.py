@@ -163,6 +163,35 @@ def test_a_device_is_let_in_and_known(run, identities):
 
 
 @pytest.mark.parametrize(
+    ("who", "alert"),
+    [
+        ("nobody", "certificate required"),
+        ("stranger", "unknown ca"),
+        ("expired", "certificate expired"),
+    ],
+)
+def test_a_refused_peer_learns_why(run, identities, who, alert):
+    holder = {
+        "nobody": lambda: None,
+        "stranger": lambda: identities.stranger("mon-1"),
+        "expired": lambda: identities.expired("mon-1"),
+    }[who]()
+
+    async def main():
+        async with Ward(identities) as ward:
+            with pytest.raises(ssl.SSLError, match=alert):
+                await talk(ward, holder)
+            assert ward.echoes == []
+
+    async def talk(ward, holder):
+        reader, writer = await ward.connect(holder)
+        writer.write(b"hello")  # TLS 1.3: the client is done before the server has looked
+        await reader.read(5)
+
+    run(main())
+
+
+@pytest.mark.parametrize(
     ("who", "reason"),
     [("nobody", "no_certificate"), ("stranger", "untrusted"), ("expired", "expired")],
 )
