@@ -33,7 +33,7 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     batches_in_flight_max: Annotated[int, msgspec.Meta(ge=1, le=64)] = 8
     """Per stream: taken from the network and not yet stored."""
     group_bytes_max: Annotated[int, msgspec.Meta(ge=1024)] = 512 << 10
-    """Batch bytes in one transaction: what an alarm may have to wait for."""
+    """Batch bytes in one transaction."""
     streams_max: Annotated[int, msgspec.Meta(ge=1)] = 512
     keepalive_s: Annotated[int, msgspec.Meta(ge=5)] = 20
     hello_timeout_s: Annotated[float, msgspec.Meta(gt=0)] = 10.0

@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import signal
+import sys
 import time
 from collections.abc import Callable
 
@@ -26,6 +27,9 @@ from security.tls import grpc_server_credentials
 log = logging.getLogger(__name__)
 
 STOP_GRACE_S = 2.0
+SWITCH_INTERVAL_S = 0.0005
+"""The store's thread computes; by default the loop would wait 5 ms for the interpreter each time it
+has an alarm to take or to answer."""
 
 
 def _now_us() -> int:
@@ -109,4 +113,5 @@ def run(config: CoreConfig, ready: Callable[[], None] = lambda: None) -> None:
     Raises:
         ConfigError: as :func:`serve`.
     """
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
     asyncio.run(_main(config, ready))

@@ -1,9 +1,10 @@
 """Between the streams and the store: batches in, one group at a time, answers out.
 
 One group is in the store's thread while the next collects. Groups of alarms and of telemetry take
-turns, so that an alarm waits for one group of telemetry at most, and a flood of alarms can't keep
-the telemetry out. A stream whose batch met trouble of the store is
-*broken*: what it sent behind that batch is dropped, since storing it would leave a hole.
+turns, so that a flood of alarms can't keep the telemetry out; a group of telemetry is committed
+early when an alarm comes, so that an alarm waits for one batch at most. A stream whose batch met
+trouble of the store has *ended*: what it sent behind that batch is dropped, since storing it would
+leave a hole.
 """
 
 from __future__ import annotations
@@ -136,13 +137,21 @@ class Inbox:
         loop = asyncio.get_running_loop()
         offers = [Offer(stream.gateway, stream.lanes, raw) for stream, raw in group]
         began = loop.time()
-        verdicts, tally = await loop.run_in_executor(self._thread, self._store.ingest, offers)
+        hurry = _never if urgent else self._alarms_wait
+        verdicts, tally = await loop.run_in_executor(
+            self._thread, self._store.ingest, offers, hurry
+        )
         self._counters.observe("commit_seconds", loop.time() - began)
         self._count(verdicts, tally)
-        for (stream, _), verdict in zip(group, verdicts, strict=True):
+        self._waiting[urgent].extendleft(reversed(group[len(verdicts) :]))
+        for (stream, _), verdict in zip(group, verdicts, strict=False):
             if not stream.ended:
                 stream.answer(verdict)
             stream.room.release()
+
+    def _alarms_wait(self) -> bool:
+        """Asked in the store's thread, between two batches of telemetry."""
+        return bool(self._waiting[True])
 
     def _take(self, urgent: bool) -> list[tuple[StreamState, bytes]]:
         waiting = self._waiting[urgent]
@@ -170,6 +179,10 @@ class Inbox:
             if isinstance(verdict, Reject):
                 kind = "permanent" if verdict.permanent else "transient"
                 self._counters.add("rejected", kind, verdict.reason)
+
+
+def _never() -> bool:
+    return False
 
 
 def _ack(ack: Ack) -> pb.StreamResponse:

@@ -84,15 +84,22 @@ class Store:
         held = ((lane, self._positions.get(key, lane)) for lane in Lane)
         return [Ack(lane, p.epoch, p.seq) for lane, p in held if p is not None]
 
-    def ingest(self, offers: Sequence[Offer]) -> tuple[list[Verdict], Tally]:
+    def ingest(
+        self, offers: Sequence[Offer], hurry: Callable[[], bool] = lambda: False
+    ) -> tuple[list[Verdict], Tally]:
         """Store a group of batches in one transaction; verdicts are in the order of offers.
 
-        Never raises for an offer's or the database's sake.
+        When ``hurry`` says so, it commits what it has: there are fewer verdicts than offers then,
+        one at least. Never raises for an offer's or the database's sake.
         """
+        verdicts: list[Verdict] = []
         transaction = Transaction(self._db, self._positions, self._dictionary, self._now_us())
         try:
             self._db.execute("BEGIN IMMEDIATE")
-            verdicts = [transaction.take(offer) for offer in offers]
+            for offer in offers:
+                verdicts.append(transaction.take(offer))
+                if hurry():
+                    break
             transaction.finish()
             self._db.execute("COMMIT")
         except sqlite3.Error as error:

@@ -372,6 +372,15 @@ def test_a_full_disk_rolls_the_whole_group_back(store, path):
     assert rows(path, "SELECT last_seq, records FROM coverage") == [(400, 400)]
 
 
+def test_in_a_hurry_it_commits_what_it_has(store, path):
+    offers = [Offer("gw-1", BOTH, reports(n, n)) for n in range(1, 6)]
+    asked = iter((False, True))
+    verdicts, tally = store.ingest(offers, lambda: next(asked))
+    assert verdicts == [Ack(TELEMETRY, EPOCH, 1), Ack(TELEMETRY, EPOCH, 2)]
+    assert tally.stored == 2
+    assert heart_rates(path) == [1, 2]
+
+
 def test_every_commit_is_synced(store):
     assert store._db.execute("PRAGMA synchronous").fetchone() == (2,)
     assert store._db.execute("PRAGMA journal_mode").fetchone() == ("wal",)
