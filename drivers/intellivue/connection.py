@@ -30,7 +30,8 @@ from drivers.intellivue.config import MonitorPort
 from drivers.intellivue.framing import Damage, FrameDecoder
 from drivers.intellivue.mapping import Mapper
 from drivers.intellivue.messages import PollReply
-from drivers.intellivue.session import Attached, Detached, Event, Phase, Polled, Session
+from drivers.intellivue.session import Attached, Detached, Event, Polled, Session
+from drivers.intellivue.table import Phase
 from drivers.transport.serial import SerialLimits, SerialLink
 from gateway.domain.devices import Device, PortCredential
 from gateway.domain.errors import MalformedError, RefusedError

@@ -9,8 +9,8 @@ Minimal exchange (Data Export guide, "Protocol Dialog")::
                MDS object keeps the association alive and reads the monitor's clock
     ERROR   -> the monitor does not know extended polls: poll that class singly instead
 
-Rules: every (phase, input) is in :data:`TABLE`; whatever the peer sends, the session ends in a
-phase that has a deadline or waits for the link; it says only what
+Rules: every (phase, input) is in :data:`~drivers.intellivue.table.TABLE`; whatever the peer
+sends, the session ends in a phase that has a deadline or waits for the link; it says only what
 :mod:`drivers.intellivue.requests` can build. Times are seconds of a monotonic clock that the
 caller passes in.
 """
@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from enum import Enum
 from typing import NamedTuple
 
 from drivers.intellivue import requests
@@ -38,6 +37,7 @@ from drivers.intellivue.messages import (
     RemoteError,
 )
 from drivers.intellivue.nomenclature import TICKS_PER_SECOND, Group, ObjectClass, PollOptions
+from drivers.intellivue.table import REASONS, TABLE, Effect, Input, Phase
 
 OPTIONS = PollOptions.NUMERICS_1S | PollOptions.WAVES | PollOptions.ENUMERATIONS
 """What a real monitor was seen to accept (8C000000); waves are never asked for."""
@@ -67,47 +67,6 @@ class Times(NamedTuple):
     rest_max_s: float = 30.0
 
 
-class Phase(Enum):
-    OFFLINE = "offline"
-    RESTING = "resting"
-    ASSOCIATING = "associating"
-    CONFIGURING = "configuring"
-    POLLING = "polling"
-    RELEASING = "releasing"
-
-
-class Input(Enum):
-    LINK_UP = "link_up"
-    LINK_DOWN = "link_down"
-    STOP = "stop"
-    TIMEOUT = "timeout"
-    ACCEPT = "accept"
-    REFUSE = "refuse"
-    CREATE = "create"
-    RESULT = "result"
-    ERROR = "error"
-    RELEASE = "release"
-    RELEASED = "released"
-    ABORT = "abort"
-    OTHER = "other"
-    """A message that only the client's side sends, or that nobody asked for."""
-
-
-class Effect(Enum):
-    IGNORE = "ignore"
-    CONNECT = "connect"
-    AWAIT_CREATE = "await_create"
-    CONFIRM = "confirm"
-    CONFIRM_AGAIN = "confirm_again"
-    DELIVER = "deliver"
-    FALL_BACK = "fall_back"
-    REST = "rest"
-    AGREE = "agree"
-    """To the monitor's release request; then rest."""
-    LEAVE = "leave"
-    END = "end"
-
-
 class Attached(NamedTuple):
     """The monitor announced itself and was confirmed; polls are armed."""
 
@@ -132,87 +91,6 @@ class Detached(NamedTuple):
 
 
 Event = Attached | Polled | Detached
-
-Move = tuple[Effect, Phase]
-
-
-def _row(phase: Phase, moves: dict[Input, Move]) -> dict[tuple[Phase, Input], Move]:
-    """A phase's row: an input without a move is ignored."""
-    return {(phase, i): moves.get(i, (Effect.IGNORE, phase)) for i in Input}
-
-
-_DOWN: dict[Input, Move] = {Input.LINK_DOWN: (Effect.END, Phase.OFFLINE)}
-_STOP: dict[Input, Move] = {Input.STOP: (Effect.LEAVE, Phase.RELEASING)}
-_REST: Move = (Effect.REST, Phase.RESTING)
-_CONFIRM: Move = (Effect.CONFIRM, Phase.POLLING)
-
-TABLE: dict[tuple[Phase, Input], Move] = {
-    **_row(Phase.OFFLINE, {Input.LINK_UP: (Effect.CONNECT, Phase.ASSOCIATING)}),
-    **_row(
-        Phase.RESTING,
-        _DOWN
-        | {
-            Input.TIMEOUT: (Effect.CONNECT, Phase.ASSOCIATING),
-            Input.STOP: (Effect.END, Phase.OFFLINE),
-        },
-    ),
-    # An abort here may answer our first release request, so the time-out decides, not the abort.
-    # A create event instead of the accept means that the accept was damaged on the way.
-    **_row(
-        Phase.ASSOCIATING,
-        _DOWN
-        | _STOP
-        | {
-            Input.ACCEPT: (Effect.AWAIT_CREATE, Phase.CONFIGURING),
-            Input.REFUSE: _REST,
-            Input.CREATE: _CONFIRM,
-            Input.TIMEOUT: _REST,
-        },
-    ),
-    **_row(
-        Phase.CONFIGURING,
-        _DOWN
-        | _STOP
-        | {
-            Input.CREATE: _CONFIRM,
-            Input.RELEASE: (Effect.AGREE, Phase.RESTING),
-            Input.ABORT: _REST,
-            Input.TIMEOUT: _REST,
-        },
-    ),
-    **_row(
-        Phase.POLLING,
-        _DOWN
-        | _STOP
-        | {
-            Input.CREATE: (Effect.CONFIRM_AGAIN, Phase.POLLING),
-            Input.RESULT: (Effect.DELIVER, Phase.POLLING),
-            Input.ERROR: (Effect.FALL_BACK, Phase.POLLING),
-            Input.RELEASE: (Effect.AGREE, Phase.RESTING),
-            Input.ABORT: _REST,
-            Input.TIMEOUT: _REST,
-        },
-    ),
-    **_row(
-        Phase.RELEASING,
-        _DOWN
-        | {
-            Input.RELEASED: (Effect.END, Phase.OFFLINE),
-            Input.RELEASE: (Effect.END, Phase.OFFLINE),
-            Input.ABORT: (Effect.END, Phase.OFFLINE),
-            Input.TIMEOUT: (Effect.END, Phase.OFFLINE),
-        },
-    ),
-}
-
-_REASONS = {
-    Input.LINK_DOWN: "link_lost",
-    Input.STOP: "stopped",
-    Input.REFUSE: "refused",
-    Input.RELEASE: "released",
-    Input.ABORT: "aborted",
-    Input.TIMEOUT: "no_answer",
-}
 
 
 class _Subject:
@@ -326,7 +204,7 @@ class Session:
     def _detach(self, what: Input) -> None:
         if self.phase in (Phase.RESTING, Phase.RELEASING):
             return  # that association's end was reported when the phase began
-        reason = _REASONS[what]
+        reason = REASONS[what]
         if what is Input.TIMEOUT and self.phase is Phase.POLLING:
             reason = "silent"
         self._events.append(Detached(reason, self._attached))

@@ -22,17 +22,8 @@ from drivers.intellivue.messages import (
     RemoteError,
 )
 from drivers.intellivue.nomenclature import Group, ObjectClass
-from drivers.intellivue.session import (
-    TABLE,
-    Attached,
-    Detached,
-    Effect,
-    Input,
-    Phase,
-    Polled,
-    Session,
-    Times,
-)
+from drivers.intellivue.session import Attached, Detached, Polled, Session, Times
+from drivers.intellivue.table import TABLE, Effect, Input, Phase
 
 TIMES = Times()
 INFO = UserInformation(0, 0, 0, 0, 0, 0)
