@@ -20,16 +20,14 @@ Rules:
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import logging
 import os
 import threading
 from pathlib import Path
-from typing import NamedTuple
 
 import msgspec
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
@@ -37,16 +35,26 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
-from gateway.domain.errors import ConfigError, WardgateError
+from gateway.domain.errors import ConfigError
 from gateway.domain.ports import Clock
+from security.audit_chain import (
+    CURRENT,
+    ROTATED,
+    START,
+    AuditBrokenError,
+    Checkpoint,
+    Verified,
+    link,
+    parse,
+    statement,
+    verify,
+)
 from security.files import SECRET_MODE, read_secret, write_atomic
 from security.refusals import RefusalTally
 
 FILE_BYTES_MAX = 8 * 1024 * 1024
 FILES_MAX = 64
 FIELD_CHARS_MAX = 256
-LINE_BYTES_MAX = 16 * 1024
-"""An entry has at most a dozen fields of FIELD_CHARS_MAX."""
 CHECKPOINT_EVERY_ENTRIES = 1024
 """Signed within ``record`` when no checkpoint was made for so many entries."""
 CHECKPOINT_EVERY_S = 5.0
@@ -54,26 +62,9 @@ CHECKPOINT_EVERY_S = 5.0
 CHECKPOINT_BYTES_MAX = 512
 """Two hashes and a signature in hexadecimal are 256."""
 
-CURRENT = "audit.log"
-_START = bytes(32)
-_SIGNED = b"wardgate audit checkpoint 1\n"
 _FILE_MODE = 0o640
 
 log = logging.getLogger(__name__)
-
-
-class AuditBrokenError(WardgateError):
-    """The log was changed, or its end cut; the message names file and line."""
-
-    reason = "audit_broken"
-
-
-class Checkpoint(NamedTuple):
-    """A state of the log that its key has signed."""
-
-    number: int
-    chain: bytes
-    signature: bytes
 
 
 class AuditConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -81,16 +72,6 @@ class AuditConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     file_bytes_max: int = FILE_BYTES_MAX
     files_max: int = FILES_MAX
-
-
-class Verified(NamedTuple):
-    """What :func:`verify` found in order."""
-
-    first: int
-    last: int
-    checkpoints: int
-    unsigned: int
-    """Entries behind the last checkpoint: chained, but covered by no signature yet."""
 
 
 class AuditLog:
@@ -115,7 +96,7 @@ class AuditLog:
         self._tally = RefusalTally(clock)
         self._lock = threading.Lock()
         self._descriptor = -1
-        self._number, self._chain, self._first, self._size = 0, _START, 1, 0
+        self._number, self._chain, self._first, self._size = 0, START, 1, 0
         self._lost = 0
         self._unsigned = 0
         self.last_checkpoint: Checkpoint | None = None
@@ -195,7 +176,7 @@ class AuditLog:
         for name, value in fields.items():
             entry[name] = value[:FIELD_CHARS_MAX] if isinstance(value, str) else value
         body = msgspec.json.encode(entry)
-        chain = _link(self._chain, body)
+        chain = link(self._chain, body)
         line = body[:-1] + b',"chain":"' + chain.hex().encode() + b'"}\n'
         try:
             if self._over(len(line)):
@@ -230,7 +211,7 @@ class AuditLog:
                 log.error("the audit log can't be rotated: %s", error)  # noqa: TRY400  # the cause is told
                 return
         number, chain = self._number, self._chain
-        signature = self._key.sign(_statement(number, chain))
+        signature = self._key.sign(statement(number, chain))
         if self._append("checkpoint", {"of": number, "signature": signature.hex()}):
             self.last_checkpoint = Checkpoint(number, chain, signature)
             self._unsigned = 0
@@ -264,7 +245,7 @@ class AuditLog:
         if ended:
             try:
                 lines = ended.splitlines()
-                (_, first), (_, last) = _parse(lines[0]), _parse(lines[-1])
+                (_, first), (_, last) = parse(lines[0]), parse(lines[-1])
                 self._number, self._chain = last.n, bytes.fromhex(last.chain)
             except (ValueError, msgspec.DecodeError):
                 self._set_damaged_aside()
@@ -277,7 +258,7 @@ class AuditLog:
             self._append("rotated", {"before": self._chain.hex(), "dropped_files": 0})
 
     def _rotated(self) -> list[Path]:
-        return sorted(self._directory.glob("audit.[0-9]*.log"))
+        return sorted(self._directory.glob(ROTATED))
 
     def _set_damaged_aside(self) -> None:
         """Keep the evidence in a directory of its own, and begin a new chain."""
@@ -289,54 +270,6 @@ class AuditLog:
         os.close(self._descriptor)
         self._descriptor = self._open()
         self._append("damaged", {"kept_in": aside.name})
-
-
-def verify(
-    directory: Path, key: Ed25519PublicKey | None = None, anchor: Checkpoint | None = None
-) -> Verified:
-    """Check the whole log; ``anchor`` is a checkpoint that was kept elsewhere.
-
-    Raises:
-        AuditBrokenError: with the file and line where the log is not what was written.
-        OSError: it can't be read.
-    """
-    walk = _Walk(key, anchor)
-    for path in [*sorted(directory.glob("audit.[0-9]*.log")), directory / CURRENT]:
-        for at, line in enumerate(path.read_bytes().splitlines(keepends=True), start=1):
-            walk.step(line, f"{path.name}:{at}")
-    if anchor is not None and walk.number < anchor.number:
-        raise AuditBrokenError(
-            f"the log ends at {walk.number}, before the checkpoint {anchor.number}"
-        )
-    return Verified(walk.first, walk.number, walk.checkpoints, walk.unsigned)
-
-
-class _Walk:
-    """Follows the chain from entry to entry."""
-
-    def __init__(self, key: Ed25519PublicKey | None, anchor: Checkpoint | None) -> None:
-        self._key, self._anchor = key, anchor
-        self._chain = _START
-        self.first = self.number = self.checkpoints = self.unsigned = 0
-
-    def step(self, line: bytes, where: str) -> None:
-        body, entry = _read(line, where)
-        if not self.first:
-            self.first, self.number = entry.n, entry.n - 1
-            if self.number:
-                self._chain = _behind_dropped(entry, where)
-        if entry.n != self.number + 1:
-            raise AuditBrokenError(f"{where}: entry {entry.n} follows {self.number}")
-        self.unsigned += 1
-        if entry.event == "checkpoint":
-            _check_signature(entry, self._chain, self._key, where)
-            self.checkpoints, self.unsigned = self.checkpoints + 1, 0
-        self._chain, self.number = _link(self._chain, body), entry.n
-        if self._chain.hex() != entry.chain:
-            raise AuditBrokenError(f"{where}: entry {entry.n} is not what was written")
-        anchor = self._anchor
-        if anchor is not None and anchor.number == entry.n and anchor.chain != self._chain:
-            raise AuditBrokenError(f"{where}: not the entry of the checkpoint kept apart")
 
 
 def load_or_create_key(path: Path) -> Ed25519PrivateKey:
@@ -360,64 +293,12 @@ def load_or_create_key(path: Path) -> Ed25519PrivateKey:
     return loaded
 
 
-class _Entry(msgspec.Struct):
-    n: int
-    us: int
-    event: str
-    chain: str
-    before: str = ""
-    of: int = 0
-    signature: str = ""
-
-
-_decoder = msgspec.json.Decoder(_Entry)
-_CHAIN_TAIL = len(b',"chain":""}') + 64
-
-
-def _parse(line: bytes) -> tuple[bytes, _Entry]:
-    """The hashed bytes and the entry of a line without its newline."""
-    entry = _decoder.decode(line)
-    body = line[:-_CHAIN_TAIL] + b"}"
-    if line != body[:-1] + b',"chain":"' + entry.chain.encode() + b'"}':
-        raise ValueError("not in the form that was written")
-    return body, entry
-
-
-def _read(line: bytes, where: str) -> tuple[bytes, _Entry]:
-    if not line.endswith(b"\n") or len(line) > LINE_BYTES_MAX:
-        raise AuditBrokenError(f"{where}: no whole entry")
-    try:
-        return _parse(line[:-1])
-    except (ValueError, msgspec.DecodeError) as error:
-        raise AuditBrokenError(f"{where}: not an entry") from error
-
-
-def _behind_dropped(entry: _Entry, where: str) -> bytes:
-    """Where older files were dropped, the chain begins with what the rotation wrote down."""
-    try:
-        before = bytes.fromhex(entry.before)
-    except ValueError:
-        before = b""
-    if entry.event != "rotated" or len(before) != len(_START):
-        raise AuditBrokenError(f"{where}: what came before entry {entry.n} is gone")
-    return before
-
-
-def _link(before: bytes, body: bytes) -> bytes:
-    leaf = hashlib.sha256(b"\x00" + body).digest()
-    return hashlib.sha256(b"\x01" + before + leaf).digest()
-
-
-def _statement(number: int, chain: bytes) -> bytes:
-    return _SIGNED + str(number).encode() + b"\n" + chain
-
-
-def _check_signature(entry: _Entry, chain: bytes, key: Ed25519PublicKey | None, where: str) -> None:
-    if entry.of != entry.n - 1:
-        raise AuditBrokenError(f"{where}: a checkpoint of {entry.of} at {entry.n}")
-    if key is None:
-        return
-    try:
-        key.verify(bytes.fromhex(entry.signature), _statement(entry.of, chain))
-    except (InvalidSignature, ValueError) as error:
-        raise AuditBrokenError(f"{where}: the signature is not the log's key's") from error
+__all__ = [
+    "AuditBrokenError",
+    "AuditConfig",
+    "AuditLog",
+    "Checkpoint",
+    "Verified",
+    "load_or_create_key",
+    "verify",
+]

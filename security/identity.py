@@ -260,6 +260,7 @@ class IdentityService:
             if live is None:  # a driver's leave() ran while we were at it
                 continue
             self.leave(session)
+            device_id = live.device.device_id
             if reason in RefusalReason.ALL:
                 self._counters.add("refused", reason, live.transport)
             self._audit.record(
@@ -268,9 +269,8 @@ class IdentityService:
                 device=live.device.device_id,
                 transport=live.transport,
             )
-            log.warning(
-                "ended a %s session of %s: %s", live.transport, live.device.device_id, reason
-            )
+            level = logging.INFO if reason == MOVED else logging.WARNING
+            log.log(level, "%s session of %s ended: %s", live.transport, device_id, reason)
             ended += 1
             try:
                 session.kill(reason)

@@ -9,13 +9,13 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from gateway.domain.errors import ConfigError
 from security import audit
 from security.audit import (
-    CURRENT,
     AuditBrokenError,
     AuditConfig,
     AuditLog,
     load_or_create_key,
     verify,
 )
+from security.audit_chain import CURRENT
 from security.refusals import SINGLES_PER_WINDOW_MAX, WINDOW_S
 from tests.fakes import FakeClock
 
