@@ -40,6 +40,7 @@ from gateway.journal.aside import Aside
 from gateway.journal.committer import Committer
 from gateway.journal.journal import Journal
 from gateway.metrics_http import MetricsServer
+from gateway.pipeline.config import check_metrics
 from gateway.pipeline.intake import Intake
 from gateway.pipeline.memory import MessageIds
 from gateway.preflight import compiled_policy
@@ -308,6 +309,7 @@ class Gateway:
         )
         base = self.path.resolve().parent
         drivers = plugins.create(self.config.drivers, base, str(self.path), ports)
+        check_metrics(self.config.pipeline)
         stack.push_async_callback(self._close_drivers)
         for driver in drivers:
             await driver.start()

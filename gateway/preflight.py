@@ -20,6 +20,7 @@ from gateway import plugins
 from gateway.clock import SystemClock
 from gateway.config import GatewayConfig, load
 from gateway.domain.errors import ConfigError, WardgateError
+from gateway.pipeline.config import check_metrics
 from security import policy
 from security.names import Role, parse_identity
 from security.sealing import KeyRing
@@ -61,6 +62,7 @@ def check(path: Path) -> list[Finding]:
     findings.append(Finding("sealing key", True, f"key {ring.active} seals"))
     for name, factory, _ in plugins.check(config.drivers, base, str(path)):
         findings.append(Finding(f"driver {name}", True, factory.name))
+    check_metrics(config.pipeline)
     table = compiled_policy(config)
     findings.append(Finding("policy", True, f"version {table.version}"))
     findings += [

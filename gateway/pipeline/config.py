@@ -156,6 +156,20 @@ class PipelineConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     devices_max: int = 20_000
     """Devices that are kept track of; beyond it the one unseen for longest is forgotten."""
 
+    def __post_init__(self) -> None:
+        """Refuse what can't be meant.
+
+        Raises:
+            ConfigError: naming the path of the offending key.
+        """
+        _check_numbers("pipeline", msgspec.to_builtins(self))
+        for path, table in _tables(self):
+            for refid, limits in table.items():
+                _check_limits(f"{path}.{refid}", limits)
+        if self.drip.advisory_percent > self.drip.urgent_percent:
+            raise ConfigError("pipeline.drip.urgent_percent: must not be below advisory_percent")
+        _check_sizes(self)
+
     def interval_s(self, kind: str) -> float:
         """Seconds between two reports of ``kind``; 0: at no fixed times."""
         known = self.kinds.get(kind)
@@ -168,23 +182,27 @@ class PipelineConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return own or self.limits.get(refid)
 
 
-def check(config: PipelineConfig) -> None:
-    """Refuse a configuration that can't mean what it says.
+def check_metrics(config: PipelineConfig) -> None:
+    """Refuse limits of metrics that nobody knows: a misspelt one would never raise an alarm.
+
+    To be called when the drivers are imported, since they declare metrics of their own.
 
     Raises:
         ConfigError: naming the path of the offending key.
     """
-    _check_numbers("pipeline", msgspec.to_builtins(config))
     refids = {row.refid for row in METRICS.values()}
-    tables = {"limits": config.limits}
-    tables |= {f"kinds.{name}.limits": kind.limits for name, kind in config.kinds.items()}
-    for path, table in tables.items():
-        for refid, limits in table.items():
+    for path, table in _tables(config):
+        for refid in table:
             if refid not in refids:
-                raise ConfigError(f"pipeline.{path}.{refid}: no metric has this REFID")
-            _check_limits(f"pipeline.{path}.{refid}", limits)
-    if config.drip.advisory_percent > config.drip.urgent_percent:
-        raise ConfigError("pipeline.drip.urgent_percent: must not be below advisory_percent")
+                raise ConfigError(f"{path}.{refid}: no metric has this REFID")
+
+
+def _tables(config: PipelineConfig) -> list[tuple[str, dict[str, Limits]]]:
+    kinds = [(f"pipeline.kinds.{name}.limits", kind.limits) for name, kind in config.kinds.items()]
+    return [("pipeline.limits", config.limits), *kinds]
+
+
+def _check_sizes(config: PipelineConfig) -> None:
     sizes = config.duplicates
     if sizes.window < 8 or sizes.window % 8:
         raise ConfigError("pipeline.duplicates.window: must be a positive multiple of 8")

@@ -101,7 +101,7 @@ class Intake:
     """The Sink port.
 
     Args:
-        config: checked by :func:`gateway.pipeline.config.check`.
+        config: of the pipeline.
         commits: the committer.
         clock: for silence, delays and tick; receive times are the drivers'.
         counters: as declared in :mod:`gateway.telemetry`.

@@ -11,7 +11,7 @@ import sys
 from typing import NamedTuple
 
 from gateway.domain import terms
-from gateway.domain.labels import Label
+from gateway.domain.labels import UNLABELLED, Label
 from gateway.pipeline import label
 from gateway.pipeline.config import PRIORITIES, DripRule, Limits, PipelineConfig
 
@@ -124,14 +124,14 @@ def compile_plan(config: PipelineConfig, kind: str, codes: tuple[int, ...]) -> P
 
 
 def conditions(config: PipelineConfig) -> frozenset[str]:
-    """The names of every condition that limits can raise."""
+    """The names of every condition that limits can raise, also of metrics not declared yet."""
     tables = [config.limits, *(kind.limits for kind in config.kinds.values())]
     rows = {row.refid: row for row in terms.METRICS.values()}
     return frozenset(
         side.condition
         for table in tables
         for refid, limits in table.items()
-        for side in _sides(0, rows[refid], limits)
+        for side in _sides(0, rows.get(refid) or _undeclared(refid), limits)
     )
 
 
@@ -154,6 +154,10 @@ def _sides(index: int, row: terms.Metric, limits: Limits) -> list[Side]:
                 Side(f"{name}_{suffix}", index, sign, tuple(steps), limits.hysteresis, row)
             )
     return sides
+
+
+def _undeclared(refid: str) -> terms.Metric:
+    return terms.Metric(0, refid, "", refid, 0, 0, UNLABELLED)
 
 
 def _place(codes: tuple[int, ...], code: int) -> int:

@@ -167,6 +167,23 @@ def test_an_alarm_whose_rule_is_gone_ends_after_the_restart():
     assert again.committer.state.items("alarm") == {}
 
 
+def test_an_alarm_of_a_drivers_own_metric_outlives_a_restart(monkeypatch):
+    """Its metric is declared when the driver is imported, after the alarms were restored."""
+    own = terms.Metric(4242, "ACME_DEPTH", "mm", "depth", 0, 100, terms.METRICS[terms.SPO2].label)
+    config = PipelineConfig(limits={"ACME_DEPTH": Limits(high=10, delay_s=0)})
+    monkeypatch.setitem(terms.METRICS, own.code, own)
+    bench = Bench(config)
+    bench.submit(bench.vitals({own.code: 11.0}))
+    monkeypatch.delitem(terms.METRICS, own.code)
+    again = Bench(config, state=bench.committer.state, clock=bench.clock)
+    monkeypatch.setitem(terms.METRICS, own.code, own)
+    again.intake.tick()
+    again.submit(again.vitals({own.code: 12.0}))
+    assert again.phases() == []
+    again.submit(again.vitals({own.code: 9.0}))
+    assert again.phases() == ["acme_depth_high END"]
+
+
 def test_state_that_cannot_be_read_is_left_out(caplog):
     bench = Bench(CONFIG)
     bench.submit(bench.vitals({terms.HEART_RATE: 151.0}))
