@@ -155,9 +155,10 @@ class Session:
         """Bytes came."""
         if self.state is State.CLOSED:
             return
-        self._heard = self._ports.clock.monotonic()
         packets = self._decoder.feed(data)
         if packets:
+            # Whole packets count, not bytes: who trickles a packet is silent.
+            self._heard = self._ports.clock.monotonic()
             batch = Batch()
             now_us = self._ports.clock.now_us()
             self._handling = True

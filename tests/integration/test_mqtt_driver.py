@@ -10,6 +10,7 @@ from asyncio.subprocess import PIPE, STDOUT
 
 import paho.mqtt.client as paho
 import pytest
+import uvloop
 from paho.mqtt.enums import CallbackAPIVersion
 
 from drivers.mqtt.codec.decoder import Decoder
@@ -475,3 +476,22 @@ async def test_paho_publishes_a_burst_in_order(ward):
     assert sorted(report.message_id for report in ward.reports()) == sorted(
         f"5f3a:{n}" for n in range(count)
     )
+
+
+@pytest.mark.parametrize(
+    "scenario",
+    [
+        test_take_over,
+        test_kill_drops_the_live_session,
+        test_a_last_will_is_published,
+        test_a_foreign_topic_at_qos_0_disconnects_in_5_0,
+        test_paho_publishes_a_burst_in_order,
+    ],
+)
+def test_on_the_daemons_loop(pki, scenario):
+    async def main():
+        async with Ward(pki) as ward:
+            await scenario(ward)
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(main())

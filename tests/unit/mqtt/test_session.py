@@ -216,6 +216,20 @@ def test_connect_times_out():
     assert endpoint.admission.live == {}
 
 
+def test_who_trickles_bytes_is_silent():
+    endpoint = Endpoint(connect_timeout_s=10)
+    waiting = endpoint.plug()
+    client = endpoint.connected(Connect("mon-1", keep_alive_s=10))
+    connect = encode(Connect("mon-1", V4), V4)
+    publish = encode(Publish(VITALS, vitals()), V5)
+    for at in range(16):
+        waiting.session.receive(connect[at : at + 1])
+        client.session.receive(publish[at : at + 1])
+        endpoint.tick(1)
+    assert waiting.ended()
+    assert client.ended()
+
+
 @pytest.mark.parametrize("version", [V4, V5])
 def test_keep_alive(version):
     endpoint = Endpoint()
