@@ -7,6 +7,8 @@ Rules:
   ([MQTT-4.4.0-1] of both versions), as a new publish where it did not.
 - At most ``inflight_max`` messages, and no more than the gateway's Receive Maximum, are
   unacknowledged; further senders wait.
+- PINGREQ goes out every half keep-alive, the gateway's where it named one; a connection on which
+  no PINGRESP came in that time is given up.
 - Reconnects back off exponentially with full jitter, from ``BACKOFF_S_MIN`` to
   ``BACKOFF_S_MAX``.
 - Commands arrive on ``devices/<id>/command`` and are acknowledged after the device answered.
@@ -125,6 +127,7 @@ class MqttLink:
         self._run_task: asyncio.Task[None] | None = None
         self._closed = False
         self._window = settings.inflight_max
+        self._keep_alive_s = settings.keep_alive_s
         self._pong = True
         self._ping_timer: asyncio.TimerHandle | None = None
         self.connects = 0
@@ -211,8 +214,11 @@ class MqttLink:
                 raise
         self.connects += 1
         self._pong = True
-        maximum = connack.properties.receive_maximum
-        self._window = min(settings.inflight_max, maximum or PACKET_ID_MAX)
+        granted = connack.properties
+        self._window = min(settings.inflight_max, granted.receive_maximum or PACKET_ID_MAX)
+        self._keep_alive_s = settings.keep_alive_s
+        if granted.server_keep_alive is not None:  # [MQTT-3.1.2-21]
+            self._keep_alive_s = granted.server_keep_alive
         if not connack.session_present and self._on_command is not None:
             wish = Subscription(f"{self._base}/command", qos=1)
             self._write(Subscribe(self._free_id(), (wish,)))
@@ -273,7 +279,7 @@ class MqttLink:
     async def _serve(
         self, reader: asyncio.StreamReader, decoder: Decoder, packets: list[Packet]
     ) -> None:
-        half_s = self._settings.keep_alive_s / 2
+        half_s = self._keep_alive_s / 2
         if half_s:
             self._ping_timer = asyncio.get_running_loop().call_later(half_s, self._ping)
         try:
@@ -291,9 +297,7 @@ class MqttLink:
             return
         self._pong = False
         self._write(PINGREQ)
-        self._ping_timer = asyncio.get_running_loop().call_later(
-            self._settings.keep_alive_s / 2, self._ping
-        )
+        self._ping_timer = asyncio.get_running_loop().call_later(self._keep_alive_s / 2, self._ping)
 
     async def _hang_up(self) -> None:
         self._up.clear()

@@ -40,6 +40,9 @@ class Gateway:
         self.tls = tls
         self.receive_maximum = receive_maximum
         self.acknowledge = True
+        self.server_keep_alive: int | None = None
+        self.answer_pings = True
+        self.pings = 0
         self.refuse_connect: ReasonCode | None = None
         self.keep_sessions = True
         self.sessions: set[str] = set()
@@ -53,17 +56,22 @@ class Gateway:
         self.changed = asyncio.Condition()
 
     async def __aenter__(self) -> Self:
-        self.server = await asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=self.tls)
+        self.port = 0
+        await self.listen()
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        self.vanish()
+
+    async def listen(self) -> None:
+        """Answer, at the same port as before."""
+        self.server = await asyncio.start_server(self._serve, "127.0.0.1", self.port, ssl=self.tls)
+        self.port = self.server.sockets[0].getsockname()[1]
+
+    def vanish(self) -> None:
+        """Stop listening and break every connection off."""
         self.server.close()
         self.hang_up()
-
-    @property
-    def port(self) -> int:
-        port: int = self.server.sockets[0].getsockname()[1]
-        return port
 
     def hang_up(self) -> None:
         """Break every connection off."""
@@ -114,10 +122,12 @@ class Gateway:
                     return
                 present = self.keep_sessions and packet.client_id in self.sessions
                 self.sessions.add(packet.client_id)
-                v5 = version is Version.V5 and self.receive_maximum
-                properties = (
-                    Properties(receive_maximum=self.receive_maximum) if v5 else NO_PROPERTIES
-                )
+                properties = NO_PROPERTIES
+                if version is Version.V5:
+                    properties = Properties(
+                        receive_maximum=self.receive_maximum or None,
+                        server_keep_alive=self.server_keep_alive,
+                    )
                 write(Connack(present, properties=properties))
             case Publish():
                 self.published.append(packet)
@@ -132,7 +142,9 @@ class Gateway:
                 self.subscribed += [each.topic_filter for each in packet.subscriptions]
                 write(Suback(packet.packet_id, (ReasonCode.GRANTED_QOS_1,)))
             case Pingreq():
-                write(PINGRESP)
+                self.pings += 1
+                if self.answer_pings:
+                    write(PINGRESP)
             case Disconnect():
                 self.said_goodbye += name
             case _:

@@ -171,6 +171,27 @@ async def test_a_disconnect_with_a_reason_reconnects() -> None:
         await link.close()
 
 
+async def test_pings_keep_the_gateways_time() -> None:
+    async with Gateway() as gateway:
+        gateway.server_keep_alive = 1
+        link = MqttLink(settings(gateway, Version.V5), Random(1))
+        await link.connect()
+        await gateway.until(lambda: gateway.pings == 2)
+        assert link.connects == 1
+        await link.close()
+
+
+async def test_a_gateway_that_answers_no_ping_is_given_up() -> None:
+    async with Gateway() as gateway:
+        gateway.server_keep_alive = 1
+        gateway.answer_pings = False
+        link = MqttLink(settings(gateway, Version.V5), Random(1))
+        await link.connect()
+        await gateway.until(lambda: len(gateway.connects) == 2)
+        assert gateway.pings == 1
+        await link.close()
+
+
 def test_backoff_grows_to_its_bound_with_full_jitter(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.undo()
     random = Random(1)

@@ -276,6 +276,28 @@ def write_record(folder: Path) -> Path:
     return folder / "r"
 
 
+async def test_a_gateway_that_is_away_gets_everything_when_it_is_back(tmp_path: Path) -> None:
+    async with Gateway() as gateway:
+        gateway.vanish()  # the ward is switched on first
+        run = Run(gateway, tmp_path, WARD)
+
+        async def come_and_go() -> None:
+            await gateway.listen()
+            await gateway.until(lambda: len(gateway.published) >= 12)
+            gateway.vanish()
+            await asyncio.sleep(0.1)  # the ward measures on
+            await gateway.listen()
+
+        life = asyncio.ensure_future(come_and_go())
+        await run.until(lambda: len(gateway.connects) >= 6 and len(gateway.published) >= 40)
+        await life
+        last = {(line["device"], line["message_id"]): line["outcome"] for line in run.log}
+        assert set(last.values()) == {"acknowledged"}
+        for device_id in ("mon-001", "mon-002"):
+            numbers = {message.n for message in run.messages(device_id)}
+            assert numbers == set(range(len(numbers)))
+
+
 async def test_a_replay_numbers_messages_by_sample_and_ends(tmp_path: Path) -> None:
     async with Gateway() as gateway:
         run = Run(gateway, tmp_path, WARD)
