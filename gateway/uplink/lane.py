@@ -46,7 +46,11 @@ TOLD_MAX = 256
 """Troubles remembered as reported."""
 KEEPALIVE_MS = 10_000
 KEEPALIVE_TIMEOUT_MS = 5_000
-_POISON = frozenset((grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.RESOURCE_EXHAUSTED))
+_TOO_LARGE = "larger than max"
+"""gRPC's words, in the details of RESOURCE_EXHAUSTED; without them it means an overload."""
+REJECTIONS_TOLD_S = 60.0
+"""A lane reports rejections at most so often: the report is a record itself, and a receiver that
+rejects everything must not be fed by it."""
 
 
 class StreamLostError(WardgateError):
@@ -94,6 +98,9 @@ class LaneForwarder:
         self._window = self._config.window
         self._suspected = (0, 0)
         """The culprit of an unreadable stream is at or below it: until then, one at a time."""
+        self._alone: tuple[int, int] | None = None
+        """The one batch in flight when a stream was unreadable the last time."""
+        self._rejection_told = float("-inf")
         self._unsettled: list[tuple[int, int, int, str]] = []
         self._entered: set[tuple[int, int, int, str]] = set()
         self._told: set[tuple[TroubleKind, int, int]] = set()
@@ -113,7 +120,8 @@ class LaneForwarder:
                 await self._session()
             except UnreadableError as error:
                 reason = error.reason
-                await self._suspect(reason)
+                if self._in_flight:
+                    await self._suspect(reason)
             except StreamLostError as error:
                 reason, retry_after_s = error.reason, error.retry_after_s
             except WardgateError as error:
@@ -161,7 +169,10 @@ class LaneForwarder:
         code, details = await call.code(), await call.details()
         log.info("destination %s: %s %s", self._link.name, code.name, details)
         reason = code.name.lower()
-        unreadable = code in _POISON and self._in_flight
+        unreadable = self._in_flight and (
+            code is grpc.StatusCode.INVALID_ARGUMENT
+            or (code is grpc.StatusCode.RESOURCE_EXHAUSTED and _TOO_LARGE in (details or ""))
+        )
         return UnreadableError(reason) if unreadable else StreamLostError(reason)
 
     async def _greet(self, call: Any) -> int:
@@ -361,19 +372,21 @@ class LaneForwarder:
         self._pop_settled()
 
     async def _suspect(self, reason: str) -> None:
-        """Something in flight is unreadable: go on one by one, until it is alone."""
-        if len(self._in_flight) == 1:
-            try:
-                await self._set_aside(self._in_flight[0], reason)
-            except WardgateError as error:
-                log.warning("destination %s: %s", self._link.name, error)
-                return
-            self._pop_settled()
-            self._window = self._config.window
-        else:
+        """Something in flight is unreadable: go on one by one, until it is alone twice."""
+        newest = self._in_flight[-1].batch
+        suspect = (newest.epoch, newest.last)
+        if len(self._in_flight) > 1 or self._alone != suspect:
+            self._alone = suspect if len(self._in_flight) == 1 else None
+            self._suspected = max(self._suspected, suspect)
             self._window = 1
-            newest = self._in_flight[-1].batch
-            self._suspected = (newest.epoch, newest.last)
+            return
+        try:
+            await self._set_aside(self._in_flight[0], reason)
+        except WardgateError as error:
+            log.warning("destination %s: %s", self._link.name, error)
+            return
+        self._pop_settled()
+        self._window = self._config.window
 
     async def _set_aside(self, sent: Sent, reason: str) -> None:
         batch, name = sent.batch, self._link.name
@@ -381,7 +394,10 @@ class LaneForwarder:
         key_id, body = self._around.seal.seal(batch.request, aad)
         await self._around.writer.set_aside(Rejected(name, batch, reason[:64], key_id, body))
         sent.settled = True
-        self._trouble(TroubleKind.REJECTED, batch.epoch, batch.last, reason[:64])
+        now = self._around.clock.monotonic()
+        if now - self._rejection_told >= REJECTIONS_TOLD_S:
+            self._rejection_told = now
+            self._trouble(TroubleKind.REJECTED, batch.epoch, batch.last, reason[:64])
 
     def _pop_settled(self) -> None:
         """Move the cursor past the batches that are settled, in order."""

@@ -40,6 +40,7 @@ class Link:
         self.release: Release | None = None
         self._released = asyncio.Event()
         self._up: set[Lane] = set()
+        around.counters.set("connected", 0, config.name)
 
     @property
     def name(self) -> str:

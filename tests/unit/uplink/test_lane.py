@@ -124,8 +124,8 @@ class Receiver:
                 seen.append(message.batch)
                 answers = self.behave(message.batch)
             for answer in answers:
-                if isinstance(answer, grpc.StatusCode):
-                    await context.abort(answer, "scripted")
+                if isinstance(answer, tuple):
+                    await context.abort(*answer)
                 if not isinstance(answer, bytes):
                     answer = pb.StreamResponse(**answer).SerializeToString()  # noqa: PLW2901
                 await context.write(answer)
@@ -294,7 +294,7 @@ async def test_an_acknowledgement_of_what_was_never_sent_moves_nothing_beyond(tm
 
 async def test_what_was_in_flight_is_sent_again_in_the_same_batches_and_no_new_release(tmp_path):
     async with bench(tmp_path, batch_records=4) as b:
-        b.receiver.behave = lambda batch: [grpc.StatusCode.UNAVAILABLE] if batch else []
+        b.receiver.behave = lambda batch: [(grpc.StatusCode.UNAVAILABLE, "down")] if batch else []
         b.say()
         b.start()
         await b.until(lambda: len(b.receiver.batches) == 1)
@@ -425,8 +425,8 @@ async def test_a_transient_rejection_is_tried_again(tmp_path):
     "answer",
     [
         reject(pb.REJECT_KIND_PERMANENT, None, "unreadable"),
-        grpc.StatusCode.INVALID_ARGUMENT,
-        grpc.StatusCode.RESOURCE_EXHAUSTED,
+        (grpc.StatusCode.INVALID_ARGUMENT, "scripted"),
+        (grpc.StatusCode.RESOURCE_EXHAUSTED, "Received message larger than max (3 vs. 2)"),
     ],
 )
 async def test_a_batch_that_can_not_be_read_is_found_alone_and_set_aside(tmp_path, answer):
@@ -447,6 +447,33 @@ async def test_a_batch_that_can_not_be_read_is_found_alone_and_set_aside(tmp_pat
             (9, 10),
             (11, 12),
         }
+
+
+async def test_an_overloaded_receiver_makes_nothing_set_aside(tmp_path):
+    async with bench(tmp_path) as b:
+        overload = (grpc.StatusCode.RESOURCE_EXHAUSTED, "overloaded")
+        b.receiver.behave = lambda _: [overload]
+        b.say()
+        b.start()
+        await b.until(lambda: b.failures().get("resource_exhausted", 0) >= 3)
+        b.receiver.behave = accept
+        await b.delivered()
+        assert b.ledger._db.execute("SELECT count(*) FROM rejected").fetchone() == (0,)
+        assert b.troubles == []
+
+
+async def test_a_receiver_that_rejects_everything_is_reported_once_a_minute(tmp_path):
+    async with bench(tmp_path) as b:
+        b.receiver.behave = lambda batch: [reject(pb.REJECT_KIND_PERMANENT, batch)]
+        b.say(5)
+        b.start()
+        await b.delivered()
+        assert b.counters.counts["rejected", "core", "permanent"] == 5
+        assert len(b.troubles) == 1
+        b.clock.advance(61)
+        b.say()
+        await b.delivered()
+        assert len(b.troubles) == 2
 
 
 async def test_a_batch_that_no_receiver_takes_is_not_even_sent(tmp_path, monkeypatch):
