@@ -272,7 +272,7 @@ async def test_a_command_reaches_a_connected_device_and_its_answer_the_operator(
         gateway.commands.unsubscribe("mon-6", deliver)
         gateway.commands.subscribe("mon-6", asked.append)  # takes it, and never answers
         request = pb.SendCommandRequest(
-            device_id="mon-6", kind=pb.COMMAND_KIND_REPORT, valid_ms=300
+            device_id="mon-6", kind=pb.COMMAND_KIND_REPORT, valid_ms=2000
         )
         silent = await ask(fleet, "SendCommand", request, pb.SendCommandResponse)
         assert silent.state == pb.COMMAND_STATE_DELIVERED
