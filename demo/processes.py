@@ -7,7 +7,7 @@ import contextlib
 import os
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -35,6 +35,7 @@ class Process:
         *,
         restart: bool,
         on_pid: Callable[[], None],
+        environment: Mapping[str, str] | None = None,
     ) -> None:
         self.name = name
         self.pid = 0
@@ -43,6 +44,7 @@ class Process:
         self._arguments = [sys.executable, *arguments]
         self._log = log
         self._restart = restart
+        self._environment = {**os.environ, **(environment or {})}
         self._on_pid = on_pid
         self._stopping = False
         self._child: asyncio.subprocess.Process | None = None
@@ -65,6 +67,7 @@ class Process:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
+                env=self._environment,
             )
         self.pid = self._child.pid
         self._on_pid()

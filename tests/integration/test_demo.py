@@ -1,0 +1,127 @@
+"""The demo as its users meet it: third-party clients, kill -9, the report."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from tests.integration.ward import ROOT, running
+
+CLIENTS = ("mosquitto_pub", "coap-client-openssl", "coap-client-gnutls")
+pytestmark = [
+    pytest.mark.timeout(240),
+    pytest.mark.skipif(
+        not all(map(shutil.which, CLIENTS)), reason="needs Debian's mosquitto and libcoap clients"
+    ),
+]
+
+
+def mqtt(endpoints, identity, topic, payload, *more):
+    """mosquitto_pub at QoS 1; the completed process."""
+    pair = ["--cert", identity["cert"], "--key", identity["key"]] if identity else []
+    return subprocess.run(
+        [
+            *("mosquitto_pub", "-h", "localhost", "-p", str(endpoints["mqtt"]["port"])),
+            *("--cafile", endpoints["ca"], *pair, "-q", "1", "-t", topic),
+            *("-i", (identity or endpoints["spare"]).get("device_id", "x")),
+            *("-m", json.dumps(payload), *more),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+
+
+def coap(client, endpoints, identity, path, payload):
+    """libcoap's client, POST; the completed process."""
+    pair = ["-c", identity["cert"], "-j", identity["key"]] if identity else []
+    return subprocess.run(
+        [
+            *(client, "-v", "6", "-m", "post", "-B", "6", *pair, "-C", endpoints["ca"]),
+            *("-R", endpoints["ca"], "-t", "50", "-e", json.dumps(payload)),
+            f"coaps://127.0.0.1:{endpoints['coaps']['port']}{path}",
+        ],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+
+
+def test_the_ward_with_third_parties_and_kills(tmp_path):
+    with running(tmp_path) as ward:
+        e = ward.endpoints
+        spare, device = e["spare"], e["spare"]["device_id"]
+
+        def message(n):
+            return {**e["payload_example"][spare["topic"]], "boot": "third", "n": n}
+
+        ward.wait_for(lambda: ward.rows("SELECT 1 FROM reports WHERE device_id LIKE 'pod%'"))
+
+        # Accepted, both protocol versions, and at the core once however often it is sent.
+        assert mqtt(e, spare, spare["topic"], message(1)).returncode == 0
+        assert mqtt(e, spare, spare["topic"], message(1), "-V", "mqttv5").returncode == 0
+        for n, client in ((2, "coap-client-openssl"), (3, "coap-client-gnutls")):
+            coap(client, e, spare, spare["coap_path"], message(n))
+        for n in (1, 2, 3):
+            ward.wait_for(lambda n=n: ward.at_core(device, f"third:{n}"))
+        assert ward.at_core(device, "third:1") == 1
+
+        # Another device's topic and path, and certificates that must not do.
+        assert mqtt(e, spare, e["other_topic"], message(11)).returncode in {0, 1, 7}
+        mqtt(e, spare, e["other_topic"], message(12), "-V", "mqttv5")
+        coap("coap-client-openssl", e, spare, e["other_coap_path"], message(13))
+        for n, who in ((14, "stranger"), (15, "revoked"), (16, "expired")):
+            assert mqtt(e, e[who], f"devices/{e[who]['device_id']}/vitals", message(n)).returncode
+            coap("coap-client-openssl", e, e[who], spare["coap_path"], message(n))
+        assert mqtt(e, None, spare["topic"], message(17)).returncode
+
+        # kill -9 of gateway and core: both come back on the same ports, nothing is lost.
+        for name in ("gateway", "core"):
+            gone = ward.kill(name)
+            ward.wait_for(lambda gone=gone, name=name: ward.endpoints[f"{name}_pid"] != gone)
+        assert ward.endpoints["mqtt"] == e["mqtt"]
+        ward.wait_for(
+            lambda: (
+                mqtt(e, spare, spare["topic"], message(20)).returncode == 0
+                and ward.at_core(device, "third:20")
+            )
+        )
+        # Known before the kill, known after it.
+        assert mqtt(e, spare, spare["topic"], message(1)).returncode == 0
+        ward.wait_for(lambda: mqtt(e, spare, spare["topic"], message(21)).returncode == 0)
+        ward.wait_for(lambda: ward.at_core(device, "third:21"))
+        assert ward.at_core(device, "third:1") == 1
+
+        forbidden = ward.rows(
+            "SELECT device_id, message_id FROM reports WHERE message_id GLOB 'third:1[1-7]'"
+        )
+        assert forbidden == []
+        health = subprocess.run(
+            [*e["cli"], "device", "list", "--json"], capture_output=True, text=True, check=True
+        )
+        assert device in health.stdout
+        report = ward.finish()
+    assert report["lost"] == 0
+    assert report["stores_hold"]["core"]["duplicates"] == 0
+    assert {"mqtt", "coap", "serial"} <= set(report["devices_saw"]["by_transport"])
+    assert not (tmp_path / "state/endpoints.json").exists()
+
+
+def test_a_foreign_state_directory_is_not_emptied(tmp_path):
+    (tmp_path / "thesis.tex").write_text("three years")
+    run = subprocess.run(
+        [sys.executable, "-m", "demo", "--state", tmp_path],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 2
+    assert "not a demo's" in run.stderr
+    assert (tmp_path / "thesis.tex").read_text() == "three years"
