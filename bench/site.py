@@ -88,13 +88,13 @@ class Site:
     """The running processes; an async context manager."""
 
     def __init__(
-        self, state: Path, identities: Identities, *, preload: dict[str, str] | None = None
+        self, state: Path, identities: Identities, *, environment: dict[str, str] | None = None
     ) -> None:
         self.state = state
         self.identities = identities
         self.mqtt, self.coaps, self._core, self._vendor, *self._metrics = free_ports(7)
         self.processes: dict[str, Process] = {}
-        self._environment = preload or {}
+        self._environment = environment or {}
 
     @property
     def core_db(self) -> Path:

@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
+from functools import partial
 
 import pytest
 
@@ -53,6 +54,11 @@ def coap(client, endpoints, identity, path, payload):
     )
 
 
+def restarted(ward, name, gone):
+    """Whether a killed process is back under another pid."""
+    return ward.endpoints[f"{name}_pid"] != gone
+
+
 def test_the_ward_with_third_parties_and_kills(tmp_path):
     with running(tmp_path) as ward:
         e = ward.endpoints
@@ -69,7 +75,7 @@ def test_the_ward_with_third_parties_and_kills(tmp_path):
         for n, client in ((2, "coap-client-openssl"), (3, "coap-client-gnutls")):
             coap(client, e, spare, spare["coap_path"], message(n))
         for n in (1, 2, 3):
-            ward.wait_for(lambda n=n: ward.at_core(device, f"third:{n}"))
+            ward.wait_for(partial(ward.at_core, device, f"third:{n}"))
         assert ward.at_core(device, "third:1") == 1
 
         # Another device's topic and path, and certificates that must not do.
@@ -84,7 +90,7 @@ def test_the_ward_with_third_parties_and_kills(tmp_path):
         # kill -9 of gateway and core: both come back on the same ports, nothing is lost.
         for name in ("gateway", "core"):
             gone = ward.kill(name)
-            ward.wait_for(lambda gone=gone, name=name: ward.endpoints[f"{name}_pid"] != gone)
+            ward.wait_for(partial(restarted, ward, name, gone))
         assert ward.endpoints["mqtt"] == e["mqtt"]
         ward.wait_for(
             lambda: (
