@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from drivers.intellivue.association import (
+    HOT_START,
     MESSAGE_BYTES_MAX,
     SYSTEM_SERVER,
     UserInformation,
@@ -54,7 +55,12 @@ class SimObject(NamedTuple):
 def accept(minimum_poll_period: int, options: int) -> bytes:
     """The association result: accepted, with these options."""
     info = UserInformation(
-        SYSTEM_SERVER, 0, minimum_poll_period, MESSAGE_BYTES_MAX, MESSAGE_BYTES_MAX, options
+        SYSTEM_SERVER,
+        HOT_START,
+        minimum_poll_period,
+        MESSAGE_BYTES_MAX,
+        MESSAGE_BYTES_MAX,
+        options,
     )
     user = pack_user_information(info)
     return _ACCEPT_HEAD + bytes((0x81, len(user))) + user + bytes(16)

@@ -193,6 +193,15 @@ def test_requests_are_byte_for_byte_those_that_the_real_monitor_answered():
     )
 
 
+@needs_capture
+def test_the_association_request_is_the_one_that_was_accepted_but_for_its_sizes():
+    (recorded,) = {d.payload for d in datagrams() if d.payload[0] == association.CONNECT}
+    ours = struct.pack(">II", association.MESSAGE_BYTES_MAX, association.MESSAGE_BYTES_MAX)
+    theirs = struct.pack(">II", 0x3000, 0x3000)
+    assert recorded.count(theirs) == 1
+    assert requests.associate(40 * 8000, OPTIONS) == recorded.replace(theirs, ours)
+
+
 def test_a_short_vector_of_each_fixed_message():
     event = CreateEvent(1, 0, 0, {})
     assert requests.confirm_create(event).hex() == (
@@ -206,7 +215,7 @@ def test_a_short_vector_of_each_fixed_message():
 
 def test_accept_round_trip():
     assert messages.decode(encode.accept(8000, 0x8C000000)) == AssociationAccept(
-        association.UserInformation(0x00800000, 0, 8000, 1364, 1364, 0x8C000000)
+        association.UserInformation(0x00800000, 0x80000000, 8000, 1364, 1364, 0x8C000000)
     )
 
 
