@@ -1,6 +1,7 @@
 """Group commit: order, exactly once, alarms first, back-pressure, failure."""
 
 import asyncio
+import errno
 
 import pytest
 
@@ -10,6 +11,7 @@ from gateway.journal.committer import Committer
 from gateway.journal.config import CommitterConfig
 from tests.fakes import FakeCounters
 from tests.unit.journal.helpers import group, open_journal, read_all, texts_of
+from tests.unit.journal.sim import SimFiles
 
 A, T = Lane.ALARMS, Lane.TELEMETRY
 
@@ -84,6 +86,39 @@ async def test_full_for_telemetry_still_commits_alarms(make):
     assert list(texts_of(read_all(journal, A)).values()) == ["alarm", "only"]
     assert journal.state.items("s") == {"k": b"v"}
     assert journal.last_seq(T) == 1
+
+
+async def test_a_disk_that_fails_acknowledges_nothing_and_recovers(make):
+    files = SimFiles()
+    journal, committer = await make({"files": files})
+    outcomes: list[Outcome] = []
+    settled = asyncio.Event()
+
+    def done(outcome):
+        outcomes.append(outcome)
+        settled.set()
+
+    def fail_in(lane):
+        return lambda call, path, _: (
+            errno.EIO if call == "fdatasync" and f"/{lane}/" in path else None
+        )
+
+    async def add(alarms, telemetry):
+        settled.clear()
+        committer.add(items(*alarms), items(*telemetry), [], [], done)
+        await asyncio.wait_for(settled.wait(), 5)
+
+    files.fail = fail_in("alarms")
+    await add(["a1"], ["t1"])
+    # The alarm could not be kept, so neither was the report: it will come again.
+    assert journal.last_seq(T) == journal.last_seq(A) == 0
+    files.fail = fail_in("telemetry")
+    await add(["a2"], ["t2"])
+    files.fail = lambda *_: None
+    await add(["a3"], ["t3"])
+    assert outcomes == [Outcome.FAILED, Outcome.FAILED, Outcome.COMMITTED]
+    assert list(texts_of(read_all(journal, A)).values()) == ["a2", "a3"]
+    assert list(texts_of(read_all(journal, T)).values()) == ["t3"]
 
 
 async def test_a_group_has_one_policy_version(make):

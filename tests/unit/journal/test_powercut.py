@@ -148,6 +148,11 @@ class World:
             states = self.journal.state.items("groups")
             for text in there.values():
                 assert text.split("/")[0] in states
+            if self.retention:
+                # Nothing was deleted that a destination, as it is known now, has not yet.
+                cursor = self.journal.cursors.get("core", lane)
+                assert cursor is not None
+                assert lost_of(read_all(self.journal, lane, cursor)) == []
         assert self.acknowledged_states <= set(self.journal.state.items("groups"))
         assert self.journal.discovered_gaps() == []
         assert not self.journal.state_incomplete
