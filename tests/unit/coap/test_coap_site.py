@@ -512,6 +512,65 @@ async def test_an_admitted_device_that_talks_garbage_harms_itself_only(
         assert len(gateway.reports()) == 1
 
 
+def _encoded(options: list[tuple[int, bytes]]) -> bytes:
+    """Options as RFC 7252, 3.1 lays them out."""
+    out, last = b"", 0
+    for number, value in sorted(options, key=lambda each: each[0]):
+        parts = []
+        for size in (number - last, len(value)):
+            if size < 13:
+                parts.append((size, b""))
+            elif size < 269:
+                parts.append((13, bytes([size - 13])))
+            else:
+                parts.append((14, (size - 269).to_bytes(2, "big")))
+        (delta, more_delta), (length, more_length) = parts
+        out += bytes([delta << 4 | length]) + more_delta + more_length + value
+        last = number
+    return out
+
+
+_PATHS = [["devices", "monitor-1", "vitals"], ["devices", "monitor-1", "command"], [".well-known"]]
+_OPTIONS = st.tuples(
+    st.sampled_from([1, 3, 4, 5, 6, 7, 9, 11, 12, 14, 15, 17, 23, 27, 28, 35, 60, 252, 258, 292]),
+    st.binary(max_size=9),
+)
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.lists(
+        st.tuples(
+            st.integers(0, 3),  # type
+            st.sampled_from([0, 1, 2, 3, 4, 5, 31, 0x44, 0x45, 0x5F, 0xA3, 0xFF]),  # code
+            st.binary(max_size=8),  # token
+            st.sampled_from(_PATHS),
+            st.lists(_OPTIONS, max_size=4),
+            st.binary(max_size=30),
+        ),
+        max_size=12,
+    )
+)
+async def test_any_options_in_any_message_get_an_answer_or_none(
+    ward: WardPki,
+    monitor: Holder,
+    messages: list[tuple[int, int, bytes, list[str], list[tuple[int, bytes]], bytes]],
+) -> None:
+    async with Gateway(ward, monitor) as gateway:
+        gateway.sink.automatic = Outcome.COMMITTED
+        for n, (mtype, code, token, path, options, payload) in enumerate(messages):
+            encoded = _encoded([(11, each.encode()) for each in path] + options)
+            header = bytes([0x40 | mtype << 4 | len(token), code, 0, n])
+            gateway.say(header + token + encoded + (b"\xff" + payload if payload else b""))
+            gateway.commands.send(Command("monitor-1", str(n), b"{}", 2**62))
+        gateway.read()
+        gateway.heard.clear()
+        gateway.message_id = 0x7000
+        gateway.ask("devices/monitor-1/status", b'{"v":1}', token=b"lastlast")
+        gateway.read()
+        assert gateway.heard[-1].code == Code.CHANGED
+
+
 async def test_the_private_call_is_what_the_pinned_library_has() -> None:
     """The canary: read endpoint.py before changing this."""
     assert version("aiocoap") == "0.4.17"
