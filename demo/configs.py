@@ -87,8 +87,7 @@ port = {ports.gateway_metrics}
 listen = ["127.0.0.1:{ports.mqtt}", "[::1]:{ports.mqtt}"]
 
 [drivers.coap]
-host = "127.0.0.1"
-port = {ports.coaps}
+listen = ["127.0.0.1:{ports.coaps}", "[::1]:{ports.coaps}"]
 """
     ]
     if serial_ports:

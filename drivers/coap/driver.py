@@ -14,14 +14,16 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import aiocoap
 import msgspec
 from aiocoap.pipe import Pipe
+from msgspec import Meta
 
 from drivers.coap.endpoint import MessageInterface, Remote, attach
 from drivers.coap.site import Link, Site
+from drivers.transport.addresses import parse_address
 from drivers.transport.dtls.handshakes import ServerLimits
 from drivers.transport.dtls.server import STOPPED, DtlsServer
 from drivers.transport.dtls.session import DtlsSession, peer_name
@@ -32,19 +34,19 @@ from gateway.domain.records import Attestation, DeviceState, DeviceStatus, Prove
 logger = logging.getLogger(__name__)
 
 NAME: Final = "coap"
-PORT: Final = 5684
-"""RFC 7252, 12.7."""
 _LIBRARY_LOGGER = "drivers.coap.library"
 
 
-class CoapConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One listener."""
+class CoapConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One CoAP service, on one or several addresses."""
 
-    host: str = "0.0.0.0"  # noqa: S104 - devices are on another network than the operator
-    port: int = PORT
-    in_flight_max: int = 4096
+    listen: Annotated[tuple[str, ...], Meta(min_length=1, max_length=16)]
+    """Literal addresses: ``"10.0.0.1:5684"``, ``"[::1]:5684"`` (5684 is registered for coaps,
+    RFC 7252, 12.7); port 0 takes a free one, the same at each address that asks for one."""
+    in_flight_max: Annotated[int, Meta(ge=1, le=65_536)] = 4096
     """Reports that may wait for the journal at once, about 4 KiB each."""
     dtls: ServerLimits = ServerLimits()
+    """The bounds of each address."""
 
 
 class _Context(aiocoap.Context):  # type: ignore[misc]  # the library has no types
@@ -80,18 +82,10 @@ class CoapDriver:
         self._config = config
         self._ports = ports
         self._site = Site(NAME, ports, config.in_flight_max)
-        self._server = DtlsServer(
-            NAME,
-            ports.server_dtls,
-            self,
-            admission=ports.admission,
-            counters=ports.counters,
-            clock=ports.clock,
-            limits=config.dtls,
-        )
-        self._interface = MessageInterface(ports.clock.monotonic, self._server.stop)
+        self._servers = [self._new_server() for _ in config.listen]
+        self._interface = MessageInterface(ports.clock.monotonic, self._stop_servers)
         self._context: _Context | None = None
-        self._bound: tuple[str, int] | None = None
+        self._bound: list[tuple[str, int]] = []
         self._connected: Counter[str] = Counter()
 
     # -- Driver
@@ -100,14 +94,23 @@ class CoapDriver:
         """Bind and answer.
 
         Raises:
-            OSError: the address can't be bound.
-            ConfigError: there is no usable DTLS context.
+            OSError: an address can't be bound; none is left open.
+            ConfigError: there is no usable DTLS context, or an address is none.
         """
+        addresses = [parse_address(each) for each in self._config.listen]
         context = _Context(self._site)
         await attach(context, self._interface)
-        self._bound = await self._server.start(self._config.host, self._config.port)
+        chosen = 0
+        try:
+            for server, (host, port) in zip(self._servers, addresses, strict=True):
+                bound = await server.start(host, port or chosen)
+                chosen = chosen or (bound[1] if not port else 0)
+                self._bound.append(bound)
+        except BaseException:
+            self._stop_servers()
+            raise
         self._context = context
-        logger.info("%s answers on %s:%d", self._instance, *self._bound)
+        logger.info("%s answers on %s", self._instance, ", ".join(map(peer_name, self._bound)))
 
     async def stop(self, grace_s: float) -> None:
         """Take no more reports, answer those under way, close all sessions; idempotent."""
@@ -123,24 +126,39 @@ class CoapDriver:
                     await idle.wait()
             except TimeoutError:
                 logger.warning("%d reports stay unanswered", self._site.in_flight)
-        self._server.stop()
+        self._stop_servers()
         await context.shutdown()
 
     def addresses(self) -> Mapping[str, tuple[str, int]]:
-        """The bound address, under the name ``coaps``."""
-        return {} if self._bound is None else {"coaps": self._bound}
+        """The first bound address, under the name ``coaps``."""
+        return {"coaps": self._bound[0]} if self._bound else {}
 
     def healthy(self) -> bool:
-        """Whether the socket is open."""
-        return self._server.listening()
+        """Whether all sockets are open."""
+        return all(server.listening() for server in self._servers)
+
+    def _new_server(self) -> DtlsServer:
+        return DtlsServer(
+            NAME,
+            self._ports.server_dtls,
+            self,
+            admission=self._ports.admission,
+            counters=self._ports.counters,
+            clock=self._ports.clock,
+            limits=self._config.dtls,
+        )
+
+    def _stop_servers(self) -> None:
+        for server in self._servers:
+            server.stop()
 
     # -- SessionOwner
 
     def opened(self, session: DtlsSession) -> None:
         """An admitted device's session."""
-        host, port = self._bound or ("", 0)
         device = session.device
-        remote = _DeviceRemote(session, session.peer, peer_name((host, port)), (device.device_id,))
+        local = peer_name(self._bound[0]) if self._bound else ""
+        remote = _DeviceRemote(session, session.peer, local, (device.device_id,))
         remote.link = session.owned = Link(
             device,
             session.peer,

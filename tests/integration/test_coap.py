@@ -72,7 +72,9 @@ class Listener:
             lambda: self._context,
             lambda: None,
         )
-        return FACTORY.create("coap", CoapConfig(host="127.0.0.1", port=self.port), ports)
+        return FACTORY.create(
+            "coap", CoapConfig(listen=(f"127.0.0.1:{self.port}", f"[::1]:{self.port}")), ports
+        )
 
     async def start(self) -> None:
         await self.driver.start()
@@ -80,8 +82,8 @@ class Listener:
 
     async def restart(self) -> None:
         """As after a kill: the sessions are gone and nobody was told."""
-        server = self.driver._server
-        server.drop = lambda *_: None  # type: ignore[method-assign]
+        for server in self.driver._servers:
+            server.drop = lambda *_: None  # type: ignore[method-assign]
         await self.driver.stop(0.0)
         self.admission.live.clear()
         self.driver = self._new_driver()
@@ -159,6 +161,23 @@ async def test_a_report_of_a_third_party_client(
         assert "c:2.04" in said, said
         (report,) = listener.reports()
         assert (report.device_id, report.message_id) == ("monitor-1", "5f3a:17")
+
+
+async def test_ipv6_is_another_way_in(ward: WardPki, monitor: Holder) -> None:
+    async with listening(ward, monitor) as listener:
+        context = tls.dtls_client_context(monitor.files)
+        device = CoapLink(Settings("monitor-1", "::1", listener.port, context), Random(1))
+        await device.connect()
+        assert await device.send("vitals", VITALS.encode(), "5f3a:17") is Sent.ACKNOWLEDGED
+        await device.close()
+
+
+async def test_an_address_in_use_leaves_nothing_open(ward: WardPki, monitor: Holder) -> None:
+    async with listening(ward, monitor) as listener:
+        second = listener._new_driver()
+        with pytest.raises(OSError, match="in use"):
+            await second.start()
+        assert not second.healthy()
 
 
 async def test_a_non_confirmable_report(ward: WardPki, monitor: Holder, client: str) -> None:

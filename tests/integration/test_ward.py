@@ -150,7 +150,7 @@ class Run:
             client_tls=lambda: None,
         )
         mqtt_driver = MqttDriver("mqtt", MqttConfig(listen=("127.0.0.1:0",)), ports)
-        coap_driver = CoapDriver("coap", CoapConfig(host="127.0.0.1", port=0), ports)
+        coap_driver = CoapDriver("coap", CoapConfig(listen=("127.0.0.1:0",)), ports)
         monitors = tuple(
             MonitorPort(port=path, device_id=device_id) for device_id, path in self.lines.items()
         )

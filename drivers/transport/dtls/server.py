@@ -113,12 +113,10 @@ class DtlsServer(asyncio.DatagramProtocol):
         """
         self._current_context()
         loop = self._loop = asyncio.get_running_loop()
-        transport, _ = await loop.create_datagram_endpoint(lambda: self, local_addr=(host, port))
-        self._transport = transport
-        sock: socket.socket = transport.get_extra_info("socket")
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES)
+        sock = _bind(host, port)
+        self._transport, _ = await loop.create_datagram_endpoint(lambda: self, sock=sock)
         self._sweep()
-        bound = transport.get_extra_info("sockname")
+        bound = sock.getsockname()
         return bound[0], bound[1]
 
     def stop(self) -> None:
@@ -402,3 +400,18 @@ def _never_asked(connection: SSL.Connection) -> bytes:
     """OpenSSL sees ClientHellos with a good cookie only; should it ask, it gets a useless one."""
     del connection
     return secrets.token_bytes(16)
+
+
+def _bind(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_DGRAM)
+    try:
+        if family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES)
+        sock.setblocking(False)
+        sock.bind((host, port))
+    except OSError:
+        sock.close()
+        raise
+    return sock

@@ -67,13 +67,15 @@ class Gateway:
             lambda: context,
             lambda: None,
         )
-        self.driver: CoapDriver = FACTORY.create("coap", CoapConfig(**config), ports)
+        self.driver: CoapDriver = FACTORY.create(
+            "coap", CoapConfig(listen=("127.0.0.1:0",), **config), ports
+        )
         self.wire = Wire()
         self.message_id = 0
         self.association: Association
 
     async def __aenter__(self) -> Self:
-        server = self.driver._server
+        server = self.driver._servers[0]
         server._transport = self.wire  # type: ignore[assignment]
         server._loop = asyncio.get_running_loop()
         self.driver._context = _Context(self.driver._site)
@@ -95,7 +97,7 @@ class Gateway:
     def flush(self) -> int:
         datagrams = self.association.outgoing()
         for datagram in datagrams:
-            self.driver._server.datagram_received(datagram, HOME)
+            self.driver._servers[0].datagram_received(datagram, HOME)
         return len(datagrams)
 
     def read(self) -> int:
@@ -106,7 +108,7 @@ class Gateway:
         return len(datagrams)
 
     def say(self, message: bytes) -> None:
-        self.driver._server.datagram_received(self.association.seal(message), HOME)
+        self.driver._servers[0].datagram_received(self.association.seal(message), HOME)
 
     def ask(
         self,
@@ -269,7 +271,7 @@ async def test_the_memory_of_requests_is_bounded(ward: WardPki, monitor: Holder)
             gateway.ask("devices/monitor-1/vitals", VITALS)
             assert gateway.answer().code == Code.CHANGED
         await asyncio.sleep(0.01)  # the library's own timers of no length
-        (session,) = gateway.driver._server._sessions.values()
+        (session,) = gateway.driver._servers[0]._sessions.values()
         assert len(session.owned.remote.exchanges) == EXCHANGES_MAX
         assert gateway.driver._context is not None
         (tokens,) = gateway.driver._context.request_interfaces
@@ -475,7 +477,7 @@ async def test_a_device_that_asks_and_leaves_in_one_datagram(
         request = gateway.association.seal(b"\x40\x01\x00\x01")  # answered at once: 4.04
         gateway.association.close()
         (goodbye,) = gateway.association.outgoing()
-        gateway.driver._server.datagram_received(request + goodbye, HOME)
+        gateway.driver._servers[0].datagram_received(request + goodbye, HOME)
         assert not gateway.admission.live
 
 
