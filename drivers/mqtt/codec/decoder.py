@@ -45,8 +45,11 @@ _NO_SESSION_EXPIRY = 0
 
 _FROM_CLIENT = frozenset({1, 3, 4, 5, 6, 7, 8, 10, 12, 14, 15})
 _FROM_SERVER = frozenset({2, 3, 4, 5, 6, 7, 9, 11, 13, 14, 15})
-_PUBLISH_FIRST = frozenset(range(0x30, 0x40)) - {0x36, 0x37, 0x3E, 0x3F, 0x38, 0x39}
-"""First bytes of a PUBLISH: neither QoS 3, nor DUP at QoS 0."""
+_PUBLISH_FIRST = {
+    first: (first >> 1 & 3, first & 8 != 0, first & 1 != 0)
+    for first in set(range(0x30, 0x40)) - {0x36, 0x37, 0x3E, 0x3F, 0x38, 0x39}
+}
+"""First bytes of a PUBLISH, neither QoS 3 nor DUP at QoS 0 -> QoS, DUP, RETAIN."""
 _FLAGS = {_PUBREL: 2, _SUBSCRIBE: 2, _UNSUBSCRIBE: 2}
 _FLAGS_RULES = {
     _PUBREL: errors.PUBREL_FLAGS,
@@ -147,7 +150,10 @@ class Decoder:
             first = data[pos]
             size = data[pos + 1]
             body = pos + 2
-            if size > 0x7F:
+            if size > 0x7F and body < end and 0 < data[body] < 0x80:
+                size += (data[body] - 1) << 7  # two bytes: the usual length of a report
+                body += 1
+            elif size > 0x7F:
                 size, body = self._length(data, pos + 1)
                 if not body:
                     self._needed = end - pos + 1
@@ -193,7 +199,7 @@ class Decoder:
         if topic is None:
             topic = self._topic(raw)
         packet_id = 0
-        qos = first >> 1 & 3
+        qos, dup, retain = _PUBLISH_FIRST[first]
         if qos:
             if cut + 2 > stop:
                 raise errors.TRUNCATED.error(self.version or 0, "packet identifier")
@@ -211,9 +217,7 @@ class Decoder:
                 cut = reader.pos
             if not topic or properties is not NO_PROPERTIES:
                 topic = self._aliased(topic, properties)
-        return Publish(
-            topic, data[cut:stop], qos, packet_id, first & 8 != 0, first & 1 != 0, properties
-        )
+        return Publish(topic, data[cut:stop], qos, packet_id, dup, retain, properties)
 
     def _topic(self, raw: bytes) -> str:
         version = self.version or 0

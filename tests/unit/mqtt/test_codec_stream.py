@@ -130,3 +130,17 @@ def test_topic_aliases_end_with_their_connection() -> None:
     assert decoder.feed(aliased("", 1)) == []
     assert decoder.failed is not None
     assert decoder.failed.rule is errors.TOPIC_ALIAS_UNKNOWN
+
+
+@pytest.mark.parametrize(
+    "size", [126, 127, 128, 129, 255, 256, 16383, 16384, 16385, 2097151, 2097152]
+)
+@pytest.mark.parametrize("split", [0, 1, 2, 3, 4])
+def test_remaining_lengths_at_their_edges(size: int, split: int) -> None:
+    """Table 2.4 of 3.1.1: where one, two, three and four bytes of length begin."""
+    decoder = Decoder(Role.SERVER, 1 << 22)
+    decoder.feed(encode(Connect("m-001", Version.V311), Version.V311))
+    packet = Publish("a", bytes(size - 3))
+    stream = encode(packet, Version.V311)
+    assert len(stream) - size - 1 == 1 + (size > 127) + (size > 16383) + (size > 2097151)
+    assert decoder.feed(stream[:split]) + decoder.feed(stream[split:]) == [packet]
