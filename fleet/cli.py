@@ -108,6 +108,10 @@ def issue(
 def run(config: Annotated[Path, typer.Option(help="Configuration file (TOML)")]) -> None:
     """Serve gateways and operators until stopped."""
     import logging  # noqa: PLC0415
+    import os  # noqa: PLC0415
+
+    # gRPC's own log has a line for every refused handshake, which anybody can cause.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 
     from fleet import config as fleet_config  # noqa: PLC0415
     from fleet import daemon  # noqa: PLC0415

@@ -47,9 +47,10 @@ class Fleet:
         self._process: subprocess.Popen[str] | None = None
         self.port = 0
         self.command("fleet", "init", str(self.directory), "--trust-domain", TRUST_DOMAIN)
-        self._configure(0)
+        self.configure(0)
 
-    def _configure(self, port: int) -> None:
+    def configure(self, port: int) -> None:
+        """Write the configuration; port 0 takes a free one."""
         lines = [
             f'listen = "127.0.0.1:{port}"',
             'state = "state"',
@@ -75,7 +76,7 @@ class Fleet:
 
     def start(self) -> None:
         """Run the service until it says that it answers; a restart takes the same port."""
-        self._configure(self.port)
+        self.configure(self.port)
         process = subprocess.Popen(
             [sys.executable, "-m", "fleet", "--config", str(self.config)],
             stderr=subprocess.PIPE,

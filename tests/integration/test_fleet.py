@@ -471,6 +471,21 @@ def test_what_the_command_line_says_when_it_can_not(fleet, tmp_path):
     assert (shown["kind"], shown["standing"]) == ("monitor", "STANDING_EXPECTED")
 
 
+def test_a_service_that_can_not_start_says_why_in_one_line(fleet, tmp_path):
+    other = Fleet(tmp_path)
+    run = ("run", "--config", str(other.config))
+    other.configure(fleet.port)
+    taken = f"wardgate: listen: can't bind 127.0.0.1:{fleet.port}\n"
+    assert other.process(*run) == (2, "", taken)
+    other.configure(0)
+    key = other.directory / "authority" / "ca.key"
+    key.chmod(0o644)
+    done = other.process(*run)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(f"wardgate: {key}: mode 0644 lets others read it")
+    assert done.stderr.count("\n") == 1
+
+
 def test_the_audit_log_holds_who_did_what(fleet):
     fleet.stop()
     state = fleet.directory / "state"
