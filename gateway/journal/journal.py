@@ -92,6 +92,7 @@ class Journal:
         self._ballast = parts.ballast
         self._prepare_lock = threading.Lock()
         self._write_lock = threading.Lock()
+        self._loss_lock = threading.Lock()
         self._subscribers: list[Callable[[], None]] = []
         self._holds: dict[tuple[str, Lane], int] = {}
         self._store = store = parts.store
@@ -361,7 +362,7 @@ class Journal:
             with lane.lock:
                 fresh = lane.holes.add(unsent, segment.last_seq, DROPPED)
             self._lose(lane, fresh)
-            self._checkpoint()
+            self.checkpoint()
             if not lane.delete([segment]):
                 return
             _log.warning("dropped telemetry %d..%d: the limit is reached", unsent, segment.last_seq)
@@ -464,9 +465,10 @@ class Journal:
             at = lost.first
             while at <= lost.last:
                 last = min(lost.last, log.epoch_end(at))
-                self._losses.append(
-                    KnownLoss(log.lane, Lost(at, last, lost.reason), recorded=False)
-                )
+                with self._loss_lock:
+                    self._losses.append(
+                        KnownLoss(log.lane, Lost(at, last, lost.reason), recorded=False)
+                    )
                 at = last + 1
         quarantined, log.quarantined = log.quarantined, 0
         if quarantined:
@@ -495,10 +497,11 @@ class Journal:
     def gaps_recorded(self, gaps: Iterable[Gap]) -> None:
         """The Gap records are durable. A crash before this repeats them, which is harmless."""
         done = {(gap.lane, gap.first_seq) for gap in gaps}
-        self._losses = [
-            loss._replace(recorded=loss.recorded or (loss.lane, loss.lost.first) in done)
-            for loss in self._losses
-        ]
+        with self._loss_lock:
+            self._losses = [
+                loss._replace(recorded=loss.recorded or (loss.lane, loss.lost.first) in done)
+                for loss in self._losses
+            ]
         self.checkpoint()
 
     # -- destinations and retention ---------------------------------------------------------
@@ -578,15 +581,18 @@ class Journal:
             lane: log.forget_losses(min(self.cursors.of(lane), default=0))
             for lane, log in self._lanes.items()
         }
-        self._losses = [
-            loss for loss in self._losses if not loss.recorded or loss.lost.last > low[loss.lane]
-        ]
+        with self._loss_lock:
+            self._losses = losses = [
+                loss
+                for loss in self._losses
+                if not loss.recorded or loss.lost.last > low[loss.lane]
+            ]
         epochs = [
             (int(lane), first, epoch)
             for lane, log in self._lanes.items()
             for first, epoch in log.epochs
         ]
-        self._store.flush(self.cursors, self.state, epochs, self._losses)
+        self._store.flush(self.cursors, self.state, epochs, losses)
 
     def _delete_covered(self) -> None:
         """Delete what nobody needs any more; relies on the durable checkpoint alone."""
@@ -594,7 +600,7 @@ class Journal:
             needs = self.cursors.of(lane)
             if not needs:
                 continue
-            needs += [seq for (_, of_lane), seq in self._holds.items() if of_lane == lane]
+            needs += [seq for (_, of_lane), seq in list(self._holds.items()) if of_lane == lane]
             segments = log.covered(min(needs), self.state.stored_commit)
             if not segments or not self.checkpoint():
                 continue

@@ -28,7 +28,7 @@ from gateway.journal.frame import Damage, Frame, Stamp
 from gateway.journal.highwater import HighWater, Mark
 from gateway.journal.holes import Holes
 from gateway.journal.quarantine import Quarantine
-from gateway.journal.recovery import DAMAGED, Damaged, Found, Recovery, cut_segment
+from gateway.journal.recovery import DAMAGED, MISSING, Damaged, Found, Recovery, cut_segment
 from gateway.journal.segment import (
     HEADER_BYTES,
     Segment,
@@ -464,8 +464,10 @@ class LaneLog:
         """
         with self.lock:
             i = bisect_left(self.segments, seq, key=lambda s: s.last_seq)
-            if i >= len(self.segments):
+            if seq <= self._mark.floor:
                 return [], []
+            if i >= len(self.segments):
+                return [], self.holes.add(seq, self.last_seq, MISSING)
             segment = self.segments[i]
             start, end, last = segment.offset_before(seq), segment.end, segment.last_seq
         found = _Collected(seq, records_max, bytes_max)
@@ -475,7 +477,10 @@ class LaneLog:
                     if not found.take(item):
                         break
         except FileNotFoundError:
-            return [], []  # deleted by retention meanwhile; the caller looks again
+            # Deleted by retention meanwhile, and the caller looks again; or by somebody else.
+            with self.lock:
+                gone = segment in self.segments
+                return [], self.holes.add(seq, last, MISSING) if gone else []
         if found.frames or self.lost_at(seq):
             return found.frames, []
         return [], self.lose(segment, found.damages, seq, min(found.following - 1, last))

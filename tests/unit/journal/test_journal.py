@@ -202,6 +202,18 @@ def test_the_oldest_is_dropped_if_so_configured_and_the_drop_is_told(tmp_path):
     journal.close()
 
 
+def test_a_segment_that_somebody_deleted_is_a_lost_range(tmp_path):
+    journal = open_journal(tmp_path, segment_bytes=4096, cache_bytes=0)
+    for n in range(4):
+        journal.append([group(T, [f"{n}" + "x" * 3000])])
+    sorted((tmp_path / "telemetry").glob("*.seg"))[1].unlink()
+    groups = read_all(journal, T)
+    assert list(texts_of(groups)) == [1, 3, 4]
+    assert lost_of(groups) == [(2, 2, "journal_missing")]
+    assert [(g.first_seq, g.reason) for g in journal.discovered_gaps()] == [(2, "journal_missing")]
+    journal.close()
+
+
 def test_two_processes_can_not_have_it_open(tmp_path):
     journal = open_journal(tmp_path)
     with pytest.raises(ConfigError, match="another process"):
