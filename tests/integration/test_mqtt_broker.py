@@ -10,7 +10,6 @@ import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from random import Random
-from typing import Any
 
 import cbor2
 import pytest
@@ -187,8 +186,10 @@ async def running(
         await gateway.start()
         yield broker, gateway
     finally:
-        await gateway.driver.stop(0.0)
-        await broker.stop()
+        try:
+            await gateway.driver.stop(0.0)
+        finally:
+            await broker.stop()
 
 
 @pytest.mark.parametrize("version", ["3.1.1", "5.0"])
@@ -339,13 +340,14 @@ async def test_a_broker_that_we_do_not_trust_gets_nothing(
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     async with running(ward, tmp_path, monitor) as (_, gateway):
-        other: Any = WardPki(elsewhere)
-        impostor = Broker(other, elsewhere)
+        impostor = Broker(WardPki(elsewhere), elsewhere)
         await impostor.start()
-        fooled = Gateway(ward, impostor, "5.0", monitor)
-        await fooled.driver.start()
-        await asyncio.sleep(1.0)
-        assert fooled.driver.connections == 0
-        await fooled.driver.stop(0.0)
-        await impostor.stop()
+        try:
+            fooled = Gateway(ward, impostor, "5.0", monitor)
+            await fooled.driver.start()
+            await asyncio.sleep(1.0)
+            await fooled.driver.stop(0.0)
+            assert fooled.driver.connections == 0
+        finally:
+            await impostor.stop()
         assert gateway.driver.connections == 1
