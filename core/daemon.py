@@ -58,7 +58,11 @@ async def serve(config: CoreConfig, stop: asyncio.Event, ready: Callable[[], Non
             tls.trust_domain,
             tls.revoked_serials,
         )
-        server = grpc.aio.server(options=server_options(config.limits))
+        server = grpc.aio.server(
+            options=server_options(config.limits),
+            # Streams that have not said who they are count here, not in the service.
+            maximum_concurrent_rpcs=2 * config.limits.streams_max,
+        )
         server.add_generic_rpc_handlers((service.handler(),))
         try:
             bound = server.add_secure_port(
