@@ -51,7 +51,7 @@ class JournalConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class CommitterConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """``[journal.commit]``: group commit."""
+    """``[commit]``: group commit."""
 
     linger_s: float = 0.002
     """Under load, commits of telemetry begin at least this far apart; alarms don't wait."""

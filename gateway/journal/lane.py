@@ -3,12 +3,8 @@
 Rules:
 - A group is durable when ``write`` returns: bytes and size through fdatasync, the segment's
   name through fsync of the directory, before the first frame in it is reported.
-- A write that fails is cut off, and the log goes on where it was.
-- A sync that fails is never repeated and never believed afterwards: the kernel may have marked
-  the pages clean without writing them, so a second fdatasync would succeed without doing
-  anything, and what can be read back may be in memory alone. The segment is closed, its
-  unsynced tail stops counting, and the next group goes to a new segment, with the same
-  sequence numbers and a greater commit number (rule 3 of ``recovery``).
+- A commit that fails leaves its sequence numbers to the next one, which has a greater commit
+  number and supersedes whatever is left of it (rule 4 of ``recovery``; see also ``writer``).
 - Segments of an earlier start are never written again, only shortened by what was copied.
 - One thread writes at a time; any thread may read.
 """
@@ -23,33 +19,26 @@ from collections.abc import Callable, Sequence
 
 from gateway.domain.errors import JournalFailedError, JournalFullError, WardgateError
 from gateway.domain.labels import Lane
-from gateway.journal.files import Files, write_all
+from gateway.journal.files import Files
 from gateway.journal.frame import Damage, Frame, Stamp
 from gateway.journal.highwater import HighWater, Mark
 from gateway.journal.holes import Holes
 from gateway.journal.quarantine import Quarantine
 from gateway.journal.recovery import DAMAGED, MISSING, Damaged, Found, Recovery, cut_segment
-from gateway.journal.segment import (
-    HEADER_BYTES,
-    Segment,
-    SegmentHeader,
-    SegmentReader,
-    encode_segment_header,
-    segment_name,
-)
+from gateway.journal.segment import Segment, SegmentReader
 from gateway.journal.types import Lost
+from gateway.journal.writer import NO_SPACE, SegmentWriter
 
 _log = logging.getLogger(__name__)
 _EPOCHS_MAX = 1000
 """Starts of the gateway that are told apart; older records count to the oldest of these."""
-_NO_SPACE = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EFBIG))
 NOT_RETAINED = "not_retained"
 DROPPED = "dropped_oldest"
 
 
 def journal_error(error: OSError) -> WardgateError:
     """The journal's error for the system's: full, or failed."""
-    kind = JournalFullError if error.errno in _NO_SPACE else JournalFailedError
+    kind = JournalFullError if error.errno in NO_SPACE else JournalFailedError
     return kind(f"{errno.errorcode.get(error.errno or 0, 'unknown')} from the disk")
 
 
@@ -69,14 +58,14 @@ class LaneLog:
         self.lock = threading.RLock()
         self._files = files
         self._directory = directory
-        self._fd = -1
-        self._active: Segment | None = None
         self.quarantine = Quarantine(files, f"{directory}/quarantine", quarantine_bytes_max)
         self._high_water = HighWater(files, f"{directory}/high-water", directory, lane)
         mark = self._high_water.load()
         self.had_mark = mark is not None
         self.recovery = Recovery(files, directory, lane, mark, failed)
-        self._number = self.recovery.number
+        self._writer = SegmentWriter(
+            files, directory, lane, self.recovery.number, self._unlink, self._recount
+        )
         self._mark = mark or Mark(b"", 0, 0, 0, 0, 0, self.recovery.floor, 0)
         self.segments = self.recovery.segments
         self.holes = Holes()
@@ -166,16 +155,18 @@ class LaneLog:
             for found in unproven:
                 with SegmentReader(self._files, found.segment.path) as reader:
                     data = reader.read(found.offset, found.end - found.offset)
-                if not self._fits(len(data), segment_bytes):
-                    self._sync_active()
-                    self._close_active()
-                offset = self._write_unsynced(data, found.stamp, segment_bytes, now_us)
-                if not copied or copied[-1] is not self._active:
-                    copied.append(self._require_active())
+                if not self._writer.fits(len(data), segment_bytes):
+                    self._writer.sync()
+                    self._writer.close()
+                offset = self._writer.write(
+                    data, found.stamp, self._mark.log_id, segment_bytes, now_us
+                )
+                if not copied or copied[-1] is not self._writer.active:
+                    copied.append(self._writer.require())
                 copied[-1].took(found.stamp, offset, offset + len(data))
-            self._sync_active()
+            self._writer.sync()
         except OSError as error:
-            self._abandon()
+            self._writer.abandon()
             for segment in copied:
                 self._unlink(segment)
             raise journal_error(error) from error
@@ -200,7 +191,7 @@ class LaneLog:
 
     def _discard_empty(self) -> None:
         """Remove segments in which no frame counts (their damage was copied before)."""
-        for segment in [s for s in self.segments if s.empty and s is not self._active]:
+        for segment in [s for s in self.segments if s.empty and s is not self._writer.active]:
             self.segments.remove(segment)
             self._unlink(segment)
 
@@ -219,12 +210,12 @@ class LaneLog:
     def size(self) -> int:
         """Bytes on disk, the quarantine included."""
         with self.lock:
-            active = self._active.size if self._active else 0
+            active = self._writer.active.size if self._writer.active else 0
             return self._closed_bytes + active + self._kept_bytes + self.quarantine.bytes
 
     def _recount(self) -> None:
         with self.lock:
-            self._closed_bytes = sum(s.size for s in self.segments if s is not self._active)
+            self._closed_bytes = sum(s.size for s in self.segments if s is not self._writer.active)
 
     @property
     def first_seq(self) -> int:
@@ -253,11 +244,13 @@ class LaneLog:
             JournalFailedError: the disk refused; nothing of it counts.
         """
         try:
-            offset = self._write_unsynced(data, stamp, segment_bytes, stamp.committed_us)
-            self._sync_active()
+            offset = self._writer.write(
+                data, stamp, self._mark.log_id, segment_bytes, stamp.committed_us
+            )
+            self._writer.sync()
         except OSError as error:
             raise journal_error(error) from error
-        segment = self._require_active()
+        segment = self._writer.require()
         with self.lock:
             if segment.empty:
                 self.segments.append(segment)
@@ -267,88 +260,6 @@ class LaneLog:
             self.last_seq = max(self.last_seq, stamp.last_seq)
         self._mark = self._mark._replace(seq=self.last_seq, commit=stamp.commit)
         self._write_mark()
-
-    def _write_unsynced(self, data: bytes, stamp: Stamp, segment_bytes: int, now_us: int) -> int:
-        if not self._fits(len(data), segment_bytes):
-            self._close_active()
-        active = self._active or self._create(stamp, now_us)
-        offset = active.size
-        try:
-            write_all(self._files, self._fd, data, offset)
-        except OSError as error:
-            self._cut(offset, error)
-            raise
-        active.size = offset + len(data)
-        return offset
-
-    def _fits(self, size: int, segment_bytes: int) -> bool:
-        active = self._active
-        return active is None or active.empty or active.size + size <= segment_bytes
-
-    def _require_active(self) -> Segment:
-        if self._active is None:
-            raise OSError(errno.EBADF, "no segment is open")
-        return self._active
-
-    def _create(self, stamp: Stamp, now_us: int) -> Segment:
-        self._number += 1
-        path = f"{self._directory}/{segment_name(self._number)}"
-        header = SegmentHeader(
-            self._mark.log_id, self._number, stamp.first_seq, stamp.epoch, now_us
-        )
-        segment = Segment(self._number, path, stamp.first_seq, HEADER_BYTES)
-        self._fd = self._files.create(path)
-        try:
-            write_all(self._files, self._fd, encode_segment_header(self.lane, header), 0)
-            self._files.sync_directory(self._directory)
-        except OSError:
-            self._close_active()
-            self._unlink(segment)
-            raise
-        self._active = segment
-        return segment
-
-    def _cut(self, size: int, error: OSError) -> None:
-        """A write failed: take its bytes back, or leave the segment if even that fails."""
-        try:
-            self._files.truncate(self._fd, size)
-        except OSError:
-            self._abandon()
-            return
-        if error.errno not in _NO_SPACE:
-            self._abandon()
-
-    def _sync_active(self) -> None:
-        try:
-            self._files.fdatasync(self._fd)
-        except OSError:
-            self._abandon()
-            raise
-
-    def _abandon(self) -> None:
-        """Leave the active segment for good; what was not synced in it does not count."""
-        segment = self._active
-        if segment is None:
-            return
-        _log.error("leaving segment %016x after an error of the disk", segment.number)
-        try:
-            self._files.truncate(self._fd, segment.end)
-            segment.size = segment.end
-        except OSError as error:
-            _log.warning("could not cut segment %016x: %s", segment.number, error)
-        self._close_active()
-        if segment.empty:
-            self._unlink(segment)
-
-    def _close_active(self) -> None:
-        self._active = None
-        if self._fd >= 0:
-            fd, self._fd = self._fd, -1
-            try:
-                self._files.close(fd)
-            except OSError as error:
-                _log.warning("closing a segment: %s", error)
-        self._recount()
 
     def _unlink(self, segment: Segment) -> None:
         if segment.number in self._kept:
@@ -392,7 +303,7 @@ class LaneLog:
         with self.lock:
             for segment in self.segments:
                 if (
-                    segment is self._active
+                    segment is self._writer.active
                     or segment.last_seq > seq
                     or segment.last_commit > commit
                 ):
@@ -405,8 +316,8 @@ class LaneLog:
         with self.lock:
             if not self.segments:
                 return None
-            if self.segments[0] is self._active:
-                self._close_active()
+            if self.segments[0] is self._writer.active:
+                self._writer.close()
             return self.segments[0]
 
     def delete(self, segments: Sequence[Segment]) -> bool:
@@ -527,7 +438,7 @@ class LaneLog:
         """Close every file; the mark is made durable first."""
         self.sync_mark()
         self._high_water.close()
-        self._close_active()
+        self._writer.close()
 
 
 class _Collected:
