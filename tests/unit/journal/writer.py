@@ -14,9 +14,12 @@ from tests.unit.journal.helpers import group, open_journal
 
 
 async def write(directory: str, start: int, count: int) -> None:
-    journal = open_journal(directory, clock=SystemClock(), segment_bytes=16384, checkpoint_s=0.02)
+    journal = open_journal(directory, clock=SystemClock(), segment_bytes=4096, checkpoint_s=0.02)
     committer = Committer(
-        journal, asyncio.get_running_loop(), FakeCounters(), CommitterConfig(maintain_s=0.01)
+        journal,
+        asyncio.get_running_loop(),
+        FakeCounters(),
+        CommitterConfig(maintain_s=0.01, group_records_max=50),
     )
     committer.policy_version = "p"
     await committer.start()
