@@ -36,12 +36,13 @@ class Process:
         restart: bool,
         on_pid: Callable[[], None],
         environment: Mapping[str, str] | None = None,
+        program: str = sys.executable,
     ) -> None:
         self.name = name
         self.pid = 0
         self.exit_code: int | None = None
         self.restarts = 0
-        self._arguments = [sys.executable, *arguments]
+        self._arguments = [program, *arguments]
         self._log = log
         self._restart = restart
         self._environment = {**os.environ, **(environment or {})}
