@@ -39,7 +39,7 @@ async def main(arguments: argparse.Namespace) -> None:
     while time.monotonic() < end:
         n += 1
         now = time.time_ns() // 1000
-        payload = (PAYLOAD % (n, now // 1000, '"bag_removed"' if n % 2 else "")).encode()
+        payload = (PAYLOAD % (n, now // 1000, '"stopped"' if n % 2 else "")).encode()
         size = 2 + len(topic) + 2 + len(payload)
         head = b"\x32" + bytes((size & 0x7F | 0x80, size >> 7))
         writer.write(head + len(topic).to_bytes(2, "big") + topic + n.to_bytes(2, "big") + payload)

@@ -61,7 +61,7 @@ async def connect_all(
                 try:
                     session = Idle(identity["device_id"])
                     await loop.create_connection(
-                        lambda: session,
+                        lambda made=session: made,  # type: ignore[misc]
                         "127.0.0.1",
                         port,
                         ssl=context,
@@ -74,9 +74,7 @@ async def connect_all(
                     return session
             await asyncio.sleep(0.2)
 
-    sessions = await asyncio.gather(
-        *(one(i, c) for i, c in zip(identities, contexts, strict=True))
-    )
+    sessions = await asyncio.gather(*(one(i, c) for i, c in zip(identities, contexts, strict=True)))
     return sessions, failures
 
 

@@ -91,8 +91,10 @@ async def main(arguments: argparse.Namespace) -> dict[str, object]:
     Path(arguments.ready).touch()
     last = await asyncio.wait_for(subscriber.done, arguments.timeout)
     with Path(arguments.arrivals).open("w") as out:
-        for (device, number), when in subscriber.arrived.items():
-            out.write(f"{device.decode()} {number} {when}\n")
+        out.writelines(
+            f"{device.decode()} {number} {when}\n"
+            for (device, number), when in subscriber.arrived.items()
+        )
     return {"last_us": last, "count": subscriber.count}
 
 

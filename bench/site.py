@@ -88,13 +88,18 @@ class Site:
     """The running processes; an async context manager."""
 
     def __init__(
-        self, state: Path, identities: Identities, *, environment: dict[str, str] | None = None
+        self,
+        state: Path,
+        identities: Identities,
+        environment: dict[str, str] | None = None,
+        destinations: tuple[str, ...] = ("core", "vendor"),
     ) -> None:
         self.state = state
         self.identities = identities
         self.mqtt, self.coaps, self._core, self._vendor, *self._metrics = free_ports(7)
         self.processes: dict[str, Process] = {}
         self._environment = environment or {}
+        self._destinations = destinations
 
     @property
     def core_db(self) -> Path:
@@ -107,7 +112,7 @@ class Site:
     async def __aenter__(self) -> Self:
         self.state.mkdir(parents=True)
         self._write()
-        for name in ("core", "vendor", "gateway"):
+        for name in (*self._destinations, "gateway"):
             await self.start(name)
         return self
 
@@ -148,6 +153,14 @@ class Site:
         samples = await self.samples("gateway")
         lags = [value for _, value in matching(samples, "wardgate_lag_records")]
         return sum(lags) if lags else -1
+
+    async def lags(self) -> dict[str, float]:
+        """Records that each destination has not acknowledged; infinite when nothing answers."""
+        samples = await self.samples("gateway")
+        lags = dict.fromkeys(self._destinations, float("inf") if not samples else 0.0)
+        for labels, value in matching(samples, "wardgate_lag_records"):
+            lags[labels["destination"]] += value
+        return lags
 
     async def drained(self) -> float:
         """Wait until every destination has everything; the seconds that took."""
@@ -194,14 +207,25 @@ unknown_devices = "admit"
 file = "release.cedar"
 [metrics]
 port = {self._metrics[0]}
-[[destinations]]
+{self._destination_tables()}[drivers.mqtt]
+listen = ["127.0.0.1:{self.mqtt}"]
+receive_maximum = 65535
+[drivers.coap]
+listen = ["127.0.0.1:{self.coaps}"]
+"""
+        )
+
+    def _destination_tables(self) -> str:
+        tables = {
+            "core": f"""[[destinations]]
 name = "core"
 zone = "campus"
 purpose = "care"
 tenant = "bench"
 address = "127.0.0.1:{self._core}"
 server_name = "localhost"
-[[destinations]]
+""",
+            "vendor": f"""[[destinations]]
 name = "vendor"
 zone = "partner"
 purpose = "maintenance"
@@ -209,11 +233,6 @@ tenant = "bench"
 address = "127.0.0.1:{self._vendor}"
 server_name = "localhost"
 pseudonym_key = "vendor.key"
-[drivers.mqtt]
-listen = ["127.0.0.1:{self.mqtt}"]
-receive_maximum = 65535
-[drivers.coap]
-host = "127.0.0.1"
-port = {self.coaps}
-"""
-        )
+""",
+        }
+        return "".join(tables[name] for name in self._destinations)

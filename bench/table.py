@@ -1,0 +1,112 @@
+"""The results as a page of Markdown."""
+
+from __future__ import annotations
+
+from typing import Any
+
+HEADER = """# Performance
+
+Made by `make bench`. Figures of one machine, side by side in interleaved rounds; ratios carry
+over to another, absolute figures do not. All processes (publisher, gateway, receivers or brokers)
+share the machine. "Wardgate" is the whole path: mTLS, typed decoding, alarm rules, sealed journal
+synced before each acknowledgement, policy on with two destinations of which one gets everything
+under a pseudonym, and a core that stores and syncs. "Bridge" is mosquitto bridged to mosquitto
+over TLS, QoS 1: nothing on disk, no policy. Messages are vital signs of about 206 bytes.
+"""
+
+
+def render(results: dict[str, Any]) -> str:
+    """Only what was measured is in the page."""
+    machine = results["machine"]
+    lines = [
+        HEADER,
+        f"Machine: {machine['cores']} cores of {machine['cpu']}, {machine['memory_gib']} GiB, "
+        f"Linux {machine['kernel']}, Python {machine['python']}, {machine['date']}"
+        + (" (quick run)" if results["quick"] else "")
+        + ".",
+        "",
+        "| what | Wardgate | bridge | aim |",
+        "|---|---|---|---|",
+    ]
+    lines += [f"| {' | '.join(row)} |" for row in _rows(results)]
+    return "\n".join(lines) + "\n"
+
+
+def _rows(results: dict[str, Any]) -> list[tuple[str, str, str, str]]:
+    rows: list[tuple[str, str, str, str]] = []
+    if both := results.get("throughput"):
+        ours, theirs = both["wardgate"], both["bridge"]
+        rows += [
+            (
+                "messages/s to the end",
+                f"{ours['messages_per_s']:,.0f} (ratio {both['ratio']}, rounds {both['ratios']})",
+                f"{theirs['messages_per_s']:,.0f}",
+                "0.5 x bridge",
+            ),
+            ("messages/s acknowledged", f"{ours['acknowledged_per_s']:,.0f}", "", ""),
+            ("CPU s per 100k", _each(ours["cpu_s_per_100k"]), _each(theirs["cpu_s_per_100k"]), ""),
+            ("peak RSS, MiB", _each(ours["rss_mib"]), _each(theirs["rss_mib"]), "gateway 150"),
+        ]
+    if both := results.get("steady"):
+        rows.append(
+            (
+                "delay at 1000/s, p50 / p99 / p99.9",
+                _delay(both["wardgate"]),
+                _delay(both["bridge"]),
+                "p99 15 ms",
+            )
+        )
+    if slow := results.get("slow_sync"):
+        rows += [
+            ("5 ms more per sync: messages/s", f"{slow['throughput']['messages_per_s']:,}", "", ""),
+            ("5 ms more per sync: delay at 1000/s", _delay(slow["steady"]), "", ""),
+        ]
+    if log := results.get("backlog"):
+        rows += [
+            (
+                f"backlog of {log['reports']:,} reports, seconds to the core / to both",
+                f"{log['core_drained_s']} / {log['all_drained_s']}",
+                "",
+                "20 s",
+            ),
+            (
+                "alarms meanwhile, device to core's disk",
+                f"p50 {log['alarm_p50_ms']}, p99 {log['alarm_p99_ms']} ms ({log['alarms']})",
+                "",
+                "p99 50 ms",
+            ),
+        ]
+    if coap := results.get("coap"):
+        rows.append(("CoAP requests/s over DTLS", f"{_rate(coap):,.0f}", "", "1,500"))
+    if core := results.get("core"):
+        rows.append(("core ingest, reports/s", f"{core['reports_per_s']:,}", "", ""))
+    if idle := results.get("sessions"):
+        rows += [
+            (
+                f"{idle['sessions']:,} idle mTLS sessions, KiB each",
+                f"{idle['kib_each']}",
+                "",
+                "64",
+            ),
+            (
+                "all dropped at once, seconds until all are back",
+                f"{idle['storm_s']} ({idle['storm_failed_tries']} failed tries)",
+                "",
+                "",
+            ),
+        ]
+    if text := results.get("help"):
+        rows.append(("`wardgate --help`", f"{text['median_ms']} ms", "", "150 ms"))
+    return rows
+
+
+def _each(values: dict[str, float]) -> str:
+    return ", ".join(f"{name} {value:g}" for name, value in values.items())
+
+
+def _delay(run: dict[str, Any]) -> str:
+    return f"{run['p50_ms']} / {run['p99_ms']} / {run['p999_ms']} ms"
+
+
+def _rate(coap: dict[str, Any]) -> float:
+    return float(coap["messages"]) / float(coap["seconds"])
