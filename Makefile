@@ -10,7 +10,9 @@ REPLAY ?=
 STATE ?= .wardgate-demo
 SOURCES := gateway drivers security fleet core firmware_sim wardgate demo bench tools tests
 
-.PHONY: demo test test-crash check format generate bench lock clean system
+VENV_DEPLOY ?= .venv-deploy
+
+.PHONY: demo test test-crash test-vm check check-deploy format generate bench lock clean system
 
 $(VENV)/.ready: requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "wardgate needs Python 3.11 or newer")'
@@ -24,7 +26,7 @@ demo: $(VENV)/.ready
 	@$(BIN)/python -m demo --state '$(STATE)' $(if $(SECONDS),--seconds $(SECONDS)) $(if $(REPORT),--report '$(REPORT)') $(if $(REPLAY),--replay '$(REPLAY)')
 
 system:
-	@tools/apt-install mosquitto mosquitto-clients libcoap3-bin prometheus strace ser2net
+	@tools/apt-install mosquitto mosquitto-clients libcoap3-bin prometheus strace ser2net systemd
 
 test: $(VENV)/.ready system
 	$(BIN)/python -m pytest
@@ -42,6 +44,20 @@ check: $(VENV)/.ready
 	$(BIN)/python tools/generate.py --check
 	$(BIN)/python tools/dashboards.py --check
 
+$(VENV_DEPLOY)/.ready: requirements-deploy.lock
+	$(PYTHON) -m venv $(VENV_DEPLOY)
+	$(VENV_DEPLOY)/bin/pip install --quiet --disable-pip-version-check -r requirements-deploy.lock
+	@touch $@
+
+# Ansible is under the GPL and only run as a command: it has an environment of its own.
+check-deploy: $(VENV_DEPLOY)/.ready
+	PATH="$(abspath $(VENV_DEPLOY))/bin:$$PATH" ansible-lint -c .ansible-lint.yml ansible
+
+# The roles in a virtual machine without a network: some minutes, and a GiB of disk.
+test-vm: $(VENV)/.ready $(VENV_DEPLOY)/.ready
+	@tools/apt-install debootstrap e2fsprogs openssh-client qemu-system-x86
+	PATH="$(abspath $(VENV_DEPLOY))/bin:$$PATH" $(BIN)/python -m tests.vm
+
 format: $(VENV)/.ready
 	$(BIN)/ruff format $(SOURCES)
 	$(BIN)/ruff check --fix $(SOURCES)
@@ -57,4 +73,4 @@ lock:
 	$(PYTHON) tools/lock.py
 
 clean:
-	rm -rf $(VENV) .wardgate-demo build *.egg-info
+	rm -rf $(VENV) $(VENV_DEPLOY) .wardgate-demo .wardgate-vm build *.egg-info

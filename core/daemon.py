@@ -18,6 +18,7 @@ from core.inbox import Inbox
 from core.metrics import METRICS
 from core.service import IngestService, server_options
 from core.store import Store
+from gateway import systemd
 from gateway.domain.errors import ConfigError
 from gateway.metrics_http import MetricsServer
 from gateway.telemetry import Telemetry
@@ -27,6 +28,7 @@ from security.tls import grpc_server_credentials
 log = logging.getLogger(__name__)
 
 STOP_GRACE_S = 2.0
+HOUSEKEEPING_S = 1.0
 SWITCH_INTERVAL_S = 0.0005
 """The store's thread computes; by default the loop would wait 5 ms for the interpreter each time it
 has an alarm to take or to answer."""
@@ -108,11 +110,27 @@ async def _main(config: CoreConfig, ready: Callable[[], None]) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
-    await serve(config, stop, ready)
+    keeping = asyncio.create_task(_keep_alive())
+    try:
+        await serve(config, stop, ready)
+    finally:
+        keeping.cancel()
 
 
-def run(config: CoreConfig, ready: Callable[[], None] = lambda: None) -> None:
-    """Run the core until SIGINT or SIGTERM.
+async def _keep_alive() -> None:
+    """Tell systemd that the loop runs; a store that fails ends the process by itself."""
+    watchdog = systemd.Watchdog(systemd.watchdog_interval_s())
+    while True:
+        await asyncio.sleep(min(HOUSEKEEPING_S, watchdog.ask_every_s))
+        watchdog.ask(time.monotonic(), lambda: True)
+
+
+def _ready() -> None:
+    systemd.notify("READY=1")
+
+
+def run(config: CoreConfig, ready: Callable[[], None] = _ready) -> None:
+    """Run the core until SIGINT or SIGTERM; systemd is told when it answers.
 
     Raises:
         ConfigError: as :func:`serve`.

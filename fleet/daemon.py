@@ -123,10 +123,11 @@ class _Keeper:
         loop = asyncio.get_running_loop()
         saved = refreshed = loop.time()
         self._gauge_certificate()
+        watchdog = systemd.Watchdog(systemd.watchdog_interval_s())
         while not stop.is_set():
             self._monitor.tick()
-            systemd.notify("WATCHDOG=1")
             now = loop.time()
+            watchdog.ask(now, lambda: True)
             if now - saved >= SAVE_EVERY_S:
                 await self.save()
                 self._gauge_certificate()

@@ -46,7 +46,7 @@ from gateway.pipeline.intake import Intake
 from gateway.pipeline.memory import MessageIds
 from gateway.preflight import compiled_policy
 from gateway.supervisor import Part, Supervisor
-from gateway.systemd import notify, watchdog_interval_s
+from gateway.systemd import Watchdog, notify, watchdog_interval_s
 from gateway.telemetry import Telemetry
 from gateway.uplink.config import DestinationConfig
 from gateway.uplink.ledger import Ledger
@@ -338,18 +338,13 @@ class Gateway:
 
     async def _keep_house(self) -> None:
         """Once a second: watchdog, gauges, ended certificates."""
-        interval = watchdog_interval_s()
-        now = self.clock.monotonic()
-        watchdog_at = now
+        watchdog = Watchdog(watchdog_interval_s())
         while True:
-            await asyncio.sleep(HOUSEKEEPING_S if interval is None else min(1.0, interval))
-            now = self.clock.monotonic()
+            await asyncio.sleep(min(HOUSEKEEPING_S, watchdog.ask_every_s))
             self.identity.expire()
             left = self.tls.certificate_seconds_left()
             self.telemetry.set("certificate_seconds_left", left, "gateway")
-            if interval is not None and now >= watchdog_at and self.healthy():
-                notify("WATCHDOG=1")
-                watchdog_at = now + interval
+            watchdog.ask(self.clock.monotonic(), self.healthy)
 
     def _record_gaps(self, gaps: list[Gap]) -> None:
         """What the journal lost becomes records that every destination receives."""
@@ -380,19 +375,25 @@ class Gateway:
             if changed.destinations != self.config.destinations:
                 self.config = changed
                 self._reloading = asyncio.ensure_future(self._restart_uplink())
-            else:
-                self._apply_policy(changed)
-            self.audit.record("reload", result="applied")
-            log.info("configuration applied")
+                return
+            self._apply_policy(changed)
         except (ConfigError, WardgateError) as error:
             self.audit.record("reload", result="refused")
             log.error("not applied, the present configuration stays: %s", error)  # noqa: TRY400
-        notify("READY=1")
+            notify(f"READY=1\nSTATUS=A change was not applied: {' '.join(str(error).split())}")
+            return
+        self._reloaded()
 
     async def _restart_uplink(self) -> None:
         """Other destinations: cursors and ledger stay, so nothing is lost or sent twice."""
         await self.uplink.stop()
         await self._start_uplink()
+        self._reloaded()
+
+    def _reloaded(self) -> None:
+        self.audit.record("reload", result="applied")
+        log.info("configuration applied")
+        notify("READY=1\nSTATUS=")
 
 
 def _positions(journal: Journal) -> str:

@@ -5,6 +5,7 @@ Nothing here changes anything: no file is written, no listener opened.
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import json
 import shutil
@@ -29,6 +30,7 @@ from security.tls import TlsContexts
 DAYS_LEFT_MIN = 14
 REACH_TIMEOUT_S = 3.0
 SECONDS_PER_DAY = 86400
+RESOLVER = Path("/etc/resolv.conf")
 
 
 class Finding(NamedTuple):
@@ -111,16 +113,23 @@ def compiled_policy(config: GatewayConfig) -> policy.PolicyTable:
     return policy.compile_policy(text, [each.info for each in config.destinations])
 
 
-def address_limits(path: Path) -> str:
+def address_limits(path: Path, resolver: Path = RESOLVER) -> str:
     """A systemd drop-in: the gateway's cgroup reaches loopback and what the configuration names.
 
-    Names are resolved now; a destination whose address moves needs a new drop-in.
+    That is the ward's networks (devices, brokers, serial servers, whoever scrapes metrics),
+    destinations, fleet, and this host's name servers. Names are resolved now; a destination whose
+    address moves needs a new drop-in.
 
     Raises:
-        ConfigError: a name can't be resolved.
+        ConfigError: a name can't be resolved, or a network is none.
     """
     config = load(path)
-    allowed = {"127.0.0.0/8", "::1/128", *config.gateway.ward_networks}
+    allowed = {"127.0.0.0/8", "::1/128", *_nameservers(resolver)}
+    for network in config.gateway.ward_networks:
+        try:
+            allowed.add(str(ipaddress.ip_network(network)))
+        except ValueError as error:
+            raise ConfigError(f"{path}: gateway.ward_networks: {error}") from error
     targets = [each.address for each in config.destinations]
     if config.fleet is not None:
         targets.append(config.fleet.address)
@@ -189,6 +198,20 @@ def _addresses_of(target: str) -> Iterator[str]:
     for *_, sockaddr in found:
         address = ipaddress.ip_address(sockaddr[0])
         yield f"{address}/{address.max_prefixlen}"
+
+
+def _nameservers(resolver: Path) -> Iterator[str]:
+    """Those of resolv.conf(5); a gateway must be able to find a destination again."""
+    try:
+        lines = resolver.read_text().splitlines()
+    except OSError:
+        return
+    for line in lines:
+        match line.split():
+            case ["nameserver", server, *_]:
+                with contextlib.suppress(ValueError):
+                    address = ipaddress.ip_address(server.partition("%")[0])
+                    yield f"{address}/{address.max_prefixlen}"
 
 
 def _reach(what: str, address: str, server_name: str, config: GatewayConfig) -> Finding:

@@ -1,12 +1,14 @@
-"""The three words that a daemon says to systemd (sd_notify(3)), without a library.
+"""What a daemon says to systemd (sd_notify(3)), without a library.
 
-READY=1 when it does its work, WATCHDOG=1 while it does, STOPPING=1 when it ends.
+READY=1 when it does its work, WATCHDOG=1 while it does, RELOADING=1 until a change is applied
+(then READY=1 again), STOPPING=1 when it ends.
 """
 
 from __future__ import annotations
 
 import os
 import socket
+from collections.abc import Callable
 
 
 def notify(state: str) -> bool:
@@ -28,3 +30,26 @@ def watchdog_interval_s() -> float | None:
     if not usec or os.environ.get("WATCHDOG_PID", str(os.getpid())) != str(os.getpid()):
         return None
     return int(usec) / 2e6
+
+
+class Watchdog:
+    """Keep-alives for systemd, said only while the daemon is well.
+
+    To be asked at least every :attr:`ask_every_s`; a daemon that stops asking, or is not well,
+    says nothing, and systemd ends and restarts it.
+    """
+
+    def __init__(self, interval_s: float | None) -> None:
+        self._interval_s = interval_s
+        self._due_at = 0.0
+
+    @property
+    def ask_every_s(self) -> float:
+        """Infinite where systemd wants no keep-alives."""
+        return float("inf") if self._interval_s is None else self._interval_s / 2
+
+    def ask(self, now: float, well: Callable[[], bool]) -> None:
+        """Say WATCHDOG=1 if one is due at the monotonic time ``now`` and ``well()``."""
+        if self._interval_s is not None and now >= self._due_at and well():
+            notify("WATCHDOG=1")
+            self._due_at = now + self._interval_s / 2
