@@ -28,6 +28,7 @@ from gateway.domain.records import (
 )
 from gateway.pipeline import plan as plans
 from gateway.pipeline.alarms import drip, rules, silence, state
+from gateway.pipeline.alarms.order import Order
 from gateway.pipeline.alarms.rules import Readings, Sight
 from gateway.pipeline.alarms.state import Cause, Context, Effect, Held, Input, State
 from gateway.pipeline.config import PRIORITIES, PipelineConfig
@@ -37,6 +38,8 @@ _log = logging.getLogger(__name__)
 
 DEVICE_ALARMS_MAX: Final = 64
 """Conditions of its own that one device may show at once; the rest of a snapshot is cut."""
+CHANGES_PER_DEVICE: Final = 4
+"""Conditions whose last change is remembered, on average."""
 ALARM_ID_BYTES: Final = 12
 DELAYS_MIN: Final = 1024
 """Entries in the heap of delays before dead ones are looked for."""
@@ -52,7 +55,7 @@ class Changes:
 
     def __init__(self) -> None:
         self.alarms: list[Alarm] = []
-        self.touched: dict[str, StateDelta] = {}
+        self.touched: dict[str, tuple[StateDelta, ...]] = {}
         """Newest state of each condition that these alarms changed, by its key."""
         self.presence: list[StateDelta] = []
         """Goes with the telemetry: it belongs to the reports that were heard."""
@@ -79,6 +82,7 @@ class AlarmEngine:
         self._orphans: list[Held] = []
         self._known = plans.conditions(config) | drip.CONDITIONS
         self._silence = silence.Silence(config.devices_max)
+        self._order = Order(config.duplicates.window, config.devices_max * CHANGES_PER_DEVICE)
         self._unwatched_logged = False
         self.active = dict.fromkeys(AlarmPriority, 0)
         """ACTIVE conditions by priority."""
@@ -116,7 +120,7 @@ class AlarmEngine:
         if sights:
             context = _context(report, mono)
             for sight in sights:
-                self._apply(context, sight, changes)
+                self._judge(context, sight, changes)
 
     def snapshot(self, snapshot: AlarmSnapshot, mono: float, changes: Changes) -> None:
         """Compare what a device shows with what it showed before."""
@@ -143,9 +147,9 @@ class AlarmEngine:
             shown[cause.key] = cause
         for key, held in tuple(self._held.get(snapshot.device_id, _NO_HOLDS).items()):
             if held.cause.source is AlarmSource.DEVICE and key not in shown:
-                self._apply(context, Sight(key, Input.INSIDE), changes)
+                self._judge(context, Sight(key, Input.INSIDE), changes)
         for key, cause in shown.items():
-            self._apply(context, Sight(key, Input.CROSSED, cause), changes)
+            self._judge(context, Sight(key, Input.CROSSED, cause), changes)
 
     def sign_off(self, device_id: str, at_us: int, mono: float, changes: Changes) -> None:
         """The device was switched off properly, or retired: all its conditions end."""
@@ -189,6 +193,7 @@ class AlarmEngine:
             watch.timeout_s = self._timeout_s(watch.kind)
             if watch.timeout_s > 0:
                 self._silence.begin(watch, mono, self._config.silence.restart_grace_s)
+        self._order.restore(view)
         for key, value in view.items(state.SPACE).items():
             try:
                 held = state.revive(value)
@@ -213,13 +218,13 @@ class AlarmEngine:
 
     def current(self, keys: Iterable[str]) -> list[StateDelta]:
         """The present state of conditions, by the keys of :attr:`Changes.touched`."""
-        deltas = []
+        deltas: list[StateDelta] = []
         for full in keys:
             device_id, _, key = full.partition("\n")
             held = self._held.get(device_id, _NO_HOLDS).get(key)
             active = held is not None and held.state is State.ACTIVE
             value = state.persist(held) if held is not None and active else None
-            deltas.append(StateDelta(state.SPACE, full, value))
+            deltas += (StateDelta(state.SPACE, full, value), self._order.delta(full))
         return deltas
 
     def is_active(self, alarm: Alarm) -> bool:
@@ -233,6 +238,11 @@ class AlarmEngine:
         return [self._silence.presence(key) for key in keys]
 
     # The state machine
+
+    def _judge(self, context: Context, sight: Sight, changes: Changes) -> None:
+        """Apply what a message says of a condition, unless it comes late."""
+        if not self._order.is_old(_full(context.device_id, sight.key), context.message_id):
+            self._apply(context, sight, changes)
 
     def _apply(self, context: Context, sight: Sight, changes: Changes) -> None:
         """Feed one sight into the table and do what it says."""
@@ -340,9 +350,12 @@ class AlarmEngine:
                 limit=cause.limit,
             )
         )
-        key = f"{held.device_id}\n{cause.key}"
+        key = _full(held.device_id, cause.key)
         value = None if phase is AlarmPhase.END else state.persist(held)
-        changes.touched[key] = StateDelta(state.SPACE, key, value)
+        forgotten = self._order.changed(key, message_id)
+        if forgotten:
+            changes.touched[forgotten] = tuple(self.current((forgotten,)))
+        changes.touched[key] = (StateDelta(state.SPACE, key, value), self._order.delta(key))
 
     # Silence
 
@@ -361,6 +374,11 @@ class AlarmEngine:
         elif not self._unwatched_logged:
             self._unwatched_logged = True
             _log.warning("too many devices or kinds: some are not watched for silence")
+
+
+def _full(device_id: str, key: str) -> str:
+    """A condition's key among those of all devices."""
+    return f"{device_id}\n{key}"
 
 
 def _context(report: Report, mono: float) -> Context:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from itertools import chain
 from typing import Final, NamedTuple
 
 import msgspec
@@ -62,7 +63,7 @@ class Outbox:
         if self._unsaved_keys:
             self._keep(changes.alarms, dict.fromkeys(changes.touched))
             return None
-        return _outgoing(changes.alarms, tuple(changes.touched.values()))
+        return _outgoing(changes.alarms, tuple(chain.from_iterable(changes.touched.values())))
 
     def catch_up(self, changes: Changes) -> Outgoing:
         """Everything that did not arrive, and what is new."""
