@@ -86,7 +86,7 @@ def render(picture: Picture) -> list[str]:
             treatment: total(
                 gateway, "wardgate_released_total", destination=destination, treatment=treatment
             )
-            for treatment in ("pass", "pseudonymise", "mask", "withhold")
+            for treatment in ("passed", "pseudonymised", "masked", "withheld")
         }
         lag = total(gateway, "wardgate_lag_records", destination=destination)
         lines.append(

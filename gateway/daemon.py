@@ -27,38 +27,27 @@ from gateway.domain.errors import ConfigError, WardgateError
 from gateway.domain.labels import Lane
 from gateway.domain.ports import Driver, Outcome, Ports, Submission
 from gateway.domain.records import (
-    Alarm,
-    AlarmKind,
-    AlarmPhase,
-    AlarmPriority,
-    AlarmSource,
-    Attestation,
     Gap,
-    Provenance,
 )
 from gateway.fleetlink import REVOCATIONS_FILE, FleetLink, FleetLinkConfig
 from gateway.journal.aside import Aside
 from gateway.journal.committer import Committer
 from gateway.journal.journal import Journal
 from gateway.metrics_http import MetricsServer
+from gateway.notices import Notices
+from gateway.outbound import Outbound
 from gateway.pipeline.config import check_metrics
 from gateway.pipeline.intake import Intake
 from gateway.pipeline.memory import MessageIds
-from gateway.preflight import compiled_policy
 from gateway.supervisor import Part, Supervisor
 from gateway.systemd import Watchdog, notify, watchdog_interval_s
 from gateway.telemetry import Telemetry
-from gateway.uplink.config import DestinationConfig
-from gateway.uplink.ledger import Ledger
-from gateway.uplink.ports import Credentials, Trouble
-from gateway.uplink.uplink import Policy, Uplink, open_surroundings
 from security.audit import AuditLog, load_or_create_key
-from security.files import TlsFiles, read_secret
 from security.identity import IdentityService
 from security.pki import load_certificates
 from security.revocations import RevocationBook
 from security.sealing import KeyRing, Sealer
-from security.tls import TlsContexts, grpc_channel_credentials
+from security.tls import TlsContexts
 
 log = logging.getLogger(__name__)
 
@@ -85,7 +74,6 @@ class Gateway:
         self._stop = asyncio.Event()
         self._drivers: list[Driver] = []
         self._recording_gaps = False
-        self._stale_alarm = ("", 0)
 
     async def run(self) -> None:
         """Run until SIGTERM or SIGINT.
@@ -128,7 +116,7 @@ class Gateway:
         self.audit.record("start", gateway=config.gateway.name)
         self.identity = IdentityService(config.identity, clock, telemetry, self.audit)
 
-        self._sealer = sealer = Sealer(KeyRing.load(config.gateway.seal_keys))
+        sealer = Sealer(KeyRing.load(config.gateway.seal_keys))
         self.journal = await asyncio.to_thread(
             Journal.open, state / "journal", config.journal, sealer, clock, telemetry
         )
@@ -149,10 +137,22 @@ class Gateway:
         self._supervisor = Supervisor()
         stack.push_async_callback(self._supervisor.stop)
 
-        self._ledger = Ledger.open(state / "ledger.sqlite", clock)
-        stack.callback(self._ledger.close)
-        await self._start_uplink()
-        stack.push_async_callback(self._stop_uplink)
+        self.notices = Notices(config.gateway.name, self.intake, clock)
+        self.outbound = Outbound(
+            config,
+            ledger_path=state / "ledger.sqlite",
+            journal=self.journal,
+            committer=self.committer,
+            sealer=sealer,
+            clock=clock,
+            telemetry=telemetry,
+            audit=self.audit,
+            notices=self.notices,
+        )
+        stack.push_async_callback(self.outbound.stop)
+        await self.outbound.start()
+        if self.journal.cursors_lost or self.journal.state_incomplete:
+            self.notices.occurrence("journal_restored", "The journal's state was lost or restored")
         self.committer.on_gaps(self._record_gaps)
         self._record_gaps(self.journal.discovered_gaps())
 
@@ -168,101 +168,14 @@ class Gateway:
         self._supervisor.start(Part("audit", self.audit.run))
         self._supervisor.start(Part("housekeeping", self._keep_house, vital=True))
 
-    async def _start_uplink(self) -> None:
-        """Make a forwarder per destination, and put the policy in force if it can be verified."""
-        config = self.config
-        self.journal.set_destinations([each.name for each in config.destinations])
-        self.uplink = Uplink(
-            config.destinations,
-            self._credentials,
-            read_secret,
-            open_surroundings(
-                gateway_id=config.gateway.name,
-                software_version=version("wardgate"),
-                journal=self.journal,
-                ledger=self._ledger,
-                seal=self._sealer,
-                counters=self.telemetry,
-                clock=self.clock,
-                on_trouble=self._on_trouble,
-            ),
-        )
-        try:
-            self._apply_policy(config)
-        except WardgateError as error:
-            # Nothing leaves; collecting goes on (promise 4).
-            log.error("no policy is in force, nothing leaves: %s", error)  # noqa: TRY400  # told in full
-            self.audit.record("policy", result="refused")
-        await self.uplink.start()
-
-    async def _stop_uplink(self) -> None:
-        await self.uplink.stop()
-
-    def _apply_policy(self, config: GatewayConfig) -> None:
-        """Raises ConfigError, PolicyError or LedgerError; the present policy stays then."""
-        table = compiled_policy(config)
-        self.uplink.set_policy(Policy(table.version, table.rows))
-        self.committer.policy_version = table.version
-        self.audit.record("policy", result="in force", version=table.version)
-
-    def _credentials(self, destination: DestinationConfig) -> Credentials:
-        own = self.config.tls.files
-        files = TlsFiles(
-            destination.cert or own.cert, destination.key or own.key, destination.trust or own.trust
-        )
-        return lambda: grpc_channel_credentials(files)
-
-    def _on_trouble(self, trouble: Trouble) -> None:
-        """What an engineer must hear of becomes a technical alarm, and goes into the audit log."""
-        self.audit.record(
-            "uplink_trouble",
-            kind=trouble.kind,
-            destination=trouble.destination,
-            lane=trouble.lane.name.lower(),
-            epoch=trouble.epoch,
-            seq=trouble.seq,
-        )
-        now = self.clock.now_us()
-        alarm = Alarm(
-            alarm_id=f"{self.config.gateway.name}-{trouble.kind}-{trouble.destination}-{now}",
-            device_id=self.config.gateway.name,
-            provenance=Provenance("gateway", Attestation.GATEWAY),
-            priority=AlarmPriority.MEDIUM,
-            phase=AlarmPhase.START,
-            kind=AlarmKind.TECHNICAL,
-            source=AlarmSource.GATEWAY,
-            code=CODE_MALFUNCTION,
-            condition=trouble.kind,
-            text=f"{trouble.destination}: {trouble.kind.replace('_', ' ')}",
-            onset_us=now,
-            at_us=now,
-        )
-        self.intake.submit(Submission([alarm]))
-
     def _on_stale_revocations(self, stale: bool) -> None:
         """Whom the fleet has revoked lately is not known here: an alarm until it is again."""
-        now = self.clock.now_us()
-        name = self.config.gateway.name
-        if stale:
-            # By the list's number, so that a restart does not raise a second one.
-            alarm_id = f"{name}-revocations_stale-{self.revocations.current.number}"
-            self._stale_alarm = (alarm_id, now)
-        alarm_id, onset_us = self._stale_alarm
-        alarm = Alarm(
-            alarm_id=alarm_id,
-            device_id=name,
-            provenance=Provenance("gateway", Attestation.GATEWAY),
-            priority=AlarmPriority.LOW,
-            phase=AlarmPhase.START if stale else AlarmPhase.END,
-            kind=AlarmKind.TECHNICAL,
-            source=AlarmSource.GATEWAY,
-            code=CODE_MALFUNCTION,
-            condition="revocations_stale",
-            text="The list of revoked certificates is stale",
-            onset_us=onset_us,
-            at_us=now,
+        self.notices.condition(
+            "revocations_stale",
+            "The list of revoked certificates is stale",
+            active=stale,
+            key=str(self.revocations.current.number),
         )
-        self.intake.submit(Submission([alarm]))
 
     def _attach(self, fleet: FleetTable) -> None:
         """The fleet's last word is applied before any device is admitted; then the link runs."""
@@ -372,23 +285,11 @@ class Gateway:
         try:
             changed = load(self.path)
             self.tls.reload()
-            if changed.destinations != self.config.destinations:
-                self.config = changed
-                self._reloading = asyncio.ensure_future(self._restart_uplink())
-                return
-            self._apply_policy(changed)
+            self.outbound.reload(changed, self._reloaded)
         except (ConfigError, WardgateError) as error:
             self.audit.record("reload", result="refused")
             log.error("not applied, the present configuration stays: %s", error)  # noqa: TRY400
             notify(f"READY=1\nSTATUS=A change was not applied: {' '.join(str(error).split())}")
-            return
-        self._reloaded()
-
-    async def _restart_uplink(self) -> None:
-        """Other destinations: cursors and ledger stay, so nothing is lost or sent twice."""
-        await self.uplink.stop()
-        await self._start_uplink()
-        self._reloaded()
 
     def _reloaded(self) -> None:
         self.audit.record("reload", result="applied")

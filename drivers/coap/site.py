@@ -154,7 +154,6 @@ class Site:
     def _report(self, pipe: Pipe, link: Link, kind: str, payload: bytes, *, is_cbor: bool) -> None:
         message = (decode_cbor if is_cbor else decode_json)(kind, payload)
         counters = self._ports.counters
-        counters.add("accepted", self._name)
         records = to_records(message, link.device, link.provenance, self._ports.clock.now_us())
         self.in_flight += 1
 

@@ -262,13 +262,11 @@ class BrokerDriver:
     ) -> None:
         records: list[Record | AlarmSnapshot] = []
         understood = [self._read(message, records) for message in batch]
-        accepted = sum(understood)
         owed = [message.mid for message in batch if message.qos == _QOS]
         reports_owed = sum(
             1 for message, good in zip(batch, understood, strict=True) if good and message.qos
         )
         counters = self._ports.counters
-        counters.add("accepted", NAME, n=accepted)
         self._in_flight += 1
         self._idle.clear()
 
@@ -277,7 +275,6 @@ class BrokerDriver:
             if self._in_flight == 0:
                 self._idle.set()
             if outcome is not Outcome.COMMITTED:
-                counters.add("not_taken", outcome.value, n=accepted)
                 if not not_stored.done():
                     not_stored.set_result(outcome)
             elif not not_stored.done():  # else an earlier one waits, and the order is kept

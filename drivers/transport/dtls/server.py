@@ -323,6 +323,7 @@ class DtlsServer(asyncio.DatagramProtocol):
         self._sessions[address] = session
         self._by_device.setdefault(session.device.device_id, []).append(session)
         self._counters.add("handshakes", self._name)
+        self._counters.set("sessions", len(self._sessions), self._name)
         logger.info(
             "%s connected from %s, %s",
             session.device.device_id,
@@ -358,6 +359,7 @@ class DtlsServer(asyncio.DatagramProtocol):
             own.remove(session)
             if not own:
                 del self._by_device[session.device.device_id]
+        self._counters.set("sessions", len(self._sessions), self._name)
         self._admission.leave(session)
         logger.info("%s disconnected: %s", session.device.device_id, reason)
         self._owner.closed(session, reason)

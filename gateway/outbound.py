@@ -1,0 +1,164 @@
+"""The only exit, put together: ledger, policy, and a forwarder per destination.
+
+Without a policy that can be verified nothing leaves, and collecting goes on. A changed policy
+applies without touching the streams; changed destinations end the streams and begin new ones
+from the same cursors and ledger, so that nothing is lost or released twice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+
+from gateway.config import GatewayConfig
+from gateway.domain.errors import WardgateError
+from gateway.domain.ports import Clock
+from gateway.journal.committer import Committer
+from gateway.journal.journal import Journal
+from gateway.notices import Notices
+from gateway.preflight import compiled_policy
+from gateway.telemetry import Telemetry
+from gateway.uplink.config import DestinationConfig
+from gateway.uplink.ledger import Ledger
+from gateway.uplink.ports import Credentials, Trouble
+from gateway.uplink.uplink import Policy, Uplink, open_surroundings
+from security.audit import AuditLog
+from security.files import TlsFiles, read_secret
+from security.sealing import Sealer
+from security.tls import grpc_channel_credentials
+
+log = logging.getLogger(__name__)
+
+
+class Outbound:
+    """What leaves the gateway; made once, reloaded on SIGHUP."""
+
+    def __init__(  # noqa: PLR0913  # the parts that meet at the exit
+        self,
+        config: GatewayConfig,
+        *,
+        ledger_path: Path,
+        journal: Journal,
+        committer: Committer,
+        sealer: Sealer,
+        clock: Clock,
+        telemetry: Telemetry,
+        audit: AuditLog,
+        notices: Notices,
+    ) -> None:
+        """Open the ledger.
+
+        Raises:
+            LedgerError: it can't be opened.
+            ConfigError: a destination can't be used.
+        """
+        self._journal = journal
+        self._committer = committer
+        self._sealer = sealer
+        self._clock = clock
+        self._telemetry = telemetry
+        self._audit = audit
+        self._notices = notices
+        self._ledger = Ledger.open(ledger_path, clock)
+        self._config = config
+        self._uplink = self._make(config)
+        self._swap: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Put the policy in force, if it can be verified, and begin to forward."""
+        self._journal.set_destinations([each.name for each in self._config.destinations])
+        try:
+            self._apply_policy(self._uplink, self._config)
+        except WardgateError as error:
+            self._without_policy(error)
+        await self._uplink.start()
+
+    async def stop(self) -> None:
+        """End the streams and close the ledger."""
+        if self._swap is not None:
+            await self._swap
+        await self._uplink.stop()
+        self._ledger.close()
+
+    def reload(self, config: GatewayConfig, applied: Callable[[], None]) -> None:
+        """Apply a changed policy, and changed destinations; ``applied`` is called when in force.
+
+        Raises:
+            ConfigError, PolicyError, LedgerError: nothing is applied, all stays as it is.
+        """
+        if config.destinations == self._config.destinations:
+            self._apply_policy(self._uplink, config)
+            self._config = config
+            applied()
+            return
+        compiled_policy(config)
+        fresh = self._make(config)
+        self._swap = asyncio.ensure_future(self._replace(fresh, config, applied, self._swap))
+
+    async def _replace(
+        self,
+        fresh: Uplink,
+        config: GatewayConfig,
+        applied: Callable[[], None],
+        before: asyncio.Task[None] | None,
+    ) -> None:
+        if before is not None:
+            await before
+        await self._uplink.stop()
+        self._uplink, self._config = fresh, config
+        await self.start()
+        applied()
+
+    def _make(self, config: GatewayConfig) -> Uplink:
+        return Uplink(
+            config.destinations,
+            self._credentials,
+            read_secret,
+            open_surroundings(
+                gateway_id=config.gateway.name,
+                software_version=version("wardgate"),
+                journal=self._journal,
+                ledger=self._ledger,
+                seal=self._sealer,
+                counters=self._telemetry,
+                clock=self._clock,
+                on_trouble=self._on_trouble,
+            ),
+        )
+
+    def _apply_policy(self, uplink: Uplink, config: GatewayConfig) -> None:
+        table = compiled_policy(config)
+        uplink.set_policy(Policy(table.version, table.rows))
+        # Only what is in the ledger may be named as the policy at collection.
+        self._committer.policy_version = table.version
+        self._audit.record("policy", result="in force", version=table.version)
+        self._notices.condition("policy_missing", "", active=False)
+
+    def _without_policy(self, error: WardgateError) -> None:
+        log.error("no policy is in force, nothing leaves: %s", error)
+        self._audit.record("policy", result="refused")
+        self._notices.condition(
+            "policy_missing", "No policy is in force: nothing leaves", active=True
+        )
+
+    def _credentials(self, destination: DestinationConfig) -> Credentials:
+        own = self._config.tls.files
+        files = TlsFiles(
+            destination.cert or own.cert, destination.key or own.key, destination.trust or own.trust
+        )
+        return lambda: grpc_channel_credentials(files)
+
+    def _on_trouble(self, trouble: Trouble) -> None:
+        self._audit.record(
+            "uplink_trouble",
+            kind=trouble.kind,
+            destination=trouble.destination,
+            lane=trouble.lane.name.lower(),
+            epoch=trouble.epoch,
+            seq=trouble.seq,
+        )
+        words = trouble.kind.replace("_", " ")
+        self._notices.occurrence(trouble.kind, f"{trouble.destination}: {words}")
