@@ -32,7 +32,7 @@ test: $(VENV)/.ready system
 	$(BIN)/python -m pytest
 
 test-crash: $(VENV)/.ready
-	$(BIN)/python -m tests.crash.rounds
+	$(BIN)/python -m tests.crash.rounds --rounds $(or $(ROUNDS),1000) $(if $(SEED),--seed $(SEED))
 
 check: $(VENV)/.ready
 	$(BIN)/ruff format --check $(SOURCES)

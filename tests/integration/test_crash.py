@@ -1,0 +1,74 @@
+"""kill -9 at random moments of a whole gateway under load; more of it: ``make test-crash``."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from dataclasses import replace
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from bench.site import Identities, make_identities
+from demo.scrape import total
+from tests.crash.account import at_core
+from tests.crash.device import HABITS, WINDOW, Device
+from tests.crash.rounds import block, settle
+from tests.crash.site import CrashSite, python, until
+
+pytestmark = pytest.mark.timeout(240)
+ROUNDS = 8
+
+
+@pytest.fixture(scope="module")
+def identities(tmp_path_factory: pytest.TempPathFactory) -> Identities:
+    return make_identities(tmp_path_factory.mktemp("pki"), len(HABITS))
+
+
+async def test_kill_9_loses_and_doubles_nothing(tmp_path: Path, identities: Identities) -> None:
+    result = await block(tmp_path / "site", identities, ROUNDS, seed=20)
+    assert result.problems == []
+    assert result.acknowledged == result.messages > 500
+    assert result.alarms > 50
+    assert any("gateway" in victim for victim in result.kills)
+    assert any("core" in victim for victim in result.kills)
+
+
+async def kill(site: CrashSite, device: Device, *, heard: bool) -> None:
+    """Kill the gateway in mid-talk, or when everything is stored and nothing was heard of it."""
+    await until(lambda: len(device.diary.acknowledged) > 100)
+    if not heard:
+        device.deaf = True
+        await until(lambda: device.unfinished == WINDOW)
+        while await stored(site) < len(device.diary.sent) + device.diary.connects:  # noqa: ASYNC110 - in another process
+            await asyncio.sleep(0.02)
+    await site.end("gateway", signal.SIGKILL)
+    await site.start("gateway")
+
+
+async def stored(site: CrashSite) -> float:
+    """Records of telemetry in the journal: messages, and a device's coming online."""
+    return total(await site.samples("gateway"), "wardgate_journaled_total", lane="telemetry")
+
+
+@pytest.mark.parametrize(
+    ("promise", "habit", "heard", "found"),
+    [
+        ("early", 0, True, "acknowledged and lost"),
+        ("forgetful", 0, False, "under two sequence numbers"),
+        ("no-exchanges", 2, False, "stored twice"),
+    ],
+)
+async def test_a_gateway_that_breaks_a_promise_is_found_out(
+    tmp_path: Path, identities: Identities, promise: str, habit: int, heard: bool, found: str
+) -> None:
+    launcher = python("-m", "tests.crash.broken", promise)
+    async with CrashSite(tmp_path / "site", identities, launcher=launcher) as site:
+        (device,) = site.devices([replace(HABITS[habit], rate=2000.0)], Random(1))
+        life = asyncio.create_task(device.run())
+        await kill(site, device, heard=heard)
+        await settle(site, [device])
+        life.cancel()
+        problems = at_core(site.core_db, [device])
+    assert any(found in problem for problem in problems), problems
