@@ -75,6 +75,8 @@ class IngestService:
     ) -> None:
         self._inbox = inbox
         self._counters = counters
+        for reason in RefusalReason.ALL:
+            counters.add("refused", reason, n=0)
         self._limits = limits
         self._trust_domain = trust_domain
         self._revoked_serials = revoked_serials

@@ -14,6 +14,7 @@ from fleet.registry import Change, Registry
 from fleet.store import CredentialRow, DeviceRow, NotKnownError
 from gateway.domain.devices import Standing
 from gateway.domain.errors import MalformedError
+from gateway.domain.ports import Counters
 from protos.wardgate.v1 import fleet_pb2 as pb
 from security import pki
 from security.identity import Auditor
@@ -54,12 +55,17 @@ class Admin:
         commander: Commander,
         audit: Auditor,
         attached: Callable[[], list[str]],
+        counters: Counters,
     ) -> None:
         self._registry = registry
         self._monitor = monitor
         self._commander = commander
         self._audit = audit
         self._attached = attached
+        self._counters = counters
+        for role in Role:
+            counters.add("revoked", role, n=0)
+        counters.add("enrolled", n=0)
 
     def methods(self) -> Mapping[str, tuple[type[Message], Call]]:
         """Method name -> request type and function."""
@@ -92,6 +98,8 @@ class Admin:
         return self._added(*await self._registry.add_device(asked, request.csr, request.days, by))
 
     def _added(self, device: DeviceRow, issued: pki.Issued | None) -> pb.AddDeviceResponse:
+        if issued:
+            self._counters.add("enrolled")
         return pb.AddDeviceResponse(
             device=self._device(device),
             certificate_pem=issued.chain_pem if issued else b"",
@@ -154,6 +162,7 @@ class Admin:
             raise MalformedError("credential", "no such role, or not a serial number") from error
         told = self._attached()
         serials = await self._registry.revoke(role, request.id, serial, request.reason, by)
+        self._counters.add("revoked", role, n=len(serials))
         return pb.RevokeResponse(
             serials=[f"{each:X}" for each in serials],
             revocations_number=self._registry.revocations.number,

@@ -61,6 +61,9 @@ class Monitor:
         self._clock = clock
         self._counters = counters
         self._dirty: set[str] = set()
+        for health in Health:
+            counters.add("health_changes", health.name.lower(), n=0)
+        counters.add("unregistered", n=0)
         self.gateways: dict[str, GatewayState] = {}
         self._health: dict[str, DeviceHealth] = {}
 

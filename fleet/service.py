@@ -97,10 +97,14 @@ class FleetService:
         self._limits = limits
         self._clock = clock
         self._counters = counters
+        for reason in RefusalReason.ALL:
+            counters.add("refused", reason, n=0)
         self._audit = audit
         self._attached: dict[str, _Attached] = {}
         self._commander = Commander(self._push)
-        self._admin = admin.Admin(registry, monitor, self._commander, audit, self.attached)
+        self._admin = admin.Admin(
+            registry, monitor, self._commander, audit, self.attached, counters
+        )
         registry.listen(self._on_change)
 
     def attached(self) -> list[str]:

@@ -102,10 +102,21 @@ class Gateway:
         if failed.done() and not failed.cancelled():
             failed.result()
 
+    def _begin_counting(self) -> None:
+        """What alert rules watch is there from the start, as 0."""
+        begin = self.telemetry.begin
+        lanes = [lane.name.lower() for lane in Lane]
+        destinations = [each.name for each in self.config.destinations]
+        begin("journal_refused", lanes)
+        begin("journal_quarantined_bytes", lanes)
+        begin("rejected", destinations, ("permanent", "transient"))
+        begin("not_taken", [each.value for each in Outcome if each is not Outcome.COMMITTED])
+
     async def _assemble(self, stack: contextlib.AsyncExitStack) -> None:
         """Open everything behind the drivers, in order; ``stack`` closes it in reverse."""
         config, clock, telemetry = self.config, self.clock, self.telemetry
         loop = asyncio.get_running_loop()
+        self._begin_counting()
         state = config.gateway.state_dir
         state.mkdir(mode=0o700, parents=True, exist_ok=True)
 

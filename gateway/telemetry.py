@@ -6,7 +6,8 @@ raises KeyError. Names get the prefix ``wardgate_``.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from itertools import product
 from typing import Literal, NamedTuple
 
 from prometheus_client import (
@@ -111,6 +112,14 @@ class Telemetry:
                 self._histograms[name] = Histogram(
                     full, declared.help, declared.labels, registry=self.registry, buckets=_BUCKETS
                 )
+
+    def begin(self, name: str, *labels: Iterable[str]) -> None:
+        """Show a counter as 0 for each combination of labels.
+
+        A series that appears with its first event has no increase that an alert rule could see.
+        """
+        for each in product(*labels):
+            self.add(name, *each, n=0)
 
     def add(self, name: str, *labels: str, n: float = 1) -> None:
         """Add ``n`` to a counter."""

@@ -136,6 +136,14 @@ GATEWAY = (
                 ),
             ),
             Panel("Streams", "none", (("wardgate_connected", "{{destination}}"),)),
+            Panel(
+                "Report to destination",
+                "s",
+                (
+                    (_quantile(0.5, "delivery", "destination"), "p50 {{destination}}"),
+                    (_quantile(0.99, "delivery", "destination"), "p99 {{destination}}"),
+                ),
+            ),
         ),
     ),
     Row(
@@ -161,8 +169,120 @@ GATEWAY = (
     ),
 )
 
+
+def _number(title: str, expression: str, legend: str) -> Panel:
+    return Panel(title, "none", ((expression, legend),), number=True)
+
+
+FLEET = (
+    Row(
+        "Devices",
+        (
+            *(
+                _number(
+                    state.capitalize(),
+                    f'sum(wardgate_fleet_devices{{health="{state}"}})',
+                    state,
+                )
+                for state in ("healthy", "degraded", "silent", "lost")
+            ),
+            Panel("Health", "none", (("sum by (health) (wardgate_fleet_devices)", "{{health}}"),)),
+            Panel(
+                "Faults", "none", (("sum by (fault) (wardgate_fleet_device_faults)", "{{fault}}"),)
+            ),
+            Panel(
+                "Changes of health", "cps", ((_rate("fleet_health_changes", "to"), "to {{to}}"),)
+            ),
+            Panel(
+                "Devices whose certificate ends",
+                "none",
+                (('sum(wardgate_fleet_device_faults{fault="certificate"})', "devices"),),
+            ),
+        ),
+    ),
+    Row(
+        "Gateways",
+        (
+            Panel(
+                "Attached",
+                "none",
+                (("sum by (attached) (wardgate_fleet_gateways)", "{{attached}}"),),
+            ),
+            Panel("Health reports", "cps", ((_rate("fleet_reports", "instance"), "{{instance}}"),)),
+            Panel(
+                "Reports of devices that are not registered",
+                "cps",
+                ((_rate("fleet_unregistered", "instance"), "{{instance}}"),),
+            ),
+        ),
+    ),
+    Row(
+        "Who may talk",
+        (
+            Panel(
+                "Certificates issued and revoked",
+                "none",
+                (
+                    ("sum(wardgate_fleet_enrolled_total)", "issued to devices"),
+                    ("sum by (role) (wardgate_fleet_revoked_total)", "revoked, {{role}}"),
+                ),
+            ),
+            Panel(
+                "Revocations in force", "none", (("wardgate_fleet_revocations", "{{instance}}"),)
+            ),
+            Panel("Refused", "cps", ((_rate("fleet_refused", "reason"), "{{reason}}"),)),
+            Panel(
+                "Operators' calls",
+                "cps",
+                ((_rate("fleet_calls", "method, code"), "{{method}} {{code}}"),),
+            ),
+            Panel(
+                "Certificate days left",
+                "d",
+                (("wardgate_fleet_certificate_seconds_left / 86400", "{{use}}"),),
+            ),
+        ),
+    ),
+)
+
+CORE = (
+    Row(
+        "What arrives",
+        (
+            _number("Streams", "wardgate_core_streams", "{{instance}}"),
+            _number("Gaps", "wardgate_core_gaps_total", "{{instance}}"),
+            _number("Repeated records", "wardgate_core_duplicates_total", "{{instance}}"),
+            Panel("Records", "cps", ((_rate("core_records", "instance"), "{{instance}}"),)),
+            Panel(
+                "Not stored again",
+                "cps",
+                (
+                    (_rate("core_duplicates", "instance"), "message id is here {{instance}}"),
+                    (_rate("core_redelivered", "instance"), "sent again {{instance}}"),
+                ),
+            ),
+            Panel(
+                "Transactions",
+                "s",
+                (
+                    (_quantile(0.5, "core_commit", "instance"), "p50 {{instance}}"),
+                    (_quantile(0.99, "core_commit", "instance"), "p99 {{instance}}"),
+                ),
+            ),
+            Panel(
+                "Batches that wait",
+                "none",
+                (("sum by (instance, lane) (wardgate_core_waiting_batches)", "{{lane}}"),),
+            ),
+            Panel("Refused", "cps", ((_rate("core_refused", "reason"), "{{reason}}"),)),
+        ),
+    ),
+)
+
 DASHBOARDS: dict[str, tuple[str, tuple[Row, ...]]] = {
     "wardgate-gateway": ("Wardgate gateway", GATEWAY),
+    "wardgate-fleet": ("Wardgate fleet", FLEET),
+    "wardgate-core": ("Wardgate core", CORE),
 }
 
 

@@ -134,6 +134,8 @@ class TlsListener:
             OSError: an address can't be bound; nothing is left open.
         """
         self._sockets = bind_stream(addresses)
+        for reason in RefusalReason.ALL:
+            self._counters.add("refused", reason, self._name, n=0)  # alert rules see it from 0
         self._serving = asyncio.create_task(self._serve(), name=f"{self._name} listener")
 
     async def stop(self) -> None:

@@ -114,6 +114,9 @@ class DtlsServer(asyncio.DatagramProtocol):
         self._current_context()
         loop = self._loop = asyncio.get_running_loop()
         sock = _bind(host, port)
+        for reason in RefusalReason.ALL:
+            self._counters.add("refused", reason, self._name, n=0)  # alert rules see it from 0
+        self._counters.set("sessions", 0, self._name)
         self._transport, _ = await loop.create_datagram_endpoint(lambda: self, sock=sock)
         self._sweep()
         bound = sock.getsockname()
@@ -354,6 +357,7 @@ class DtlsServer(asyncio.DatagramProtocol):
         session.alive = False
         if self._sessions.get(session.address) is session:
             del self._sessions[session.address]
+            self._counters.set("sessions", len(self._sessions), self._name)
         own = self._by_device.get(session.device.device_id, [])
         if session in own:
             own.remove(session)
