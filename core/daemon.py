@@ -13,15 +13,17 @@ from collections.abc import Callable
 
 import grpc.aio
 
-from core.config import CoreConfig, address
+from core.config import CoreConfig
 from core.inbox import Inbox
 from core.metrics import METRICS
-from core.service import IngestService, server_options
+from core.service import IngestService
 from core.store import Store
 from gateway import systemd
 from gateway.domain.errors import ConfigError
 from gateway.metrics_http import MetricsServer
 from gateway.telemetry import Telemetry
+from gateway.tomlfile import address
+from gateway.wire.serving import server_options
 from security.files import TlsFiles, write_atomic
 from security.tls import grpc_server_credentials
 
@@ -61,7 +63,7 @@ async def serve(config: CoreConfig, stop: asyncio.Event, ready: Callable[[], Non
             tls.revoked_serials,
         )
         server = grpc.aio.server(
-            options=server_options(config.limits),
+            options=server_options(config.limits.message_bytes_max, config.limits.keepalive_s),
             # Streams that have not said who they are count here, not in the service.
             maximum_concurrent_rpcs=2 * config.limits.streams_max,
         )

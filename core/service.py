@@ -36,30 +36,9 @@ log = logging.getLogger(__name__)
 
 METHOD = "Stream"
 SERVICE = "wardgate.v1.IngestService"
-LOOKAHEAD_BYTES = 65536
-"""With bdp_probe off this is what a stalled stream may push into memory."""
 REVOCATIONS_INTERVAL_S = 0.5
 FAREWELL_S = 2.0
 """How long a gateway may take to hang up after a fault; what it sends meanwhile is dropped."""
-CONNECTION_AGE_MS = 3_600_000
-"""Gateways reconnect hourly at least, so that certificates are looked at again."""
-
-
-def server_options(limits: Limits) -> list[tuple[str, int]]:
-    """Channel arguments that bound what a peer may cost."""
-    return [
-        ("grpc.http2.bdp_probe", 0),
-        ("grpc.http2.lookahead_bytes", LOOKAHEAD_BYTES),
-        ("grpc.max_receive_message_length", limits.message_bytes_max),
-        ("grpc.max_concurrent_streams", 16),
-        ("grpc.max_metadata_size", 8192),
-        ("grpc.keepalive_time_ms", limits.keepalive_s * 1000),
-        ("grpc.keepalive_timeout_ms", limits.keepalive_s * 500),
-        ("grpc.http2.min_ping_interval_without_data_ms", 5000),
-        ("grpc.max_connection_age_ms", CONNECTION_AGE_MS),
-        ("grpc.max_connection_age_grace_ms", 5000),
-        ("grpc.so_reuseport", 0),
-    ]
 
 
 class IngestService:

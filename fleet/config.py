@@ -9,7 +9,6 @@ import msgspec
 
 from fleet.health import HealthConfig
 from gateway import tomlfile
-from gateway.domain.errors import ConfigError
 from gateway.metrics_http import MetricsConfig
 from security.files import TlsFiles
 
@@ -81,15 +80,3 @@ def load(path: Path) -> FleetConfig:
         ConfigError: it can't be read, isn't TOML, or breaks the model; names the key's path.
     """
     return tomlfile.load(path, FleetConfig)
-
-
-def address(text: str, key: str) -> tuple[str, int]:
-    """Split ``host:port`` or ``[v6]:port``.
-
-    Raises:
-        ConfigError: it is neither; names ``key``.
-    """
-    host, colon, port = text.rpartition(":")
-    if not colon or not host or not port.isdigit() or int(port) > 65535:
-        raise ConfigError(f"{key}: {text!r} is not host:port")
-    return host.removeprefix("[").removesuffix("]"), int(port)

@@ -13,17 +13,19 @@ from concurrent.futures import ThreadPoolExecutor
 
 import grpc.aio
 
-from fleet.config import FleetConfig, address
+from fleet.config import FleetConfig
 from fleet.metrics import METRICS
 from fleet.monitor import Monitor
 from fleet.registry import Registry
-from fleet.service import FleetService, server_options
+from fleet.service import FleetService
 from fleet.store import Store
 from gateway import systemd
 from gateway.clock import SystemClock
 from gateway.domain.errors import ConfigError
 from gateway.metrics_http import MetricsServer
 from gateway.telemetry import Telemetry
+from gateway.tomlfile import address
+from gateway.wire.serving import server_options
 from security import pki
 from security.audit import AuditLog, load_or_create_key
 from security.files import write_atomic
@@ -56,7 +58,8 @@ async def serve(config: FleetConfig, stop: asyncio.Event, ready: Callable[[], No
     monitor = Monitor(registry, config.health, clock, telemetry)
     service = FleetService(registry, monitor, config.limits, clock, telemetry, audit)
     server = grpc.aio.server(
-        options=server_options(config.limits), maximum_concurrent_rpcs=config.limits.streams_max
+        options=server_options(config.limits.message_bytes_max, config.limits.keepalive_s),
+        maximum_concurrent_rpcs=config.limits.streams_max,
     )
     server.add_generic_rpc_handlers((service.handler(),))
     keeper = _Keeper(config, store, threads, registry, monitor, telemetry)

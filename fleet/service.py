@@ -36,10 +36,6 @@ from security.names import Identity, Role
 from security.tls import grpc_peer_identity
 
 SERVICE = "wardgate.v1.FleetService"
-LOOKAHEAD_BYTES = 65536
-"""With bdp_probe off this is what a stalled stream may push into memory."""
-CONNECTION_AGE_MS = 3_600_000
-"""Peers reconnect hourly at least, so that certificates are looked at again."""
 DIRECTORY_INTERVAL_S = 0.25
 """While thousands of devices are enrolled, the whole directory goes out four times a second; a
 suspension still takes effect well within one."""
@@ -47,23 +43,6 @@ COMMANDS_WAITING_MAX = 64
 """Per stream; a gateway that takes no more is as good as absent."""
 
 log = logging.getLogger(__name__)
-
-
-def server_options(limits: Limits) -> list[tuple[str, int]]:
-    """Channel arguments that bound what a peer may cost."""
-    return [
-        ("grpc.http2.bdp_probe", 0),
-        ("grpc.http2.lookahead_bytes", LOOKAHEAD_BYTES),
-        ("grpc.max_receive_message_length", limits.message_bytes_max),
-        ("grpc.max_concurrent_streams", 16),
-        ("grpc.max_metadata_size", 8192),
-        ("grpc.keepalive_time_ms", limits.keepalive_s * 1000),
-        ("grpc.keepalive_timeout_ms", limits.keepalive_s * 500),
-        ("grpc.http2.min_ping_interval_without_data_ms", 5000),
-        ("grpc.max_connection_age_ms", CONNECTION_AGE_MS),
-        ("grpc.max_connection_age_grace_ms", 5000),
-        ("grpc.so_reuseport", 0),
-    ]
 
 
 class _Attached:

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 import typer
 
-from gateway import plugins
+from gateway import plugins, tomlfile
 from gateway.clock import SystemClock
 from gateway.config import GatewayConfig, load
 from gateway.domain.errors import ConfigError, WardgateError
@@ -184,13 +184,8 @@ def _clock() -> Finding:
     )
 
 
-def _split(address: str) -> tuple[str, int]:
-    host, _, port = address.rpartition(":")
-    return host.strip("[]"), int(port)
-
-
 def _addresses_of(target: str) -> Iterator[str]:
-    host, port = _split(target)
+    host, port = tomlfile.address(target, "address")
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except OSError as error:
@@ -216,7 +211,7 @@ def _nameservers(resolver: Path) -> Iterator[str]:
 
 def _reach(what: str, address: str, server_name: str, config: GatewayConfig) -> Finding:
     """Connect and shake hands as the gateway would."""
-    host, port = _split(address)
+    host, port = tomlfile.address(address, what)
     contexts: Any = TlsContexts(config.tls.files, SystemClock())
     try:
         with (

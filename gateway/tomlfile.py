@@ -61,3 +61,15 @@ def resolve(value: str, base: Path) -> Path:
             raise ValueError(f"{value}: $CREDENTIALS_DIRECTORY is not set")
         return Path(directory) / value.removeprefix("credential:")
     return base / Path(value).expanduser()
+
+
+def address(text: str, key: str) -> tuple[str, int]:
+    """Split ``host:port`` or ``[v6]:port``.
+
+    Raises:
+        ConfigError: it is neither; names ``key``.
+    """
+    host, colon, port = text.rpartition(":")
+    if not colon or not host or not port.isdigit() or int(port) > 65535:
+        raise ConfigError(f"{key}: {text!r} is not host:port")
+    return host.removeprefix("[").removesuffix("]"), int(port)

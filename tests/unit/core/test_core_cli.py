@@ -8,10 +8,11 @@ import pytest
 from typer.testing import CliRunner
 
 from core.cli import app
-from core.config import address, load
+from core.config import load
 from core.store import Offer, Store
 from gateway.domain.errors import ConfigError
 from gateway.domain.labels import Lane
+from gateway.tomlfile import address
 from tests.ingest import NOW_US, reports
 
 TLS = """[tls]

@@ -8,6 +8,7 @@ from typer.testing import CliRunner
 from fleet import cli, config, device_cli, setup, tables
 from gateway.clock import SystemClock
 from gateway.domain.errors import ConfigError
+from gateway.tomlfile import address
 from protos.wardgate.v1 import fleet_pb2 as pb
 from security import pki, tls
 from security.names import Role
@@ -93,8 +94,8 @@ def test_a_wrong_configuration_names_the_key(tmp_path, made, text, message):
 @pytest.mark.parametrize("text", ["", "host", "host:", ":1", "host:x", "host:70000"])
 def test_what_is_no_address_is_refused(text):
     with pytest.raises(ConfigError, match="listen"):
-        config.address(text, "listen")
-    assert config.address("[::1]:5", "listen") == ("::1", 5)
+        address(text, "listen")
+    assert address("[::1]:5", "listen") == ("::1", 5)
 
 
 def test_the_command_line_asks_who_and_where(tmp_path):
