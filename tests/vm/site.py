@@ -1,0 +1,172 @@
+"""What is installed into the machine: wheels, identities, configurations, the inventory."""
+
+from __future__ import annotations
+
+import json
+import re
+import secrets
+import subprocess
+import sys
+import zipfile
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from security import pki
+from security.files import SECRET_MODE, write_atomic
+from security.names import Role
+from security.policy import default_policy
+from security.sealing import KeyRing
+
+ROOT = Path(__file__).resolve().parents[2]
+PYTHON_INSIDE = "3.11"
+TRUST_DOMAIN = "vm.wardgate.internal"
+GATEWAY, CORE, DEVICE = "gw-vm", "core", "mon-1"
+MQTT_PORT, COAPS_PORT, CORE_PORT = 8883, 5684, 7500
+EMULATORS_NETWORK = "10.0.2.0/24"
+DAYS = 2.0
+
+GATEWAY_TOML = f"""\
+[gateway]
+name = "{GATEWAY}"
+state_dir = "/var/lib/wardgate"
+seal_keys = "credential:seal.keys"
+ward_networks = ["{EMULATORS_NETWORK}"]
+[tls]
+cert = "cert.pem"
+key = "credential:key.pem"
+trust = "ca.pem"
+[identity]
+trust_domain = "{TRUST_DOMAIN}"
+[policy]
+file = "release.cedar"
+[journal]
+limit_bytes = {256 << 20}
+alarm_reserve_bytes = {32 << 20}
+[[destinations]]
+name = "core"
+zone = "campus"
+purpose = "care"
+tenant = "vm"
+address = "127.0.0.1:{CORE_PORT}"
+server_name = "localhost"
+[drivers.mqtt]
+listen = ["0.0.0.0:{MQTT_PORT}"]
+[drivers.coap]
+host = "0.0.0.0"
+port = {COAPS_PORT}
+"""
+CORE_TOML = f"""\
+listen = "127.0.0.1:{CORE_PORT}"
+database = "/var/lib/wardgate-core/core.db"
+[metrics]
+port = 9466
+[tls]
+certificate = "cert.pem"
+key = "credential:key.pem"
+client_ca = "ca.pem"
+trust_domain = "{TRUST_DOMAIN}"
+"""
+
+
+def pip(*arguments: str | Path) -> None:
+    subprocess.run(
+        [sys.executable, "-m", "pip", "--disable-pip-version-check", "-q", *map(str, arguments)],
+        check=True,
+    )
+
+
+def build_wheel(directory: Path) -> Path:
+    """The checkout's wheel."""
+    pip("wheel", "--no-deps", "--no-build-isolation", "-w", directory, ROOT)
+    (wheel,) = directory.glob("wardgate-*.whl")
+    return wheel
+
+
+def next_version(wheel: Path, directory: Path) -> Path:
+    """The same distribution under the next version, as a release would be."""
+    old = wheel.name.split("-")[1]
+    new = f"{old}.post1"
+    directory.mkdir(exist_ok=True)
+    made = directory / wheel.name.replace(old, new, 1)
+    with zipfile.ZipFile(wheel) as source, zipfile.ZipFile(made, "w") as target:
+        for each in source.infolist():
+            content = source.read(each)
+            if each.filename.endswith(".dist-info/METADATA"):
+                content = re.sub(
+                    rb"(?m)^Version: .*$", f"Version: {new}".encode(), content, count=1
+                )
+            if each.filename.endswith(".dist-info/RECORD"):
+                # Without hashes, which have changed.
+                lines = content.decode().splitlines()
+                names = [line.rsplit(",", 2)[0] for line in lines]
+                content = "\n".join(f"{name},," for name in names).encode() + b"\n"
+                content = content.replace(f"wardgate-{old}.dist".encode(), _folder(new))
+            name = each.filename.replace(f"wardgate-{old}.dist", _folder(new).decode())
+            target.writestr(name, content)
+    return made
+
+
+def _folder(version: str) -> bytes:
+    return f"wardgate-{version}.dist".encode()
+
+
+def fill_shelf(wheel: Path, shelf: Path) -> None:
+    """Everything that the wheel needs, at the locked versions, for the machine's Python."""
+    pip(
+        *("download", "--only-binary=:all:", "--python-version", PYTHON_INSIDE),
+        *("-c", ROOT / "requirements.lock", "-d", shelf, wheel),
+    )
+    (shelf / wheel.name).unlink()
+
+
+class Site:
+    """The files of one hospital."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        directory.mkdir()
+        now = datetime.now(UTC)
+        issuing = pki.create_issuing(pki.create_root(TRUST_DOMAIN, now), now)
+        hosts = ("localhost", "127.0.0.1")
+        for role, name in ((Role.GATEWAY, GATEWAY), (Role.SERVICE, CORE), (Role.DEVICE, DEVICE)):
+            subject = pki.Subject(role, name, () if role is Role.DEVICE else hosts)
+            pki.make_identity(issuing, subject, directory / name, pki.Validity.days(now, DAYS))
+        KeyRing.generate().save(directory / "seal.keys")
+        write_atomic(directory / "other.key", secrets.token_bytes(32), SECRET_MODE)
+        (directory / "gateway.toml").write_text(GATEWAY_TOML)
+        (directory / "core.toml").write_text(CORE_TOML)
+        self.policy = directory / "release.cedar"
+        self.policy.write_text(default_policy())
+
+    def inventory(self, wheel: Path, port: int, key: Path) -> Path:
+        """Everything on the one machine."""
+        here = self.directory
+        variables: dict[str, Any] = {
+            "ansible_host": "127.0.0.1",
+            "ansible_port": port,
+            "ansible_user": "root",
+            "ansible_become": False,
+            "ansible_python_interpreter": "/usr/bin/python3",
+            "ansible_ssh_private_key_file": str(key),
+            "ansible_ssh_common_args": "-o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null"
+            " -o LogLevel=ERROR",
+            "wardgate_wheel": str(wheel),
+            "wardgate_lock": str(ROOT / "requirements.lock"),
+            "wardgate_wheelhouse": "/mnt",
+            "wardgate_trust_domain": TRUST_DOMAIN,
+            "wardgate_fleet_hosts": ["localhost", "127.0.0.1"],
+            "wardgate_core_config": str(here / "core.toml"),
+            "wardgate_core_identity_dir": str(here / CORE),
+            "wardgate_gateway_config": str(here / "gateway.toml"),
+            "wardgate_policy": str(self.policy),
+            "wardgate_identity_dir": str(here / GATEWAY),
+            "wardgate_secrets": [
+                {"name": name, "src": str(here / name)} for name in ("seal.keys", "other.key")
+            ],
+        }
+        host = {"hosts": {"vm": variables}}
+        groups = dict.fromkeys(("fleet", "core", "gateways"), host)
+        path = here / "inventory.json"
+        path.write_text(json.dumps({"all": {"children": groups}}))
+        return path
