@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import re
 import secrets
+import shutil
 import subprocess
 import sys
 import zipfile
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -113,11 +115,18 @@ def _folder(version: str) -> bytes:
 
 def fill_shelf(wheel: Path, shelf: Path) -> None:
     """Everything that the wheel needs, at the locked versions, for the machine's Python."""
+    lock = (ROOT / "requirements.lock").read_text()
+    stamp = shelf / "requirements.lock"
+    if stamp.exists() and stamp.read_text() == lock:
+        return
+    shutil.rmtree(shelf, ignore_errors=True)
+    shelf.mkdir()
     pip(
         *("download", "--only-binary=:all:", "--python-version", PYTHON_INSIDE),
         *("-c", ROOT / "requirements.lock", "-d", shelf, wheel),
     )
     (shelf / wheel.name).unlink()
+    stamp.write_text(lock)
 
 
 class Site:
@@ -139,7 +148,7 @@ class Site:
         self.policy = directory / "release.cedar"
         self.policy.write_text(default_policy())
 
-    def inventory(self, wheel: Path, port: int, key: Path) -> Path:
+    def inventory(self, wheel: Path, port: int, key: Path, groups: Sequence[str]) -> Path:
         """Everything on the one machine."""
         here = self.directory
         variables: dict[str, Any] = {
@@ -166,7 +175,7 @@ class Site:
             ],
         }
         host = {"hosts": {"vm": variables}}
-        groups = dict.fromkeys(("fleet", "core", "gateways"), host)
+        children = dict.fromkeys(groups, host)
         path = here / "inventory.json"
-        path.write_text(json.dumps({"all": {"children": groups}}))
+        path.write_text(json.dumps({"all": {"children": children}}))
         return path
