@@ -62,7 +62,7 @@ class Outbound:
         self._telemetry = telemetry
         self._audit = audit
         self._notices = notices
-        self._ledger = Ledger.open(ledger_path, clock)
+        self._ledger = Ledger.open(ledger_path, clock, journal.lend_reserve)
         self._config = config
         self._uplink = self._make(config)
         self._swap: asyncio.Task[None] | None = None

@@ -34,7 +34,7 @@ from gateway.domain.errors import (
 from gateway.domain.labels import Lane
 from gateway.domain.ports import Clock, Counters, StateDelta
 from gateway.domain.records import Gap
-from gateway.journal.ballast import Ballast
+from gateway.journal.ballast import STEP_BYTES, Ballast
 from gateway.journal.body import decode_body, encode_body, make_sections
 from gateway.journal.cache import RecentGroups
 from gateway.journal.config import JournalConfig
@@ -339,6 +339,17 @@ class Journal:
             if lane.lane is not Lane.ALARMS or not self._ballast.give(len(frame)):
                 raise
             lane.write(frame, stamp, self.config.segment_bytes)
+
+    def lend_reserve(self) -> bool:
+        """Free some of the disk space that is held back for alarms, for what carries them on.
+
+        From now on telemetry is refused, until the space could be taken back. Any thread.
+
+        Returns:
+            False when there is none left.
+        """
+        with self._write_lock:
+            return self._ballast.give(STEP_BYTES)
 
     def _require_room(self, lane: LaneLog, size: int) -> None:
         limit = self.config.limit_bytes

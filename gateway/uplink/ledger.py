@@ -22,7 +22,7 @@ import contextlib
 import os
 import sqlite3
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
@@ -145,16 +145,23 @@ class _Growing(NamedTuple):
 class Ledger:
     """Made by :meth:`open`; every method raises LedgerError when the disk refuses."""
 
-    def __init__(self, db: sqlite3.Connection, clock: Clock) -> None:
+    def __init__(self, db: sqlite3.Connection, clock: Clock, make_room: Callable[[], bool]) -> None:
         self._db = db
         self._clock = clock
+        self._make_room = make_room
         self._lock = threading.Lock()
         self._growing: dict[tuple[Any, ...], _Growing] = {}
         self._tables: dict[str, Mapping[str, ReleaseRow]] = {}
 
     @classmethod
-    def open(cls, path: Path, clock: Clock) -> Self:
+    def open(cls, path: Path, clock: Clock, make_room: Callable[[], bool] = lambda: False) -> Self:
         """Open or make the ledger (mode 0600).
+
+        Args:
+            path: the SQLite file.
+            clock: dates the entries.
+            make_room: frees disk space that is held back for alarms, False if there is none;
+                called when the disk is too full to enter an alarm, in the thread that writes.
 
         Raises:
             LedgerError: it can't be opened, or is of a newer version.
@@ -172,7 +179,7 @@ class Ledger:
         if version != _SCHEMA_VERSION:
             db.close()
             raise LedgerError(f"{path}: schema {version} is not known")
-        return cls(db, clock)
+        return cls(db, clock, make_room)
 
     def close(self) -> None:
         """Close; idempotent."""
@@ -255,22 +262,40 @@ class Ledger:
             settled: how far destinations have acknowledged.
             rejected: batches to set aside.
         """
-        now_us = self._clock.now_us()
+        urgent = any(batch.lane is Lane.ALARMS for _, batch in batches)
         with self._access():
             try:
-                self._db.execute("BEGIN IMMEDIATE")
-                for each in settled:
-                    self._settle(each)
-                for destination, batch in batches:
-                    self._enter(destination, batch, now_us)
-                for refusal in rejected:
-                    self._set_aside(refusal, now_us)
-                self._db.execute("COMMIT")
-            except sqlite3.Error:
-                self._growing.clear()
-                if self._db.in_transaction:
-                    self._db.rollback()
-                raise
+                self._write(batches, settled, rejected)
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode != sqlite3.SQLITE_FULL or not urgent:
+                    raise
+                # An alarm that can't be entered may not leave: what carries it has a claim on
+                # the alarms' reserve, too.
+                if not self._make_room():
+                    raise
+                self._write(batches, settled, rejected)
+
+    def _write(
+        self,
+        batches: Sequence[tuple[str, Released]],
+        settled: Sequence[Settled],
+        rejected: Sequence[Rejected],
+    ) -> None:
+        now_us = self._clock.now_us()
+        try:
+            self._db.execute("BEGIN IMMEDIATE")
+            for each in settled:
+                self._settle(each)
+            for destination, batch in batches:
+                self._enter(destination, batch, now_us)
+            for refusal in rejected:
+                self._set_aside(refusal, now_us)
+            self._db.execute("COMMIT")
+        except sqlite3.Error:
+            self._growing.clear()
+            if self._db.in_transaction:
+                self._db.rollback()
+            raise
 
     def _enter(self, destination: str, batch: Released, now_us: int) -> None:
         lane = batch.lane.name.lower()

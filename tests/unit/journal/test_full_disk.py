@@ -129,3 +129,20 @@ def test_it_opens_on_a_full_disk(tmp_path):
     journal.append([group(T, ["y"])])
     assert texts_of(read_all(journal, T)) == {1: "x", 2: "y"}
     journal.close()
+
+
+def test_what_carries_alarms_on_may_borrow_from_their_reserve(tmp_path):
+    clock, files = FakeClock(), SimFiles()
+    journal = open_journal(tmp_path, files=files, clock=clock, ballast_bytes=2 * STEP_BYTES)
+    assert journal.lend_reserve()
+    assert len(files.get(f"{tmp_path}/reserve")) == STEP_BYTES
+    with pytest.raises(JournalFullError):
+        journal.append([group(T, ["not while it is lent"])])
+    journal.append([group(A, ["goes on"])])
+    assert journal.lend_reserve()
+    assert not journal.lend_reserve()
+    clock.advance(60)
+    journal.maintain()
+    assert len(files.get(f"{tmp_path}/reserve")) == 2 * STEP_BYTES
+    journal.append([group(T, ["again"])])
+    journal.close()

@@ -207,3 +207,60 @@ async def test_a_batch_that_is_not_entered_raises_for_its_sender_alone(ledger, p
     await writer.close()
     assert [row[0] for row in rows(path, ENTRIES)] == [2]
     assert ledger.unsettled("core", Lane.TELEMETRY) == [(EPOCH, 3, 3, "p1")]
+
+
+def fill(ledger):
+    """Leave no page for another entry."""
+    pages = ledger._db.execute("PRAGMA page_count").fetchone()[0]
+    ledger._db.execute(f"PRAGMA max_page_count = {pages}")
+
+
+def many(lane, first):
+    """Batches that need more pages than there are."""
+    return [
+        batch(n, n, lane=lane, entries={KEY._replace(collected_under=f"{n}" * 200): (1, 1)})
+        for n in range(first, first + 40)
+    ]
+
+
+@pytest.mark.parametrize("lane", Lane)
+def test_on_a_full_disk_an_alarm_is_entered_in_the_space_held_for_it(path, clock, lane):
+    asked: list[int] = []
+
+    def make_room():
+        asked.append(len(asked))
+        opened._db.execute("PRAGMA max_page_count = 10000")
+        return True
+
+    with closing(Ledger.open(path, clock, make_room)) as opened:
+        opened.start("core", lane, 0)
+        fill(opened)
+        if lane is Lane.ALARMS:
+            enter(opened, *many(lane, 1))
+            assert asked == [0]
+            assert len(rows(path, ENTRIES)) == 40
+            assert len(opened.unsettled("core", lane)) == 40
+        else:
+            with pytest.raises(LedgerError):
+                enter(opened, *many(lane, 1))
+            assert asked == []
+            assert rows(path, ENTRIES) == []
+
+
+@pytest.mark.parametrize("helps", [True, False])
+def test_when_no_space_is_left_nothing_leaves(path, clock, helps):
+    asked = []
+
+    def make_room():
+        asked.append(1)
+        return helps
+
+    with closing(Ledger.open(path, clock, make_room)) as opened:
+        fill(opened)
+        with pytest.raises(LedgerError):
+            enter(opened, *many(Lane.ALARMS, 1))
+        assert asked == [1]
+        assert rows(path, ENTRIES) == []
+        opened._db.execute("PRAGMA max_page_count = 10000")
+        enter(opened, *many(Lane.ALARMS, 1))
+        assert len(rows(path, ENTRIES)) == 40
