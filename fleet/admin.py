@@ -218,6 +218,7 @@ class Admin:
                     ward=device.ward,
                     bed=device.bed,
                     standing=STANDINGS[device.standing],
+                    revoked=device.device_id in self._registry.revoked_devices,
                 )
                 for device in self._registry.devices.values()
             ],

@@ -35,6 +35,7 @@ class Registered(Protocol):
     """What the monitor needs of the registry."""
 
     devices: dict[str, DeviceRow]
+    revoked_devices: frozenset[str]
 
 
 class GatewayState:
@@ -150,11 +151,12 @@ class Monitor:
         return self._health.get(device_id) or DeviceHealth()
 
     def counts(self) -> Mapping[Health, int]:
-        """How many registered devices are in each state; the retired don't count."""
+        """How many devices are in each state; the retired and the revoked don't count."""
         return Counter(
             self.health(device.device_id).health
             for device in self._registry.devices.values()
             if device.standing is not Standing.RETIRED
+            and device.device_id not in self._registry.revoked_devices
         )
 
     def unsaved(self) -> tuple[list[GatewayRow], list[HealthRow]]:

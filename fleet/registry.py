@@ -85,6 +85,7 @@ class Registry:
         """Read the store and sign the revocations."""
         self.devices = {row.device_id: row for row in await self._run(self._store.devices)}
         self.directory_version = await self._run(self._store.number, "directory")
+        self.revoked_devices = await self._run(self._store.without_good_credential, Role.DEVICE)
         await self.refresh_revocations()
 
     def listen(self, changed: Callable[[], None]) -> None:
@@ -135,8 +136,11 @@ class Registry:
             device = self._known(device_id)
             issued = self._issue(device_id, key, days)
             await self._note(issued, Role.DEVICE, device_id)
-            self.revoked_devices -= {device_id}
+            if device_id in self.revoked_devices:
+                self.directory_version = await self._run(self._store.directory_changed)
+                self.revoked_devices -= {device_id}
         self._audit.record("device_renewed", by=by, device=device_id, **_serial(issued))
+        self._tell()
         return device, issued
 
     async def update_device(self, device_id: str, change: Change, by: str) -> DeviceRow:
@@ -207,7 +211,10 @@ class Registry:
         async with self._changing:
             # The issuing CA's own key: 40 ms for 100,000 entries, so not on the loop's thread.
             self.revocations, self.revocations_signed = await self._run(self._sign)
-            self.revoked_devices = await self._run(self._store.without_good_credential, Role.DEVICE)
+            revoked = await self._run(self._store.without_good_credential, Role.DEVICE)
+            if revoked != self.revoked_devices:
+                self.directory_version = await self._run(self._store.directory_changed)
+                self.revoked_devices = revoked
         self._tell()
 
     def _sign(self) -> tuple[RevocationList, bytes]:

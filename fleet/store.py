@@ -219,6 +219,11 @@ class Store:
             )
             return self._grow("revocations")
 
+    def directory_changed(self) -> int:
+        """Note that who holds a good certificate has changed; returns the new version."""
+        with self._transaction():
+            return self._grow("directory")
+
     def revoked(self, ending_after_us: int = 0) -> frozenset[int]:
         """Serial numbers of revoked certificates that end after a time."""
         rows = self._db.execute(

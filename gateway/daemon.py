@@ -212,6 +212,7 @@ class Gateway:
             self.clock,
             self.telemetry,
         )
+        self.identity.on_dismissed = self.intake.retire
         link.load()
         link.use_commands(self.commands)
         link.last_checkpoint = lambda: self.audit.last_checkpoint

@@ -393,7 +393,14 @@ class FleetLink:
 def _devices_of(message: pb.Directory) -> tuple[Device, ...]:
     """What this version understands of a directory; ten thousand devices take 20 ms."""
     return tuple(
-        Device(each.device_id, each.kind, each.ward, each.bed, _STANDING[each.standing])
+        Device(
+            each.device_id,
+            each.kind,
+            each.ward,
+            each.bed,
+            _STANDING[each.standing],
+            each.revoked,
+        )
         for each in message.devices
         if each.standing in _STANDING
     )

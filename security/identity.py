@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Literal, NamedTuple, Protocol, TypeVar, assert_never
 
 import msgspec
@@ -90,6 +90,9 @@ class IdentityService:
         self._live: dict[LiveSession, _Live] = {}
         self._by_device: dict[str, set[LiveSession]] = {}
         self._by_serial: dict[int, set[LiveSession]] = {}
+        self.on_dismissed: Callable[[str], None] = _ignore
+        """Called with a device that is retired or without a good certificate, and has no live
+        session: nobody is to wait for it. Called again with every directory that says so."""
 
     # What drivers ask
 
@@ -162,6 +165,9 @@ class IdentityService:
             sessions = self._by_device.get(device_id, ())
             moved = [each for each in sessions if _moved(self._live[each].device, device)]
             ended += self._end(moved, MOVED)
+        for device in self._directory.values():
+            if device.dismissed:
+                self._dismiss(device.device_id)
         return ended
 
     def end_device(self, device_id: str, reason: str) -> int:
@@ -251,7 +257,24 @@ class IdentityService:
 
     def _end_revoked(self) -> int:
         hit = [serial for serial in self._by_serial if serial in self._revoked]
-        return sum(self._end(self._by_serial.get(each, ()), RefusalReason.REVOKED) for each in hit)
+        devices = {
+            self._live[session].device.device_id
+            for serial in hit
+            for session in self._by_serial[serial]
+        }
+        ended = 0
+        for serial in hit:
+            ended += self._end(self._by_serial.get(serial, ()), RefusalReason.REVOKED)
+        for device_id in devices:
+            device = self.device(device_id)
+            if device is not None and device.dismissed:
+                self._dismiss(device_id)
+        return ended
+
+    def _dismiss(self, device_id: str) -> None:
+        # One that a port or a broker vouches for may live without a certificate.
+        if not self.is_live(device_id):
+            self.on_dismissed(device_id)
 
     def _end(self, sessions: Iterable[LiveSession], reason: str) -> int:
         ended = 0
@@ -278,6 +301,10 @@ class IdentityService:
                 # A driver's fault must not save the next session from being ended.
                 log.exception("a %s session could not be ended cleanly", live.transport)
         return ended
+
+
+def _ignore(_device_id: str) -> None:
+    """Nobody waits for devices."""
 
 
 def _moved(was: Device, now: Device) -> bool:

@@ -27,6 +27,13 @@ class Device(msgspec.Struct, frozen=True):
     ward: str = ""
     bed: str = ""
     standing: Standing = Standing.ACTIVE
+    revoked: bool = False
+    """Every certificate it had is revoked: it can't come back with one of them."""
+
+    @property
+    def dismissed(self) -> bool:
+        """Whether somebody decided that it is no longer in service."""
+        return self.revoked or self.standing is Standing.RETIRED
 
 
 class CertificateCredential(NamedTuple):

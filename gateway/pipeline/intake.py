@@ -197,11 +197,11 @@ class Intake:
     def retire(self, device_id: str) -> None:
         """End the alarms and the watching of a device that was revoked or retired.
 
-        Its message ids stay, within their bounds: what it may repeat once it is back is known.
+        What was seen of it and its message ids stay, within their bounds: the fleet still tells
+        when it was last heard, and what it may repeat once it is back is known.
         """
         changes = Changes()
         self.alarms.sign_off(device_id, self._clock.now_us(), self._clock.monotonic(), changes)
-        self.seen.forget(device_id)
         if changes:
             self._commit(Ticket(None), changes, ())
 

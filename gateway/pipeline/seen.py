@@ -81,10 +81,6 @@ class SeenTable:
             seen = self.devices[device_id] = Seen(device_id)
         return seen
 
-    def forget(self, device_id: str) -> None:
-        """Drop a device that was retired; idempotent."""
-        self.devices.pop(device_id, None)
-
     def __iter__(self) -> Iterator[Seen]:
         return iter(tuple(self.devices.values()))
 

@@ -112,6 +112,16 @@ def test_the_ward_with_third_parties_and_kills(tmp_path):
             [*e["cli"], "device", "list", "--json"], capture_output=True, text=True, check=True
         )
         assert device in health.stdout
+
+        # Nobody is to wait for a device that was revoked, nor is any alarm of it left.
+        shown = (
+            "SELECT 1 FROM alarms WHERE device_id = ? AND condition = 'drip_stopped' AND phase = ?"
+        )
+        alarming = {"v": 1, "boot": "third", "n": 30, "rate_ml_h": 0, "alarms": ["stopped"]}
+        assert mqtt(e, spare, f"devices/{device}/drip", alarming).returncode == 0
+        ward.wait_for(lambda: ward.rows(shown, device, "start"))
+        subprocess.run([*e["cli"], "device", "revoke", device], capture_output=True, check=True)
+        ward.wait_for(lambda: ward.rows(shown, device, "end"))
         report = ward.finish()
     assert report["lost"] == 0
     assert report["stores_hold"]["core"]["duplicates"] == 0

@@ -161,6 +161,8 @@ async def test_a_device_is_added_admitted_and_revoked_while_it_is_live(fleet, tm
         bundle = await add(fleet, tmp_path, "mon-1", "--ward", "icu", "--bed", "7")
         await gateway.until(lambda: gateway.identity.device("mon-1"))
         session = gateway.admit(credential(bundle))
+        dismissed: list[str] = []
+        gateway.identity.on_dismissed = dismissed.append
         assert gateway.identity.device("mon-1").bed == "7"
         done = await asyncio.to_thread(
             fleet.command, "device", "revoke", "mon-1", "--reason", "stolen", "--json"
@@ -173,9 +175,11 @@ async def test_a_device_is_added_admitted_and_revoked_while_it_is_live(fleet, tm
         with pytest.raises(RefusedError, match="revoked"):
             gateway.admit(credential(bundle))
         assert (await get(fleet, "mon-1")).revoked
+        await gateway.until(lambda: dismissed == ["mon-1"])
         renewed = await add(fleet, tmp_path / "again", "mon-1", "--renew")
         assert gateway.admit(credential(renewed))
         assert not (await get(fleet, "mon-1")).revoked
+        await gateway.until(lambda: not gateway.identity.device("mon-1").revoked)
     # A start without the fleet has its last word.
     alone = Gateway(fleet, "edge-1", tmp_path / "state")
     alone.link.load()

@@ -102,18 +102,20 @@ class Directory(_message.Message):
     def __init__(self, version: _Optional[int] = ..., devices: _Optional[_Iterable[_Union[DirectoryEntry, _Mapping]]] = ...) -> None: ...
 
 class DirectoryEntry(_message.Message):
-    __slots__ = ("device_id", "kind", "ward", "bed", "standing")
+    __slots__ = ("device_id", "kind", "ward", "bed", "standing", "revoked")
     DEVICE_ID_FIELD_NUMBER: _ClassVar[int]
     KIND_FIELD_NUMBER: _ClassVar[int]
     WARD_FIELD_NUMBER: _ClassVar[int]
     BED_FIELD_NUMBER: _ClassVar[int]
     STANDING_FIELD_NUMBER: _ClassVar[int]
+    REVOKED_FIELD_NUMBER: _ClassVar[int]
     device_id: str
     kind: str
     ward: str
     bed: str
     standing: Standing
-    def __init__(self, device_id: _Optional[str] = ..., kind: _Optional[str] = ..., ward: _Optional[str] = ..., bed: _Optional[str] = ..., standing: _Optional[_Union[Standing, str]] = ...) -> None: ...
+    revoked: bool
+    def __init__(self, device_id: _Optional[str] = ..., kind: _Optional[str] = ..., ward: _Optional[str] = ..., bed: _Optional[str] = ..., standing: _Optional[_Union[Standing, str]] = ..., revoked: _Optional[bool] = ...) -> None: ...
 
 class RevocationUpdate(_message.Message):
     __slots__ = ("signed_list",)

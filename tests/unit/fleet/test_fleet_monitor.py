@@ -19,6 +19,7 @@ class Registered:
         self.devices = {
             each: DeviceRow(each, "", "", "", "", Standing.ACTIVE, "", 0) for each in device_ids
         }
+        self.revoked_devices: frozenset[str] = frozenset()
 
 
 class Scene:
@@ -121,6 +122,11 @@ def test_the_retired_are_not_counted(scene):
     scene.registry.devices["two"] = scene.registry.devices["two"]._replace(
         standing=Standing.RETIRED
     )
+    assert sum(scene.monitor.counts().values()) == 1
+
+
+def test_the_revoked_are_not_counted(scene):
+    scene.registry.revoked_devices = frozenset({"two"})
     assert sum(scene.monitor.counts().values()) == 1
 
 

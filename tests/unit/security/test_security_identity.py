@@ -128,6 +128,31 @@ def test_an_expired_certificate_is_refused_and_a_session_ends_with_its_own(ward,
     assert refused(service, certificate(der)) == RefusalReason.EXPIRED
 
 
+def test_nobody_waits_for_a_device_that_was_dismissed(ward, service):
+    """Whichever of the list and the directory comes first, and whoever was connected."""
+    der, serial = ward.der(Role.DEVICE, "listed-first")
+    other, other_serial = ward.der(Role.DEVICE, "told-first")
+    dismissed: list[str] = []
+    service.on_dismissed = dismissed.append
+    names = ("listed-first", "told-first", "away", "on-a-port", "in-service")
+    service.apply_directory([Device(name) for name in names])
+    admitted(service, certificate(der))
+    admitted(service, certificate(other))
+    port, _ = admitted(service, PortCredential("on-a-port", "/dev/ttyS0"))
+    service.set_revocations({serial})
+    assert dismissed == []
+    told = [Device(name, revoked=True) for name in names[:4]]
+    service.apply_directory([*told, Device("in-service")])
+    assert dismissed == ["listed-first", "away"]
+    dismissed.clear()
+    service.set_revocations({serial, other_serial})
+    assert dismissed == ["told-first"]
+    dismissed.clear()
+    service.leave(port)
+    service.apply_directory([Device("on-a-port", standing=Standing.RETIRED), Device("in-service")])
+    assert dismissed == ["on-a-port"]
+
+
 def test_revocation_ends_the_live_sessions_of_that_certificate_alone(ward, service, counters):
     (first, serial), (second, _) = ward.der(Role.DEVICE, "one"), ward.der(Role.DEVICE, "one")
     session, _ = admitted(service, certificate(first))
