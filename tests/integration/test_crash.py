@@ -13,9 +13,9 @@ import pytest
 from bench.site import Identities, make_identities
 from demo.scrape import total
 from tests.crash.account import at_core
-from tests.crash.device import HABITS, WINDOW, Device
+from tests.crash.device import HABITS, Device
 from tests.crash.rounds import block, settle
-from tests.crash.site import CrashSite, python, until
+from tests.crash.site import CrashSite, python
 
 pytestmark = pytest.mark.timeout(240)
 ROUNDS = 8
@@ -36,15 +36,19 @@ async def test_kill_9_loses_and_doubles_nothing(tmp_path: Path, identities: Iden
 
 
 async def kill(site: CrashSite, device: Device, *, heard: bool) -> None:
-    """Kill the gateway in mid-talk, or when everything is stored and nothing was heard of it."""
-    await until(lambda: len(device.diary.acknowledged) > 100)
-    if not heard:
-        device.deaf = True
-        await until(lambda: device.unfinished == WINDOW)
+    """Kill the gateway when it has answered, or when it has stored and nothing was heard of it."""
+    for _ in range(5):
+        await device.say(device.script.next())
+    device.deaf = not heard
+    sayings = [asyncio.create_task(device.say(device.script.next())) for _ in range(20)]
+    if heard:
+        await asyncio.gather(*sayings)
+    else:
         while await stored(site) < len(device.diary.sent) + device.diary.connects:  # noqa: ASYNC110 - in another process
             await asyncio.sleep(0.02)
     await site.end("gateway", signal.SIGKILL)
     await site.start("gateway")
+    await asyncio.gather(*sayings)
 
 
 async def stored(site: CrashSite) -> float:
@@ -65,7 +69,7 @@ async def test_a_gateway_that_breaks_a_promise_is_found_out(
 ) -> None:
     launcher = python("-m", "tests.crash.broken", promise)
     async with CrashSite(tmp_path / "site", identities, launcher=launcher) as site:
-        (device,) = site.devices([replace(HABITS[habit], rate=2000.0)], Random(1))
+        (device,) = site.devices([replace(HABITS[habit], rate=0)], Random(1))
         life = asyncio.create_task(device.run())
         await kill(site, device, heard=heard)
         await settle(site, [device])
