@@ -13,6 +13,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from gateway.domain.labels import DataClass
+
 MessageKey = tuple[str, str]
 """Device id and message id."""
 
@@ -88,6 +90,9 @@ class Held(NamedTuple):
     alarm_delays_us: list[int]
     unnumbered: Counter[str]
     by_treatment: dict[str, int]
+    equipment: int = 0
+    """Reports of nothing but the device itself, such as its battery: in the ledger these are
+    not told from the gateway's own notices."""
 
 
 def read_store(path: Path) -> Held:
@@ -96,6 +101,9 @@ def read_store(path: Path) -> Held:
         rows = db.execute(
             "SELECT device_id, message_id, stored_us, treatment FROM reports"
         ).fetchall()
+        ((equipment,),) = db.execute(
+            "SELECT count(*) FROM reports WHERE class = ?", (DataClass.HEALTH_RESOURCES,)
+        )
         gaps, gap_reports = db.execute(
             "SELECT count(*), coalesce(sum(reports), 0) FROM gaps"
         ).fetchone()
@@ -122,6 +130,7 @@ def read_store(path: Path) -> Held:
         sorted(delays),
         unnumbered,
         dict(treatments),
+        equipment,
     )
 
 

@@ -117,7 +117,7 @@ def test_the_ward_with_third_parties_and_kills(tmp_path):
         shown = (
             "SELECT 1 FROM alarms WHERE device_id = ? AND condition = 'drip_stopped' AND phase = ?"
         )
-        alarming = {"v": 1, "boot": "third", "n": 30, "rate_ml_h": 0, "alarms": ["stopped"]}
+        alarming = {"v": 1, "boot": "third", "n": 30, "alarms": ["stopped"]}
         assert mqtt(e, spare, f"devices/{device}/drip", alarming).returncode == 0
         ward.wait_for(lambda: ward.rows(shown, device, "start"))
         subprocess.run([*e["cli"], "device", "revoke", device], capture_output=True, check=True)
