@@ -95,3 +95,16 @@ def load(path: Path) -> GatewayConfig:
     if twice:
         raise ConfigError(f"{path}: destinations named twice: {', '.join(sorted(twice))}")
     return config
+
+
+APPLIED_LIVE = frozenset({"policy", "destinations"})
+"""Tables whose change SIGHUP applies; certificates are read anew from the same files."""
+
+
+def needs_restart(running: GatewayConfig, changed: GatewayConfig) -> list[str]:
+    """Name the tables that differ and are only read at start."""
+    return [
+        table
+        for table in GatewayConfig.__struct_fields__
+        if table not in APPLIED_LIVE and getattr(running, table) != getattr(changed, table)
+    ]

@@ -16,13 +16,14 @@ import logging
 import os
 import signal
 import sys
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
 from gateway import plugins
 from gateway.clock import SystemClock
 from gateway.commands import Commands
-from gateway.config import FleetTable, GatewayConfig, load
+from gateway.config import FleetTable, GatewayConfig, load, needs_restart
 from gateway.domain.errors import ConfigError, WardgateError
 from gateway.domain.labels import Lane
 from gateway.domain.ports import Driver, Outcome, Ports, Submission
@@ -296,17 +297,21 @@ class Gateway:
         notify("RELOADING=1")
         try:
             changed = load(self.path)
+            plugins.check(changed.drivers, self.path.resolve().parent, str(self.path))
             self.tls.reload()
-            self.outbound.reload(changed, self._reloaded)
+            self.outbound.reload(changed, partial(self._reloaded, changed))
         except (ConfigError, WardgateError) as error:
             self.audit.record("reload", result="refused")
             log.error("not applied, the present configuration stays: %s", error)  # noqa: TRY400
             notify(f"READY=1\nSTATUS=A change was not applied: {' '.join(str(error).split())}")
 
-    def _reloaded(self) -> None:
+    def _reloaded(self, changed: GatewayConfig) -> None:
         self.audit.record("reload", result="applied")
         log.info("configuration applied")
-        notify("READY=1\nSTATUS=")
+        later = ", ".join(needs_restart(self.config, changed))
+        if later:
+            log.warning("changed, and applied by a restart only: %s", later)
+        notify(f"READY=1\nSTATUS={later and f'Applied by a restart only: {later}'}")
 
 
 def _positions(journal: Journal) -> str:

@@ -299,6 +299,20 @@ def test_a_changed_policy_is_applied_and_no_session_ends(gateway: Supervised, wa
             applied = gateway.wait_for("READY=1\nSTATUS=", after=refused)
             assert gateway.said[applied - 1] == "READY=1\nSTATUS="
             device.report()
+
+            config = ward.plan.gateway_config
+            lines = config.read_text()
+            try:
+                config.write_text(lines + "\n[drivers.mqtt.nonsense]\n")
+                gateway.process.send_signal(signal.SIGHUP)
+                refused = gateway.wait_for(
+                    "READY=1\nSTATUS=A change was not applied", after=applied
+                )
+                config.write_text(lines + "\n[audit]\nfiles_max = 5\n")
+                gateway.process.send_signal(signal.SIGHUP)
+                gateway.wait_for("READY=1\nSTATUS=Applied by a restart only: audit", after=refused)
+            finally:
+                config.write_text(lines)
             assert (device.connects, device.losses) == (1, 0)
         finally:
             policy.write_text(before)
