@@ -83,6 +83,7 @@ class Committer:
         self._stopping = False
         self._last_start = float("-inf")
         self._tasks: list[asyncio.Task[None]] = []
+        self._maintaining: asyncio.Future[None] | None = None
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="journal")
 
     # -- submissions ------------------------------------------------------------------------
@@ -190,6 +191,10 @@ class Committer:
             commit, maintain = self._tasks
             maintain.cancel()
             await asyncio.gather(maintain, return_exceptions=True)
+            if self._maintaining is not None:
+                # The thread goes on when its task is cancelled. The journal is closed after us,
+                # and a number of a closed file may be another file's by then.
+                await self._maintaining
             await commit
         self._executor.shutdown()
 
@@ -197,7 +202,8 @@ class Committer:
         while True:
             await asyncio.sleep(self._config.maintain_s)
             # A thread of its own: a checkpoint must not hold up a commit.
-            await self._loop.run_in_executor(None, self._maintain)
+            self._maintaining = self._loop.run_in_executor(None, self._maintain)
+            await asyncio.shield(self._maintaining)
 
     def _maintain(self) -> None:
         try:

@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import threading
 
 import pytest
 
@@ -201,3 +202,24 @@ async def test_a_submitter_that_fails_leaves_the_others_answered(make):
     assert outcomes == [Outcome.COMMITTED]
     with pytest.raises(RuntimeError, match="stopped"):
         committer.add([], [], [], [], outcomes.append)
+
+
+async def test_stop_waits_for_upkeep_so_that_nothing_works_on_closed_files(make, monkeypatch):
+    journal, committer = await make(maintain_s=0.001)
+    begun, go_on, ended = asyncio.Event(), threading.Event(), []
+    loop = asyncio.get_running_loop()
+
+    def maintain():
+        loop.call_soon_threadsafe(begun.set)
+        go_on.wait()
+        ended.append(True)
+
+    monkeypatch.setattr(journal, "maintain", maintain)
+    await begun.wait()
+    stopping = asyncio.create_task(committer.stop())
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert not stopping.done()
+    go_on.set()
+    await stopping
+    assert ended == [True]
