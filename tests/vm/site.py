@@ -55,8 +55,7 @@ server_name = "localhost"
 [drivers.mqtt]
 listen = ["0.0.0.0:{MQTT_PORT}"]
 [drivers.coap]
-host = "0.0.0.0"
-port = {COAPS_PORT}
+listen = ["0.0.0.0:{COAPS_PORT}"]
 """
 CORE_TOML = f"""\
 listen = "127.0.0.1:{CORE_PORT}"
