@@ -93,6 +93,8 @@ class Held(NamedTuple):
     equipment: int = 0
     """Reports of nothing but the device itself, such as its battery: in the ledger these are
     not told from the gateway's own notices."""
+    repeats_refused: int = 0
+    """Released by a gateway that had forgotten the id, and not stored a second time."""
 
 
 def read_store(path: Path) -> Held:
@@ -108,6 +110,7 @@ def read_store(path: Path) -> Held:
             "SELECT count(*), coalesce(sum(reports), 0) FROM gaps"
         ).fetchone()
         delays = [stored - at for stored, at in db.execute("SELECT stored_us, at_us FROM alarms")]
+        repeats = db.execute("SELECT coalesce(sum(duplicates), 0) FROM positions").fetchone()[0]
     numbered: dict[MessageKey, int] = {}
     unnumbered: Counter[str] = Counter()
     duplicates = 0
@@ -131,6 +134,7 @@ def read_store(path: Path) -> Held:
         unnumbered,
         dict(treatments),
         equipment,
+        repeats,
     )
 
 

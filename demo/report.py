@@ -128,9 +128,9 @@ def broken_promises(evidence: Evidence, report: dict[str, Any]) -> list[str]:
             if treatment != "withhold"
         )
         promise(
-            released == held.reports - held.equipment,
+            released == held.reports - held.equipment + held.repeats_refused,
             f"the ledger released {released} reports to {name}, which holds"
-            f" {held.reports - held.equipment}",
+            f" {held.reports - held.equipment} and refused {held.repeats_refused} repeats",
         )
     promise(
         ledger.alarms.get("core", 0) == core.alarms,
