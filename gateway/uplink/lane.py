@@ -131,7 +131,11 @@ class LaneForwarder:
                 reason = "internal"
                 log.exception("destination %s, lane %s", self._link.name, self._lane.name)
             self._around.counters.add("send_failures", self._link.name, reason)
-            await asyncio.sleep(max(self._backoff.delay(), retry_after_s))
+            delay = self._backoff.delay()
+            if retry_after_s:
+                await asyncio.sleep(max(delay, retry_after_s))
+            else:
+                await self._link.pause(delay)
 
     # -- one stream --------------------------------------------------------------------------
 
@@ -155,6 +159,8 @@ class LaneForwarder:
                 after = await self._greet(call)
                 self._link.connected(self._lane, up=True)
                 log.info("destination %s: lane %s up", self._link.name, self._lane.name)
+                if self._lane is not Lane.ALARMS:
+                    await self._link.alarms_first()
                 await _both(self._receive(call), self._send(call, after))
             except (grpc.aio.AioRpcError, asyncio.InvalidStateError, ClosedError) as error:
                 # Reading and writing end in several ways; the call's status is the reason.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 from typing import NamedTuple
 
@@ -12,6 +13,9 @@ from gateway.uplink.config import DestinationConfig
 from gateway.uplink.ports import Credentials, JournalReader, OnTrouble, Seal
 from gateway.uplink.release import Release
 from gateway.uplink.writer import LedgerWriter
+
+ALARMS_FIRST_S = 0.5
+"""How long telemetry waits for the alarms' stream after an absence of the receiver."""
 
 
 class Surroundings(NamedTuple):
@@ -40,6 +44,8 @@ class Link:
         self.release: Release | None = None
         self._released = asyncio.Event()
         self._up: set[Lane] = set()
+        self._reached = asyncio.Event()
+        self._alarms_up = asyncio.Event()
         around.counters.set("connected", 0, config.name)
 
     @property
@@ -58,8 +64,25 @@ class Link:
         """Wait until there is a policy."""
         await self._released.wait()
 
+    async def pause(self, seconds: float) -> None:
+        """Back off, but no longer than until the other lane has reached the receiver."""
+        self._reached.clear()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._reached.wait()
+
+    async def alarms_first(self) -> None:
+        """Telemetry gives the alarms' stream a moment to come up before it."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(ALARMS_FIRST_S):
+                await self._alarms_up.wait()
+
     def connected(self, lane: Lane, up: bool) -> None:
         """A lane's stream came up or went down."""
+        if up:
+            self._reached.set()
+        if lane is Lane.ALARMS:
+            (self._alarms_up.set if up else self._alarms_up.clear)()
         (self._up.add if up else self._up.discard)(lane)
         self.around.counters.set("connected", float(len(self._up) == len(Lane)), self.name)
 
