@@ -9,7 +9,8 @@ import sys
 from pathlib import Path
 from typing import Any, Self
 
-from bench.site import Identities, free_ports
+from bench.site import Identities
+from demo.plan import free_ports
 from demo.processes import Process, Usage
 
 START_S_MAX = 15.0

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 import secrets
-import socket
 import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple, Self
 
+from demo.plan import free_ports
 from demo.processes import Process, Usage
 from demo.scrape import Samples, matching, scrape, total
 from security.files import SECRET_MODE, TlsFiles, write_atomic
@@ -62,26 +62,6 @@ def make_identities(directory: Path, devices: int) -> Identities:
         make(Role.SERVICE, "broker"),
         listed,
     )
-
-
-def free_ports(count: int) -> list[int]:
-    """Loopback ports that are free for TCP and UDP."""
-    held: list[socket.socket] = []
-    ports: list[int] = []
-    while len(ports) < count:
-        tcp = socket.socket()
-        tcp.bind(("127.0.0.1", 0))
-        held.append(tcp)
-        udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        held.append(udp)
-        try:
-            udp.bind(tcp.getsockname())
-        except OSError:
-            continue
-        ports.append(tcp.getsockname()[1])
-    for each in held:
-        each.close()
-    return ports
 
 
 class Site:

@@ -109,14 +109,14 @@ def prepare(state: Path) -> Plan:
         shutil.rmtree(state)
     state.mkdir(parents=True, exist_ok=True)
     (state / MARKER).touch()
-    plan = Plan(state, Ports(*_free_ports(len(Ports._fields))))
+    plan = Plan(state, Ports(*free_ports(len(Ports._fields))))
     for directory in (plan.pki, plan.logs, plan.gateway_state, plan.core_db.parent):
         directory.mkdir(mode=0o700)
     plan.vendor_db.parent.mkdir(mode=0o700)
     return plan
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
     """Ports that are free for TCP and UDP on loopback, all different."""
     held: list[socket.socket] = []
     ports: list[int] = []
