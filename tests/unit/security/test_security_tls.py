@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import grpc
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import ExtendedKeyUsageOID
 from OpenSSL import SSL
 
 from gateway.domain.errors import ConfigError, RefusalReason, RefusedError
@@ -85,7 +86,7 @@ def test_the_server_says_why_it_refuses(ward, stranger, service, device):
 @pytest.fixture
 def only_serves(ward, monkeypatch):
     """A service's certificate without clientAuth."""
-    profile = pki.PROFILES[Role.SERVICE]._replace(usages=(pki._SERVER,))
+    profile = pki.PROFILES[Role.SERVICE]._replace(usages=(ExtendedKeyUsageOID.SERVER_AUTH,))
     monkeypatch.setitem(pki.PROFILES, Role.SERVICE, profile)
     return ward.identity(Role.SERVICE, "serves", directory="serves")[0]
 
