@@ -33,11 +33,11 @@ def report(n: int, device: str = "monitor-1", message_id: str | None = None) -> 
     )
 
 
-def alarm(n: int, device: str = "monitor-1") -> r.Alarm:
+def alarm(n: int, device: str = "monitor-1", provenance: r.Provenance = PROVENANCE) -> r.Alarm:
     return r.Alarm(
         alarm_id=f"alarm-{n}",
         device_id=device,
-        provenance=PROVENANCE,
+        provenance=provenance,
         priority=r.AlarmPriority.HIGH,
         phase=r.AlarmPhase.START,
         kind=r.AlarmKind.PHYSIOLOGICAL,

@@ -61,7 +61,7 @@ RECORD_FIELDS: Mapping[str, Fields] = {
     ),
     "alarm": Fields(
         ("device_id", "alarm_id"),
-        ("bed", "text"),
+        ("bed", "attested_by", "text"),
         (
             "priority",
             "phase",
@@ -81,12 +81,12 @@ RECORD_FIELDS: Mapping[str, Fields] = {
     ),
     "inventory_event": Fields(
         ("device_id", "epc"),
-        ("place", "from_place", "badge"),
+        ("place", "from_place", "badge", "attested_by"),
         ("received_us", "device_us", "action", "message_id", "driver", "attestation"),
     ),
     "device_status": Fields(
         ("device_id",),
-        ("detail",),
+        ("detail", "attested_by"),
         (
             "kind",
             "received_us",

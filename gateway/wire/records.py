@@ -133,6 +133,7 @@ def _alarm(a: Alarm) -> pb.Alarm:
         limit=a.limit,
         driver=a.provenance.driver,
         attestation=a.provenance.attestation,  # type: ignore[arg-type]
+        attested_by=a.provenance.attested_by,
     )
 
 
@@ -140,7 +141,7 @@ def _alarm_from(m: pb.Alarm) -> Alarm:
     return Alarm(
         alarm_id=m.alarm_id,
         device_id=m.device_id,
-        provenance=Provenance(m.driver, Attestation(m.attestation)),
+        provenance=Provenance(m.driver, Attestation(m.attestation), m.attested_by),
         priority=AlarmPriority(m.priority),
         phase=AlarmPhase(m.phase),
         kind=AlarmKind(m.kind),
@@ -171,6 +172,7 @@ def _status(s: DeviceStatus) -> pb.DeviceStatus:
         message_id=s.message_id,
         driver=s.provenance.driver,
         attestation=s.provenance.attestation,  # type: ignore[arg-type]
+        attested_by=s.provenance.attested_by,
         detail=s.detail,
     )
 
@@ -179,7 +181,7 @@ def _status_from(m: pb.DeviceStatus) -> DeviceStatus:
     return DeviceStatus(
         device_id=m.device_id,
         kind=m.kind,
-        provenance=Provenance(m.driver, Attestation(m.attestation)),
+        provenance=Provenance(m.driver, Attestation(m.attestation), m.attested_by),
         received_us=m.received_us,
         state=DeviceState(m.state),
         reason=m.reason,
@@ -204,13 +206,14 @@ def _inventory(e: InventoryEvent) -> pb.InventoryEvent:
         message_id=e.message_id,
         driver=e.provenance.driver,
         attestation=e.provenance.attestation,  # type: ignore[arg-type]
+        attested_by=e.provenance.attested_by,
     )
 
 
 def _inventory_from(m: pb.InventoryEvent) -> InventoryEvent:
     return InventoryEvent(
         device_id=m.device_id,
-        provenance=Provenance(m.driver, Attestation(m.attestation)),
+        provenance=Provenance(m.driver, Attestation(m.attestation), m.attested_by),
         received_us=m.received_us,
         action=InventoryAction(m.action),
         epc=m.epc,

@@ -59,14 +59,13 @@ def reports(draw):
     )
 
 
-plain = st.builds(r.Provenance, driver=words, attestation=st.sampled_from(r.Attestation))
 numbers = st.lists(st.tuples(u32, finite), max_size=4)
 alarms = numbers.flatmap(
     lambda n: st.builds(
         r.Alarm,
         alarm_id=words,
         device_id=words,
-        provenance=plain,
+        provenance=provenance,
         priority=st.sampled_from(r.AlarmPriority),
         phase=st.sampled_from(r.AlarmPhase),
         kind=st.sampled_from(r.AlarmKind),
@@ -82,10 +81,17 @@ alarms = numbers.flatmap(
     )
 )
 statuses = st.builds(
-    r.DeviceStatus, words, words, plain, u63, st.sampled_from(r.DeviceState), words, detail=words
+    r.DeviceStatus,
+    words,
+    words,
+    provenance,
+    u63,
+    st.sampled_from(r.DeviceState),
+    words,
+    detail=words,
 )
 events = st.builds(
-    r.InventoryEvent, words, plain, u63, st.sampled_from(r.InventoryAction), words, words
+    r.InventoryEvent, words, provenance, u63, st.sampled_from(r.InventoryAction), words, words
 )
 gaps = st.builds(r.Gap, words, words, st.sampled_from([0, 1, 2]), u63, u63, u63, u63, u63, u63)
 

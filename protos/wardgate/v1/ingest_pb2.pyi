@@ -399,7 +399,7 @@ class Waveform(_message.Message):
     def __init__(self, code: _Optional[int] = ..., start_us: _Optional[int] = ..., sample_rate_hz: _Optional[float] = ..., scale: _Optional[float] = ..., offset: _Optional[float] = ..., samples: _Optional[_Iterable[int]] = ..., quality: _Optional[_Union[Quality, str]] = ...) -> None: ...
 
 class Alarm(_message.Message):
-    __slots__ = ("alarm_id", "device_id", "bed", "priority", "phase", "kind", "source", "code", "condition", "text", "onset_us", "at_us", "message_id", "codes", "values", "limit", "driver", "attestation")
+    __slots__ = ("alarm_id", "device_id", "bed", "priority", "phase", "kind", "source", "code", "condition", "text", "onset_us", "at_us", "message_id", "codes", "values", "limit", "driver", "attestation", "attested_by")
     ALARM_ID_FIELD_NUMBER: _ClassVar[int]
     DEVICE_ID_FIELD_NUMBER: _ClassVar[int]
     BED_FIELD_NUMBER: _ClassVar[int]
@@ -418,6 +418,7 @@ class Alarm(_message.Message):
     LIMIT_FIELD_NUMBER: _ClassVar[int]
     DRIVER_FIELD_NUMBER: _ClassVar[int]
     ATTESTATION_FIELD_NUMBER: _ClassVar[int]
+    ATTESTED_BY_FIELD_NUMBER: _ClassVar[int]
     alarm_id: str
     device_id: str
     bed: str
@@ -436,10 +437,11 @@ class Alarm(_message.Message):
     limit: float
     driver: str
     attestation: Attestation
-    def __init__(self, alarm_id: _Optional[str] = ..., device_id: _Optional[str] = ..., bed: _Optional[str] = ..., priority: _Optional[_Union[AlarmPriority, str]] = ..., phase: _Optional[_Union[AlarmPhase, str]] = ..., kind: _Optional[_Union[AlarmKind, str]] = ..., source: _Optional[_Union[AlarmSource, str]] = ..., code: _Optional[int] = ..., condition: _Optional[str] = ..., text: _Optional[str] = ..., onset_us: _Optional[int] = ..., at_us: _Optional[int] = ..., message_id: _Optional[str] = ..., codes: _Optional[_Iterable[int]] = ..., values: _Optional[_Iterable[float]] = ..., limit: _Optional[float] = ..., driver: _Optional[str] = ..., attestation: _Optional[_Union[Attestation, str]] = ...) -> None: ...
+    attested_by: str
+    def __init__(self, alarm_id: _Optional[str] = ..., device_id: _Optional[str] = ..., bed: _Optional[str] = ..., priority: _Optional[_Union[AlarmPriority, str]] = ..., phase: _Optional[_Union[AlarmPhase, str]] = ..., kind: _Optional[_Union[AlarmKind, str]] = ..., source: _Optional[_Union[AlarmSource, str]] = ..., code: _Optional[int] = ..., condition: _Optional[str] = ..., text: _Optional[str] = ..., onset_us: _Optional[int] = ..., at_us: _Optional[int] = ..., message_id: _Optional[str] = ..., codes: _Optional[_Iterable[int]] = ..., values: _Optional[_Iterable[float]] = ..., limit: _Optional[float] = ..., driver: _Optional[str] = ..., attestation: _Optional[_Union[Attestation, str]] = ..., attested_by: _Optional[str] = ...) -> None: ...
 
 class InventoryEvent(_message.Message):
-    __slots__ = ("device_id", "received_us", "device_us", "action", "epc", "place", "from_place", "badge", "message_id", "driver", "attestation")
+    __slots__ = ("device_id", "received_us", "device_us", "action", "epc", "place", "from_place", "badge", "message_id", "driver", "attestation", "attested_by")
     DEVICE_ID_FIELD_NUMBER: _ClassVar[int]
     RECEIVED_US_FIELD_NUMBER: _ClassVar[int]
     DEVICE_US_FIELD_NUMBER: _ClassVar[int]
@@ -451,6 +453,7 @@ class InventoryEvent(_message.Message):
     MESSAGE_ID_FIELD_NUMBER: _ClassVar[int]
     DRIVER_FIELD_NUMBER: _ClassVar[int]
     ATTESTATION_FIELD_NUMBER: _ClassVar[int]
+    ATTESTED_BY_FIELD_NUMBER: _ClassVar[int]
     device_id: str
     received_us: int
     device_us: int
@@ -462,10 +465,11 @@ class InventoryEvent(_message.Message):
     message_id: str
     driver: str
     attestation: Attestation
-    def __init__(self, device_id: _Optional[str] = ..., received_us: _Optional[int] = ..., device_us: _Optional[int] = ..., action: _Optional[_Union[InventoryAction, str]] = ..., epc: _Optional[str] = ..., place: _Optional[str] = ..., from_place: _Optional[str] = ..., badge: _Optional[str] = ..., message_id: _Optional[str] = ..., driver: _Optional[str] = ..., attestation: _Optional[_Union[Attestation, str]] = ...) -> None: ...
+    attested_by: str
+    def __init__(self, device_id: _Optional[str] = ..., received_us: _Optional[int] = ..., device_us: _Optional[int] = ..., action: _Optional[_Union[InventoryAction, str]] = ..., epc: _Optional[str] = ..., place: _Optional[str] = ..., from_place: _Optional[str] = ..., badge: _Optional[str] = ..., message_id: _Optional[str] = ..., driver: _Optional[str] = ..., attestation: _Optional[_Union[Attestation, str]] = ..., attested_by: _Optional[str] = ...) -> None: ...
 
 class DeviceStatus(_message.Message):
-    __slots__ = ("device_id", "kind", "received_us", "device_us", "state", "reason", "firmware", "battery_percent", "message_id", "driver", "attestation", "detail")
+    __slots__ = ("device_id", "kind", "received_us", "device_us", "state", "reason", "firmware", "battery_percent", "message_id", "driver", "attestation", "detail", "attested_by")
     DEVICE_ID_FIELD_NUMBER: _ClassVar[int]
     KIND_FIELD_NUMBER: _ClassVar[int]
     RECEIVED_US_FIELD_NUMBER: _ClassVar[int]
@@ -478,6 +482,7 @@ class DeviceStatus(_message.Message):
     DRIVER_FIELD_NUMBER: _ClassVar[int]
     ATTESTATION_FIELD_NUMBER: _ClassVar[int]
     DETAIL_FIELD_NUMBER: _ClassVar[int]
+    ATTESTED_BY_FIELD_NUMBER: _ClassVar[int]
     device_id: str
     kind: str
     received_us: int
@@ -490,7 +495,8 @@ class DeviceStatus(_message.Message):
     driver: str
     attestation: Attestation
     detail: str
-    def __init__(self, device_id: _Optional[str] = ..., kind: _Optional[str] = ..., received_us: _Optional[int] = ..., device_us: _Optional[int] = ..., state: _Optional[_Union[DeviceState, str]] = ..., reason: _Optional[str] = ..., firmware: _Optional[str] = ..., battery_percent: _Optional[float] = ..., message_id: _Optional[str] = ..., driver: _Optional[str] = ..., attestation: _Optional[_Union[Attestation, str]] = ..., detail: _Optional[str] = ...) -> None: ...
+    attested_by: str
+    def __init__(self, device_id: _Optional[str] = ..., kind: _Optional[str] = ..., received_us: _Optional[int] = ..., device_us: _Optional[int] = ..., state: _Optional[_Union[DeviceState, str]] = ..., reason: _Optional[str] = ..., firmware: _Optional[str] = ..., battery_percent: _Optional[float] = ..., message_id: _Optional[str] = ..., driver: _Optional[str] = ..., attestation: _Optional[_Union[Attestation, str]] = ..., detail: _Optional[str] = ..., attested_by: _Optional[str] = ...) -> None: ...
 
 class Gap(_message.Message):
     __slots__ = ("device_id", "reason", "lane", "epoch", "first_seq", "last_seq", "from_us", "to_us", "reports")

@@ -12,7 +12,7 @@ from gateway.uplink.treatments import Pseudonyms, treat
 from gateway.wire.records import from_message
 from protos.wardgate.v1 import ingest_pb2 as pb
 from tests import ingest
-from tests.ingest import NOW_US, PROVENANCE, alarm, section
+from tests.ingest import NOW_US, alarm, section
 
 SECRET = b"s" * 32
 NAMES = Pseudonyms(SECRET, "vendor", "")
@@ -39,7 +39,7 @@ REPORT = r.Report(
 STATUS = r.DeviceStatus(
     DEVICE,
     "drip",
-    PROVENANCE,
+    PORT,
     NOW_US,
     r.DeviceState.OFFLINE,
     "last_will",
@@ -50,7 +50,7 @@ STATUS = r.DeviceStatus(
 )
 ITEM = r.InventoryEvent(
     "reader-secret",
-    PROVENANCE,
+    PORT,
     NOW_US,
     r.InventoryAction.MOVED,
     epc="EPC-secret",
@@ -60,7 +60,7 @@ ITEM = r.InventoryEvent(
     message_id="msg-secret:2",
 )
 GAP = r.Gap("link_lost", device_id=DEVICE, from_us=1, to_us=2, reports=3)
-ALARM = alarm(1, DEVICE)
+ALARM = alarm(1, DEVICE, PORT)
 RECORDS: list[r.Record] = [REPORT, ALARM, STATUS, ITEM, GAP]
 SECRETS = (b"secret", b"5f3a:1", b"alarm-1", b"bed-7", b"heart rate high")
 
