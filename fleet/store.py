@@ -93,7 +93,7 @@ class Store:
 
     def __init__(self, db: sqlite3.Connection, now_us: Callable[[], int]) -> None:
         self._db = db
-        self._now_us = now_us
+        self.now_us = now_us
 
     @classmethod
     def open(cls, path: Path, now_us: Callable[[], int]) -> Self:
@@ -136,7 +136,7 @@ class Store:
         Raises:
             KnownError: it is registered already.
         """
-        with self._transaction():
+        with self.transaction():
             try:
                 self._db.execute(
                     "INSERT INTO devices VALUES (?,?,?,?,?,?,?,?)",
@@ -144,7 +144,7 @@ class Store:
                 )
             except sqlite3.IntegrityError as error:
                 raise KnownError(f"device {device.device_id} is registered already") from error
-            return self._grow("directory")
+            return self.grow("directory")
 
     def update_device(self, device: DeviceRow) -> int:
         """Replace what is registered of a device; returns the directory's new version.
@@ -152,7 +152,7 @@ class Store:
         Raises:
             NotKnownError: it is not registered.
         """
-        with self._transaction():
+        with self.transaction():
             done = self._db.execute(
                 "UPDATE devices SET kind=?, ward=?, bed=?, transport=?, standing=?,"
                 " expected_firmware=? WHERE device_id=?",
@@ -168,11 +168,11 @@ class Store:
             )
             if not done.rowcount:
                 raise NotKnownError(f"device {device.device_id} is not registered")
-            return self._grow("directory")
+            return self.grow("directory")
 
     def mark_active(self, device_ids: Iterable[str]) -> None:
         """Note that devices were heard of; no gateway treats them differently for it."""
-        with self._transaction():
+        with self.transaction():
             self._db.executemany(
                 "UPDATE devices SET standing='active'"
                 " WHERE device_id=? AND standing IN ('expected', 'enrolled')",
@@ -183,11 +183,22 @@ class Store:
 
     def add_credential(self, credential: CredentialRow) -> None:
         """Note an issued certificate, before it is handed out."""
-        with self._transaction():
-            self._db.execute(
-                "INSERT INTO credentials VALUES (?,?,?,?,?,?,?)",
-                (_hex(credential.serial), str(credential.role), *credential[2:]),
-            )
+        with self.transaction():
+            self.insert_credential(credential)
+
+    def insert_credential(self, credential: CredentialRow) -> None:
+        """As :meth:`add_credential`, within a transaction."""
+        self._db.execute(
+            "INSERT INTO credentials VALUES (?,?,?,?,?,?,?)",
+            (serial_text(credential.serial), str(credential.role), *credential[2:]),
+        )
+
+    def credential(self, serial: int) -> CredentialRow | None:
+        """What was noted of one certificate."""
+        row = self._db.execute(
+            "SELECT * FROM credentials WHERE serial=?", (serial_text(serial),)
+        ).fetchone()
+        return _credential(row) if row else None
 
     def credentials(self, role: Role, name: str) -> list[CredentialRow]:
         """All certificates of one holder, oldest first."""
@@ -211,18 +222,18 @@ class Store:
 
     def revoke(self, serials: Iterable[int], reason: str) -> int:
         """Revoke certificates; returns the revocations' new number."""
-        with self._transaction():
+        with self.transaction():
             self._db.executemany(
                 "UPDATE credentials SET revoked_us=?, revoked_reason=?"
                 " WHERE serial=? AND revoked_us=0",
-                ((self._now_us(), reason, _hex(serial)) for serial in serials),
+                ((self.now_us(), reason, serial_text(serial)) for serial in serials),
             )
-            return self._grow("revocations")
+            return self.grow("revocations")
 
     def directory_changed(self) -> int:
         """Note that who holds a good certificate has changed; returns the new version."""
-        with self._transaction():
-            return self._grow("directory")
+        with self.transaction():
+            return self.grow("directory")
 
     def revoked(self, ending_after_us: int = 0) -> frozenset[int]:
         """Serial numbers of revoked certificates that end after a time."""
@@ -241,7 +252,7 @@ class Store:
 
     def put_gateways(self, gateways: Iterable[GatewayRow]) -> None:
         """Insert or replace gateways."""
-        with self._transaction():
+        with self.transaction():
             self._db.executemany("INSERT OR REPLACE INTO gateways VALUES (?,?,?,?,?,?,?)", gateways)
 
     def health(self) -> list[HealthRow]:
@@ -250,7 +261,7 @@ class Store:
 
     def put_health(self, rows: Iterable[HealthRow]) -> None:
         """Insert or replace the health of devices."""
-        with self._transaction():
+        with self.transaction():
             self._db.executemany("INSERT OR REPLACE INTO health VALUES (?,?,?,?,?)", rows)
 
     def number(self, name: str) -> int:
@@ -258,7 +269,8 @@ class Store:
         row = self._db.execute("SELECT value FROM numbers WHERE name=?", (name,)).fetchone()
         return int(row[0]) if row else 0
 
-    def _grow(self, name: str) -> int:
+    def grow(self, name: str) -> int:
+        """Add one to a number, within a transaction; returns the new value."""
         row = self._db.execute(
             "INSERT INTO numbers VALUES (?, 1)"
             " ON CONFLICT (name) DO UPDATE SET value = value + 1 RETURNING value",
@@ -266,8 +278,14 @@ class Store:
         ).fetchone()
         return int(row[0])
 
+    @property
+    def db(self) -> sqlite3.Connection:
+        """For the stores of other parts in the same database, on the same thread."""
+        return self._db
+
     @contextmanager
-    def _transaction(self) -> Iterator[None]:
+    def transaction(self) -> Iterator[None]:
+        """What happens within is done as a whole, durably, or not at all."""
         self._db.execute("BEGIN IMMEDIATE")
         try:
             yield
@@ -302,7 +320,8 @@ def migrate(db: sqlite3.Connection) -> int:
     return newest
 
 
-def _hex(serial: int) -> str:
+def serial_text(serial: int) -> str:
+    """A serial number as the store has it: 40 hexadecimal digits."""
     return f"{serial:040X}"
 
 

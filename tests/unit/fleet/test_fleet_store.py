@@ -1,6 +1,7 @@
 """The store: what it says was done is there after a restart, and versions only grow."""
 
 import sqlite3
+from pathlib import Path
 
 import pytest
 
@@ -116,4 +117,21 @@ def test_a_newer_database_and_a_foreign_file_are_refused(path, tmp_path):
 
 def test_migrating_twice_changes_nothing():
     db = sqlite3.connect(":memory:", isolation_level=None)
-    assert migrate(db) == migrate(db) == 1
+    assert migrate(db) == migrate(db) == 2
+
+
+SAVED = Path(__file__).parent / "saved"
+
+
+@pytest.mark.parametrize("saved", sorted(SAVED.glob("*.sql")), ids=lambda each: each.stem)
+def test_a_saved_database_of_each_older_schema_is_brought_up_to_date(saved, path):
+    db = sqlite3.connect(path)
+    db.executescript(saved.read_text())
+    db.close()
+    store = Store.open(path, lambda: 4711)
+    assert store.devices() == [DEVICE]
+    assert store.all_credentials() == [CredentialRow(SERIAL, Role.DEVICE, "one", 1, 99)]
+    assert store.gateways() == [GatewayRow("edge", 1, 2, "0.1", 3, b"c", b"s")]
+    assert store.health() == [HealthRow("one", 2, 5, "edge", b"facts")]
+    assert store.number("directory") == 1
+    store.close()
