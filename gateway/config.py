@@ -7,7 +7,7 @@ several of them, and resolves paths relative to the file.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 
@@ -83,13 +83,38 @@ class GatewayConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     metrics: MetricsConfig = MetricsConfig()
 
 
-def load(path: Path) -> GatewayConfig:
-    """Read and check ``gateway.toml``; drivers' tables are checked when they are made.
+class Source(NamedTuple):
+    """A configuration file as it was read: what is parsed is what is audited."""
+
+    path: Path
+    document: bytes
+    raw: dict[str, Any]
+
+
+def read(path: Path) -> Source:
+    """Read ``gateway.toml`` without understanding it.
+
+    Raises:
+        ConfigError: it can't be read, or is not TOML.
+    """
+    document = tomlfile.read(path)
+    return Source(path, document, tomlfile.decode(document, str(path)))
+
+
+def build(source: Source, raw: dict[str, Any] | None = None) -> GatewayConfig:
+    """Check a configuration; drivers' tables are checked when they are made.
+
+    Args:
+        source: the file.
+        raw: its content with what the fleet wants laid over it; None: as it is.
 
     Raises:
         ConfigError: with file and key.
     """
-    config = tomlfile.load(path, GatewayConfig)
+    path = source.path
+    content = source.raw if raw is None else raw
+    base = path.resolve().parent
+    config = tomlfile.convert(content, GatewayConfig, base=base, where=str(path))
     names = [destination.name for destination in config.destinations]
     twice = {name for name in names if names.count(name) > 1}
     if twice:
@@ -97,14 +122,10 @@ def load(path: Path) -> GatewayConfig:
     return config
 
 
-APPLIED_LIVE = frozenset({"policy", "destinations"})
-"""Tables whose change SIGHUP applies; certificates are read anew from the same files."""
+def load(path: Path) -> GatewayConfig:
+    """Read and check ``gateway.toml``.
 
-
-def needs_restart(running: GatewayConfig, changed: GatewayConfig) -> list[str]:
-    """Name the tables that differ and are only read at start."""
-    return [
-        table
-        for table in GatewayConfig.__struct_fields__
-        if table not in APPLIED_LIVE and getattr(running, table) != getattr(changed, table)
-    ]
+    Raises:
+        ConfigError: with file and key.
+    """
+    return build(read(path))

@@ -5,7 +5,7 @@ forwarders, fleet, drivers last: nobody is let in before everything behind is re
 first, then what is under way is committed and acknowledged, then forwarders and journal.
 
 Without a policy that loads, nothing leaves and collecting goes on. SIGHUP applies a changed
-policy, renewed certificates and changed destinations; sessions and backlog stay.
+configuration (:mod:`gateway.reload`); sessions and backlog stay.
 """
 
 from __future__ import annotations
@@ -16,30 +16,28 @@ import logging
 import os
 import signal
 import sys
-from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
-from gateway import plugins
+from gateway import desired
 from gateway.clock import SystemClock
 from gateway.commands import Commands
-from gateway.config import FleetTable, GatewayConfig, load, needs_restart
-from gateway.domain.errors import ConfigError, WardgateError
+from gateway.config import FleetTable, GatewayConfig, build, read
 from gateway.domain.labels import Lane
-from gateway.domain.ports import Driver, Outcome, Ports, Submission
-from gateway.domain.records import (
-    Gap,
-)
+from gateway.domain.ports import Outcome, Ports, Submission
+from gateway.domain.records import Gap
+from gateway.driverset import DriverSet
 from gateway.fleetlink import REVOCATIONS_FILE, FleetLink, FleetLinkConfig
 from gateway.journal.aside import Aside
 from gateway.journal.committer import Committer
 from gateway.journal.journal import Journal
-from gateway.metrics_http import MetricsServer
+from gateway.metrics_http import MetricsPlace
 from gateway.notices import Notices
 from gateway.outbound import Outbound
 from gateway.pipeline.config import check_metrics
 from gateway.pipeline.intake import Intake
 from gateway.pipeline.memory import MessageIds
+from gateway.reload import InForce, Parts, Reloader, Verdict
 from gateway.supervisor import Part, Supervisor
 from gateway.systemd import Watchdog, notify, watchdog_interval_s
 from gateway.telemetry import Telemetry
@@ -68,13 +66,14 @@ class Gateway:
             ConfigError: with file and key.
         """
         self.path = path
-        self.config: GatewayConfig = load(path)
+        self._source = read(path)
+        self.config: GatewayConfig = build(self._source)
         self.clock = SystemClock()
         self.telemetry = Telemetry()
         self.tls = TlsContexts(self.config.tls.files, self.clock)
         self._stop = asyncio.Event()
-        self._drivers: list[Driver] = []
         self._recording_gaps = False
+        self._hung_up = False
 
     async def run(self) -> None:
         """Run until SIGTERM or SIGINT.
@@ -86,9 +85,10 @@ class Gateway:
         for name in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(name, self._stop.set)
         async with contextlib.AsyncExitStack() as stack:
+            loop.add_signal_handler(signal.SIGHUP, self._remember_hangup)
             await self._assemble(stack)
-            loop.add_signal_handler(signal.SIGHUP, self._reload)
             await self._open_drivers(stack)
+            self._reloads(stack)
             self.telemetry.set("ready", 1)
             notify("READY=1")
             log.info("gateway %s is ready", self.config.gateway.name)
@@ -172,9 +172,9 @@ class Gateway:
         if config.fleet is not None:
             self._attach(config.fleet)
 
-        metrics = MetricsServer(config.metrics, telemetry.registry)
-        metrics.start()
-        stack.callback(metrics.stop)
+        self.metrics = MetricsPlace(config.metrics, telemetry.registry)
+        self.metrics.start()
+        stack.callback(self.metrics.stop)
         self._supervisor.start(Part("tick", self._tick, vital=True))
         self._supervisor.start(Part("message-ids", lambda: self.message_ids.run(self.intake)))
         self._supervisor.start(Part("audit", self.audit.run))
@@ -199,13 +199,7 @@ class Gateway:
             self.clock,
         )
         link = FleetLink(
-            FleetLinkConfig(
-                fleet.address,
-                state,
-                version("wardgate"),
-                fleet.server_name,
-                fleet.report_interval_s,
-            ),
+            self._link_config(fleet),
             files,
             self.identity,
             self.revocations,
@@ -221,6 +215,15 @@ class Gateway:
         self.fleet = link
         self._supervisor.start(Part("fleet", link.run))
 
+    def _link_config(self, fleet: FleetTable) -> FleetLinkConfig:
+        return FleetLinkConfig(
+            fleet.address,
+            self.config.gateway.state_dir,
+            version("wardgate"),
+            fleet.server_name,
+            fleet.report_interval_s,
+        )
+
     async def _open_drivers(self, stack: contextlib.AsyncExitStack) -> None:
         ports = Ports(
             admission=self.identity,
@@ -234,28 +237,24 @@ class Gateway:
             server_dtls=self.tls.dtls_server,
             client_tls=self.tls.client,
         )
-        base = self.path.resolve().parent
-        drivers = plugins.create(self.config.drivers, base, str(self.path), ports)
-        check_metrics(self.config.pipeline)
+        self.drivers = DriverSet(ports, self.path, self._settled)
         stack.push_async_callback(self._close_drivers)
-        for driver in drivers:
-            await driver.start()
-            self._drivers.append(driver)
-            for name, (host, port) in driver.addresses().items():
-                log.info("%s listens on %s:%d", name, host, port)
+        self.drivers.check(self.config.drivers)
+        check_metrics(self.config.pipeline)  # the drivers are imported, and their metrics known
+        await self.drivers.start(self.config.drivers)
 
     async def _close_drivers(self) -> None:
-        grace = self.config.gateway.stop_grace_s
-        results = await asyncio.gather(
-            *(driver.stop(grace) for driver in self._drivers), return_exceptions=True
-        )
-        for result in results:
-            if isinstance(result, BaseException):
-                log.error("a driver did not stop cleanly: %s", result)
+        await self.drivers.stop(self.config.gateway.stop_grace_s)
+
+    async def _settled(self) -> None:
+        """Return when everything submitted until now has its outcome."""
+        done = asyncio.Event()
+        self.intake.when_settled(done.set)
+        await done.wait()
 
     def healthy(self) -> bool:
         """Whether the journal commits and every driver does its work."""
-        return self.committer.healthy() and all(driver.healthy() for driver in self._drivers)
+        return self.committer.healthy() and self.drivers.healthy()
 
     async def _tick(self) -> None:
         while True:
@@ -292,26 +291,38 @@ class Gateway:
         except OSError as error:
             log.error("the message ids can't be written, the next start reads more: %s", error)  # noqa: TRY400  # the cause is told; a trace adds nothing
 
-    def _reload(self) -> None:
-        """SIGHUP: apply what can be applied without dropping anything; keep the rest."""
-        notify("RELOADING=1")
-        try:
-            changed = load(self.path)
-            plugins.check(changed.drivers, self.path.resolve().parent, str(self.path))
-            self.tls.reload()
-            self.outbound.reload(changed, partial(self._reloaded, changed))
-        except (ConfigError, WardgateError) as error:
-            self.audit.record("reload", result="refused")
-            log.error("not applied, the present configuration stays: %s", error)  # noqa: TRY400
-            notify(f"READY=1\nSTATUS=A change was not applied: {' '.join(str(error).split())}")
+    def _remember_hangup(self) -> None:
+        """A SIGHUP that comes before the gateway is ready counts when it is."""
+        self._hung_up = True
 
-    def _reloaded(self, changed: GatewayConfig) -> None:
-        self.audit.record("reload", result="applied")
-        log.info("configuration applied")
-        later = ", ".join(needs_restart(self.config, changed))
-        if later:
-            log.warning("changed, and applied by a restart only: %s", later)
-        notify(f"READY=1\nSTATUS={later and f'Applied by a restart only: {later}'}")
+    def _reloads(self, stack: contextlib.AsyncExitStack) -> None:
+        """From now on a changed configuration can be applied."""
+        parts = Parts(self.drivers, self.outbound, self.tls, self.metrics, (self._follow,))
+        in_force = InForce(self._source, desired.NOTHING, self.config)
+        reloader = Reloader(self.path, in_force, parts, self.audit, _ignore)
+        stack.push_async_callback(reloader.close)
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reloader.file_changed)
+        if self._hung_up:
+            reloader.file_changed()
+
+    def _follow(self, config: GatewayConfig) -> None:
+        """Hand a changed configuration to every part that just goes on under it."""
+        before, self.config = self.config, config
+        logging.getLogger().setLevel(config.gateway.log_level.upper())
+        self.audit.follow(config.audit)
+        self.identity.follow(config.identity)
+        self.journal.follow(config.journal)
+        self.committer.follow(config.commit)
+        self.aside.follow(config.aside)
+        if config.pipeline != before.pipeline:
+            self.intake.follow(config.pipeline)
+        if config.fleet is not None:
+            self.fleet.follow(self._link_config(config.fleet))
+        self._begin_counting()
+
+
+def _ignore(_verdict: Verdict) -> None:
+    pass
 
 
 def _positions(journal: Journal) -> str:

@@ -152,6 +152,7 @@ class FleetLink:
         """Whether the fleet's word on revocations is too old; it still applies."""
         self.on_stale: Callable[[bool], None] = _ignore
         """Called when ``stale`` changes, for a technical alarm."""
+        self._moved = asyncio.Event()
         self._certificate_end_us = 0
         self._commands: Commands | None = None
         self._asked: OrderedDict[str, None] = OrderedDict()
@@ -186,7 +187,9 @@ class FleetLink:
         while True:
             began = self._clock.monotonic()
             try:
-                await self._attach()
+                if await self._attach_here():
+                    backoff = BACKOFF_S_MIN
+                    continue
                 reason = "the service ended the stream"
             except grpc.aio.AioRpcError as error:
                 reason = f"{error.code().name.lower()}: {error.details()}"
@@ -201,6 +204,29 @@ class FleetLink:
             self._watch_age()
             await asyncio.sleep(random.uniform(backoff / 2, backoff))  # noqa: S311  # jitter
             backoff = min(backoff * 2, BACKOFF_S_MAX)
+
+    def follow(self, config: FleetLinkConfig) -> None:
+        """Go on with another address; the stream to the one before ends."""
+        before, self._config = self._config, config
+        if config._replace(report_interval_s=before.report_interval_s) != before:
+            self._moved.set()
+
+    async def _attach_here(self) -> bool:
+        """Attach until the service ends the stream, or (True) the address changes."""
+        self._moved.clear()
+        attached = asyncio.ensure_future(self._attach())
+        moved = asyncio.ensure_future(self._moved.wait())
+        try:
+            await asyncio.wait((attached, moved), return_when=asyncio.FIRST_COMPLETED)
+            if not attached.done():
+                log.info("the fleet's address has changed")
+                return True
+            await attached
+        finally:
+            for task in (attached, moved):
+                task.cancel()
+            await asyncio.gather(attached, moved, return_exceptions=True)
+        return False
 
     def _watch_age(self) -> None:
         if self._book.current.number:

@@ -69,6 +69,45 @@ class MetricsServer:
             self._running = None
 
 
+class MetricsPlace:
+    """The scrape endpoint where the configuration wants it; it can move while it serves."""
+
+    def __init__(self, config: MetricsConfig, registry: CollectorRegistry) -> None:
+        """Raises ConfigError as :class:`MetricsServer`; opens nothing."""
+        self._registry = registry
+        self._config = config
+        self._server = MetricsServer(config, registry)
+
+    def start(self) -> None:
+        """Bind and serve; raises ConfigError as :meth:`MetricsServer.start`."""
+        self._server.start()
+
+    def stop(self) -> None:
+        """Stop serving; idempotent."""
+        self._server.stop()
+
+    def move(self, config: MetricsConfig) -> None:
+        """Serve there from now on; blocks for as long as the last scrape takes.
+
+        Raises:
+            ConfigError: it can't; it serves as before.
+        """
+        if config == self._config:
+            return
+        fresh, before = MetricsServer(config, self._registry), self._server
+        same_place = (config.host, config.port) == (self._config.host, self._config.port)
+        if same_place:
+            before.stop()
+        try:
+            fresh.start()
+        except ConfigError:
+            if same_place:
+                before.start()
+            raise
+        before.stop()
+        self._config, self._server = config, fresh
+
+
 def _is_loopback(host: str) -> bool:
     try:
         return ipaddress.ip_address(host).is_loopback

@@ -7,11 +7,11 @@ from the same cursors and ledger, so that nothing is lost or released twice.
 
 from __future__ import annotations
 
-import asyncio
 import logging
-from collections.abc import Callable
+import sqlite3
 from importlib.metadata import version
 from pathlib import Path
+from typing import NamedTuple
 
 from gateway.config import GatewayConfig
 from gateway.domain.errors import WardgateError
@@ -27,14 +27,24 @@ from gateway.uplink.ports import Credentials, Trouble
 from gateway.uplink.uplink import Policy, Uplink, open_surroundings
 from security.audit import AuditLog
 from security.files import TlsFiles, read_secret
+from security.policy import PolicyTable
 from security.sealing import Sealer
 from security.tls import grpc_channel_credentials
 
 log = logging.getLogger(__name__)
 
 
+class Change(NamedTuple):
+    """What is ready to be put in force."""
+
+    config: GatewayConfig
+    table: PolicyTable
+    uplink: Uplink
+    """The present one when the destinations are the same."""
+
+
 class Outbound:
-    """What leaves the gateway; made once, reloaded on SIGHUP."""
+    """What leaves the gateway; made once, and changed while it runs."""
 
     def __init__(  # noqa: PLR0913  # the parts that meet at the exit
         self,
@@ -65,52 +75,55 @@ class Outbound:
         self._ledger = Ledger.open(ledger_path, clock, journal.lend_reserve)
         self._config = config
         self._uplink = self._make(config)
-        self._swap: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Put the policy in force, if it can be verified, and begin to forward."""
-        self._journal.set_destinations([each.name for each in self._config.destinations])
         try:
-            self._apply_policy(self._uplink, self._config)
+            self._apply(compiled_policy(self._config))
         except WardgateError as error:
             self._without_policy(error)
-        await self._uplink.start()
+        await self._forward()
 
     async def stop(self) -> None:
         """End the streams and close the ledger."""
-        if self._swap is not None:
-            await self._swap
         await self._uplink.stop()
         self._ledger.close()
 
-    def reload(self, config: GatewayConfig, applied: Callable[[], None]) -> None:
-        """Apply a changed policy, and changed destinations; ``applied`` is called when in force.
+    async def _forward(self) -> None:
+        self._journal.set_destinations([each.name for each in self._config.destinations])
+        await self._uplink.start()
+
+    def prepare(self, config: GatewayConfig) -> Change:
+        """Compile the policy and make what changed destinations need; nothing is applied.
 
         Raises:
-            ConfigError, PolicyError, LedgerError: nothing is applied, all stays as it is.
+            ConfigError, PolicyError: the policy or a destination can't be used.
         """
-        if config.destinations == self._config.destinations:
-            self._apply_policy(self._uplink, config)
-            self._config = config
-            applied()
-            return
-        compiled_policy(config)
-        fresh = self._make(config)
-        self._swap = asyncio.ensure_future(self._replace(fresh, config, applied, self._swap))
+        table = compiled_policy(config)
+        same = config.destinations == self._config.destinations
+        uplink = self._uplink if same else self._make(config)
+        uplink.check_policy(Policy(table.version, table.rows))
+        return Change(config, table, uplink)
 
-    async def _replace(
-        self,
-        fresh: Uplink,
-        config: GatewayConfig,
-        applied: Callable[[], None],
-        before: asyncio.Task[None] | None,
-    ) -> None:
-        if before is not None:
-            await before
-        await self._uplink.stop()
-        self._uplink, self._config = fresh, config
-        await self.start()
-        applied()
+    async def commit(self, change: Change) -> None:
+        """Put a prepared change in force.
+
+        Raises:
+            LedgerError: the disk refuses; the policy and the destinations before stay in force.
+        """
+        before = self._uplink
+        change.uplink.set_policy(Policy(change.table.version, change.table.rows))
+        self._in_force(change.table)
+        self._config = change.config
+        if change.uplink is not before:
+            await before.stop()
+            self._uplink = change.uplink
+            try:
+                await self._forward()
+            except sqlite3.Error as error:
+                # In memory they are set; the journal's next checkpoint writes them.
+                log.error("the destinations' cursors can't be written yet: %s", error)  # noqa: TRY400  # the cause is told
+                await self._uplink.start()
 
     def _make(self, config: GatewayConfig) -> Uplink:
         return Uplink(
@@ -129,9 +142,11 @@ class Outbound:
             ),
         )
 
-    def _apply_policy(self, uplink: Uplink, config: GatewayConfig) -> None:
-        table = compiled_policy(config)
-        uplink.set_policy(Policy(table.version, table.rows))
+    def _apply(self, table: PolicyTable) -> None:
+        self._uplink.set_policy(Policy(table.version, table.rows))
+        self._in_force(table)
+
+    def _in_force(self, table: PolicyTable) -> None:
         # Only what is in the ledger may be named as the policy at collection.
         self._committer.policy_version = table.version
         self._audit.record("policy", result="in force", version=table.version)

@@ -51,13 +51,7 @@ def check(path: Path) -> list[Finding]:
     base = path.resolve().parent
     findings = [Finding("gateway", True, config.gateway.name)]
     contexts = TlsContexts(config.tls.files, SystemClock())
-    leaf = ssl.PEM_cert_to_DER_cert(_first_pem(config.tls.cert))
-    identity = parse_identity(leaf, config.identity.trust_domain)
-    if (identity.role, identity.id) != (Role.GATEWAY, config.gateway.name):
-        raise ConfigError(
-            f"{config.tls.cert} is the certificate of {identity.role} {identity.id}, "
-            f"not of gateway {config.gateway.name}"
-        )
+    require_own_certificate(config)
     days = contexts.certificate_seconds_left() / SECONDS_PER_DAY
     findings.append(Finding("certificate", days > 0, f"{days:.0f} days left"))
     ring = KeyRing.load(config.gateway.seal_keys)
@@ -97,6 +91,25 @@ def examine(path: Path) -> list[Finding]:
         fleet = config.fleet
         findings.append(_reach("reach fleet", fleet.address, fleet.server_name, config))
     return findings
+
+
+def require_own_certificate(config: GatewayConfig) -> None:
+    """Refuse a certificate that names somebody else.
+
+    Raises:
+        ConfigError: it does, or can't be read.
+        RefusedError: it names nobody of the trust domain.
+    """
+    try:
+        leaf = ssl.PEM_cert_to_DER_cert(_first_pem(config.tls.cert))
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{config.tls.cert}: can't read the certificate: {error}") from error
+    identity = parse_identity(leaf, config.identity.trust_domain)
+    if (identity.role, identity.id) != (Role.GATEWAY, config.gateway.name):
+        raise ConfigError(
+            f"{config.tls.cert} is the certificate of {identity.role} {identity.id}, "
+            f"not of gateway {config.gateway.name}"
+        )
 
 
 def compiled_policy(config: GatewayConfig) -> policy.PolicyTable:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import socket
+import time
 from collections.abc import Callable
 
 
@@ -22,6 +23,11 @@ def notify(state: str) -> bool:
         sender.connect(address)
         sender.sendall(state.encode())
     return True
+
+
+def reloading() -> str:
+    """RELOADING=1 with the time that systemd asks for since 253 (Type=notify-reload)."""
+    return f"RELOADING=1\nMONOTONIC_USEC={time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000}"
 
 
 def watchdog_interval_s() -> float | None:

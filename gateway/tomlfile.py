@@ -24,15 +24,32 @@ def load(path: Path, into: type[T]) -> T:
         ConfigError: it can't be read, or a key is unknown, missing or of the wrong type; the
             message names file and key.
     """
+    return convert(decode(read(path), str(path)), into, base=path.resolve().parent, where=str(path))
+
+
+def read(path: Path) -> bytes:
+    """The file's bytes.
+
+    Raises:
+        ConfigError: it can't be read.
+    """
     try:
-        text = path.read_bytes()
+        return path.read_bytes()
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}") from error
+
+
+def decode(document: bytes, where: str) -> dict[str, Any]:
+    """The tables of a TOML document.
+
+    Raises:
+        ConfigError: it is none; names ``where``.
+    """
     try:
-        raw = msgspec.toml.decode(text)
-    except msgspec.DecodeError as error:
-        raise ConfigError(f"{path}: not TOML: {error}") from error
-    return convert(raw, into, base=path.resolve().parent, where=str(path))
+        raw: dict[str, Any] = msgspec.toml.decode(document)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{where}: not TOML: {error}") from error
+    return raw
 
 
 def convert(raw: Any, into: type[T], *, base: Path, where: str) -> T:

@@ -103,6 +103,11 @@ class AuditLog:
         directory.mkdir(mode=0o750, parents=True, exist_ok=True)
         self._recover()
 
+    def follow(self, config: AuditConfig) -> None:
+        """Go on under changed limits, from the next entry on."""
+        with self._lock:
+            self._config = config
+
     def record(self, event: str, **fields: str | int) -> None:
         """Append one event; never raises for the disk's sake."""
         with self._lock:

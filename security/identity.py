@@ -170,6 +170,14 @@ class IdentityService:
                 self._dismiss(device.device_id)
         return ended
 
+    def follow(self, config: IdentityConfig) -> None:
+        """Go on under a changed rule for unknown devices; it applies to live sessions at once."""
+        if config == self._config:
+            return
+        self._config = config
+        if self._directory is not None:
+            self.apply_directory(self._directory.values())
+
     def end_device(self, device_id: str, reason: str) -> int:
         """End all sessions of a device; returns how many."""
         return self._end(self._by_device.get(device_id, ()), reason)

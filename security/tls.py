@@ -18,6 +18,7 @@ Rules (BSI TR-02102-2, RFC 9325):
 from __future__ import annotations
 
 import ssl
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
@@ -270,7 +271,20 @@ class TlsContexts:
         Raises:
             ConfigError: the files can't be used, and the present contexts stay in force.
         """
-        self._built = self._build()
+        self.renewal()()
+
+    def renewal(self) -> Callable[[], None]:
+        """Build anew from the files; calling what is returned puts the contexts in force.
+
+        Raises:
+            ConfigError: the files can't be used.
+        """
+        built = self._build()
+
+        def apply() -> None:
+            self._built = built
+
+        return apply
 
     def certificate_seconds_left(self) -> float:
         """Until the certificate in force ends; negative afterwards."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from gateway.domain.devices import Credential, Device
 from gateway.domain.records import AlarmSnapshot, Record
@@ -186,6 +186,21 @@ class Driver(Protocol):
         """False when it can't do its work; feeds readiness and the watchdog."""
 
 
+@runtime_checkable
+class Reconfigurable(Protocol):
+    """A driver that can follow a changed configuration without ending healthy sessions."""
+
+    async def reconfigure(self, config: Any) -> bool:
+        """Go on under another configuration, of the factory's type.
+
+        Returns:
+            False when this change needs a new start; nothing has changed then.
+
+        Raises:
+            ConfigError, OSError: it can't be applied; nothing has changed.
+        """
+
+
 class DriverFactory(Protocol):
     """What an entry point of the group ``wardgate.drivers`` names."""
 
@@ -208,6 +223,7 @@ __all__ = [
     "LiveSession",
     "Outcome",
     "Ports",
+    "Reconfigurable",
     "SetAside",
     "Sink",
     "StateDelta",

@@ -94,6 +94,10 @@ class Aside:
         self._active = times.index(max(times))
         self._fd = self._open(truncate=False)
 
+    def follow(self, config: AsideConfig) -> None:
+        """Go on under changed limits, from the next sample on."""
+        self._config = config
+
     def keep(self, device_id: str, driver: str, reason: str, sample: bytes) -> None:
         """Keep a sample if the rate allows; never raises for the disk's sake."""
         if not self._allowed():

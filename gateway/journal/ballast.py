@@ -27,7 +27,8 @@ class Ballast:
             OSError: the file can't be created.
         """
         self._files = files
-        self._target = target
+        self.target = target
+        """Bytes to hold back; ``refill`` goes there, up or down."""
         try:
             self._fd = files.open(path)
         except FileNotFoundError:
@@ -58,19 +59,19 @@ class Ballast:
     def refill(self) -> None:
         """Take back what was given, as far as there is space."""
         held = self.size
-        if held == self._target:
+        if held == self.target:
             return
         try:
-            if held > self._target:
-                self._files.truncate(self._fd, self._target)
+            if held > self.target:
+                self._files.truncate(self._fd, self.target)
             else:
-                self._files.allocate(self._fd, self._target)
+                self._files.allocate(self._fd, self.target)
         except OSError as error:
             # A failed allocation may have taken every block that was left.
             self._files.truncate(self._fd, held)
             if not self._short:
                 _log.warning(
-                    "the alarms' disk reserve is %d bytes short: %s", self._target - held, error
+                    "the alarms' disk reserve is %d bytes short: %s", self.target - held, error
                 )
             self._short = True
         else:

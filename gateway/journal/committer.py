@@ -152,6 +152,10 @@ class Committer:
         """Whether the committer's tasks run; a disk that refuses is not its fault."""
         return bool(self._tasks) and not any(task.done() for task in self._tasks)
 
+    def follow(self, config: CommitterConfig) -> None:
+        """Go on under changed limits, from the next group on."""
+        self._config = config
+
     def on_gaps(self, listener: Callable[[list[Gap]], None]) -> None:
         """Call ``listener`` on the loop with lost ranges that no Gap record tells of yet.
 

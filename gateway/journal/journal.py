@@ -557,6 +557,11 @@ class Journal:
         for callback in list(self._subscribers):
             callback()
 
+    def follow(self, config: JournalConfig) -> None:
+        """Go on under changed limits, from the next group on; sizes of memory stay."""
+        self.config = config
+        self._ballast.target = config.ballast_bytes
+
     # -- upkeep -----------------------------------------------------------------------------
 
     def maintain(self) -> None:

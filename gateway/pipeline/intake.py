@@ -119,9 +119,7 @@ class Intake:
         self.seen = SeenTable(config.devices_max)
         self.duplicates = Duplicates(config.duplicates)
         self.alarms = AlarmEngine(config, random_bytes)
-        self._goodbyes = frozenset(config.silence.goodbye_reasons)
-        self._plans = Plans(config)
-        self._time = normalise.Clockwork(config.time)
+        self._use(config)
         self._commits = commits
         self._clock = clock
         self._counters = counters
@@ -134,6 +132,11 @@ class Intake:
         self._repeated: Counter[str] = Counter()
         self._marked: Counter[int] = Counter()
         self._times = [0] * len(TimeQuality)
+
+    def _use(self, config: PipelineConfig) -> None:
+        self._goodbyes = frozenset(config.silence.goodbye_reasons)
+        self._plans = Plans(config)
+        self._time = normalise.Clockwork(config.time)
 
     # The Sink
 
@@ -165,6 +168,14 @@ class Intake:
         """Take over the alarms and watched devices that were committed; before any submission."""
         self.alarms.restore(view, self._clock.monotonic())
         self._show_active()
+
+    def follow(self, config: PipelineConfig) -> None:
+        """Go on under changed rules; sizes (``duplicates``, ``devices_max``) stay as they are."""
+        self._use(config)
+        changes = Changes()
+        self.alarms.follow(config, changes)
+        if changes:
+            self._commit(Ticket(None), changes, ())
 
     def tick(self) -> None:
         """Raise delayed and technical alarms; to be called every 250 ms to 1 s."""

@@ -71,7 +71,15 @@ class Uplink:
         self._links = {d.name: Link(d, credentials(d), around) for d in destinations}
         self._lanes = [LaneForwarder(link, lane) for link in self._links.values() for lane in Lane]
         self._tasks: list[asyncio.Task[None]] = []
-        around.counters.set("policy_loaded", 0)
+        self._has_policy = False
+
+    def check_policy(self, policy: Policy) -> None:
+        """Whether :meth:`set_policy` would take it; nothing changes.
+
+        Raises:
+            ConfigError: it pseudonymises for a destination without a key.
+        """
+        self._releases(policy)
 
     def set_policy(self, policy: Policy | None) -> None:
         """Apply a verified policy, or none. The streams stay up.
@@ -90,7 +98,8 @@ class Uplink:
             link.set_release(releases.get(name))
         for lane in self._lanes:
             lane.notify()
-        self._around.counters.set("policy_loaded", float(policy is not None))
+        self._has_policy = policy is not None
+        self._around.counters.set("policy_loaded", float(self._has_policy))
 
     def _releases(self, policy: Policy) -> dict[str, Release]:
         table_of = self._around.writer.ledger.table
@@ -109,7 +118,8 @@ class Uplink:
             raise ConfigError(str(error)) from error
 
     async def start(self) -> None:
-        """Begin to forward."""
+        """Begin to forward; without a policy nothing leaves."""
+        self._around.counters.set("policy_loaded", float(self._has_policy))
         self._around.journal.subscribe(self._committed)
         self._tasks = [
             asyncio.create_task(lane.run(), name=f"forward-{index}")

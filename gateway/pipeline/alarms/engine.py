@@ -73,19 +73,42 @@ class AlarmEngine:
     """
 
     def __init__(self, config: PipelineConfig, random_bytes: Callable[[int], bytes]) -> None:
-        self._config = config
         self._random = random_bytes
         self._held: dict[str, dict[str, Held]] = {}
         self._delays: list[tuple[float, int, Held]] = []
         self._delays_max = DELAYS_MIN
         self._delay_count = 0
         self._orphans: list[Held] = []
-        self._known = plans.conditions(config) | drip.CONDITIONS
+        self._doubted: set[str] = set()
+        """Conditions of limits that may be gone for their kind of report, by full key."""
+        self._use(config)
         self._silence = silence.Silence(config.devices_max)
         self._order = Order(config.duplicates.window, config.devices_max * CHANGES_PER_DEVICE)
         self._unwatched_logged = False
         self.active = dict.fromkeys(AlarmPriority, 0)
         """ACTIVE conditions by priority."""
+
+    def _use(self, config: PipelineConfig) -> None:
+        self._config = config
+        self._known = plans.conditions(config)
+        if config.drip.enabled:
+            self._known |= drip.CONDITIONS
+
+    def follow(self, config: PipelineConfig, changes: Changes) -> None:
+        """Go on under changed rules.
+
+        What stands keeps standing and is judged anew by the device's next report; what no rule
+        knows any more ends at the next tick. Delays that run keep their end.
+        """
+        self._use(config)
+        for watch in self._silence.follow(self._timeout_s):
+            changes.presence.append(silence.presence(watch))
+        for conditions in self._held.values():
+            for held in conditions.values():
+                if not held.cause.condition.startswith(silence.condition_of("")):
+                    self._adopt(held)
+                elif self._silence.find(held.device_id, _kind_of(held)) is None:
+                    self._orphans.append(held)
 
     # What happens to a device
 
@@ -113,6 +136,8 @@ class AlarmEngine:
         """Run the rules over a report that is not calm, or whose device holds conditions."""
         holds = self._held.get(report.device_id, _NO_HOLDS)
         sights = list(rules.limits(plan, readings, holds))
+        if self._doubted and holds:
+            sights += self._unruled(plan, readings, holds)
         if plan.drip is not None:
             infusion = drip.infusion(plan.drip, readings)
             if holds or not drip.calm(self._config.drip, infusion):
@@ -121,6 +146,18 @@ class AlarmEngine:
             context = _context(report, mono)
             for sight in sights:
                 self._judge(context, sight, changes)
+
+    def _unruled(self, plan: Plan, readings: Readings, holds: Mapping[str, Held]) -> list[Sight]:
+        """Conditions without a limit any more in the kind of report that tells their metric."""
+        ruled = {side.condition for side in plan.sides}
+        gone = []
+        for key, held in holds.items():
+            full, cause = _full(held.device_id, key), held.cause
+            if full in self._doubted and set(cause.codes) & set(readings.codes):
+                self._doubted.discard(full)
+                if cause.condition not in ruled:
+                    gone.append(Sight(key, Input.GONE))
+        return gone
 
     def snapshot(self, snapshot: AlarmSnapshot, mono: float, changes: Changes) -> None:
         """Compare what a device shows with what it showed before."""
@@ -205,12 +242,15 @@ class AlarmEngine:
             self._adopt(held)
 
     def _adopt(self, held: Held) -> None:
-        """Tie a restored condition to its watch or its rule."""
+        """Tie a condition to its watch or its rule."""
         cause = held.cause
-        if cause.source is AlarmSource.DEVICE or cause.condition in self._known:
+        if cause.source is AlarmSource.DEVICE:
             return
-        kind = cause.condition.removeprefix(silence.condition_of(""))
-        watch = self._silence.find(held.device_id, kind)
+        if cause.condition in self._known:
+            if cause.condition not in drip.CONDITIONS:
+                self._doubted.add(_full(held.device_id, cause.key))
+            return
+        watch = self._silence.find(held.device_id, _kind_of(held))
         if silence.is_silence(cause.condition) and watch is not None:
             watch.silent = True
         else:
@@ -306,6 +346,7 @@ class AlarmEngine:
     def _drop(self, held: Held) -> None:
         conditions = self._held[held.device_id]
         del conditions[held.cause.key]
+        self._doubted.discard(_full(held.device_id, held.cause.key))
         if not conditions:
             del self._held[held.device_id]
 
@@ -379,6 +420,11 @@ class AlarmEngine:
 def _full(device_id: str, key: str) -> str:
     """A condition's key among those of all devices."""
     return f"{device_id}\n{key}"
+
+
+def _kind_of(held: Held) -> str:
+    """Of a silence: the kind of report that is missed."""
+    return held.cause.condition.removeprefix(silence.condition_of(""))
 
 
 def _context(report: Report, mono: float) -> Context:

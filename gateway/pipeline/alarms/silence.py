@@ -16,6 +16,7 @@ not once per report or per tick.
 from __future__ import annotations
 
 import heapq
+from collections.abc import Callable
 from typing import Final
 
 import msgspec
@@ -118,6 +119,25 @@ class Silence:
         ended = list(self._devices.pop(device_id, {}).values())
         for watch in ended:
             watch.watched = False
+        return ended
+
+    def follow(self, timeout_of: Callable[[str], float]) -> list[Watch]:
+        """Go on with changed time-outs by kind; the watches that end, whose kind has none."""
+        ended = []
+        for device_id, kinds in list(self._devices.items()):
+            for watch in list(kinds.values()):
+                watch.timeout_s = timeout_of(watch.kind)
+                if watch.timeout_s <= 0:
+                    watch.watched = False
+                    del kinds[watch.kind]
+                    ended.append(watch)
+            if not kinds:
+                del self._devices[device_id]
+        self._deadlines.clear()
+        for kinds in self._devices.values():
+            for watch in kinds.values():
+                if not watch.silent:
+                    self._push(watch)
         return ended
 
     def presence(self, key: str) -> StateDelta:

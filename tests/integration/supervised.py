@@ -1,0 +1,165 @@
+"""A gateway's process that believes systemd started it, and a device by another's library."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import socket
+import ssl
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from paho.mqtt import client as paho
+from paho.mqtt.enums import CallbackAPIVersion
+
+from demo import configs, identities, plan
+from security import pki
+from security.files import TlsFiles
+from security.names import Role
+
+WAIT_S = 30.0
+WATCHDOG_S = 1.0
+DEVICE = "icu-monitor-77"
+
+
+class Supervised:
+    """A gateway's process, and the socket on which it speaks to systemd."""
+
+    def __init__(self, config: Path, directory: Path, port: int) -> None:
+        self.port = port
+        self.said: list[str] = []
+        self.listened_at_ready: bool | None = None
+        self._heard = threading.Condition()
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        address = directory / "notify"
+        self._socket.bind(str(address))
+        self._log = (directory / "gateway.log").open("w+")
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "wardgate", "gateway", "run", "--config", config],
+            env={
+                **os.environ,
+                "NOTIFY_SOCKET": str(address),
+                "WATCHDOG_USEC": str(int(WATCHDOG_S * 1e6)),
+            },
+            stdout=self._log,
+            stderr=self._log,
+        )
+        self._listener = threading.Thread(target=self._listen, daemon=True)
+        self._listener.start()
+
+    def _listen(self) -> None:
+        while state := self._socket.recv(4096).decode():
+            if state == "READY=1" and self.listened_at_ready is None:
+                self.listened_at_ready = self._answers()
+            with self._heard:
+                self.said.append(state)
+                self._heard.notify_all()
+
+    def _answers(self) -> bool:
+        try:
+            socket.create_connection(("127.0.0.1", self.port), timeout=5).close()
+        except OSError:
+            return False
+        return True
+
+    def wait_for(self, start: str, *, after: int = 0, times: int = 1) -> int:
+        """Wait until a state was said so often; the index behind it."""
+
+        def found() -> list[int]:
+            return [i for i, s in enumerate(self.said) if i >= after and s.startswith(start)]
+
+        with self._heard:
+            heard = self._heard.wait_for(lambda: len(found()) >= times, WAIT_S)
+            assert heard, f"no {start} in {self.said}; {self.words()}"
+            return found()[times - 1] + 1
+
+    def words(self) -> str:
+        return self.log()[-2000:]
+
+    def log(self) -> str:
+        return Path(self._log.name).read_text()
+
+    def end(self) -> int:
+        if self.process.poll() is None:
+            self.process.terminate()
+        code = self.process.wait(WAIT_S)
+        if self._listener.is_alive():
+            # The listener ends on an empty datagram.
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+                sender.sendto(b"", self._socket.getsockname())
+            self._listener.join(WAIT_S)
+            self._socket.close()
+            self._log.close()
+        return code
+
+
+class Ward:
+    """A gateway's files without fleet and core: it must do its work while both are away."""
+
+    def __init__(self, directory: Path) -> None:
+        self.plan = plan.prepare(directory / "state")
+        made = identities.create(self.plan)
+        configs.write(self.plan, made, [])
+        self.device: TlsFiles
+        self.device, _ = pki.make_identity(
+            pki.load_authority(self.plan.fleet / "authority"),
+            pki.Subject(Role.DEVICE, DEVICE),
+            directory / "device",
+            pki.Validity.days(datetime.now(UTC), 1),
+        )
+
+
+@contextlib.contextmanager
+def session(ward: Ward, port: int = 0) -> Iterator[Device]:
+    """A connected device, at the ward's MQTT port or another."""
+    device = Device(ward, port or ward.plan.ports.mqtt)
+    try:
+        yield device
+    finally:
+        device.client.disconnect()
+        device.client.loop_stop()
+
+
+class Device:
+    """A device by another's client library."""
+
+    def __init__(self, ward: Ward, port: int) -> None:
+        self.boot = secrets.token_hex(4)
+        self.connects = 0
+        self.losses = 0
+        self._n = 0
+        self._connected = threading.Event()
+        self.client = paho.Client(
+            CallbackAPIVersion.VERSION2, client_id=DEVICE, protocol=paho.MQTTv5
+        )
+        context = ssl.create_default_context(cafile=str(ward.device.trust))
+        context.load_cert_chain(ward.device.cert, ward.device.key)
+        self.client.tls_set_context(context)
+        self.client.on_connect = self._on_connect
+        self.client.on_disconnect = self._on_disconnect
+        self.client.connect("localhost", port)
+        self.client.loop_start()
+        assert self._connected.wait(WAIT_S)
+
+    def _on_connect(self, *_: Any) -> None:
+        self.connects += 1
+        self._connected.set()
+
+    def _on_disconnect(self, *_: Any) -> None:
+        self.losses += 1
+
+    def report(self) -> None:
+        """Send one report and wait until it is acknowledged."""
+        self._n += 1
+        now = time.time_ns() // 1_000_000
+        payload = f'{{"v":1,"boot":"{self.boot}","n":{self._n},"t":{now},"hr":72.0}}'
+        sent = self.client.publish(f"devices/{DEVICE}/vitals", payload, qos=1)
+        sent.wait_for_publish(WAIT_S)
+        assert sent.is_published()

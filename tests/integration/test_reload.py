@@ -1,0 +1,289 @@
+"""A running gateway follows its configuration: what is untouched goes on as if nothing happened."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from demo.plan import free_ports
+from tests.integration.supervised import DEVICE, WAIT_S, Supervised, Ward, session
+
+
+class Edited:
+    """The gateway's configuration file, to be changed and put back."""
+
+    def __init__(self, ward: Ward, gateway: Supervised) -> None:
+        self.path = ward.plan.gateway_config
+        self.before = self.path.read_text()
+        self._ward = ward
+        self._gateway = gateway
+        gateway.wait_for("READY=1")
+        self._at = len(gateway.said)
+
+    def hang_up(self, text: str | None = None) -> str:
+        """Write the file, send SIGHUP, and return the status that systemd hears."""
+        if text is not None:
+            self.path.write_text(text)
+        self._gateway.process.send_signal(signal.SIGHUP)
+        reloading = self._gateway.wait_for("RELOADING=1\nMONOTONIC_USEC=", after=self._at)
+        self._at = self._gateway.wait_for("READY=1", after=reloading)
+        return self._gateway.said[self._at - 1].removeprefix("READY=1\nSTATUS=")
+
+    def digest(self) -> str:
+        return hashlib.sha256(self.path.read_bytes()).hexdigest()
+
+    def audited(self) -> dict[str, Any]:
+        """The last entry on a reload."""
+        log = self._ward.plan.gateway_state / "audit" / "audit.log"
+        entries: list[dict[str, Any]] = [json.loads(line) for line in log.read_text().splitlines()]
+        return [entry for entry in entries if entry["event"] == "reload"][-1]
+
+
+@pytest.fixture(scope="module")
+def ward(tmp_path_factory: pytest.TempPathFactory) -> Ward:
+    return Ward(tmp_path_factory.mktemp("ward"))
+
+
+@pytest.fixture(scope="module")
+def gateway(ward: Ward, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Supervised]:
+    """One process for all tests: each of them leaves it as it was, or the next one fails."""
+    directory = tmp_path_factory.mktemp("gateway")
+    running = Supervised(ward.plan.gateway_config, directory, ward.plan.ports.mqtt)
+    try:
+        yield running
+    finally:
+        assert running.end() == 0, running.words()
+
+
+@pytest.fixture
+def file(ward: Ward, gateway: Supervised) -> Iterator[Edited]:
+    edited = Edited(ward, gateway)
+    try:
+        yield edited
+    finally:
+        edited.path.write_text(edited.before)
+        edited.hang_up()
+
+
+def answers(port: int) -> bool:
+    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=5):
+        return True
+    return False
+
+
+def scraped(port: int) -> str:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
+        return str(answer.read().decode())
+
+
+def until(condition: Callable[[], object], gateway: Supervised) -> None:
+    deadline = time.monotonic() + WAIT_S
+    while True:
+        with contextlib.suppress(OSError, sqlite3.Error):
+            if condition():
+                return
+        assert time.monotonic() < deadline, gateway.words()
+        time.sleep(0.05)
+
+
+def alarms(port: int) -> list[str]:
+    lines = scraped(port).splitlines()
+    return [
+        line
+        for line in lines
+        if line.startswith("wardgate_alarms_total") and not line.endswith(" 0.0")
+    ]
+
+
+LIMITS = """
+[pipeline.limits.MDC_ECG_HEART_RATE]
+high = 60
+delay_s = 0
+"""
+
+
+def test_a_session_stays_while_limits_listeners_and_the_scrape_endpoint_change(
+    gateway: Supervised, ward: Ward, file: Edited
+) -> None:
+    added, moved = free_ports(2)
+    ports = ward.plan.ports
+    before = alarms(ports.gateway_metrics)
+    with session(ward) as device:
+        device.report()  # 72 a minute
+        assert alarms(ports.gateway_metrics) == before
+        status = file.hang_up(
+            file.before.replace(f"port = {ports.gateway_metrics}", f"port = {moved}")
+            .replace("[drivers.coap]", "[drivers.second]\ndriver = 'coap'")
+            .replace(
+                "[drivers.mqtt]",
+                f"[drivers.more]\ndriver='mqtt'\nlisten=['127.0.0.1:{added}']\n[drivers.mqtt]",
+            )
+            + LIMITS
+        )
+        assert status == ""
+        device.report()
+        until(lambda: alarms(moved) != before, gateway)
+        with pytest.raises(urllib.error.URLError):
+            scraped(ports.gateway_metrics)
+        assert answers(added)
+        with session(ward, added) as elsewhere:  # takes the device's place over there only
+            elsewhere.report()
+        assert (device.connects, device.losses) == (1, 0)
+        entry = file.audited()
+        assert (entry["result"], entry["by"], entry["sha256"]) == ("applied", "file", file.digest())
+        changed = set(entry["changed"].split(", "))
+        assert changed == {
+            "drivers.second",
+            "drivers.more",
+            "drivers.coap",
+            "pipeline.limits",
+            "metrics.port",
+        }
+
+        assert file.hang_up(file.before) == ""
+        assert not answers(added)
+        device.report()
+        assert (device.connects, device.losses) == (1, 0)
+        assert "# HELP" in scraped(ports.gateway_metrics)
+
+
+def test_a_changed_driver_alone_is_made_anew(gateway: Supervised, ward: Ward, file: Edited) -> None:
+    (port,) = free_ports(1)
+    other = f"[drivers.more]\ndriver = 'mqtt'\nlisten = ['127.0.0.1:{port}']\n"
+    assert file.hang_up(f"{file.before}\n{other}") == ""
+    with session(ward) as here, session(ward, port) as there:
+        here.report()
+        there.report()
+        assert file.hang_up(f"{file.before}\n{other}packet_size_bytes_max = 4096\n") == ""
+        until(lambda: there.connects == 2, gateway)
+        there.report()
+        here.report()
+        assert (here.connects, here.losses) == (1, 0)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda text: text + "\n[drivers.mqtt.nonsense]\n", "nonsense"),
+        (lambda text: text + "\nnot toml", "not TOML"),
+        (lambda text: text.replace('name = "gw-demo"', 'name = "gw-other"'), "gateway.name"),
+        (lambda text: text.replace("[journal]", "[journal]\ncache_bytes = 5"), "journal.cache_byt"),
+        (lambda text: text + "\n[pipeline.limits.MDC_NO_SUCH]\nhigh = 1\n", "MDC_NO_SUCH"),
+        (lambda text: text + '\n[drivers.extra]\ndriver = "no_such"\n', "no_such"),
+        (
+            lambda text: text.replace('pseudonym_key = "vendor.key"\n', ""),
+            "vendor",
+        ),
+        (
+            lambda text: text + "\n[drivers.extra]\ndriver='mqtt'\nlisten=['127.0.0.1:{taken}']\n",
+            "can't start",
+        ),
+        (
+            lambda text: text.replace("port = {metrics}", "port = {taken}"),
+            "metrics: cannot listen",
+        ),
+    ],
+)
+def test_what_is_wrong_is_refused_whole(
+    gateway: Supervised, ward: Ward, file: Edited, change: Callable[[str], str], words: str
+) -> None:
+    ports = ward.plan.ports
+    before, said = alarms(ports.gateway_metrics), gateway.log().count("not applied")
+    with session(ward) as device, socket.create_server(("127.0.0.1", 0)) as taken:
+        device.report()
+        # Beside what is wrong there is much that could be applied: a driver less, other limits.
+        wrong = file.before.replace("[drivers.coap]", "[drivers.second]\ndriver = 'coap'") + LIMITS
+        marked = wrong.replace(f"port = {ports.gateway_metrics}", "port = {metrics}")
+        text = change(marked).replace("{taken}", str(taken.getsockname()[1]))
+        status = file.hang_up(text.replace("{metrics}", str(ports.gateway_metrics)))
+        assert status.startswith("A change was not applied: ")
+        assert words in status
+        assert "\n" not in status
+        assert gateway.log().count("not applied") == said + 1
+        entry = file.audited()
+        assert (entry["result"], entry["by"]) == ("refused", "file")
+        assert words in entry["reason"]
+        device.report()
+        assert alarms(ports.gateway_metrics) == before
+        assert (device.connects, device.losses) == (1, 0)
+
+
+def test_a_driver_that_cannot_be_made_anew_comes_back_as_it_was(
+    gateway: Supervised, ward: Ward, file: Edited
+) -> None:
+    with session(ward) as device, socket.create_server(("127.0.0.1", 0)) as taken:
+        device.report()
+        mqtt = f'"127.0.0.1:{ward.plan.ports.mqtt}"'
+        both = f'{mqtt}, "127.0.0.1:{taken.getsockname()[1]}"'
+        status = file.hang_up(file.before.replace(f"[{mqtt}, ", f"[{both}, "))
+        assert "can't start" in status
+        until(lambda: device.connects == 2, gateway)
+        device.report()
+
+
+def test_a_changed_policy_is_applied_and_no_session_ends(
+    gateway: Supervised, ward: Ward, file: Edited
+) -> None:
+    policy = ward.plan.policy
+    before = policy.read_text()
+    with session(ward) as device:
+        device.report()
+        try:
+            policy.write_text("permit (principal, action")
+            assert file.hang_up().startswith("A change was not applied")
+            device.report()
+            policy.write_text(before + "\n// A remark.\n")
+            assert file.hang_up() == ""
+            device.report()
+            assert (device.connects, device.losses) == (1, 0)
+        finally:
+            policy.write_text(before)
+
+
+def test_the_backlog_goes_on_under_other_destinations_and_limits(
+    gateway: Supervised, ward: Ward, file: Edited
+) -> None:
+    """Reports from before, between and after two reloads reach a core that comes late, once."""
+    with session(ward) as device:
+        device.report()
+        other = file.before.replace('project = "demo-maintenance"', 'project = "other"')
+        assert file.hang_up(other.replace("[journal]", "[journal]\ndrop_oldest = true")) == ""
+        assert "destinations.vendor" in file.audited()["changed"]
+        device.report()
+        assert file.hang_up(file.before) == ""
+        device.report()
+        assert (device.connects, device.losses) == (1, 0)
+        sent = [f"{device.boot}:{n}" for n in (1, 2, 3)]
+    core = subprocess.Popen(
+        [sys.executable, "-m", "core", "run", "--config", ward.plan.core_config],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        until(lambda: stored(ward.plan.core_db, device.boot) == sent, gateway)
+    finally:
+        core.terminate()
+        core.wait(WAIT_S)
+
+
+def stored(database: Path, boot: str) -> list[str]:
+    with contextlib.closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as db:
+        rows = db.execute(
+            "SELECT message_id FROM reports WHERE device_id = ? AND message_id LIKE ?",
+            (DEVICE, f"{boot}:%"),
+        )
+        return sorted(message_id for (message_id,) in rows)
