@@ -72,26 +72,50 @@ class AttachRequest(_message.Message):
     def __init__(self, hello: _Optional[_Union[GatewayHello, _Mapping]] = ..., health: _Optional[_Union[HealthReport, _Mapping]] = ..., command_outcome: _Optional[_Union[CommandOutcome, _Mapping]] = ...) -> None: ...
 
 class AttachResponse(_message.Message):
-    __slots__ = ("directory", "revocations", "command")
+    __slots__ = ("directory", "revocations", "command", "configuration")
     DIRECTORY_FIELD_NUMBER: _ClassVar[int]
     REVOCATIONS_FIELD_NUMBER: _ClassVar[int]
     COMMAND_FIELD_NUMBER: _ClassVar[int]
+    CONFIGURATION_FIELD_NUMBER: _ClassVar[int]
     directory: Directory
     revocations: RevocationUpdate
     command: DeviceCommand
-    def __init__(self, directory: _Optional[_Union[Directory, _Mapping]] = ..., revocations: _Optional[_Union[RevocationUpdate, _Mapping]] = ..., command: _Optional[_Union[DeviceCommand, _Mapping]] = ...) -> None: ...
+    configuration: DesiredConfiguration
+    def __init__(self, directory: _Optional[_Union[Directory, _Mapping]] = ..., revocations: _Optional[_Union[RevocationUpdate, _Mapping]] = ..., command: _Optional[_Union[DeviceCommand, _Mapping]] = ..., configuration: _Optional[_Union[DesiredConfiguration, _Mapping]] = ...) -> None: ...
 
 class GatewayHello(_message.Message):
-    __slots__ = ("software_version", "directory_version", "revocations_number", "revocations_issued_us")
+    __slots__ = ("software_version", "directory_version", "revocations_number", "revocations_issued_us", "configuration_version")
     SOFTWARE_VERSION_FIELD_NUMBER: _ClassVar[int]
     DIRECTORY_VERSION_FIELD_NUMBER: _ClassVar[int]
     REVOCATIONS_NUMBER_FIELD_NUMBER: _ClassVar[int]
     REVOCATIONS_ISSUED_US_FIELD_NUMBER: _ClassVar[int]
+    CONFIGURATION_VERSION_FIELD_NUMBER: _ClassVar[int]
     software_version: str
     directory_version: int
     revocations_number: int
     revocations_issued_us: int
-    def __init__(self, software_version: _Optional[str] = ..., directory_version: _Optional[int] = ..., revocations_number: _Optional[int] = ..., revocations_issued_us: _Optional[int] = ...) -> None: ...
+    configuration_version: int
+    def __init__(self, software_version: _Optional[str] = ..., directory_version: _Optional[int] = ..., revocations_number: _Optional[int] = ..., revocations_issued_us: _Optional[int] = ..., configuration_version: _Optional[int] = ...) -> None: ...
+
+class DesiredConfiguration(_message.Message):
+    __slots__ = ("version", "document")
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    DOCUMENT_FIELD_NUMBER: _ClassVar[int]
+    version: int
+    document: bytes
+    def __init__(self, version: _Optional[int] = ..., document: _Optional[bytes] = ...) -> None: ...
+
+class ConfigurationFacts(_message.Message):
+    __slots__ = ("version", "file_sha256", "refused_version", "refused_reason")
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    FILE_SHA256_FIELD_NUMBER: _ClassVar[int]
+    REFUSED_VERSION_FIELD_NUMBER: _ClassVar[int]
+    REFUSED_REASON_FIELD_NUMBER: _ClassVar[int]
+    version: int
+    file_sha256: str
+    refused_version: int
+    refused_reason: str
+    def __init__(self, version: _Optional[int] = ..., file_sha256: _Optional[str] = ..., refused_version: _Optional[int] = ..., refused_reason: _Optional[str] = ...) -> None: ...
 
 class Directory(_message.Message):
     __slots__ = ("version", "devices")
@@ -167,20 +191,22 @@ class DeviceFacts(_message.Message):
     def __init__(self, device_id: _Optional[str] = ..., driver: _Optional[str] = ..., last_seen_us: _Optional[int] = ..., connected: _Optional[bool] = ..., messages: _Optional[int] = ..., marked_values: _Optional[int] = ..., errors: _Optional[_Mapping[str, int]] = ..., clock_offset_us: _Optional[int] = ..., battery_percent: _Optional[float] = ..., firmware: _Optional[str] = ..., certificate_end_us: _Optional[int] = ...) -> None: ...
 
 class GatewayFacts(_message.Message):
-    __slots__ = ("started_us", "sessions", "directory_version", "revocations_number", "certificate_end_us", "audit")
+    __slots__ = ("started_us", "sessions", "directory_version", "revocations_number", "certificate_end_us", "audit", "configuration")
     STARTED_US_FIELD_NUMBER: _ClassVar[int]
     SESSIONS_FIELD_NUMBER: _ClassVar[int]
     DIRECTORY_VERSION_FIELD_NUMBER: _ClassVar[int]
     REVOCATIONS_NUMBER_FIELD_NUMBER: _ClassVar[int]
     CERTIFICATE_END_US_FIELD_NUMBER: _ClassVar[int]
     AUDIT_FIELD_NUMBER: _ClassVar[int]
+    CONFIGURATION_FIELD_NUMBER: _ClassVar[int]
     started_us: int
     sessions: int
     directory_version: int
     revocations_number: int
     certificate_end_us: int
     audit: AuditCheckpoint
-    def __init__(self, started_us: _Optional[int] = ..., sessions: _Optional[int] = ..., directory_version: _Optional[int] = ..., revocations_number: _Optional[int] = ..., certificate_end_us: _Optional[int] = ..., audit: _Optional[_Union[AuditCheckpoint, _Mapping]] = ...) -> None: ...
+    configuration: ConfigurationFacts
+    def __init__(self, started_us: _Optional[int] = ..., sessions: _Optional[int] = ..., directory_version: _Optional[int] = ..., revocations_number: _Optional[int] = ..., certificate_end_us: _Optional[int] = ..., audit: _Optional[_Union[AuditCheckpoint, _Mapping]] = ..., configuration: _Optional[_Union[ConfigurationFacts, _Mapping]] = ...) -> None: ...
 
 class AuditCheckpoint(_message.Message):
     __slots__ = ("number", "chain", "signature")
@@ -341,14 +367,16 @@ class RevokeRequest(_message.Message):
     def __init__(self, role: _Optional[str] = ..., id: _Optional[str] = ..., serial: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...
 
 class RevokeResponse(_message.Message):
-    __slots__ = ("serials", "revocations_number", "gateways")
+    __slots__ = ("serials", "revocations_number", "gateways", "suspended")
     SERIALS_FIELD_NUMBER: _ClassVar[int]
     REVOCATIONS_NUMBER_FIELD_NUMBER: _ClassVar[int]
     GATEWAYS_FIELD_NUMBER: _ClassVar[int]
+    SUSPENDED_FIELD_NUMBER: _ClassVar[int]
     serials: _containers.RepeatedScalarFieldContainer[str]
     revocations_number: int
     gateways: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, serials: _Optional[_Iterable[str]] = ..., revocations_number: _Optional[int] = ..., gateways: _Optional[_Iterable[str]] = ...) -> None: ...
+    suspended: bool
+    def __init__(self, serials: _Optional[_Iterable[str]] = ..., revocations_number: _Optional[int] = ..., gateways: _Optional[_Iterable[str]] = ..., suspended: _Optional[bool] = ...) -> None: ...
 
 class DeviceCommand(_message.Message):
     __slots__ = ("command_id", "device_id", "kind", "valid_ms")
@@ -392,6 +420,38 @@ class SendCommandResponse(_message.Message):
     gateway: str
     def __init__(self, state: _Optional[_Union[CommandState, str]] = ..., result: _Optional[str] = ..., gateway: _Optional[str] = ...) -> None: ...
 
+class SetConfigurationRequest(_message.Message):
+    __slots__ = ("gateway", "document")
+    GATEWAY_FIELD_NUMBER: _ClassVar[int]
+    DOCUMENT_FIELD_NUMBER: _ClassVar[int]
+    gateway: str
+    document: bytes
+    def __init__(self, gateway: _Optional[str] = ..., document: _Optional[bytes] = ...) -> None: ...
+
+class SetConfigurationResponse(_message.Message):
+    __slots__ = ("version", "attached")
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    ATTACHED_FIELD_NUMBER: _ClassVar[int]
+    version: int
+    attached: bool
+    def __init__(self, version: _Optional[int] = ..., attached: _Optional[bool] = ...) -> None: ...
+
+class GetConfigurationRequest(_message.Message):
+    __slots__ = ("gateway",)
+    GATEWAY_FIELD_NUMBER: _ClassVar[int]
+    gateway: str
+    def __init__(self, gateway: _Optional[str] = ...) -> None: ...
+
+class GetConfigurationResponse(_message.Message):
+    __slots__ = ("configuration", "set_by", "set_us")
+    CONFIGURATION_FIELD_NUMBER: _ClassVar[int]
+    SET_BY_FIELD_NUMBER: _ClassVar[int]
+    SET_US_FIELD_NUMBER: _ClassVar[int]
+    configuration: DesiredConfiguration
+    set_by: str
+    set_us: int
+    def __init__(self, configuration: _Optional[_Union[DesiredConfiguration, _Mapping]] = ..., set_by: _Optional[str] = ..., set_us: _Optional[int] = ...) -> None: ...
+
 class GetFleetStatusRequest(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
@@ -419,17 +479,19 @@ class HealthCount(_message.Message):
     def __init__(self, health: _Optional[_Union[Health, str]] = ..., devices: _Optional[int] = ...) -> None: ...
 
 class GatewayStatus(_message.Message):
-    __slots__ = ("gateway", "attached", "last_report_us", "software_version", "devices", "facts")
+    __slots__ = ("gateway", "attached", "last_report_us", "software_version", "devices", "facts", "configuration_version")
     GATEWAY_FIELD_NUMBER: _ClassVar[int]
     ATTACHED_FIELD_NUMBER: _ClassVar[int]
     LAST_REPORT_US_FIELD_NUMBER: _ClassVar[int]
     SOFTWARE_VERSION_FIELD_NUMBER: _ClassVar[int]
     DEVICES_FIELD_NUMBER: _ClassVar[int]
     FACTS_FIELD_NUMBER: _ClassVar[int]
+    CONFIGURATION_VERSION_FIELD_NUMBER: _ClassVar[int]
     gateway: str
     attached: bool
     last_report_us: int
     software_version: str
     devices: int
     facts: GatewayFacts
-    def __init__(self, gateway: _Optional[str] = ..., attached: _Optional[bool] = ..., last_report_us: _Optional[int] = ..., software_version: _Optional[str] = ..., devices: _Optional[int] = ..., facts: _Optional[_Union[GatewayFacts, _Mapping]] = ...) -> None: ...
+    configuration_version: int
+    def __init__(self, gateway: _Optional[str] = ..., attached: _Optional[bool] = ..., last_report_us: _Optional[int] = ..., software_version: _Optional[str] = ..., devices: _Optional[int] = ..., facts: _Optional[_Union[GatewayFacts, _Mapping]] = ..., configuration_version: _Optional[int] = ...) -> None: ...
