@@ -161,10 +161,11 @@ class Admin:
         except ValueError as error:
             raise MalformedError("credential", "no such role, or not a serial number") from error
         told = self._attached()
-        serials = await self._registry.revoke(role, request.id, serial, request.reason, by)
-        self._counters.add("revoked", role, n=len(serials))
+        done = await self._registry.revoke(role, request.id, serial, request.reason, by)
+        self._counters.add("revoked", role, n=len(done.serials))
         return pb.RevokeResponse(
-            serials=[f"{each:X}" for each in serials],
+            serials=[f"{each:X}" for each in done.serials],
+            suspended=done.suspended,
             revocations_number=self._registry.revocations.number,
             gateways=told,
         )

@@ -157,7 +157,14 @@ def revoke(  # options
         typer.echo(tables.as_json(done))
         return
     told = ", ".join(done.gateways) or "none is attached"
-    typer.echo(f"revoked {len(done.serials)} certificates of {role} {name}; gateways told: {told}")
+    if done.suspended:
+        what = (
+            f"{role} {name} has no certificate and is suspended on every transport"
+            f" (back by: wardgate device update {name} --standing active)"
+        )
+    else:
+        what = f"revoked {len(done.serials)} certificates of {role} {name}"
+    typer.echo(f"{what}; gateways told: {told}")
 
 
 @app.command()

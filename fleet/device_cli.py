@@ -184,7 +184,10 @@ def revoke(  # options
     identity: Identity = None,
     as_json: AsJson = False,
 ) -> None:
-    """Revoke a device's certificates; its live sessions end at once."""
+    """Revoke a device: its certificates, or its standing if it has none; its sessions end at once.
+
+    A device on a serial port or behind a broker is kept out there, too.
+    """
     revoke_any("device", device, reason, serial, fleet, identity, as_json)
 
 

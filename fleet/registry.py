@@ -49,6 +49,14 @@ class Change(NamedTuple):
     standing: Standing | None = None
 
 
+class Revoked(NamedTuple):
+    """What revoking did."""
+
+    serials: tuple[int, ...]
+    suspended: bool = False
+    """A device without any certificate: it is kept out by its standing."""
+
+
 class Registry:
     """Call :meth:`load` before anything else."""
 
@@ -169,14 +177,19 @@ class Registry:
 
     async def revoke(
         self, role: Role, name: str, serial: int | None, reason: str, by: str
-    ) -> list[int]:
+    ) -> Revoked:
         """Revoke every good certificate of a holder, or the one with ``serial``.
 
+        A device that never had one (a port or a broker vouches for it) is suspended instead.
+
         Raises:
-            NotKnownError: there is no such certificate.
+            NotKnownError: there is no such certificate, and no such device.
         """
         async with self._changing:
             issued = await self._run(self._store.credentials, role, name)
+            if role is Role.DEVICE and not issued and serial is None:
+                await self._suspend(self._known(name), reason, by)
+                return Revoked((), suspended=True)
             if not issued or serial not in (None, *(row.serial for row in issued)):
                 raise NotKnownError(f"no such certificate of {role} {name}")
             hit = [
@@ -191,7 +204,17 @@ class Registry:
                 "revoked", by=by, role=role, id=name, serial=f"{each:X}", reason=reason
             )
         await self.refresh_revocations()
-        return hit
+        return Revoked(tuple(hit))
+
+    async def _suspend(self, device: DeviceRow, reason: str, by: str) -> None:
+        if device.standing not in {Standing.SUSPENDED, Standing.RETIRED}:
+            device = device._replace(standing=Standing.SUSPENDED)
+            self.directory_version = await self._run(self._store.update_device, device)
+            self.devices[device.device_id] = device
+        self._audit.record(
+            "revoked", by=by, role=Role.DEVICE, id=device.device_id, serial="", reason=reason
+        )
+        self._tell()
 
     async def credentials(self, role: Role, name: str) -> list[CredentialRow]:
         """All certificates of a holder."""

@@ -6,7 +6,7 @@ Rules:
   connection, resumed ones included, this service reads the identity, and looks up expiry,
   revocation and standing.
 * Serial ports and a ward's broker vouch for devices without a certificate; standing holds for
-  these too.
+  these too, and so does the revocation of all certificates that a device has had.
 * It knows each live session by device and by serial number. Revoking and suspending ends them at
   once; so does the end of a certificate (:meth:`IdentityService.expire`).
 * Every refusal is counted and audited.
@@ -112,7 +112,7 @@ class IdentityService:
             case _:
                 assert_never(credential)
         try:
-            device = self._standing(device_id)
+            device = self._vouched(device_id)
         except RefusedError as refusal:
             self.refuse(refusal.reason, transport, peer, device_id)
             raise
@@ -162,6 +162,10 @@ class IdentityService:
             except RefusedError as refusal:
                 ended += self.end_device(device_id, refusal.reason)
                 continue
+            sessions = self._by_device.get(device_id, ())
+            if device.revoked:
+                vouched = [each for each in sessions if not self._live[each].serial]
+                ended += self._end(vouched, RefusalReason.REVOKED)
             sessions = self._by_device.get(device_id, ())
             moved = [each for each in sessions if _moved(self._live[each].device, device)]
             ended += self._end(moved, MOVED)
@@ -240,6 +244,13 @@ class IdentityService:
             self._identities[fingerprint] = known
         return known
 
+    def _vouched(self, device_id: str) -> Device:
+        """A device without a certificate; all of whose certificates are revoked, it is, too."""
+        device = self._standing(device_id)
+        if device.revoked:
+            raise RefusedError(RefusalReason.REVOKED)
+        return device
+
     def _standing(self, device_id: str) -> Device:
         if self._directory is None:
             return Device(device_id)
@@ -280,7 +291,7 @@ class IdentityService:
         return ended
 
     def _dismiss(self, device_id: str) -> None:
-        # One that a port or a broker vouches for may live without a certificate.
+        # A session of a certificate that is not on our list yet ends with that list.
         if not self.is_live(device_id):
             self.on_dismissed(device_id)
 

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from gateway.clock import SystemClock
 from gateway.commands import Commands
-from gateway.domain.devices import CertificateCredential, PortCredential
+from gateway.domain.devices import BrokerCredential, CertificateCredential, PortCredential
 from gateway.domain.errors import RefusedError
 from gateway.fleetlink import REVOCATIONS_FILE, FleetLink, FleetLinkConfig
 from gateway.pipeline.seen import SeenTable
@@ -208,6 +208,31 @@ async def test_suspending_ends_sessions_on_every_transport(fleet, tmp_path):
         await asyncio.to_thread(fleet.command, "device", "update", "mon-2", "--standing", "active")
         await gateway.until(lambda: gateway.identity.device("mon-2").standing == "active")
         assert gateway.admit(credential(bundle))
+
+
+async def test_a_device_without_a_certificate_is_revoked_while_it_is_live(fleet, tmp_path):
+    async with Gateway(fleet, "edge-8", tmp_path / "state") as gateway:
+        for device in ("ser-8", "bro-8"):
+            await asyncio.to_thread(fleet.command, "device", "add", device)
+        await gateway.until(lambda: gateway.identity.device("bro-8"))
+        credentials = [PortCredential("ser-8", "/dev/ttyS0"), BrokerCredential("bro-8", "ward")]
+        sessions = [gateway.admit(each) for each in credentials]
+        for device in ("ser-8", "bro-8"):
+            done = await asyncio.to_thread(
+                fleet.command, "device", "revoke", device, "--reason", "stolen"
+            )
+            assert "has no certificate and is suspended on every transport" in done.stdout
+            assert done.stdout.rstrip().endswith("gateways told: edge-8")
+        async with asyncio.timeout(EVENT_S):
+            assert await asyncio.gather(*(each.ended for each in sessions)) == ["suspended"] * 2
+        for each in credentials:
+            with pytest.raises(RefusedError, match="suspended"):
+                gateway.admit(each)
+        again = await asyncio.to_thread(fleet.command, "device", "revoke", "ser-8", "--json")
+        assert json.loads(again.stdout)["suspended"]
+        await asyncio.to_thread(fleet.command, "device", "update", "ser-8", "--standing", "active")
+        await gateway.until(lambda: gateway.identity.device("ser-8").standing == "active")
+        assert gateway.admit(credentials[0])
 
 
 async def test_health_follows_the_gateways_reports(fleet, tmp_path):
@@ -458,7 +483,8 @@ def test_what_the_command_line_says_when_it_can_not(fleet, tmp_path):
         ("device", "show", "nobody"): "device nobody is not registered",
         ("device", "update", "nobody", "--ward", "x"): "not registered",
         ("device", "update", "ser-1", "--standing", "odd"): "no such standing",
-        ("device", "revoke", "ser-1"): "no such certificate",
+        ("device", "revoke", "ser-1", "--serial", "4F"): "no such certificate",
+        ("device", "revoke", "nobody"): "device nobody is not registered",
         ("device", "list", "--health", "odd"): "no such health",
         ("fleet", "revoke", "king", "x"): "no such role",
         ("fleet", "run", "--config", "nowhere.toml"): "nowhere.toml",

@@ -138,17 +138,16 @@ def test_nobody_waits_for_a_device_that_was_dismissed(ward, service):
     service.apply_directory([Device(name) for name in names])
     admitted(service, certificate(der))
     admitted(service, certificate(other))
-    port, _ = admitted(service, PortCredential("on-a-port", "/dev/ttyS0"))
+    admitted(service, PortCredential("on-a-port", "/dev/ttyS0"))
     service.set_revocations({serial})
     assert dismissed == []
     told = [Device(name, revoked=True) for name in names[:4]]
     service.apply_directory([*told, Device("in-service")])
-    assert dismissed == ["listed-first", "away"]
+    assert dismissed == ["listed-first", "away", "on-a-port"]
     dismissed.clear()
     service.set_revocations({serial, other_serial})
     assert dismissed == ["told-first"]
     dismissed.clear()
-    service.leave(port)
     service.apply_directory([Device("on-a-port", standing=Standing.RETIRED), Device("in-service")])
     assert dismissed == ["on-a-port"]
 
@@ -208,6 +207,21 @@ def test_standing_decides_at_the_door_and_for_who_is_in(ward, service, standing,
             assert admitted(service, credential)[1].standing is standing
         else:
             assert refused(service, credential) == RefusalReason.SUSPENDED
+
+
+def test_a_device_whose_certificates_are_revoked_is_out_on_every_transport(ward, service):
+    """Nobody can vouch for it; a certificate that is not on the list decides for itself."""
+    der, serial = ward.der(Role.DEVICE, "one")
+    vouched = [PortCredential("one", "/dev/ttyS0"), BrokerCredential("one", "ward")]
+    sessions = [admitted(service, each)[0] for each in vouched]
+    fresh, _ = admitted(service, certificate(der))
+    assert service.apply_directory([Device("one", revoked=True)]) == 2
+    assert [each.killed for each in (*sessions, fresh)] == [["revoked"], ["revoked"], []]
+    assert [refused(service, each) for each in vouched] == ["revoked", "revoked"]
+    assert service.set_revocations({serial}) == 1
+    assert refused(service, certificate(der)) == "revoked"
+    service.apply_directory([Device("one")])
+    assert all(admitted(service, each) for each in vouched)
 
 
 def test_devices_that_the_directory_does_not_know(ward, clock, counters, audit):
