@@ -11,10 +11,13 @@ record of a section, or in a lost range, or counted as withheld.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 from google.protobuf.message import DecodeError
 
+from core import wire
 from gateway.domain.errors import MalformedError
 from gateway.domain.labels import DataClass, Lane, Treatment
 from protos.wardgate.v1 import ingest_pb2 as pb
@@ -48,7 +51,8 @@ class Lost(NamedTuple):
     reason: str
 
 
-class Checked(NamedTuple):
+@dataclass(frozen=True)
+class Checked:
     """A batch that holds what the contract promises."""
 
     lane: Lane
@@ -56,7 +60,23 @@ class Checked(NamedTuple):
     first: int
     last: int
     sections: Sequence[pb.Section]
+    """As :mod:`core.wire` parses them."""
     lost: tuple[Lost, ...]
+    faithful: bool
+    """False when only ``plain`` holds everything."""
+    raw: bytes
+
+    @cached_property
+    def plain(self) -> Sequence[pb.Section]:
+        """As the generated code parses them.
+
+        Raises:
+            BadBatchError: a part that is not looked into otherwise can't be parsed.
+        """
+        try:
+            return pb.StreamRequest.FromString(self.raw).batch.sections
+        except DecodeError as error:
+            raise BadBatchError("unreadable", self.range) from error
 
     @property
     def range(self) -> tuple[Lane, int, int, int]:
@@ -82,7 +102,11 @@ def check(raw: bytes, lanes: frozenset[Lane]) -> Checked:
     Raises:
         BadBatchError: anything that the contract does not allow.
     """
-    request = parse_request(raw)
+    try:
+        request = wire.StreamRequest.FromString(raw)
+        faithful = wire.faithful(request, raw)
+    except DecodeError as error:
+        raise BadBatchError("unreadable") from error
     if request.WhichOneof("message") != "batch":
         raise BadBatchError("not_a_batch")
     batch = request.batch
@@ -90,7 +114,7 @@ def check(raw: bytes, lanes: frozenset[Lane]) -> Checked:
     if reason:
         raise BadBatchError(reason, _range(batch) if reason != "range" else None)
     lost = tuple(Lost(gap.first_seq, gap.last_seq, gap.reason) for gap in batch.lost)
-    return Checked(*_range(batch), batch.sections, lost)
+    return Checked(*_range(batch), batch.sections, lost, faithful, raw)
 
 
 def _range(batch: pb.Batch) -> tuple[Lane, int, int, int]:

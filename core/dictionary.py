@@ -1,45 +1,98 @@
-"""Names and metrics that rows refer to by key, cached."""
+"""What rows refer to by key: gateways, devices, metrics, contexts and shapes; cached.
+
+Everything here is bounded: beyond the bound a cache starts anew, and a gateway that invents more
+metrics than a store takes is rejected.
+"""
 
 from __future__ import annotations
 
 import sqlite3
+from typing import Any, NamedTuple
 
 from core.batches import BadBatchError
-from core.rows import Named
+from core.reports import Head, Named
+from gateway.domain.labels import Lane
 from protos.wardgate.v1 import ingest_pb2 as pb
 
 METRICS_MAX = 65536
 """Distinct (code, REFID, unit) rows; a gateway that invents more is rejected."""
 DICTIONARIES_MAX = 4096
 """Distinct section dictionaries remembered; others are looked up metric by metric."""
+CONTEXTS_MAX = 65536
+"""Contexts remembered: about 600 bytes each."""
 _FREE_KEY = 2**32
 """Keys from here on belong to codes that are known with another unit."""
 
+_INSERT_CONTEXT = """
+INSERT INTO contexts (gateway, lane, epoch, class, level, treatment, device, kind, bed, driver,
+  attestation, attested_by, time_quality)
+VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT DO NOTHING"""
+_SELECT_CONTEXT = """
+SELECT key FROM contexts WHERE (gateway, lane, epoch, class, level, treatment, device, kind, bed,
+  driver, attestation, attested_by, time_quality) = (?,?,?,?,?,?,?,?,?,?,?,?,?)"""
+_INSERT = {
+    "gateway": "INSERT INTO gateways (name) VALUES (?) ON CONFLICT DO NOTHING",
+    "device": "INSERT INTO devices (name) VALUES (?) ON CONFLICT DO NOTHING",
+    "shape": "INSERT INTO shapes (metrics) VALUES (?) ON CONFLICT DO NOTHING",
+}
+_SELECT = {
+    "gateway": "SELECT key FROM gateways WHERE name = ?",
+    "device": "SELECT key FROM devices WHERE name = ?",
+    "shape": "SELECT key FROM shapes WHERE metrics = ?",
+}
+
+
+class Common(NamedTuple):
+    """What the contexts of one section share."""
+
+    gateway: int
+    lane: Lane
+    epoch: int
+    data_class: int
+    level: int
+    treatment: int
+
+
+class Contexts:
+    """The contexts of one gateway, lane, epoch and label."""
+
+    def __init__(self, dictionary: Dictionary, common: Common) -> None:
+        self.known: dict[tuple[Any, ...], tuple[int, int]] = {}
+        """Head -> (device, context)."""
+        self._dictionary = dictionary
+        self._common = common
+
+    def find(self, head: Head) -> tuple[int, int]:
+        """The keys of the device and of the context, made if they are new."""
+        found = self.known.get(head)
+        if found is None:
+            found = self.known[head] = self._dictionary.context(self._common, head)
+        return found
+
 
 class Dictionary:
-    """Keys of gateways and metrics, inside the caller's transaction."""
+    """Keys, inside the caller's transaction."""
 
     def __init__(self, db: sqlite3.Connection) -> None:
         self._db = db
         self._gateways: dict[str, int] = {}
         self._metrics: dict[tuple[int, str, str], int] = {}
         self._sections: dict[tuple[bytes, ...], Named] = {}
+        self._contexts: dict[Common, Contexts] = {}
+        self._context_count = 0
 
     def forget(self) -> None:
         """After a rollback: what was cached may never have been stored."""
         self._gateways.clear()
         self._metrics.clear()
         self._sections.clear()
+        self._forget_contexts()
 
     def gateway(self, name: str) -> int:
         """The key of a gateway, made if it is new."""
         key = self._gateways.get(name)
         if key is None:
-            self._db.execute(
-                "INSERT INTO gateways (name) VALUES (?) ON CONFLICT DO NOTHING", (name,)
-            )
-            row = self._db.execute("SELECT key FROM gateways WHERE name = ?", (name,)).fetchone()
-            key = self._gateways[name] = int(row[0])
+            key = self._gateways[name] = self._key("gateway", name)
         return key
 
     def named(self, section: pb.Section) -> Named:
@@ -51,10 +104,48 @@ class Dictionary:
         fingerprint = tuple([metric.SerializeToString() for metric in section.metrics])
         known = self._sections.get(fingerprint)
         if known is None:
-            known = Named({m.code: self._metric(m.code, m.refid, m.unit) for m in section.metrics})
+            keys = {m.code: self._metric(m.code, m.refid, m.unit) for m in section.metrics}
+            known = Named(keys, self._shape)
             if len(self._sections) < DICTIONARIES_MAX:
                 self._sections[fingerprint] = known
         return known
+
+    def contexts(self, gateway: int, lane: Lane, epoch: int, section: pb.Section) -> Contexts:
+        """The contexts of a section."""
+        common = Common(gateway, lane, epoch, section.data_class, section.level, section.treatment)
+        found = self._contexts.get(common)
+        if found is None:
+            if self._context_count >= CONTEXTS_MAX:
+                self._forget_contexts()
+            self._context_count += 1
+            found = self._contexts[common] = Contexts(self, common)
+        return found
+
+    def context(self, common: Common, head: Head) -> tuple[int, int]:
+        """The keys of a device and of a context, made if they are new."""
+        if self._context_count >= CONTEXTS_MAX:
+            self._forget_contexts()
+        self._context_count += 1
+        device = self._key("device", head.device_id)
+        row = (*common, device, *head[1:])
+        self._db.execute(_INSERT_CONTEXT, row)
+        (key,) = self._db.execute(_SELECT_CONTEXT, row).fetchone()
+        return device, int(key)
+
+    def _forget_contexts(self) -> None:
+        for contexts in self._contexts.values():
+            contexts.known.clear()
+        self._contexts.clear()
+        self._context_count = 0
+
+    def _shape(self, metrics: str) -> int:
+        return self._key("shape", metrics)
+
+    def _key(self, what: str, value: str) -> int:
+        """The key of a row of one value, made if it is new."""
+        self._db.execute(_INSERT[what], (value,))
+        (key,) = self._db.execute(_SELECT[what], (value,)).fetchone()
+        return int(key)
 
     def _metric(self, code: int, refid: str, unit: str) -> int:
         if not self._metrics:

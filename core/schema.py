@@ -6,10 +6,13 @@ brings the database to (``PRAGMA user_version``). A step that was released never
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 from importlib import resources
 
 from gateway.domain.errors import WardgateError
+
+log = logging.getLogger(__name__)
 
 
 class SchemaError(WardgateError):
@@ -23,6 +26,11 @@ def steps() -> list[tuple[int, str]]:
     folder = resources.files("core") / "migrations"
     found = sorted(entry.name for entry in folder.iterdir() if entry.name.endswith(".sql"))
     return [(int(name.removesuffix(".sql")), (folder / name).read_text()) for name in found]
+
+
+def newest_version() -> int:
+    """The number of the schema that this software reads and writes."""
+    return steps()[-1][0]
 
 
 def migrate(db: sqlite3.Connection) -> int:
@@ -39,6 +47,8 @@ def migrate(db: sqlite3.Connection) -> int:
         raise SchemaError(f"the database has schema {version}, this software knows {newest}")
     for number, sql in known:
         if number > version:
+            if version:
+                log.info("carrying the store over from schema %d to %d", version, number)
             try:
                 db.executescript(f"BEGIN IMMEDIATE;\n{sql}\nPRAGMA user_version={number};\nCOMMIT;")
             except sqlite3.Error:

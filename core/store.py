@@ -35,6 +35,8 @@ log = logging.getLogger(__name__)
 
 WAL_CHECKPOINT_PAGES = 4000
 """16 MiB of log between checkpoints: fewer pauses, and still little to replay."""
+CACHE_KIB = 32 << 10
+"""The pages at which many devices' ids are entered, and what a transaction changes."""
 BUSY_TIMEOUT_MS = 5000
 """How long a reader that holds the file (a checkpoint, a backup) may delay a commit."""
 FILE_MODE = 0o640
@@ -64,6 +66,7 @@ class Store:
             db.execute("PRAGMA journal_mode=WAL")
             db.execute("PRAGMA synchronous=FULL")
             db.execute(f"PRAGMA wal_autocheckpoint={WAL_CHECKPOINT_PAGES}")
+            db.execute(f"PRAGMA cache_size={-CACHE_KIB}")
             migrate(db)
         except BaseException:
             db.close()

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from core.schema import newest_version
 from gateway.domain.errors import ConfigError
 
 
@@ -25,14 +26,16 @@ class Reading(NamedTuple):
 
 
 _SELECT = """
-SELECT report.id, report.device_id, coalesce(report.message_id, ''), metrics.refid,
-  json_extract(report.observations, '$[1][' || o.key || ']'), metrics.unit,
-  coalesce(qualities.name, 'valid'),
-  CASE report.lane WHEN 1 THEN 'alarms' ELSE 'telemetry' END, report.seq
-FROM report JOIN json_each(report.observations, '$[0]') AS o
-LEFT JOIN metrics ON metrics.key = o.value
-LEFT JOIN qualities
-  ON qualities.number = json_extract(report.observations, '$[2][' || o.key || ']')
+SELECT report.id, devices.name, coalesce(report.message_id, ''), metrics.refid, o.value,
+  metrics.unit, coalesce(qualities.name, 'valid'),
+  CASE contexts.lane WHEN 1 THEN 'alarms' ELSE 'telemetry' END, report.seq
+FROM report
+LEFT JOIN devices ON devices.key = report.device
+LEFT JOIN contexts ON contexts.key = report.context
+LEFT JOIN shapes ON shapes.key = report.shape
+CROSS JOIN json_each(report."values") AS o
+LEFT JOIN metrics ON metrics.key = json_extract(shapes.metrics, '$[' || o.key || ']')
+LEFT JOIN qualities ON qualities.number = json_extract(report.qualities, '$[' || o.key || ']')
 WHERE report.id > ? AND report.id <= ? ORDER BY report.id"""
 REPORTS_MAX = 1000
 """Keys of one look at the store."""
@@ -42,15 +45,21 @@ def connect(path: Path) -> sqlite3.Connection:
     """Open the store for reading.
 
     Raises:
-        ConfigError: there is no store.
+        ConfigError: there is no store, or none of this version.
     """
     if not path.exists():
         raise ConfigError(f"{path}: no such store")
     try:
         db = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
-        db.execute("SELECT 1 FROM report LIMIT 1")
+        (found,) = db.execute("PRAGMA user_version").fetchone()
     except sqlite3.Error as error:
         raise ConfigError(f"{path}: {error}") from error
+    if found != newest_version():
+        db.close()
+        raise ConfigError(
+            f"{path}: schema {found}, this software reads {newest_version()};"
+            " `core run` carries an older store over"
+        )
     return db
 
 

@@ -7,27 +7,28 @@ from __future__ import annotations
 
 import logging
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import chain
+from operator import itemgetter
 from typing import NamedTuple
 
 from core.batches import BadBatchError, Checked, check
 from core.dictionary import Dictionary
 from core.positions import Position, Positions, Span, spans_of
+from core.reports import INSERT_MANY, INSERT_REPORT, MANY, SEQ, Place, Row, numeric_rows, report_row
 from core.rows import (
     INSERT_ALARM,
     INSERT_GAP,
     INSERT_INVENTORY,
-    INSERT_REPORT,
     INSERT_STATUS,
-    Place,
-    Row,
+    TREATMENT_WORDS,
     alarm_row,
     gap_row,
     inventory_row,
-    report_row,
     status_row,
 )
 from gateway.domain.labels import Lane
+from protos.wardgate.v1 import ingest_pb2 as pb
 
 log = logging.getLogger(__name__)
 
@@ -84,29 +85,41 @@ class _Prepared(NamedTuple):
     seqs: list[int]
 
 
-def _fill(prepared: _Prepared, place: Place, start: int) -> None:
-    """Add the rows of one section whose numbers are ``start`` or higher."""
-    (reports, alarms, statuses, inventory), gaps, seqs = prepared
-    base = place.section.first_seq
-    for offset, record in zip(place.section.seq_offsets, place.section.records, strict=True):
-        seq = base + offset
-        if seq < start:
-            continue
-        seqs.append(seq)
-        if record.HasField("report"):  # asked first: nearly all are reports
-            reports.append(report_row(place, seq, record.report))
-            continue
-        body = record.WhichOneof("body")
-        if body == "alarm":
-            alarms.append(alarm_row(place, seq, record.alarm))
-        elif body == "device_status":
-            statuses.append(status_row(place, seq, record.device_status))
-        elif body == "inventory_event":
-            inventory.append(inventory_row(place, seq, record.inventory_event))
-        elif body == "gap":
-            gaps.append(gap_row(place, record.gap))
-        else:
-            raise BadBatchError("empty_record")
+def _fill(prepared: _Prepared, place: Place, batch: Checked, index: int, start: int) -> None:
+    """Add the rows of section ``index`` whose numbers are ``start`` or higher."""
+    section = batch.sections[index]
+    base = section.first_seq
+    reports = prepared.tables[0]
+    if batch.faithful:
+        others: Iterable[int] = numeric_rows(place, section, start, reports, prepared.seqs)
+    else:
+        others = [i for i, offset in enumerate(section.seq_offsets) if base + offset >= start]
+        prepared.seqs.extend([base + section.seq_offsets[i] for i in others])
+    if others:
+        records = batch.plain[index].records
+        for i in others:
+            _add(prepared, place, base + section.seq_offsets[i], records[i])
+        reports.sort(key=_seq)
+
+
+_seq = itemgetter(SEQ)
+
+
+def _add(prepared: _Prepared, place: Place, seq: int, record: pb.Record) -> None:
+    (reports, alarms, statuses, inventory), gaps, _ = prepared
+    body = record.WhichOneof("body")
+    if body == "report":
+        reports.append(report_row(place, seq, record.report))
+    elif body == "alarm":
+        alarms.append(alarm_row(place, seq, record.alarm))
+    elif body == "device_status":
+        statuses.append(status_row(place, seq, record.device_status))
+    elif body == "inventory_event":
+        inventory.append(inventory_row(place, seq, record.inventory_event))
+    elif body == "gap":
+        gaps.append(gap_row(place, record.gap))
+    else:
+        raise BadBatchError("empty_record")
 
 
 def _records(batch: Checked) -> int:
@@ -197,10 +210,17 @@ class Transaction:
     def _prepare(self, gateway: int, batch: Checked, start: int) -> _Prepared:
         prepared = _Prepared(([], [], [], []), [], [])
         try:
-            for section in batch.sections:
-                named = self._dictionary.named(section)
-                place = Place(gateway, batch.lane, batch.epoch, self._stored_us, section, named)
-                _fill(prepared, place, start)
+            for index, section in enumerate(batch.sections):
+                place = Place(
+                    gateway,
+                    batch.lane,
+                    batch.epoch,
+                    self._stored_us,
+                    TREATMENT_WORDS[section.treatment],
+                    self._dictionary.named(section),
+                    self._dictionary.contexts(gateway, batch.lane, batch.epoch, section),
+                )
+                _fill(prepared, place, batch, index, start)
         except BadBatchError as error:
             raise BadBatchError(error.reason, batch.range) from error
         prepared.seqs.sort()
@@ -212,9 +232,21 @@ class Transaction:
             self._db.executemany(INSERT_GAP, prepared.gaps)
         for statement, rows in zip(_INSERTS, prepared.tables, strict=True):
             if rows:
-                stored += self._db.executemany(statement, rows).rowcount
+                stored += self._insert_rows(statement, rows)
                 offered += len(rows)
         return stored, offered
+
+    def _insert_rows(self, statement: str, rows: list[Row]) -> int:
+        """Insert, and return how many were new; a statement costs as much as several rows."""
+        stored = done = 0
+        if statement is INSERT_REPORT:
+            done = len(rows) - len(rows) % MANY
+            for start in range(0, done, MANY):
+                values = list(chain.from_iterable(rows[start : start + MANY]))
+                stored += self._db.execute(INSERT_MANY, values).rowcount
+        if done < len(rows):
+            stored += self._db.executemany(statement, rows[done:]).rowcount
+        return stored
 
     def _advance(self, gateway: int, lane: Lane, epoch: int, spans: Sequence[Span]) -> Position:
         self._touched[gateway, lane] = None

@@ -23,7 +23,7 @@ def at_core(core: Path, devices: Sequence[Device]) -> list[str]:
     """Every way in which the core's store contradicts the devices; empty when all is well."""
     held: dict[str, Counter[str]] = {device.device_id: Counter() for device in devices}
     for device_id, message_id, device_us in read(
-        core, "SELECT device_id, message_id, device_us FROM report"
+        core, "SELECT device_id, message_id, device_us FROM reports"
     ):
         held[str(device_id)][str(message_id or device_us)] += 1
     problems: list[str] = []

@@ -250,7 +250,7 @@ async def test_a_killed_core_gets_everything_once_and_the_vendor_only_what_is_re
         await gateway.close()
         said = list(range(1, gateway.said + 1))
         assert heart_rates(core) == said
-        assert core.rows(f"SELECT count(*) FROM report WHERE device_id = '{DRIP}'") == [(62,)]
+        assert core.rows(f"SELECT count(*) FROM reports WHERE device_id = '{DRIP}'") == [(62,)]
         assert core.rows("SELECT count(*), count(DISTINCT alarm_id) FROM alarms") == [(62, 62)]
         for receiver in (core, vendor):
             assert receiver.rows("SELECT count(*) FROM gaps") == [(0,)]
@@ -259,11 +259,11 @@ async def test_a_killed_core_gets_everything_once_and_the_vendor_only_what_is_re
             ) == [("alarms", 1, 1, 62), ("telemetry", 1, 1, 62 * 11)]
         assert heart_rates(vendor) == said
         pseudonym = Pseudonyms(SECRET, "vendor", "").name("monitor-1")
-        assert vendor.rows("SELECT DISTINCT device_id FROM report") == [(pseudonym,)]
+        assert vendor.rows("SELECT DISTINCT device_id FROM reports") == [(pseudonym,)]
         assert vendor.rows("SELECT DISTINCT treatment FROM reports") == [("pseudonymise",)]
         # An alarm still points to the report that caused it, under the report's new name.
         assert vendor.rows(
-            "SELECT count(*) FROM alarms JOIN report USING (device_id, message_id)"
+            "SELECT count(*) FROM alarms JOIN reports USING (device_id, message_id)"
         ) == [(62,)]
         held = vendor.bytes()
         assert pseudonym.encode() in held
@@ -341,7 +341,7 @@ async def test_a_restarted_gateway_goes_on_where_the_core_is(tmp_path):
         await gateway.close()
         assert heart_rates(receivers["core"]) == list(range(1, 91))
         assert receivers["core"].rows("SELECT count(*) FROM gaps") == [(0,)]
-        assert receivers["core"].rows("SELECT count(DISTINCT epoch) FROM report") == [(3,)]
+        assert receivers["core"].rows("SELECT count(DISTINCT epoch) FROM reports") == [(3,)]
         assert not gateway.troubles
 
 

@@ -53,7 +53,7 @@ def test_everything_acknowledged_is_accounted_for_once(sequence, group):
             for start in range(0, len(offers), group):
                 verdicts += store.ingest(offers[start : start + group])[0]
         with closing(sqlite3.connect(path)) as db:
-            stored = db.execute("SELECT epoch, seq, message_id FROM report").fetchall()
+            stored = db.execute("SELECT epoch, seq, message_id FROM reports").fetchall()
             covered = db.execute(
                 "SELECT epoch, first_seq, last_seq, state, records FROM coverage"
                 " ORDER BY epoch, first_seq"

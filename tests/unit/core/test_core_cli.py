@@ -102,4 +102,4 @@ def test_tail_of_another_file_says_so(tmp_path):
         db.execute("CREATE TABLE t (x)")
     result = CliRunner().invoke(app, ["tail", "--database", str(path)])
     assert result.exit_code == 2
-    assert "report" in result.output
+    assert "schema 0" in result.output

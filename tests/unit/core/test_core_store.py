@@ -1,16 +1,18 @@
 """The store keeps what it acknowledges, once, and accounts for every sequence number."""
 
 import sqlite3
+import struct
 from contextlib import closing
 
+import msgspec
 import pytest
 
 from core.schema import SchemaError
-from core.store import Ack, Offer, Reject, Store
+from core.store import Ack, Offer, Reject, Store, Tally
 from gateway.domain import records as r
 from gateway.domain import terms
 from gateway.domain.labels import Lane
-from gateway.wire.sections import encode_batch_request
+from gateway.wire.sections import encode_batch_request, encode_section, varint
 from protos.wardgate.v1 import ingest_pb2 as pb
 from tests import ingest
 from tests.ingest import EPOCH, NOW_US, alarm, batch, report, reports
@@ -66,6 +68,98 @@ def test_readings_show_what_the_device_said(store, path):
         ("monitor-2", "", terms.CLAMP, "open", "", None, "questionable", EPOCH, *common),
         ("monitor-2", "", terms.DRUG_NAME, "saline", "", None, "valid", EPOCH, *common),
     ]
+
+
+def varint_field(tag, number):
+    return varint(tag << 3) + varint(number)
+
+
+def double_field(tag, number):
+    return varint(tag << 3 | 1) + struct.pack("<d", number)
+
+
+ODD_REPORTS = {
+    "unpacked": b"".join(
+        varint_field(12, code) + double_field(13, value)
+        for code, value in ((terms.HEART_RATE, 61.0), (terms.SPO2, 97.0))
+    ),
+    "in two pieces": b"".join(
+        pb.Report(codes=[code], values=[value]).SerializeToString()
+        for code, value in ((terms.HEART_RATE, 61.0), (terms.SPO2, 97.0))
+    ),
+    "defaults written out": varint_field(6, 0)
+    + pb.Report(codes=ingest.CODES, values=[61.0, 97.0]).SerializeToString(),
+}
+
+
+@pytest.mark.parametrize("encoding", ODD_REPORTS)
+def test_a_report_is_read_whole_however_it_is_encoded(store, path, encoding):
+    odd = pb.Report(device_id="monitor-3").SerializeToString() + ODD_REPORTS[encoding]
+    record = b"\x0a" + varint(len(odd)) + odd
+    section = encode_section(ingest.VITALS, 3, [0], [record], ingest.CODES)
+    take(store, reports(1, 2), encode_batch_request(TELEMETRY, EPOCH, 3, 3, [section], 0))
+    found = rows(path, "SELECT code, value FROM readings WHERE device_id = 'monitor-3'")
+    assert found == [(terms.HEART_RATE, 61.0), (terms.SPO2, 97.0)]
+
+
+def test_reports_of_numbers_and_others_stay_in_order(store, path):
+    words = r.Report(
+        device_id="monitor-1",
+        kind="monitor",
+        provenance=ingest.PROVENANCE,
+        received_us=NOW_US,
+        enumerations=(r.Enumeration(terms.CLAMP, 0, "open"),),
+        message_id="5f3a:2",
+    )
+    # The second batch finds its shapes and contexts known; the first repeat of an id stands.
+    for first in (1, 5):
+        mixed = [report(first), words, report(2), report(first + 3)]
+        take(store, batch(first, mixed, codes=(*ingest.CODES, terms.CLAMP)))
+    select = "SELECT id, seq, message_id FROM report ORDER BY id"
+    assert rows(path, select) == [
+        (1, 1, "5f3a:1"),
+        (2, 2, "5f3a:2"),
+        (3, 4, "5f3a:4"),
+        (4, 5, "5f3a:5"),
+        (5, 8, "5f3a:8"),
+    ]
+    assert rows(path, "SELECT value FROM readings WHERE message_id = '5f3a:2'") == [("open",)]
+
+
+def test_many_reports_of_one_batch_are_counted_and_stored_once(store, path):
+    numbers = [*range(1, 251), *range(1, 251)]
+    verdicts, tally = store.ingest(
+        [Offer("gw-1", BOTH, batch(1, [report(n) for n in numbers]))] * 2
+    )
+    assert verdicts == [Ack(TELEMETRY, EPOCH, 500)] * 2
+    assert tally == Tally(stored=250, duplicates=250, redelivered=500)
+    assert heart_rates(path) == list(range(1, 251))
+
+
+def test_contexts_are_kept_once_and_name_who_attests(store, path):
+    port = r.Provenance("intellivue", r.Attestation.PORT, "bed-7-serial")
+    moved = msgspec.structs.replace(report(3), bed="bed-8")
+    wired = msgspec.structs.replace(report(4), provenance=port)
+    take(store, batch(1, [report(1), report(2), moved, wired]))
+    take(store, batch(5, [report(5), report(6)], epoch=EPOCH + 1))
+    assert rows(path, "SELECT count(*) FROM contexts") == [(4,)]
+    select = "SELECT seq, epoch, bed, driver, attestation, attested_by FROM reports"
+    mqtt = ("mqtt", "certificate", "")
+    assert rows(path, select) == [
+        (1, EPOCH, "bed-7", *mqtt),
+        (2, EPOCH, "bed-7", *mqtt),
+        (3, EPOCH, "bed-8", *mqtt),
+        (4, EPOCH, "bed-7", "intellivue", "port", "bed-7-serial"),
+        (5, EPOCH + 1, "bed-7", *mqtt),
+        (6, EPOCH + 1, "bed-7", *mqtt),
+    ]
+
+
+def test_one_devices_readings_are_found_by_an_index(store, path):
+    select = "EXPLAIN QUERY PLAN SELECT * FROM readings WHERE device_id = 'monitor-1'"
+    plan = "\n".join(row[3] for row in rows(path, select))
+    assert "report USING INDEX report_once (device=?)" in plan
+    assert "SCAN report\n" not in plan
 
 
 def test_device_time_and_id_are_readable(store, path):
@@ -178,16 +272,13 @@ def test_what_lies_before_the_start_and_never_came_is_not_acknowledged(store, pa
 
 
 def test_alarms_gaps_statuses_and_inventory_are_readable(store, path):
+    port = r.Provenance("serial", r.Attestation.PORT, "ttyS3")
     others: list[r.Record] = [
         r.Gap("link_lost", device_id="monitor-1", from_us=NOW_US, to_us=NOW_US + 9, reports=4),
-        r.DeviceStatus(
-            "monitor-1", "monitor", ingest.PROVENANCE, NOW_US, r.DeviceState.SILENT, "silence"
-        ),
-        r.InventoryEvent(
-            "reader-1", ingest.PROVENANCE, NOW_US, r.InventoryAction.MOVED, "E280", "store-2"
-        ),
+        r.DeviceStatus("monitor-1", "monitor", port, NOW_US, r.DeviceState.SILENT, "silence"),
+        r.InventoryEvent("reader-1", port, NOW_US, r.InventoryAction.MOVED, "E280", "store-2"),
     ]
-    take(store, batch(1, [alarm(1), alarm(1)], lane=Lane.ALARMS), batch(1, others))
+    take(store, batch(1, [alarm(1, provenance=port), alarm(1)], lane=Lane.ALARMS), batch(1, others))
     assert rows(path, 'SELECT priority, phase, condition, "values", "limit" FROM alarms') == [
         ("high", "start", "hr_high", f"[[{terms.HEART_RATE},181.0]]", 140.0)
     ]
@@ -198,6 +289,8 @@ def test_alarms_gaps_statuses_and_inventory_are_readable(store, path):
         ("silent", "silence", None)
     ]
     assert rows(path, "SELECT action, epc, place FROM inventory") == [("moved", "E280", "store-2")]
+    for table in ("alarms", "statuses", "inventory"):
+        assert rows(path, f"SELECT attestation, attested_by FROM {table}") == [("port", "ttyS3")]
 
 
 def test_a_code_with_another_unit_keeps_its_own_unit(store, path):

@@ -1,0 +1,92 @@
+"""A store of an older schema is carried over as it is opened; nothing in it changes."""
+
+import sqlite3
+from contextlib import closing
+
+import pytest
+
+from core import schema
+from core.store import Ack, Offer, Store
+from gateway.domain import terms
+from gateway.domain.labels import Lane
+from tests.ingest import EPOCH, reports
+
+OLD = """
+INSERT INTO gateways VALUES (1, 'gw-1');
+INSERT INTO metrics VALUES (147842, 147842, 'MDC_ECG_HEART_RATE', '/min'),
+  (150456, 150456, 'MDC_PULS_OXIM_SAT_O2', '%'), (7, 7, 'CLAMP', '');
+INSERT INTO positions VALUES (1, 'telemetry', 1790000000, 3, 3, 1, 2);
+INSERT INTO coverage VALUES (1, 'telemetry', 1790000000, 1, 3, 'received', '', 3);
+INSERT INTO report (id, gateway, lane, epoch, seq, device_id, message_id, kind, received_us,
+  stored_us, device_us, time_quality, offset_us, bed, driver, attestation, attested_by, class,
+  level, treatment, observations, waveforms) VALUES
+  (11, 1, 2, 1790000000, 1, 'monitor-1', '5f3a:1', 'monitor', 5, 6, 4, 1, -2, 'bed-7', 'mqtt', 1,
+   '', 2, 3, 1, '[[147842,150456],[72.5,97.0]]', NULL),
+  (12, 1, 2, 1790000000, 2, 'monitor-1', NULL, 'monitor', 7, 8, NULL, 0, 0, 'bed-7', 'serial', 2,
+   'tty-3', 2, 3, 3, '[[147842,7],[73.0,"open"],[4,1],[0,66]]', '[[147842,1,2.0,1.0,0.0,1,[3]]]'),
+  (13, 1, 1, 1790000000, 3, 'monitor-2', '5f3a:1', 'monitor', 9, 10, 4, 1, 0, '', 'mqtt', 1,
+   '', 2, 3, 1, '[[],[]]', NULL);
+INSERT INTO alarms (gateway, epoch, seq, alarm_id, device_id, bed, priority, phase, kind, source,
+  code, condition, text, onset_us, at_us, stored_us, "values", driver, attestation, treatment)
+  VALUES (1, 1790000000, 1, 'a', 'monitor-1', '', 'high', 'start', 'physiological', 'gateway', 1,
+  'hr_high', '', 1, 1, 1, '[]', 'mqtt', 'certificate', 'pass');
+"""
+READINGS = "SELECT * FROM readings"
+REPORTS = """SELECT gateway, lane, epoch, seq, device_id, message_id, kind, bed, received_us,
+  stored_us, device_us, class, level, treatment FROM reports"""
+
+
+@pytest.fixture
+def old(tmp_path):
+    """A store as the first schema left it."""
+    path = tmp_path / "core.db"
+    (_, first), *_ = schema.steps()
+    with closing(sqlite3.connect(path)) as db:
+        db.executescript(f"{first}\nPRAGMA user_version=1;\n{OLD}")
+    return path
+
+
+def ask(path, sql):
+    with closing(sqlite3.connect(path)) as db:
+        return db.execute(sql).fetchall()
+
+
+def test_an_old_store_reads_the_same_after_it_was_carried_over(old):
+    before = [ask(old, READINGS), ask(old, REPORTS)]
+    Store.open(old, lambda: 0).close()
+    assert ask(old, "PRAGMA user_version") == [(schema.steps()[-1][0],)]
+    assert [ask(old, READINGS), ask(old, REPORTS)] == before
+    assert len(before[0]) == 4
+    assert ask(old, "SELECT id, codes, waveforms FROM report") == [
+        (11, None, None),
+        (12, "[0,66]", "[[147842,1,2.0,1.0,0.0,1,[3]]]"),
+        (13, None, None),
+    ]
+    assert ask(old, "SELECT attestation, attested_by FROM reports") == [
+        ("certificate", ""),
+        ("port", "tty-3"),
+        ("certificate", ""),
+    ]
+    assert ask(old, "SELECT alarm_id, attested_by FROM alarms") == [("a", "")]
+    assert ask(old, "PRAGMA integrity_check") == [("ok",)]
+
+
+def test_what_an_old_store_holds_is_not_stored_again(old):
+    with closing(Store.open(old, lambda: 0)) as store:
+        assert store.resume_points("gw-1") == [Ack(Lane.TELEMETRY, EPOCH, 3)]
+        offer = Offer("gw-2", frozenset(Lane), reports(1, 2))
+        _, tally = store.ingest([offer])
+    assert (tally.stored, tally.duplicates) == (1, 1)
+    found = ask(old, f"SELECT value FROM readings WHERE code = {terms.HEART_RATE}")
+    assert found == [(72.5,), (73.0,), (2.0,)]
+
+
+def test_a_step_that_fails_leaves_the_store_as_it_was(old, monkeypatch):
+    real = schema.steps()
+    broken = [*real[:-1], (real[-1][0], real[-1][1] + "\nINSERT INTO nowhere VALUES (1);")]
+    monkeypatch.setattr(schema, "steps", lambda: broken)
+    before = ask(old, "SELECT * FROM report")
+    with pytest.raises(sqlite3.OperationalError, match="nowhere"):
+        Store.open(old, lambda: 0)
+    assert ask(old, "SELECT * FROM report") == before
+    assert ask(old, "PRAGMA user_version") == [(1,)]
