@@ -7,6 +7,8 @@ Rules:
 * What a leaf may do follows from its role's profile alone (:mod:`security.pki.profiles`,
   :mod:`security.pki.leaf`); of a request only the public key is used
   (:mod:`security.pki.csr`).
+* Revocation is told to ours by :mod:`security.revocations`, to others by
+  :mod:`security.pki.crl` and :mod:`security.pki.ocsp`.
 * Nothing here reads the clock or keeps state; a certificate's times are arguments.
 """
 
@@ -15,16 +17,21 @@ from security.pki.authority import (
     ISSUING_DAYS,
     ROOT_DAYS,
     Authority,
+    Pointers,
+    authority_id,
+    certify_issuing,
     create_issuing,
     create_root,
+    cross_certify,
     load_authority,
     save_authority,
 )
 from security.pki.certificates import BACKDATE, Validity, load_certificates, moment, to_pem
 from security.pki.csr import CSR_BYTES_MAX, create_csr, read_csr
 from security.pki.keys import PublicKey, SigningKey, key_pem, load_key, new_key
-from security.pki.leaf import Issued, Subject, issue, make_identity, write_identity
-from security.pki.profiles import LEAF_DAYS, PROFILES, Profile
+from security.pki.leaf import Issued, Subject, issue, issue_responder, make_identity, write_identity
+from security.pki.profiles import LEAF_DAYS, PROFILES, RESPONDER, Profile
+from security.pki.scope import Scope
 
 __all__ = [
     "BACKDATE",
@@ -32,20 +39,27 @@ __all__ = [
     "ISSUING_DAYS",
     "LEAF_DAYS",
     "PROFILES",
+    "RESPONDER",
     "ROOT_DAYS",
     "Authority",
     "Identity",
     "Issued",
+    "Pointers",
     "Profile",
     "PublicKey",
     "Role",
+    "Scope",
     "SigningKey",
     "Subject",
     "Validity",
+    "authority_id",
+    "certify_issuing",
     "create_csr",
     "create_issuing",
     "create_root",
+    "cross_certify",
     "issue",
+    "issue_responder",
     "key_pem",
     "load_authority",
     "load_certificates",

@@ -1,8 +1,13 @@
 """Authorities: a root that signs issuing CAs only, and issuing CAs that sign leaves only.
 
 The root is kept off the fleet's host; an issuing CA has path length 0, so that it can make no
-further CA. Both carry the trust domain as their URI SAN (X509-SVID 1.0, section 2), so that the
-domain of an authority is read, never configured twice.
+further CA, and may name its site's trust domain only (:mod:`security.pki.scope`). Both carry the
+trust domain as their URI SAN (X509-SVID 1.0, section 2), so that the domain of an authority is
+read, never configured twice.
+
+The successor of a root has its name, so that cross certificates are self-issued (RFC 4210, 4.4)
+and not counted in path lengths. Issuing CAs have a name each, so that their revocation lists
+can't be taken for one another's.
 """
 
 from __future__ import annotations
@@ -20,10 +25,19 @@ from security.files import SECRET_MODE, write_atomic
 from security.names import is_trust_domain
 from security.pki import certificates as form
 from security.pki.certificates import Validity, load_certificates, to_pem
-from security.pki.keys import SigningKey, key_pem, load_key, new_key
+from security.pki.keys import PublicKey, SigningKey, key_pem, load_key, new_key
+from security.pki.scope import Scope, is_within, scope_of
 
 ROOT_DAYS = 20 * 365
 ISSUING_DAYS = 5 * 365
+_ID_OCTETS = 8
+
+
+class Pointers(NamedTuple):
+    """Where a leaf says that revocation can be asked for; empty: it doesn't."""
+
+    ocsp: str = ""
+    crl: str = ""
 
 
 class Authority(NamedTuple):
@@ -33,17 +47,44 @@ class Authority(NamedTuple):
     key: SigningKey
     root: x509.Certificate
     trust_domain: str
+    pointers: Pointers = Pointers()
+    cross: tuple[x509.Certificate, ...] = ()
+    """Sent behind the issuer while the root changes."""
+    trust: tuple[x509.Certificate, ...] = ()
+    """What its holders are to trust while an authority changes; empty: the root."""
+
+    @property
+    def scope(self) -> Scope:
+        """What it may name."""
+        return scope_of(self.certificate, self.trust_domain)
+
+    @property
+    def id(self) -> str:
+        """Its key's identifier, shortened; names files and addresses."""
+        return authority_id(self.certificate)
 
 
-def create_root(trust_domain: str, now: datetime, days: float = ROOT_DAYS) -> Authority:
-    """A self-signed root with a new key.
+def authority_id(certificate: x509.Certificate) -> str:
+    """A CA's key identifier, shortened to 16 hexadecimal digits."""
+    return key_id(certificate.public_key())[:_ID_OCTETS].hex()
+
+
+def key_id(public_key: object) -> bytes:
+    """A key's identifier (RFC 5280, 4.2.1.2, method 1); 20 octets."""
+    return x509.SubjectKeyIdentifier.from_public_key(public_key).digest  # type: ignore[arg-type]
+
+
+def create_root(
+    trust_domain: str, now: datetime, days: float = ROOT_DAYS, key: SigningKey | None = None
+) -> Authority:
+    """A self-signed root; with a new key, unless one is given.
 
     Raises:
         ValueError: not a trust domain.
     """
     if not is_trust_domain(trust_domain):
         raise ValueError(f"not a trust domain: {trust_domain!r}")
-    key = new_key()
+    key = key or new_key()
     name = form.name(f"{trust_domain} root", trust_domain)
     builder = form.builder(name, name, key.public_key(), Validity.days(now, days))
     builder = _as_authority(builder, trust_domain, path_length=1)
@@ -53,17 +94,72 @@ def create_root(trust_domain: str, now: datetime, days: float = ROOT_DAYS) -> Au
     return Authority(certificate, key, certificate, trust_domain)
 
 
-def create_issuing(root: Authority, now: datetime, days: float = ISSUING_DAYS) -> Authority:
-    """An issuing CA below ``root`` with a new key, path length 0."""
-    key = new_key()
-    name = form.name(f"{root.trust_domain} issuing", root.trust_domain)
-    validity = Validity.days(now, days).within(root.certificate)
-    builder = form.builder(name, root.certificate.subject, key.public_key(), validity)
-    builder = _as_authority(builder, root.trust_domain, path_length=0)
-    certificate = form.identify(builder, key.public_key(), root.key.public_key()).sign(
-        root.key, hashes.SHA256()
+def certify_issuing(
+    root: Authority, scope: Scope, public_key: PublicKey, validity: Validity
+) -> x509.Certificate:
+    """The certificate of an issuing CA below ``root``; its end is cut to the root's.
+
+    Raises:
+        ValueError: the scope is not the root's own or below, or names what is no name.
+    """
+    if not is_within(scope.trust_domain, root.trust_domain):
+        raise ValueError(f"{scope.trust_domain!r} is not below {root.trust_domain!r}")
+    constraints = scope.constraints()
+    name = form.name(
+        f"{scope.trust_domain} issuing"[:47] + f" {key_id(public_key)[:_ID_OCTETS].hex()}",
+        scope.trust_domain,
     )
-    return Authority(certificate, key, root.certificate, root.trust_domain)
+    builder = form.builder(
+        name, root.certificate.subject, public_key, validity.within(root.certificate)
+    )
+    builder = _as_authority(builder, scope.trust_domain, path_length=0).add_extension(
+        constraints, critical=True
+    )
+    return form.identify(builder, public_key, root.key.public_key()).sign(root.key, hashes.SHA256())
+
+
+def create_issuing(
+    root: Authority,
+    now: datetime,
+    days: float = ISSUING_DAYS,
+    scope: Scope | None = None,
+    key: SigningKey | None = None,
+) -> Authority:
+    """An issuing CA below ``root``, path length 0; with a new key, unless one is given.
+
+    Raises:
+        ValueError: as :func:`certify_issuing`.
+    """
+    key, scope = key or new_key(), scope or Scope(root.trust_domain)
+    certificate = certify_issuing(root, scope, key.public_key(), Validity.days(now, days))
+    return Authority(certificate, key, root.certificate, scope.trust_domain)
+
+
+def cross_certify(signer: Authority, other: x509.Certificate) -> x509.Certificate:
+    """A root's key, certified by another root of the same name (RFC 4210, 4.4).
+
+    Signed by the old root about the new one it is NewWithOld, else OldWithNew. It ends with
+    whichever of the two ends first.
+
+    Raises:
+        ValueError: not a root of the same name.
+    """
+    if other.subject != signer.certificate.subject or other.issuer != other.subject:
+        raise ValueError("not a root of the same name")
+    key = other.public_key()
+    validity = Validity(other.not_valid_before_utc, other.not_valid_after_utc)
+    builder = form.builder(
+        other.subject,
+        signer.certificate.subject,
+        key,  # type: ignore[arg-type]  # a root of ours, so on P-256
+        validity.within(signer.certificate),
+    )
+    builder = _as_authority(builder, signer.trust_domain, path_length=1)
+    return form.identify(
+        builder,
+        key,  # type: ignore[arg-type]  # as above
+        signer.key.public_key(),
+    ).sign(signer.key, hashes.SHA256())
 
 
 def save_authority(authority: Authority, directory: Path) -> None:

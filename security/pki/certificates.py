@@ -36,6 +36,11 @@ class Validity(NamedTuple):
         end = now + timedelta(days=days)
         return cls(min(now, end) - BACKDATE, end)
 
+    @property
+    def length_days(self) -> float:
+        """How long, apart from the time before it was issued."""
+        return (self.not_after - self.not_before - BACKDATE) / timedelta(days=1)
+
     def within(self, issuer: x509.Certificate) -> Validity:
         """The same, cut to the end of the issuer's own."""
         return Validity(self.not_before, min(self.not_after, issuer.not_valid_after_utc))

@@ -1,21 +1,28 @@
-"""Leaf certificates: what a holder may do follows from its role's profile alone."""
+"""Leaf certificates: what a holder may do follows from its role's profile alone.
+
+Every certificate that an issuing CA signs is made here, and nothing leads past its profile: the
+names are checked against the CA's scope, the life against the profile's bound and the CA's own
+end, the key is P-256.
+"""
 
 from __future__ import annotations
 
-import ipaddress
 from pathlib import Path
 from typing import NamedTuple
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import AuthorityInformationAccessOID
 
 from security.files import SECRET_MODE, TlsFiles, write_atomic
 from security.names import Role, spiffe_uri
 from security.pki import certificates as form
-from security.pki.authority import Authority
+from security.pki.authority import Authority, Pointers
 from security.pki.certificates import Validity, to_pem
 from security.pki.keys import PublicKey, SigningKey, key_pem, new_key
-from security.pki.profiles import PROFILES
+from security.pki.profiles import PROFILES, RESPONDER, Profile
+from security.pki.scope import HOSTS_MAX
 
 
 class Subject(NamedTuple):
@@ -33,6 +40,10 @@ class Issued(NamedTuple):
     certificate: x509.Certificate
     issuer: x509.Certificate
     root: x509.Certificate
+    cross: tuple[x509.Certificate, ...] = ()
+    """Sent behind the issuer while the root changes."""
+    trust: tuple[x509.Certificate, ...] = ()
+    """What to trust while an authority changes; empty: the root."""
 
     @property
     def serial(self) -> int:
@@ -40,8 +51,13 @@ class Issued(NamedTuple):
 
     @property
     def chain_pem(self) -> bytes:
-        """Leaf and issuer, as a holder sends them."""
-        return to_pem(self.certificate, self.issuer)
+        """Leaf and issuers, as a holder sends them."""
+        return to_pem(self.certificate, self.issuer, *self.cross)
+
+    @property
+    def trust_pem(self) -> bytes:
+        """Whom a holder trusts."""
+        return to_pem(*(self.trust or (self.root,)))
 
 
 def issue(
@@ -52,30 +68,37 @@ def issue(
     The end is cut to the authority's own.
 
     Raises:
-        ValueError: the id has other characters than allowed, or the profile names no hosts.
+        ValueError: the id has other characters than allowed, a host is none or outside the
+            authority's scope, the profile names no hosts or has no such key or life.
     """
     profile = PROFILES[subject.role]
     if subject.hosts and not profile.hosts:
         raise ValueError(f"a {subject.role} certificate names no hosts")
+    if len(subject.hosts) > HOSTS_MAX:
+        raise ValueError(f"more than {HOSTS_MAX} hosts")
     uri = spiffe_uri(authority.trust_domain, subject.role, subject.id)
+    scope = authority.scope
     names: list[x509.GeneralName] = [x509.UniformResourceIdentifier(uri)]
-    names += [_host(host) for host in subject.hosts]
-    builder = (
-        form.builder(
-            form.name(subject.id, authority.trust_domain, unit=subject.role),
-            authority.certificate.subject,
-            public_key,
-            validity.within(authority.certificate),
-        )
-        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        .add_extension(form.key_usage(signs_certificates=False), critical=True)
-        .add_extension(x509.ExtendedKeyUsage(profile.usages), critical=False)
-        .add_extension(x509.SubjectAlternativeName(names), critical=False)
-    )
-    certificate = form.identify(builder, public_key, authority.key.public_key()).sign(
-        authority.key, hashes.SHA256()
-    )
-    return Issued(certificate, authority.certificate, authority.root)
+    names += [scope.host(host) for host in dict.fromkeys(subject.hosts)]
+    # OpenSSL takes a common name with a dot for a host's, if no other host is named, and holds
+    # it against the CA's name constraints. The role before it makes it none.
+    common = subject.id if "." not in subject.id else f"{subject.role} {subject.id}"
+    builder = _leaf(authority, common, subject.role, public_key, profile, validity)
+    builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
+    return _signed(authority, builder, public_key)
+
+
+def issue_responder(authority: Authority, public_key: PublicKey, validity: Validity) -> Issued:
+    """Certify that ``public_key`` answers OCSP for ``authority`` (RFC 6960, 4.2.2.2).
+
+    It has no identity: nobody can be addressed or admitted by it.
+
+    Raises:
+        ValueError: no such key or life.
+    """
+    builder = _leaf(authority, "OCSP responder", "ocsp", public_key, RESPONDER, validity)
+    builder = builder.add_extension(x509.OCSPNoCheck(), critical=False)
+    return _signed(authority, builder, public_key)
 
 
 def write_identity(directory: Path, issued: Issued, key: SigningKey | None = None) -> TlsFiles:
@@ -85,7 +108,7 @@ def write_identity(directory: Path, issued: Issued, key: SigningKey | None = Non
     if key is not None:
         write_atomic(files.key, key_pem(key), SECRET_MODE)
     write_atomic(files.cert, issued.chain_pem)
-    write_atomic(files.trust, to_pem(issued.root))
+    write_atomic(files.trust, issued.trust_pem)
     return files
 
 
@@ -103,8 +126,56 @@ def make_identity(
     return write_identity(directory, issued, key), issued
 
 
-def _host(host: str) -> x509.GeneralName:
-    try:
-        return x509.IPAddress(ipaddress.ip_address(host))
-    except ValueError:
-        return x509.DNSName(host)
+def _leaf(  # what a certificate consists of
+    authority: Authority,
+    common: str,
+    unit: str,
+    public_key: PublicKey,
+    profile: Profile,
+    validity: Validity,
+) -> x509.CertificateBuilder:
+    if not isinstance(public_key, ec.EllipticCurvePublicKey) or not isinstance(
+        public_key.curve, ec.SECP256R1
+    ):
+        raise ValueError("not a P-256 key")  # noqa: TRY004  # one error for whatever is refused
+    if public_key == authority.certificate.public_key():
+        raise ValueError("the authority's own key")
+    if validity.length_days > profile.days_max:
+        raise ValueError(f"at most {profile.days_max:g} days, by the profile")
+    name = form.name(common, authority.trust_domain, unit=unit)
+    builder = (
+        form.builder(
+            name,
+            authority.certificate.subject,
+            public_key,
+            validity.within(authority.certificate),
+        )
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(form.key_usage(signs_certificates=False), critical=True)
+        .add_extension(x509.ExtendedKeyUsage(profile.usages), critical=False)
+    )
+    return _point(builder, authority.pointers)
+
+
+def _signed(
+    authority: Authority, builder: x509.CertificateBuilder, public_key: PublicKey
+) -> Issued:
+    certificate = form.identify(builder, public_key, authority.key.public_key()).sign(
+        authority.key, hashes.SHA256()
+    )
+    return Issued(
+        certificate, authority.certificate, authority.root, authority.cross, authority.trust
+    )
+
+
+def _point(builder: x509.CertificateBuilder, pointers: Pointers) -> x509.CertificateBuilder:
+    """Say where revocation can be asked for (RFC 5280, 4.2.2.1 and 4.2.1.13)."""
+    if pointers.ocsp:
+        place = x509.UniformResourceIdentifier(pointers.ocsp)
+        answers = x509.AccessDescription(AuthorityInformationAccessOID.OCSP, place)
+        builder = builder.add_extension(x509.AuthorityInformationAccess([answers]), critical=False)
+    if pointers.crl:
+        place = x509.UniformResourceIdentifier(pointers.crl)
+        point = x509.DistributionPoint([place], None, None, None)
+        builder = builder.add_extension(x509.CRLDistributionPoints([point]), critical=False)
+    return builder

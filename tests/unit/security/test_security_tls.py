@@ -1,6 +1,5 @@
 """Handshakes over real sockets' bytes (memory BIOs): who gets in, and why the others don't."""
 
-import contextlib
 import ssl
 from concurrent.futures import ThreadPoolExecutor
 
@@ -10,47 +9,12 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID
 from OpenSSL import SSL
 
-from gateway.domain.errors import ConfigError, RefusalReason, RefusedError
+from gateway.domain.errors import ConfigError, RefusalReason
 from security import pki, tls
 from security.names import Role, parse_identity
 from tests.fakes import FakeClock
 from tests.unit.security.conftest import DOMAIN
-
-
-class Side:
-    """One end of a TLS connection in memory."""
-
-    def __init__(self, context, server, name=None, session=None):
-        self.incoming, self.outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-        self.tls = context.wrap_bio(
-            self.incoming,
-            self.outgoing,
-            server_side=server,
-            server_hostname=name,
-            session=session,
-        )
-        self.done = False
-
-    def step(self):
-        try:
-            self.tls.do_handshake()
-            self.done = True
-        except ssl.SSLWantReadError:
-            pass
-
-
-def shake(server_context, client_context, name="localhost", session=None):
-    """Handshake to the end; returns (server, client), raises what either side raises."""
-    server = Side(server_context, True)
-    client = Side(client_context, False, name, session)
-    for _ in range(10):
-        client.step()
-        server.incoming.write(client.outgoing.read())
-        server.step()
-        client.incoming.write(server.outgoing.read())
-        if client.done and server.done:
-            return server, client
-    raise AssertionError("no end of the handshake")
+from tests.unit.security.handshakes import Caller, Watch, ask, dtls_shake, grpc_refuses, shake
 
 
 def bare_client(trust, chain=None):
@@ -175,48 +139,6 @@ def test_a_foreign_key_is_refused(ward, device, tmp_path):
         tls.client_context(device._replace(key=other.key))
 
 
-class Watch:
-    def __init__(self):
-        self.codes = []
-
-    def verify_failed(self, code):
-        self.codes.append(code)
-
-
-def dtls_shake(server_context, client_context, watch):
-    """A DTLS handshake with its cookie exchange, over memory BIOs."""
-    server_context.set_cookie_generate_callback(lambda _: b"cookie")
-    server_context.set_cookie_verify_callback(lambda _, cookie: cookie == b"cookie")
-    server = SSL.Connection(server_context, None)
-    server.set_app_data(watch)
-    server.set_accept_state()
-    client = SSL.Connection(client_context, None)
-    client.set_connect_state()
-    for side in (server, client):
-        side.set_ciphertext_mtu(1232)
-
-    def move(source, target):
-        with contextlib.suppress(SSL.WantReadError):
-            target.bio_write(source.bio_read(65536))
-
-    listening, done = True, set()
-    for _ in range(12):
-        for side, other in ((client, server), (server, client)):
-            try:
-                if side is server and listening:
-                    side.DTLSv1_listen()
-                    listening = False
-                side.do_handshake()
-                done.add(side)
-            except SSL.WantReadError:
-                pass
-            finally:
-                move(side, other)
-        if len(done) == 2:
-            return server, client
-    raise AssertionError("no end of the handshake")
-
-
 def test_dtls_lets_a_device_in(service, device):
     server, client = dtls_shake(
         tls.dtls_server_context(service), tls.dtls_client_context(device), Watch()
@@ -246,20 +168,6 @@ def test_a_dtls_client_needs_a_certificate_and_a_device_can_not_serve(service, d
         dtls_shake(tls.dtls_server_context(device), tls.dtls_client_context(service), Watch())
 
 
-class Caller(grpc.GenericRpcHandler):
-    """Answers each call with the caller's identity."""
-
-    def service(self, details):
-        def answer(_request, context):
-            try:
-                identity = tls.grpc_peer_identity(context, DOMAIN)
-            except RefusedError as error:
-                return error.reason.encode()
-            return f"{identity.role}/{identity.id}".encode()
-
-        return grpc.unary_unary_rpc_method_handler(answer)
-
-
 @pytest.fixture
 def grpc_server():
     """Starts servers with given credentials, stops them all at the end."""
@@ -276,24 +184,6 @@ def grpc_server():
     yield start
     for server in started:
         server.stop(0)
-
-
-def _call(channel):
-    method = channel.unary_unary("/any/Call")
-    answer: bytes = method(b"", timeout=5)
-    return answer.decode()
-
-
-def ask(address, credentials):
-    options = [("grpc.use_local_subchannel_pool", 1)]
-    with grpc.secure_channel(address, credentials, options) as channel:
-        return _call(channel)
-
-
-def grpc_refuses(address, credentials):
-    with pytest.raises(grpc.RpcError) as error:
-        ask(address, credentials)
-    return error.value.code() is grpc.StatusCode.UNAVAILABLE
 
 
 def test_grpc_knows_its_caller(ward, stranger, service, grpc_server):
