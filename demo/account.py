@@ -13,10 +13,14 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from gateway.domain.labels import DataClass
-
 MessageKey = tuple[str, str]
 """Device id and message id."""
+TELEMETRY_ROWS = (
+    "reports",
+    "statuses WHERE lane = 'telemetry'",
+    "inventory WHERE lane = 'telemetry'",
+    "gaps WHERE source = 'gateway'",
+)
 
 
 class Sent(NamedTuple):
@@ -90,11 +94,10 @@ class Held(NamedTuple):
     alarm_delays_us: list[int]
     unnumbered: Counter[str]
     by_treatment: dict[str, int]
-    equipment: int = 0
-    """Reports of nothing but the device itself, such as its battery: in the ledger these are
-    not told from the gateway's own notices."""
+    telemetry: int = 0
+    """Rows of that lane, whatever they are: reports, status, inventory, the gateway's Gaps."""
     repeats_refused: int = 0
-    """Released by a gateway that had forgotten the id, and not stored a second time."""
+    """Of that lane: released by a gateway that had forgotten the id, not stored a second time."""
 
 
 def read_store(path: Path) -> Held:
@@ -103,14 +106,17 @@ def read_store(path: Path) -> Held:
         rows = db.execute(
             "SELECT device_id, message_id, stored_us, treatment FROM reports"
         ).fetchall()
-        ((equipment,),) = db.execute(
-            "SELECT count(*) FROM reports WHERE class = ?", (DataClass.HEALTH_RESOURCES,)
+        telemetry = sum(
+            db.execute(f"SELECT count(*) FROM {rows}").fetchone()[0]  # noqa: S608  # ours, below
+            for rows in TELEMETRY_ROWS
         )
         gaps, gap_reports = db.execute(
             "SELECT count(*), coalesce(sum(reports), 0) FROM gaps"
         ).fetchone()
         delays = [stored - at for stored, at in db.execute("SELECT stored_us, at_us FROM alarms")]
-        repeats = db.execute("SELECT coalesce(sum(duplicates), 0) FROM positions").fetchone()[0]
+        repeats = db.execute(
+            "SELECT coalesce(sum(duplicates), 0) FROM positions WHERE lane = 'telemetry'"
+        ).fetchone()[0]
     numbered: dict[MessageKey, int] = {}
     unnumbered: Counter[str] = Counter()
     duplicates = 0
@@ -133,7 +139,7 @@ def read_store(path: Path) -> Held:
         sorted(delays),
         unnumbered,
         dict(treatments),
-        equipment,
+        telemetry,
         repeats,
     )
 

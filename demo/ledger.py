@@ -1,6 +1,6 @@
 """The gateway's own account of what it released, from its ledger on disk.
 
-Counts are device messages: the telemetry lane's records, without the class that only the
+``reports`` are device messages: the telemetry lane's records, without the class that the
 gateway's own notices (device status, gaps) have.
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 import sqlite3
 from pathlib import Path
 
+from demo.plan import CORE
 from demo.report import Ledger
 
 LEDGER = "ledger.sqlite"
@@ -19,6 +20,8 @@ def read(gateway_state: Path) -> Ledger:
     """Sum the ledger's entries per destination and treatment."""
     reports: dict[str, dict[str, int]] = {}
     alarms: dict[str, int] = {}
+    telemetry: dict[str, int] = {}
+    notices = 0
     with sqlite3.connect(f"file:{gateway_state / LEDGER}?mode=ro", uri=True) as db:
         for destination, lane, data_class, treatment, records in db.execute(
             "SELECT destination, lane, class, treatment, sum(records) FROM entries"
@@ -27,7 +30,12 @@ def read(gateway_state: Path) -> Ledger:
             if lane == "alarms":
                 if treatment != "withhold":
                     alarms[destination] = alarms.get(destination, 0) + records
-            elif data_class != NOTICES:
+                continue
+            if treatment != "withhold":
+                telemetry[destination] = telemetry.get(destination, 0) + records
+            if data_class != NOTICES:
                 counts = reports.setdefault(destination, {})
                 counts[treatment] = counts.get(treatment, 0) + records
-    return Ledger(reports, alarms)
+            elif destination == CORE:
+                notices += records
+    return Ledger(reports, alarms, telemetry, notices)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import shutil
 import socket
 from pathlib import Path
-from typing import NamedTuple
+from typing import IO, NamedTuple
 
 from gateway.domain.errors import ConfigError
 
@@ -35,6 +36,8 @@ class Plan(NamedTuple):
 
     state: Path
     ports: Ports
+    claim: IO[bytes]
+    """The directory is this demo's while this file is open, and no longer than it lives."""
 
     @property
     def pki(self) -> Path:
@@ -96,24 +99,41 @@ class Plan(NamedTuple):
 def prepare(state: Path) -> Plan:
     """An empty state directory and free ports.
 
-    A directory that an earlier demo left is emptied; any other that holds something is refused,
-    so that a mistyped name never costs a person's files.
+    A directory that an earlier demo left is emptied; one that a demo still uses, and any other
+    that holds something, is refused, so that a mistyped name never costs a person's files.
 
     Raises:
-        ConfigError: the directory is not the demo's.
+        ConfigError: the directory is not the demo's, or another demo's.
     """
     state = state.resolve()
-    if state.exists() and any(state.iterdir()):
-        if not (state / MARKER).exists():
-            raise ConfigError(f"{state} is not empty and not a demo's; name another with STATE=")
-        shutil.rmtree(state)
+    marker = state / MARKER
+    if state.exists() and any(state.iterdir()) and not marker.exists():
+        raise ConfigError(f"{state} is not empty and not a demo's; name another with STATE=")
     state.mkdir(parents=True, exist_ok=True)
-    (state / MARKER).touch()
-    plan = Plan(state, Ports(*free_ports(len(Ports._fields))))
+    claim = _claimed(marker)
+    for left in state.iterdir():
+        if left.is_dir() and not left.is_symlink():
+            shutil.rmtree(left)
+        elif left != marker:
+            left.unlink()
+    plan = Plan(state, Ports(*free_ports(len(Ports._fields))), claim)
     for directory in (plan.pki, plan.logs, plan.gateway_state, plan.core_db.parent):
         directory.mkdir(mode=0o700)
     plan.vendor_db.parent.mkdir(mode=0o700)
     return plan
+
+
+def _claimed(marker: Path) -> IO[bytes]:
+    """The marker, locked. The kernel unlocks it when the demo ends, however it ends."""
+    claim = marker.open("ab")
+    try:
+        fcntl.flock(claim, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        claim.close()
+        raise ConfigError(
+            f"{marker.parent} is in use by another demo; name another with STATE="
+        ) from None
+    return claim
 
 
 def free_ports(count: int) -> list[int]:

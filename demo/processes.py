@@ -1,10 +1,14 @@
-"""The demo's processes: started, logged to files, started again when killed, ended in order."""
+"""The demo's processes: started, logged to files, started again when killed, ended in order.
+
+When the demo itself is killed, the kernel kills them: none is left behind.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import os
+import shutil
 import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -14,7 +18,9 @@ from typing import NamedTuple
 RESTART_DELAY_S = 0.2
 RESTARTS_MAX = 1000
 CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
-PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+_SETPRIV = shutil.which("setpriv")
+WITH_ITS_PARENT = (_SETPRIV, "--pdeathsig", "KILL", "--") if _SETPRIV else ()
+"""Of util-linux: becomes the program, under the same pid (prctl(2), PR_SET_PDEATHSIG)."""
 
 
 class Usage(NamedTuple):
@@ -42,7 +48,7 @@ class Process:
         self.pid = 0
         self.exit_code: int | None = None
         self.restarts = 0
-        self._arguments = [program, *arguments]
+        self._arguments = [*WITH_ITS_PARENT, program, *arguments]
         self._log = log
         self._restart = restart
         self._environment = {**os.environ, **(environment or {})}

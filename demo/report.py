@@ -28,10 +28,21 @@ ALARM_LABELS = ("high", "medium", "low")
 
 
 class Ledger(NamedTuple):
-    """What the gateway's ledger says, per destination: treatment -> reports, and alarms."""
+    """What the gateway's ledger says, which a restart does not reset."""
 
     reports: dict[str, dict[str, int]]
+    """Destination -> treatment -> device messages."""
     alarms: dict[str, int]
+    """Released, by destination."""
+    telemetry: dict[str, int]
+    """Records of that lane that were released, by destination."""
+    notices: int
+    """Records of that lane that are the gateway's own: connections, gaps."""
+
+    @property
+    def journaled(self) -> int:
+        """Device messages: each has an entry for the core, also when it was withheld."""
+        return sum(self.reports.get("core", {}).values())
 
 
 class Evidence(NamedTuple):
@@ -43,6 +54,7 @@ class Evidence(NamedTuple):
     vendor: Held
     ledger: Ledger
     gateway: Samples
+    """Sums over all lives of the gateway."""
     gateway_restarts: int
     vendor_leaks: list[str]
     rss_mib: dict[str, float]
@@ -71,8 +83,10 @@ def build(evidence: Evidence) -> dict[str, Any]:
             for name, held in (("core", core), ("vendor", vendor))
         },
         "gateway_says": {
-            "accepted": int(total(gateway, "wardgate_accepted_total")),
-            "journaled": int(total(gateway, "wardgate_journaled_total", lane="telemetry")),
+            "accepted": max(
+                int(total(gateway, "wardgate_accepted_total")), evidence.ledger.journaled
+            ),
+            "journaled": evidence.ledger.journaled,
             "release": {
                 destination: {
                     word: counts.get(treatment, 0) for treatment, word in TREATMENTS.items()
@@ -81,9 +95,10 @@ def build(evidence: Evidence) -> dict[str, Any]:
             },
             "refused": {
                 reason: int(total(gateway, "wardgate_refused_total", reason=reason))
-                + (int(total(gateway, "wardgate_malformed_total")) if reason == "malformed" else 0)
                 for reason in REFUSALS
-            },
+            }
+            # Payloads and frames; a connection that was refused for its frame is among them.
+            | {"malformed": int(total(gateway, "wardgate_malformed_total"))},
         },
         "lost": max(0, missing - core.gap_reports),
         "alarms": {
@@ -122,28 +137,33 @@ def broken_promises(evidence: Evidence, report: dict[str, Any]) -> list[str]:
         f"the vendor's store names devices that were withheld: {evidence.vendor_leaks[:3]}",
     )
     for name, held in (("core", core), ("vendor", vendor)):
-        released = sum(
-            count
-            for treatment, count in ledger.reports.get(name, {}).items()
-            if treatment != "withhold"
-        )
+        released = ledger.telemetry.get(name, 0)
         promise(
-            released == held.reports - held.equipment + held.repeats_refused,
-            f"the ledger released {released} reports to {name}, which holds"
-            f" {held.reports - held.equipment} and refused {held.repeats_refused} repeats",
+            released == held.telemetry + held.repeats_refused,
+            f"the ledger released {released} records to {name}, which holds {held.telemetry}"
+            f" and refused {held.repeats_refused} repeats",
         )
     promise(
         ledger.alarms.get("core", 0) == core.alarms,
         f"{ledger.alarms.get('core', 0)} alarms were raised, {core.alarms} are at the core",
     )
-    if evidence.gateway_restarts == 0:  # counters begin anew with each start; the ledger doesn't
-        accepted, acknowledged = (
-            report["gateway_says"]["accepted"],
-            report["devices_saw"]["acknowledged"],
+    if evidence.gateway_restarts == 0:  # a killed gateway's counters miss its last second
+        acknowledged = report["devices_saw"]["acknowledged"]
+        accepted, committed = (
+            int(total(evidence.gateway, name, **labels))
+            for name, labels in (
+                ("wardgate_accepted_total", {}),
+                ("wardgate_journaled_total", {"lane": "telemetry"}),
+            )
         )
         promise(
             accepted >= acknowledged,
             f"the gateway accepted {accepted}, devices saw {acknowledged} acknowledged",
+        )
+        entered = ledger.journaled + ledger.notices
+        promise(
+            committed == entered,
+            f"the gateway journaled {committed} records of telemetry, its ledger has {entered}",
         )
     return broken
 

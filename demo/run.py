@@ -18,7 +18,7 @@ from demo import account, configs, endpoints, identities, ledger
 from demo.plan import Plan, prepare
 from demo.processes import Process
 from demo.report import Evidence, broken_promises, build, summary
-from demo.scrape import Samples, matching, scrape, total
+from demo.scrape import OverRestarts, Samples, matching, scrape, total
 from demo.view import Picture, View
 from firmware_sim import scenario
 from gateway.domain.errors import ConfigError
@@ -58,6 +58,7 @@ class Demo:
         self.stop = asyncio.Event()
         self._published = False
         self._began = 0.0
+        self._counted = OverRestarts()
 
     async def run(self) -> int:
         """Run; the exit code says whether every promise was kept."""
@@ -151,7 +152,9 @@ class Demo:
             now = time.monotonic()
             if end is not None and now >= end:
                 break
-            view.draw(await asyncio.to_thread(self._picture))
+            picture = await asyncio.to_thread(self._picture)
+            self._counted.take(picture.gateway)
+            view.draw(picture)
             for process in self.processes.values():
                 process.sample()
             wait = 1.0 if end is None else min(1.0, max(0.0, end - now))
@@ -166,7 +169,7 @@ class Demo:
         seconds = time.monotonic() - self._began
         await self.processes["ward"].stop(grace_s=20)
         drained = await self._drained()
-        gateway = await asyncio.to_thread(scrape, self._url("gateway"))
+        self._counted.take(await asyncio.to_thread(scrape, self._url("gateway")))
         usage = {name: process.sample() for name, process in self.processes.items()}
         for name in ("gateway", "core", "vendor"):
             await self.processes[name].stop()
@@ -178,7 +181,7 @@ class Demo:
             core=account.read_store(plan.core_db),
             vendor=account.read_store(plan.vendor_db),
             ledger=ledger.read(plan.gateway_state),
-            gateway=gateway,
+            gateway=self._counted.sums(),
             gateway_restarts=self.processes["gateway"].restarts,
             vendor_leaks=account.contains_any(plan.vendor_db, withheld),
             rss_mib={name: used.rss_mib_peak for name, used in usage.items()},

@@ -37,3 +37,35 @@ def matching(samples: Samples, name: str, **labels: str) -> Iterator[tuple[dict[
 def total(samples: Samples, name: str, **labels: str) -> float:
     """The sum over :func:`matching`."""
     return sum(value for _, value in matching(samples, name, **labels))
+
+
+class OverRestarts:
+    """Counters of a process over all its lives.
+
+    They begin anew with each start. What a killed process counted after it was last asked is
+    missing, so with restarts the sums are lower bounds.
+    """
+
+    def __init__(self) -> None:
+        self._ended: Samples = {}
+        self._now: Samples = {}
+
+    def take(self, samples: Samples) -> None:
+        """What the process says now; nothing while it does not answer."""
+        if not samples:
+            return
+        if any(samples.get(each, 0) < self._now[each] for each in self._now if _counts(each[0])):
+            self._ended = self.sums()
+        self._now = samples
+
+    def sums(self) -> Samples:
+        """The counters, summed over all lives."""
+        sums = dict(self._ended)
+        for each, value in self._now.items():
+            if _counts(each[0]):
+                sums[each] = sums.get(each, 0) + value
+        return sums
+
+
+def _counts(name: str) -> bool:
+    return name.endswith("_total")

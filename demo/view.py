@@ -5,7 +5,7 @@ On a terminal it redraws in place; into a pipe it prints one line now and then.
 
 from __future__ import annotations
 
-import os
+import shutil
 import sys
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -45,7 +45,7 @@ class View:
                 print(_line(picture), flush=True)
             return
         lines = render(picture)
-        columns = os.get_terminal_size().columns
+        columns = shutil.get_terminal_size().columns
         if self._lines:
             sys.stdout.write(f"\x1b[{self._lines}A")
         for line in lines:

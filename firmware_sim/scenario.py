@@ -146,7 +146,7 @@ def parse(text: bytes, where: str = "scenario") -> Scenario:
         scenario = msgspec.toml.decode(text, type=Scenario)
     except msgspec.ValidationError as error:
         raise ConfigError(f"{where}: {error}") from error
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{where}: not TOML: {error}") from error
     _check(scenario, where)
     return scenario

@@ -55,3 +55,10 @@ def test_errors_name_the_key(tmp_path, text, said):
 def test_a_missing_file_is_said(tmp_path):
     with pytest.raises(ConfigError, match="No such file"):
         load(tmp_path / "none.toml", Outer)
+
+
+def test_bytes_that_are_no_text_are_no_configuration(tmp_path):
+    path = tmp_path / "c.toml"
+    path.write_bytes(b"\xff\xfe")
+    with pytest.raises(ConfigError, match=r"c\.toml: not TOML"):
+        load(path, Outer)

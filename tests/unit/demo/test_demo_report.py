@@ -1,0 +1,116 @@
+"""The verdict on a run: the accounts are compared, over restarts, and counted the same way."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+
+from demo.account import DevicesSaw, Held, Sent
+from demo.report import Evidence, Ledger, broken_promises, build
+from demo.scrape import OverRestarts, total
+
+MESSAGES = {("m-1", f"b:{n}"): Sent(1_000 * n, 1_000 * n + 500) for n in range(5)}
+
+
+def samples(accepted=5, telemetry=7, malformed=0, refused=0):
+    return {
+        ("wardgate_accepted_total", frozenset({("driver", "mqtt")})): accepted,
+        ("wardgate_journaled_total", frozenset({("lane", "telemetry")})): telemetry,
+        ("wardgate_journaled_total", frozenset({("lane", "alarms")})): 3,
+        ("wardgate_malformed_total", frozenset({("driver", "mqtt")})): malformed,
+        (
+            "wardgate_refused_total",
+            frozenset({("reason", "malformed"), ("transport", "mqtt")}),
+        ): refused,
+        ("wardgate_sessions", frozenset({("transport", "mqtt")})): 9,
+    }
+
+
+def held(rows, telemetry, repeats=0):
+    numbered = {key: 2_000 * n for n, key in enumerate(list(MESSAGES)[:rows])}
+    return Held(rows, numbered, 0, 0, 0, 0, [], Counter(), {}, telemetry, repeats)
+
+
+def evidence(**changed):
+    saw = {"mqtt": {"sent": 5, "acknowledged": 5}}
+    healthy = Evidence(
+        seconds=1,
+        devices=DevicesSaw(saw, MESSAGES, Counter()),
+        core=held(5, 7),
+        vendor=held(4, 5),
+        ledger=Ledger(
+            {"core": {"pass": 5}, "vendor": {"pseudonymise": 4, "withhold": 1}},
+            {},
+            {"core": 7, "vendor": 5},
+            2,
+        ),
+        gateway=samples(),
+        gateway_restarts=0,
+        vendor_leaks=[],
+        rss_mib={},
+        cpu_seconds={},
+    )
+    return healthy._replace(**changed)
+
+
+def verdict(run):
+    return broken_promises(run, build(run))
+
+
+def test_accounts_that_agree_break_no_promise():
+    assert verdict(evidence()) == []
+
+
+def test_what_was_journaled_is_counted_in_device_messages():
+    says = build(evidence())["gateway_says"]
+    assert (says["accepted"], says["journaled"]) == (5, 5)
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"core": held(4, 6)}, "are not at the core"),
+        ({"core": held(5, 6)}, "the ledger released 7 records to core, which holds 6"),
+        ({"vendor": held(5, 6)}, "the ledger released 5 records to vendor, which holds 6"),
+        ({"vendor_leaks": ["m-1"]}, "names devices that were withheld"),
+        ({"gateway": samples(accepted=4)}, "the gateway accepted 4"),
+        ({"gateway": samples(telemetry=8)}, "journaled 8 records of telemetry, its ledger has 7"),
+    ],
+)
+def test_accounts_that_disagree_break_a_promise(changed, words):
+    assert any(words in each for each in verdict(evidence(**changed)))
+
+
+def test_a_repeat_that_only_the_core_knew_is_no_disagreement():
+    more = Ledger({"core": {"pass": 5}}, {}, {"core": 8, "vendor": 5}, 3)
+    run = evidence(core=held(5, 7, repeats=1), ledger=more, gateway=samples(telemetry=8))
+    assert verdict(run) == []
+
+
+def test_a_broken_frame_is_one_refusal():
+    run = evidence(gateway=samples(malformed=3, refused=1))
+    assert build(run)["gateway_says"]["refused"]["malformed"] == 3
+
+
+def test_counters_add_up_over_restarts():
+    counted = OverRestarts()
+    for accepted in (3, 5, None, 1, 4):
+        counted.take({} if accepted is None else samples(accepted=accepted, telemetry=accepted))
+    sums = counted.sums()
+    assert total(sums, "wardgate_accepted_total") == 9
+    assert total(sums, "wardgate_journaled_total", lane="telemetry") == 9
+
+
+def test_a_gauge_that_falls_is_no_restart():
+    counted = OverRestarts()
+    counted.take(samples())
+    counted.take({**samples(), ("wardgate_sessions", frozenset({("transport", "mqtt")})): 2})
+    assert total(counted.sums(), "wardgate_accepted_total") == 5
+
+
+def test_after_a_kill_the_report_counts_at_least_what_is_in_the_ledger():
+    run = evidence(gateway=samples(accepted=2, telemetry=2), gateway_restarts=1)
+    says = build(run)["gateway_says"]
+    assert (says["accepted"], says["journaled"]) == (5, 5)
+    assert verdict(run) == []

@@ -1,0 +1,74 @@
+"""The demo's state directory is one demo's at a time, and its processes end with it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from demo.plan import MARKER, prepare
+from demo.processes import WITH_ITS_PARENT
+from gateway.domain.errors import ConfigError
+
+
+def test_a_directory_in_use_is_left_alone(tmp_path):
+    state = tmp_path / "a ward"
+    first = prepare(state)
+    (state / "precious").write_text("of the demo that runs")
+    with pytest.raises(ConfigError, match="in use by another demo"):
+        prepare(state)
+    assert (state / "precious").exists()
+    first.claim.close()
+
+
+def test_what_an_ended_demo_left_is_cleared(tmp_path):
+    prepare(tmp_path).claim.close()
+    (tmp_path / "endpoints.json").write_text("{}")
+    (tmp_path / "logs" / "old.log").write_text("old")
+    outside = tmp_path.parent / "outside"
+    outside.mkdir()
+    (outside / "kept").touch()
+    (tmp_path / "link").symlink_to(outside)
+    plan = prepare(tmp_path)
+    assert not plan.endpoints.exists()
+    assert not list(plan.logs.iterdir())
+    assert (tmp_path / MARKER).exists()
+    assert (outside / "kept").exists()
+    plan.claim.close()
+
+
+@pytest.mark.skipif(not WITH_ITS_PARENT, reason="needs setpriv of util-linux")
+def test_a_killed_demo_leaves_no_process_behind(tmp_path):
+    demo = subprocess.Popen(
+        [sys.executable, "-c", _DEMO, str(tmp_path)], stdout=subprocess.PIPE, text=True
+    )
+    assert demo.stdout is not None
+    part = Path("/proc", demo.stdout.readline().strip())
+    # The part says so itself, once it has become what it is to be.
+    assert demo.stdout.readline() == "ready\n"
+    assert part.exists()
+    demo.kill()
+    demo.wait()
+    # The part holds the pipe's other end: its end is the end of the file.
+    assert demo.stdout.read() == ""
+    demo.stdout.close()
+
+
+_DEMO = """
+import asyncio, pathlib, sys
+from demo.processes import Process
+
+PART = "import os, time; os.write(%d, b'ready' + bytes([10])); time.sleep(600)"
+
+async def main():
+    log = pathlib.Path(sys.argv[1], "log")
+    log.symlink_to("/proc/self/fd/1")
+    part = Process("part", ["-c", PART % 1], log, restart=True, on_pid=lambda: None)
+    await part.start()
+    print(part.pid, flush=True)
+    await asyncio.sleep(600)
+
+asyncio.run(main())
+"""
