@@ -11,7 +11,6 @@ import contextlib
 import json
 import os
 import signal
-import ssl
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -19,7 +18,10 @@ from random import Random
 
 from bench.site import Identities, Site
 from demo.processes import Process
+from firmware_sim.endpoints import KeyPair, device_dtls, device_tls
+from tests.crash.coap_device import CoapDevice
 from tests.crash.device import Device, Habit
+from tests.crash.mqtt_device import MqttDevice
 
 END_S_MAX = 20.0
 OFTEN = """
@@ -40,6 +42,7 @@ class CrashSite(Site):
         *,
         extra: str = OFTEN,
         launcher: Sequence[str] = (),
+        disk: Path | None = None,
     ) -> None:
         """Keep what differs from the bench.
 
@@ -48,10 +51,12 @@ class CrashSite(Site):
             identities: of everybody.
             extra: more tables for ``gateway.toml``.
             launcher: what the gateway's command is an argument of, such as ``strace``.
+            disk: where the gateway keeps its state, if that is elsewhere.
         """
         super().__init__(state, identities)
         self._extra = extra
         self._launcher = launcher
+        self._disk = disk
 
     def _write(self) -> None:
         super()._write()
@@ -59,6 +64,8 @@ class CrashSite(Site):
         text = path.read_text()
         quick = 'server_name = "localhost"\nbackoff_s_max = 1.0'
         path.write_text(text.replace('server_name = "localhost"', quick) + self._extra)
+        if self._disk is not None:
+            (self.state / "gateway").symlink_to(self._disk)
 
     async def start(self, name: str) -> None:
         """Start one process and wait until it answers; under the launcher, if there is one."""
@@ -114,11 +121,15 @@ class CrashSite(Site):
     def devices(self, habits: Sequence[Habit], random: Random) -> list[Device]:
         """One device per habit, on this site's certificates."""
         listed = json.loads(self.identities.devices.read_text())
-        made = []
+        made: list[Device] = []
         for identity, habit in zip(listed, habits, strict=False):
-            context = ssl.create_default_context(cafile=self.identities.ca)
-            context.load_cert_chain(identity["cert"], identity["key"])
-            made.append(Device(identity["device_id"], context, self.mqtt, habit, random))
+            name, ca = identity["device_id"], self.identities.ca
+            pair = KeyPair(Path(identity["cert"]), Path(identity["key"]))
+            if habit.coap:
+                context = device_dtls(ca, pair)
+                made.append(CoapDevice(name, context, self.coaps, habit, random))
+            else:
+                made.append(MqttDevice(name, device_tls(ca, pair), self.mqtt, habit, random))
         assert len(made) == len(habits), "too few certificates"
         return made
 

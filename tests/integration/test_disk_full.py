@@ -87,23 +87,11 @@ def told(site: CrashSite, device: Device) -> bool:
     return rows.count((device.device_id, "start")) == device.diary.episodes
 
 
-class OnDisk(CrashSite):
-    """A site whose gateway keeps its state elsewhere."""
-
-    disk = Path()
-
-    def _write(self) -> None:
-        super()._write()
-        (self.state / "gateway").symlink_to(self.disk)
-
-
 async def test_a_full_disk_holds_telemetry_back_and_lets_alarms_through(
     tmp_path: Path, identities: Identities
 ) -> None:
     with small_disk(tmp_path / "disk") as disk:
-        site = OnDisk(tmp_path / "site", identities, extra=BALLAST)
-        site.disk = disk
-        async with site:
+        async with CrashSite(tmp_path / "site", identities, extra=BALLAST, disk=disk) as site:
             habits = [replace(HABITS[0], rate=0), replace(HABITS[1], rate=0, episode=1)]
             devices = site.devices(habits, Random(1))
             monitor, pump = devices

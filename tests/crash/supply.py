@@ -1,0 +1,99 @@
+"""Mounts a disk whose power can be cut, and gives it its power back."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from random import Random
+
+from tests.crash.disk import Loss, Order
+
+MOUNT_S_MAX = 30.0
+CUT_S_MAX = 60.0
+
+
+def missing() -> str:
+    """Why no disk can be mounted here; empty if one can."""
+    if not os.access("/dev/fuse", os.R_OK | os.W_OK):
+        return "there is no /dev/fuse to use"
+    try:
+        import mfusepy  # noqa: F401, PLC0415  # it looks for libfuse when imported
+    except OSError as error:
+        return str(error)
+    return ""
+
+
+class PowerDisk:
+    """One disk: mounted at ``place``, kept in ``image`` while it has no power."""
+
+    def __init__(self, directory: Path, random: Random) -> None:
+        self.place = directory / "mounted"
+        self._image = directory / "image"
+        self._random = random
+        self._log = directory / "disk.log"
+        self._process: asyncio.subprocess.Process | None = None
+        for path in (directory, self.place, self._image):
+            path.mkdir(mode=0o700)
+
+    async def power_on(self, order: Order) -> None:
+        """Mount what is left.
+
+        Raises:
+            RuntimeError, TimeoutError: it can't be mounted.
+        """
+        with self._log.open("ab") as log:
+            self._process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                *("-m", "tests.crash.mount", self.place, self._image, order.value),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                start_new_session=True,
+            )
+        async with asyncio.timeout(MOUNT_S_MAX):
+            while not self.place.is_mount():
+                if self._process.returncode is not None:
+                    raise RuntimeError(f"not mounted: {self._log.read_text()[-500:]}")
+                await asyncio.sleep(0.01)
+
+    def arm(self, operations: int) -> None:
+        """Cut the power by itself, after so many more changes and syncs."""
+        self._say(f"arm {operations} {self._random.getrandbits(32)}")
+
+    def cut(self) -> None:
+        """Cut the power now."""
+        self._say(f"cut {self._random.getrandbits(32)}")
+
+    async def gone(self, within_s: float = CUT_S_MAX) -> Loss:
+        """Wait for the cut, after which nobody is answered any more.
+
+        Raises:
+            TimeoutError: it did not come.
+        """
+        assert self._process is not None
+        assert self._process.stdout is not None
+        async with asyncio.timeout(within_s):
+            line = await self._process.stdout.readline()
+        if not line:
+            raise RuntimeError(f"the disk ended: {self._log.read_text()[-500:]}")
+        return Loss(**json.loads(line))
+
+    async def power_off(self) -> None:
+        """End the process, and with it whoever still waits for an answer; idempotent."""
+        if self._process is None:
+            return
+        if self._process.returncode is None:
+            self._process.kill()
+            await self._process.wait()
+        self._process = None
+        unmount = ["umount", "-l"] if os.geteuid() == 0 else ["fusermount3", "-u", "-z"]
+        await asyncio.to_thread(subprocess.run, [*unmount, str(self.place)], check=True)
+
+    def _say(self, line: str) -> None:
+        assert self._process is not None
+        assert self._process.stdin is not None
+        self._process.stdin.write(line.encode() + b"\n")
