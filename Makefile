@@ -12,7 +12,7 @@ SOURCES := gateway drivers security fleet core firmware_sim wardgate demo bench 
 
 VENV_DEPLOY ?= .venv-deploy
 
-.PHONY: demo test test-crash test-vm check check-deploy format generate bench lock clean system
+.PHONY: demo test test-crash test-power test-absence test-vm check check-deploy format generate bench lock clean system
 
 $(VENV)/.ready: requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "wardgate needs Python 3.11 or newer")'
@@ -26,13 +26,18 @@ demo: $(VENV)/.ready
 	@$(BIN)/python -m demo --state '$(STATE)' $(if $(SECONDS),--seconds $(SECONDS)) $(if $(REPORT),--report '$(REPORT)') $(if $(REPLAY),--replay '$(REPLAY)')
 
 system:
-	@tools/apt-install mosquitto mosquitto-clients libcoap3-bin prometheus strace ser2net systemd curl strongswan-pki
+	@tools/apt-install mosquitto mosquitto-clients libcoap3-bin prometheus strace ser2net systemd fuse3 curl strongswan-pki
 
 test: $(VENV)/.ready system
 	$(BIN)/python -m pytest
 
 test-crash: $(VENV)/.ready
 	$(BIN)/python -m tests.crash.rounds --rounds $(or $(ROUNDS),1000) $(if $(SEED),--seed $(SEED))
+
+# Needs /dev/fuse.
+test-power: $(VENV)/.ready
+	@tools/apt-install fuse3
+	$(BIN)/python -m tests.crash.power --rounds $(or $(ROUNDS),200) $(if $(SEED),--seed $(SEED))
 
 check: $(VENV)/.ready
 	$(BIN)/ruff format --check $(SOURCES)

@@ -42,6 +42,7 @@ from gateway.supervisor import Part, Supervisor
 from gateway.systemd import Watchdog, notify, watchdog_interval_s
 from gateway.telemetry import Telemetry
 from security.audit import AuditLog, load_or_create_key
+from security.files import sync_directory
 from security.identity import IdentityService
 from security.pki import load_certificates
 from security.revocations import RevocationBook
@@ -119,7 +120,9 @@ class Gateway:
         loop = asyncio.get_running_loop()
         self._begin_counting()
         state = config.gateway.state_dir
-        state.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not state.exists():
+            state.mkdir(mode=0o700, parents=True)
+            sync_directory(state.parent)
 
         self.audit = AuditLog(
             state / "audit", load_or_create_key(state / "audit.key"), clock, config.audit
@@ -138,7 +141,9 @@ class Gateway:
 
         self.committer = Committer(self.journal, loop, telemetry, config.commit)
         self.intake = Intake(config.pipeline, self.committer, clock, telemetry, os.urandom)
-        self.message_ids = MessageIds(state / "message-ids", self.intake.duplicates, self.journal)
+        self.message_ids = MessageIds(
+            state / "message-ids", self.intake.duplicates, self.journal, sealer
+        )
         replayed = await asyncio.to_thread(self.message_ids.load)
         self.intake.restore(self.journal.state)
         log.info("journal open at %s, %d message ids replayed", _positions(self.journal), replayed)

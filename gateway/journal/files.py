@@ -48,7 +48,7 @@ class Files(Protocol):
         """Names in a directory, in no order."""
 
     def make_directory(self, path: str) -> None:
-        """Create a directory and make its name durable; nothing if it exists."""
+        """Create a directory unless it exists, and make its name durable in either case."""
 
     def sync_directory(self, path: str) -> None:
         """Make the names in a directory durable."""
@@ -91,10 +91,8 @@ class OsFiles:
         return [entry.name for entry in Path(directory).iterdir()]
 
     def make_directory(self, path: str) -> None:
-        try:
-            Path(path).mkdir(mode=0o700)
-        except FileExistsError:
-            return
+        # One that exists may be what an earlier start made, and had no time to sync.
+        Path(path).mkdir(mode=0o700, exist_ok=True)
         self.sync_directory(str(Path(path).parent))
 
     def sync_directory(self, path: str) -> None:

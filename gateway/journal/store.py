@@ -4,9 +4,9 @@ Rules:
 - Nothing in it is the only copy of what was acknowledged to a device. A file that is missing
   or damaged is begun anew (the damaged one is kept beside it): state is replayed from the
   log, destinations are offered again what is still there.
-- Values of the state are sealed like the log's bodies, bound to the log, their space and key.
-  A key that is missing or wrong stops the opening. What an older key sealed is sealed anew with
-  the next checkpoint, so that a key can be retired.
+- The state is sealed like the log's bodies, names (which may be a device's) and values together,
+  each row bound to the log and its number. A key that is missing or wrong stops the opening. What
+  an older key sealed is sealed anew with the next checkpoint, so that a key can be retired.
 - ``synchronous=FULL``: a checkpoint that was reported as stored is durable, because retention
   deletes on the strength of it.
 """
@@ -15,11 +15,14 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import sqlite3
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
+
+import msgspec
 
 from gateway.domain.errors import ConfigError, SealBrokenError
 from gateway.domain.labels import Lane
@@ -28,12 +31,15 @@ from gateway.journal.state import State
 from gateway.journal.types import Lost, Sealer
 
 _log = logging.getLogger(__name__)
-SCHEMA_VERSION = 1
-_SCHEMA = """
+SCHEMA_VERSION = 2
+FILE_MODE = 0o600
+_STATE = """
+CREATE TABLE state (id INTEGER PRIMARY KEY, key_id TEXT NOT NULL, sealed BLOB NOT NULL);
+"""
+_SCHEMA = f"""
 CREATE TABLE cursor (destination TEXT, lane INTEGER, seq INTEGER NOT NULL,
                      PRIMARY KEY (destination, lane)) WITHOUT ROWID;
-CREATE TABLE state (space TEXT, key TEXT, key_id TEXT NOT NULL, sealed BLOB NOT NULL,
-                    PRIMARY KEY (space, key)) WITHOUT ROWID;
+{_STATE}
 CREATE TABLE epoch (lane INTEGER, first_seq INTEGER, epoch INTEGER NOT NULL,
                     PRIMARY KEY (lane, first_seq)) WITHOUT ROWID;
 CREATE TABLE lost (lane INTEGER, first_seq INTEGER, last_seq INTEGER NOT NULL,
@@ -42,6 +48,14 @@ CREATE TABLE lost (lane INTEGER, first_seq INTEGER, last_seq INTEGER NOT NULL,
 CREATE TABLE applied (lane INTEGER PRIMARY KEY, commit_number INTEGER NOT NULL);
 CREATE TABLE journal (one INTEGER PRIMARY KEY CHECK (one = 1), log_id BLOB NOT NULL);
 """
+
+
+class _Value(msgspec.Struct, array_like=True):
+    """What a row of the state seals."""
+
+    space: str
+    key: str
+    value: bytes
 
 
 class KnownLoss(NamedTuple):
@@ -73,6 +87,9 @@ class Store:
         self._log_id = b""
         self._values: list[tuple[str, str, bytes]] = []
         self._stale: list[tuple[str, str]] = []
+        self._rows: dict[tuple[str, str], int] = {}
+        """Which row holds which name: the file can't be asked, since it does not show names."""
+        self._next_row = 1
         self.fresh = not Path(path).exists()
         """True when nothing was there, or what was there had to be set aside."""
         try:
@@ -88,6 +105,12 @@ class Store:
             self._db = self._open(path)
 
     def _open(self, path: str) -> sqlite3.Connection:
+        # SQLite gives its other files the mode of this one. Earlier releases made it readable.
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE)
+        os.close(descriptor)
+        for suffix in ("", "-wal", "-shm"):
+            with contextlib.suppress(FileNotFoundError):
+                Path(path + suffix).chmod(FILE_MODE)
         db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         try:
             self._check(db)
@@ -104,34 +127,76 @@ class Store:
             raise sqlite3.DatabaseError(answer)
         (version,) = db.execute("PRAGMA user_version").fetchone()
         if version == 0:
+            self.fresh = True  # the power may have left a name without content
             db.executescript(f"BEGIN;{_SCHEMA}PRAGMA user_version={SCHEMA_VERSION};COMMIT;")
-        elif version != SCHEMA_VERSION:
+        elif version > SCHEMA_VERSION:
             raise ConfigError(f"the journal's schema is of version {version}: a newer release's")
         row = db.execute("SELECT log_id FROM journal").fetchone()
         self._log_id = row[0] if row else b""
-        self._unseal(db.execute("SELECT space, key, key_id, sealed FROM state").fetchall())
+        self._rows, self._next_row = {}, 1
+        if version == 1:
+            self._unseal(self._open_version_1(db))
+            self._convert(db)
+        else:
+            self._unseal(self._open_rows(db))
 
-    def _unseal(self, rows: Sequence[tuple[str, str, str, bytes]]) -> None:
+    def _open_rows(self, db: sqlite3.Connection) -> Iterator[tuple[str, _Value | SealBrokenError]]:
+        """Each row's key id and content."""
+        for row, key_id, sealed in db.execute("SELECT id, key_id, sealed FROM state"):
+            try:
+                plain = self._sealer.open(key_id, sealed, self._aad(row))
+            except SealBrokenError as error:
+                yield key_id, error
+                continue
+            value = msgspec.msgpack.decode(plain, type=_Value)
+            self._rows[value.space, value.key] = row
+            self._next_row = max(self._next_row, row + 1)
+            yield key_id, value
+
+    def _open_version_1(
+        self, db: sqlite3.Connection
+    ) -> Iterator[tuple[str, _Value | SealBrokenError]]:
+        """As :meth:`_open_rows`, for a file in which only the values were sealed."""
+        for space, key, key_id, sealed in db.execute("SELECT * FROM state"):
+            aad = b"\0".join((b"state", self._log_id, space.encode(), key.encode()))
+            try:
+                yield key_id, _Value(space, key, self._sealer.open(key_id, sealed, aad))
+            except SealBrokenError as error:
+                yield key_id, error
+
+    def _convert(self, db: sqlite3.Connection) -> None:
+        """Write the state anew, and overwrite the names that stood in the file."""
+        _log.info("the journal's SQLite file is converted to version %d", SCHEMA_VERSION)
+        db.execute("PRAGMA secure_delete=ON")
+        db.execute("BEGIN IMMEDIATE")
+        db.execute("DROP TABLE state")
+        db.execute(_STATE)
+        for space, key, value in self._values:
+            self._rows[space, key] = self._write_row(db, space, key, value)
+        db.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
+        db.execute("COMMIT")
+        db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        self._stale = []
+
+    def _unseal(self, rows: Iterator[tuple[str, _Value | SealBrokenError]]) -> None:
         present, _ = self._sealer.seal(b"", b"")
         broken: SealBrokenError | None = None
         self._values, self._stale = [], []
-        for space, key, key_id, sealed in rows:
-            try:
-                value = self._sealer.open(key_id, sealed, self._aad(space, key))
-            except SealBrokenError as error:
-                broken = error
+        for key_id, found in rows:
+            if isinstance(found, SealBrokenError):
+                broken = found
                 continue
-            self._values.append((space, key, value))
+            self._values.append((found.space, found.key, found.value))
             if key_id != present:
-                self._stale.append((space, key))
+                self._stale.append((found.space, found.key))
         if broken is not None and not self._values:
             raise broken
         if broken is not None:
             # Other values open, so the key is right and the row is not.
             raise sqlite3.DatabaseError("a value of the state was changed")
 
-    def _aad(self, space: str, key: str) -> bytes:
-        return b"\0".join((b"state", self._log_id, space.encode(), key.encode()))
+    def _aad(self, row: int) -> bytes:
+        return b"state\0" + self._log_id + row.to_bytes(8, "big")
 
     def cursors(self) -> Cursors:
         """The cursors as stored."""
@@ -192,7 +257,7 @@ class Store:
             checkpoint = state.checkpoint()
             try:
                 self._db.execute("BEGIN IMMEDIATE")
-                self._write_state(checkpoint.changes)
+                rows = self._write_state(checkpoint.changes)
                 self._replace("applied", list(checkpoint.commits.items()))
                 self._replace("cursor", cursors.snapshot())
                 self._replace("epoch", epochs)
@@ -210,21 +275,32 @@ class Store:
                 state.failed(checkpoint)
                 cursors.dirty = True
                 raise
+            self._rows = rows
             state.stored(checkpoint)
 
-    def _write_state(self, changes: dict[tuple[str, str], bytes | None]) -> None:
-        self._db.executemany(
-            "DELETE FROM state WHERE space = ? AND key = ?",
-            [name for name, value in changes.items() if value is None],
-        )
-        self._db.executemany(
-            "INSERT OR REPLACE INTO state VALUES (?, ?, ?, ?)",
-            [
-                (*name, *self._sealer.seal(value, self._aad(*name)))
-                for name, value in changes.items()
-                if value is not None
-            ],
-        )
+    def _write_state(
+        self, changes: dict[tuple[str, str], bytes | None]
+    ) -> dict[tuple[str, str], int]:
+        """Write changes; returns where all names are once the transaction stands."""
+        rows = dict(self._rows)
+        for (space, key), value in changes.items():
+            if value is None:
+                self._db.execute("DELETE FROM state WHERE id = ?", (rows.pop((space, key), None),))
+            else:
+                row = rows.get((space, key))
+                rows[space, key] = self._write_row(self._db, space, key, value, row)
+        return rows
+
+    def _write_row(
+        self, db: sqlite3.Connection, space: str, key: str, value: bytes, row: int | None = None
+    ) -> int:
+        if row is None:
+            row = self._next_row
+            self._next_row += 1
+        plain = msgspec.msgpack.encode(_Value(space, key, value))
+        sealed = self._sealer.seal(plain, self._aad(row))
+        db.execute("INSERT OR REPLACE INTO state VALUES (?, ?, ?)", (row, *sealed))
+        return row
 
     def _replace(self, table: str, rows: Sequence[tuple[object, ...]]) -> None:
         # These tables have a handful of rows; writing them whole is simpler than differences.

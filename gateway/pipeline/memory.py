@@ -7,6 +7,10 @@ Rules:
 - The journal holds everything behind the checkpoint until the next one is durable.
 - A checkpoint that is missing or damaged is made up for by reading the whole journal, as far
   back as it reaches; that is logged, for ids of deleted records are then forgotten.
+- Checkpoints are written one at a time, and never one over a newer one: the last one, at a stop,
+  may meet a thread that still writes the one before.
+- The file is sealed, for it names every device. A key that is missing or wrong stops the start.
+  An earlier release's file, which was not sealed, is written anew when it is loaded.
 """
 
 from __future__ import annotations
@@ -15,6 +19,7 @@ import asyncio
 import logging
 import os
 import struct
+import threading
 import zlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -22,7 +27,7 @@ from typing import Final, Protocol
 
 from gateway.domain.errors import MalformedError
 from gateway.domain.labels import Lane
-from gateway.journal.types import StoredGroup
+from gateway.journal.types import Sealer, StoredGroup
 from gateway.pipeline.duplicates import Duplicates
 from gateway.pipeline.intake import Intake
 
@@ -35,7 +40,10 @@ CHECKPOINT_S: Final = 30.0
 _REPLAY_RECORDS: Final = 10_000
 _REPLAY_BYTES: Final = 8 << 20
 _HEAD: Final = struct.Struct("<4sIQ")  # magic, CRC-32 of the rest, sequence number
-_MAGIC: Final = b"WGm1"
+_KEY_ID: Final = struct.Struct("<B")  # its length; the id and the sealed windows follow
+_MAGIC: Final = b"WGm2"
+_MAGIC_PLAIN: Final = b"WGm1"
+"""Of earlier releases: the windows follow the head at once."""
 
 
 class Records(Protocol):
@@ -63,12 +71,19 @@ class MessageIds:
         path: the checkpoint's file; its directory exists.
         duplicates: the intake's.
         journal: opened.
+        sealer: the journal's.
     """
 
-    def __init__(self, path: Path, duplicates: Duplicates, journal: Records) -> None:
+    def __init__(
+        self, path: Path, duplicates: Duplicates, journal: Records, sealer: Sealer
+    ) -> None:
         self._path = path
         self._duplicates = duplicates
         self._journal = journal
+        self._sealer = sealer
+        self._writing = threading.Lock()
+        self._written_seq = -1
+        """What the newest checkpoint of this process covers."""
 
     def load(self) -> int:
         """Restore and replay, before the first submission; blocks.
@@ -77,9 +92,10 @@ class MessageIds:
             How many ids came from the journal.
 
         Raises:
+            KeyMissingError, SealBrokenError: the file's key is missing or wrong.
             OSError: the file is there but can't be read, or the journal can't.
         """
-        after = self._restore()
+        after, plain = self._restore()
         self._journal.hold(HOLD, Lane.TELEMETRY, after)
         count = 0
         while after < self._journal.last_seq(Lane.TELEMETRY):
@@ -88,6 +104,8 @@ class MessageIds:
                 break
             count += self._duplicates.replay(groups)
             after = groups[-1].last_seq
+        if plain:
+            self.write(self._duplicates.parts(), after)
         return count
 
     def write(self, parts: Iterable[bytes], seq: int) -> None:
@@ -96,21 +114,30 @@ class MessageIds:
         Raises:
             OSError: the old one is still there and still right.
         """
-        body = self._duplicates.checkpoint(parts)
+        with self._writing:
+            if seq >= self._written_seq:
+                self._replace(self._sealed(self._duplicates.checkpoint(parts), seq))
+                self._written_seq = seq
+                self._journal.hold(HOLD, Lane.TELEMETRY, seq)
+
+    def _replace(self, content: bytes) -> None:
         new = self._path.with_suffix(".new")
-        fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         with os.fdopen(fd, "wb") as file:
-            file.write(_HEAD.pack(_MAGIC, _crc(body, seq), seq))
-            file.write(body)
+            file.write(content)
             file.flush()
             os.fsync(file.fileno())
         new.replace(self._path)
-        directory = os.open(self._path.parent, os.O_RDONLY | os.O_DIRECTORY)
+        directory = os.open(self._path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             os.fsync(directory)
         finally:
             os.close(directory)
-        self._journal.hold(HOLD, Lane.TELEMETRY, seq)
+
+    def _sealed(self, windows: bytes, seq: int) -> bytes:
+        key_id, sealed = self._sealer.seal(windows, _aad(seq))
+        body = _KEY_ID.pack(len(key_id)) + key_id.encode("ascii") + sealed
+        return _HEAD.pack(_MAGIC, _crc(body, seq), seq) + body
 
     async def checkpoint(self, intake: Intake) -> None:
         """Write a checkpoint of the present, without holding up the loop.
@@ -143,30 +170,44 @@ class MessageIds:
             except OSError as error:
                 _log.error("the message ids can't be written: %s", error.strerror)
 
-    def _restore(self) -> int:
+    def _restore(self) -> tuple[int, bool]:
+        """What the file covers, and whether it was of the form that is not sealed."""
         start = self._journal.first_seq(Lane.TELEMETRY) - 1
         try:
             data = self._path.read_bytes()
         except FileNotFoundError:
-            return start
+            return start, False
         try:
-            body, seq = _unpack(data)
-            self._duplicates.restore(body)
+            windows, seq = self._windows(data)
+            self._duplicates.restore(windows)
         except MalformedError as error:
             _log.error("the checkpoint of message ids is damaged, reading the journal: %s", error)
-            return start
-        return max(start, seq)
+            return start, False
+        return max(start, seq), data.startswith(_MAGIC_PLAIN)
+
+    def _windows(self, data: bytes) -> tuple[bytes, int]:
+        """What a file holds, and what it covers.
+
+        Raises:
+            MalformedError: it is damaged.
+            KeyMissingError, SealBrokenError: its key is missing or wrong.
+        """
+        if len(data) <= _HEAD.size:
+            raise MalformedError("duplicates_checkpoint", "cut off")
+        magic, crc, seq = _HEAD.unpack_from(data)
+        body = data[_HEAD.size :]
+        if magic not in (_MAGIC, _MAGIC_PLAIN) or crc != _crc(body, seq):
+            raise MalformedError("duplicates_checkpoint", "CRC")
+        if magic == _MAGIC_PLAIN:
+            return body, seq
+        sealed_at = _KEY_ID.size + body[0]
+        key_id = body[_KEY_ID.size : sealed_at].decode("ascii", errors="replace")
+        return self._sealer.open(key_id, body[sealed_at:], _aad(seq)), seq
 
 
 def _crc(body: bytes, seq: int) -> int:
     return zlib.crc32(body, zlib.crc32(seq.to_bytes(8, "little")))
 
 
-def _unpack(data: bytes) -> tuple[bytes, int]:
-    if len(data) < _HEAD.size:
-        raise MalformedError("duplicates_checkpoint", "cut off")
-    magic, crc, seq = _HEAD.unpack_from(data)
-    body = data[_HEAD.size :]
-    if magic != _MAGIC or crc != _crc(body, seq):
-        raise MalformedError("duplicates_checkpoint", "CRC")
-    return body, seq
+def _aad(seq: int) -> bytes:
+    return b"message ids\0" + seq.to_bytes(8, "little")

@@ -93,6 +93,25 @@ def contiguous(store: Path) -> list[str]:
     return problems + [f"a Gap: {gap}" for gap in gaps]
 
 
+def in_ledger(ledger: Path, store: Path, destination: str) -> list[str]:
+    """Everything that a receiver holds was entered in the gateway's ledger before it left."""
+    problems: list[str] = []
+    for lane, first, last in read(
+        store, "SELECT lane, first_seq, last_seq FROM coverage WHERE state = 'received'"
+    ):
+        reached = int(str(first)) - 1
+        for entry_first, entry_last in read(
+            ledger,
+            "SELECT first_seq, last_seq FROM entries "
+            f"WHERE destination = '{destination}' AND lane = '{lane}' ORDER BY first_seq",
+        ):
+            if int(str(entry_first)) <= reached + 1:
+                reached = max(reached, int(str(entry_last)))
+        if reached < int(str(last)):
+            problems.append(f"{destination}: {lane} {reached + 1}..{last} are in no ledger entry")
+    return problems
+
+
 def _some(what: str, those: Iterable[object]) -> list[str]:
     listed = sorted(map(str, those))
     if not listed:

@@ -25,6 +25,11 @@ def no_sync() -> None:
     OsFiles.fdatasync = lambda *_: None  # type: ignore[method-assign]
 
 
+def no_names() -> None:
+    """Syncs files, and not the directories that name them."""
+    OsFiles.sync_directory = lambda *_: None  # type: ignore[method-assign]
+
+
 def early() -> None:
     """Acknowledges before the commit, on a disk so slow that it shows."""
     submit = Intake.submit
@@ -57,6 +62,7 @@ def no_exchanges() -> None:
 
 PROMISES: dict[str, Callable[[], None]] = {
     "no-sync": no_sync,
+    "no-names": no_names,
     "early": early,
     "forgetful": forgetful,
     "no-exchanges": no_exchanges,

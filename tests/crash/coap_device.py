@@ -22,16 +22,18 @@ from OpenSSL import SSL
 from drivers.transport.dtls.association import HandshakeError
 from drivers.transport.dtls.client import DtlsClient
 from firmware_sim.coap import names_a_gateway
-from tests.crash.device import CONNECT_S_MAX, Device, Exchange, Habit
+from tests.crash.device import Device, Exchange, Habit
 
 CONFIRMABLE, NON_CONFIRMABLE, ACKNOWLEDGEMENT, RESET = range(4)
 EMPTY, POST, CHANGED, UNAVAILABLE = 0x00, 0x02, 0x44, 0xA3
-ACK_TIMEOUT_S = 0.2
+ACK_TIMEOUT_S = 0.1
 REPETITIONS_MAX = 2
 AGAIN_S = 0.3
 """After 5.03, whatever its Max-Age says."""
 SEPARATE_S_MAX = 5.0
 """A response that was announced by an empty acknowledgement is waited for so long."""
+CONNECT_S_MAX = 0.7
+"""Shorter than DTLS repeats: who comes again finds out sooner that the gateway is back."""
 STEP_S = 0.02
 
 

@@ -88,16 +88,11 @@ class File:
         size_at = moment()
         content = bytearray(self.durable)
         size = len(content)
-        for number, (offset, data) in enumerate(self.changes):
-            if data is None:
-                first, end = offset, max(offset, len(content))
-                data = bytes(end - first)
-                if number < size_at:
-                    size = offset
-            else:
-                first, end = offset, offset + len(data)
-                if number < size_at:
-                    size = max(size, end)
+        for number, (first, written) in enumerate(self.changes):
+            data = bytes(max(0, len(content) - first)) if written is None else written
+            end = first + len(data)
+            if number < size_at:
+                size = first if written is None else max(size, end)
             content.extend(bytes(max(0, end - len(content))))
             for at in range(first - first % unit, end, unit):
                 if at not in kept:
@@ -221,19 +216,23 @@ class Disk:
         gone = {id(edits) for edits in those}
         self._edits = [edits for edits in self._edits if id(edits) not in gone]
 
-    def cut(self, random: Random) -> Loss:
-        """Take the power away: what is visible afterwards is durable."""
+    def cut(self, random: Random | None) -> Loss:
+        """Take the power away: what is visible afterwards is durable.
+
+        Args:
+            random: decides on what was not synced; without it, all of that is lost.
+        """
         loss = Loss(name_changes=len(self._edits))
-        kept = self._kept_edits(random)
+        kept = self._kept_edits(random) if random else []
         loss.lost_name_changes = len(self._edits) - len(kept)
         self._settle(kept)
         self._edits.clear()
-        unit = random.choice((SECTOR_BYTES, PAGE_BYTES))
+        unit = random.choice((SECTOR_BYTES, PAGE_BYTES)) if random else 0
         for node in _all(self.root):
             if isinstance(node, Directory):
                 node.visible = dict(node.durable)
             elif node.changes:
-                content = node.survivor(random, unit)
+                content = node.survivor(random, unit) if random else node.durable
                 loss.changed_files += 1
                 loss.lost_files += content != node.visible
                 node.changes.clear()

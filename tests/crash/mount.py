@@ -4,7 +4,8 @@ The process is the disk and its cache. It reads commands from its standard input
 and answers with lines of JSON:
 
 - ``arm <operations> <seed>``: cut the power after so many more changes or syncs;
-- ``cut <seed>``: cut it now.
+- ``cut <seed>``: cut it now;
+- ``cut``: cut it now, and lose all that was not synced.
 
 Cut, it answers no request any more, whatever is under way. It writes what survived into its
 image, the directory that the next start begins with, says what was lost, and waits for its end.
@@ -59,7 +60,7 @@ class Mounted(Operations):  # type: ignore[misc]  # the library's callbacks have
             if words[0] == "arm":
                 self._left, self._seed = int(words[1]), int(words[2])
             else:
-                self._cut(int(words[1]))
+                self._cut(int(words[1]) if len(words) > 1 else None)
 
     def _changing(self) -> None:
         """Called before each change and sync: the last moment at which it may not happen."""
@@ -67,8 +68,8 @@ class Mounted(Operations):  # type: ignore[misc]  # the library's callbacks have
             self._cut(self._seed)
         self._left -= 1
 
-    def _cut(self, seed: int) -> None:
-        loss = self._disk.cut(Random(seed))
+    def _cut(self, seed: int | None) -> None:
+        loss = self._disk.cut(None if seed is None else Random(seed))
         self._disk.save(self._image)
         print(json.dumps(vars(loss)), flush=True)
         while True:  # with the lock held: until the end, nobody is answered

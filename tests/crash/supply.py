@@ -36,6 +36,10 @@ class PowerDisk:
         self._random = random
         self._log = directory / "disk.log"
         self._process: asyncio.subprocess.Process | None = None
+        self._watcher: asyncio.Task[None] | None = None
+        self._loss = Loss()
+        self.went = asyncio.Event()
+        """Whether the power has gone."""
         for path in (directory, self.place, self._image):
             path.mkdir(mode=0o700)
 
@@ -54,6 +58,8 @@ class PowerDisk:
                 stderr=log,
                 start_new_session=True,
             )
+        self.went.clear()
+        self._watcher = asyncio.create_task(self._watch(self._process))
         async with asyncio.timeout(MOUNT_S_MAX):
             while not self.place.is_mount():
                 if self._process.returncode is not None:
@@ -64,23 +70,25 @@ class PowerDisk:
         """Cut the power by itself, after so many more changes and syncs."""
         self._say(f"arm {operations} {self._random.getrandbits(32)}")
 
-    def cut(self) -> None:
-        """Cut the power now."""
-        self._say(f"cut {self._random.getrandbits(32)}")
+    def cut(self, *, worst: bool = False) -> None:
+        """Cut the power now; at worst, nothing is left but what was synced."""
+        self._say("cut" if worst else f"cut {self._random.getrandbits(32)}")
 
-    async def gone(self, within_s: float = CUT_S_MAX) -> Loss:
+    async def gone(self) -> Loss:
         """Wait for the cut, after which nobody is answered any more.
 
         Raises:
             TimeoutError: it did not come.
         """
-        assert self._process is not None
-        assert self._process.stdout is not None
-        async with asyncio.timeout(within_s):
-            line = await self._process.stdout.readline()
-        if not line:
-            raise RuntimeError(f"the disk ended: {self._log.read_text()[-500:]}")
-        return Loss(**json.loads(line))
+        async with asyncio.timeout(CUT_S_MAX):
+            await self.went.wait()
+        return self._loss
+
+    async def _watch(self, process: asyncio.subprocess.Process) -> None:
+        assert process.stdout is not None
+        if line := await process.stdout.readline():
+            self._loss = Loss(**json.loads(line))
+            self.went.set()
 
     async def power_off(self) -> None:
         """End the process, and with it whoever still waits for an answer; idempotent."""
@@ -89,6 +97,8 @@ class PowerDisk:
         if self._process.returncode is None:
             self._process.kill()
             await self._process.wait()
+        if self._watcher is not None:
+            await self._watcher
         self._process = None
         unmount = ["umount", "-l"] if os.geteuid() == 0 else ["fusermount3", "-u", "-z"]
         await asyncio.to_thread(subprocess.run, [*unmount, str(self.place)], check=True)

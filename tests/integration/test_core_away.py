@@ -12,9 +12,9 @@ from random import Random
 import pytest
 
 from bench.site import make_identities
-from tests.crash.account import at_core, read
+from tests.crash.account import read
 from tests.crash.device import HABITS
-from tests.crash.rounds import settle
+from tests.crash.rounds import account, settle
 from tests.crash.site import CrashSite, until
 
 pytestmark = pytest.mark.timeout(240)
@@ -41,7 +41,7 @@ async def test_after_an_absence_of_the_core_alarms_come_first(tmp_path: Path) ->
         await settle(site, devices)
         for life in lives:
             life.cancel()
-        assert at_core(site.core_db, devices) == []
+        assert await account(site, devices) == []
 
         away = f"BETWEEN {gone_us} AND {back_us}"
         alarms = read(

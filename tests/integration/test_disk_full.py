@@ -21,9 +21,9 @@ import pytest
 
 from bench.site import Identities, make_identities
 from demo.scrape import total
-from tests.crash.account import at_core, read
+from tests.crash.account import read
 from tests.crash.device import HABITS, Device
-from tests.crash.rounds import settle
+from tests.crash.rounds import account, settle
 from tests.crash.site import CrashSite, until
 
 pytestmark = pytest.mark.timeout(240)
@@ -120,7 +120,7 @@ async def test_a_full_disk_holds_telemetry_back_and_lets_alarms_through(
             await settle(site, devices)
             for life in lives:
                 life.cancel()
-            assert at_core(site.core_db, devices) == []
+            assert await account(site, devices) == []
 
 
 async def test_a_full_journal_waits_for_the_core_and_keeps_taking_alarms(
@@ -151,4 +151,4 @@ async def test_a_full_journal_waits_for_the_core_and_keeps_taking_alarms(
         await settle(site, devices)
         for life in lives:
             life.cancel()
-        assert at_core(site.core_db, devices) == []
+        assert await account(site, devices) == []

@@ -57,13 +57,29 @@ def test_state_is_sealed_and_follows_a_rotation(tmp_path):
     journal.close()
     db = sqlite3.connect(tmp_path / "state.sqlite")
     assert db.execute("SELECT DISTINCT key_id FROM state").fetchall() == [("2",)]
-    db.execute("UPDATE state SET sealed = randomblob(60) WHERE key = 'a'")
+    db.execute("UPDATE state SET sealed = randomblob(60) WHERE id = 1")
     db.commit()
     db.close()
     # A row that does not open while others do is damage: the log has the state.
     journal = open_journal(tmp_path, sealer=Sealer(KeyRing(first | second)))
     assert journal.cursors_lost
     assert journal.state.items("s") == {"a": b"secret", "b": b"secret"}
+    journal.close()
+
+
+def test_a_row_that_was_moved_does_not_open(tmp_path):
+    sealer = Sealer(KeyRing({1: b"1" * 32}))
+    journal = open_journal(tmp_path, sealer=sealer)
+    values = {"a": b"1", "b": b"2", "c": b"3"}
+    journal.append([group(T, ["x"], [("s", *item) for item in values.items()])])
+    journal.close()
+    db = sqlite3.connect(tmp_path / "state.sqlite")
+    db.execute("UPDATE state SET sealed = (SELECT sealed FROM state WHERE id = 2) WHERE id = 1")
+    db.commit()
+    db.close()
+    journal = open_journal(tmp_path, sealer=sealer)
+    assert journal.cursors_lost
+    assert journal.state.items("s") == values
     journal.close()
 
 

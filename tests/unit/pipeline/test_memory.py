@@ -1,11 +1,16 @@
 """The intake on the real journal: what was acknowledged is a repeat after any restart."""
 
 import asyncio
+import os
+import stat
+import threading
+import zlib
 from contextlib import asynccontextmanager
 
 import pytest
 
 from gateway.domain import terms
+from gateway.domain.errors import KeyMissingError
 from gateway.domain.labels import Lane
 from gateway.domain.ports import Outcome, Submission
 from gateway.domain.records import Alarm, AlarmPhase, Report
@@ -18,7 +23,7 @@ from gateway.pipeline.memory import HOLD, MessageIds
 from gateway.wire.records import decode
 from protos.wardgate.v1 import ingest_pb2 as pb
 from tests.fakes import FakeClock, FakeCounters
-from tests.unit.journal.helpers import open_journal
+from tests.unit.journal.helpers import RingSealer, open_journal
 from tests.unit.pipeline.support import GOOD, SOURCE, counting_bytes
 
 CONFIG = PipelineConfig(
@@ -39,7 +44,7 @@ class Gateway:
         commits: Commits = committer  # the committer is what the intake asks for
         self.committer = committer
         self.intake = Intake(CONFIG, commits, self.clock, FakeCounters(), counting_bytes(start))
-        self.ids = MessageIds(path / "ids", self.intake.duplicates, self.journal)
+        self.ids = MessageIds(path / "ids", self.intake.duplicates, self.journal, RingSealer())
         self.intake.restore(self.journal.state)
         self.replayed = self.ids.load()
 
@@ -183,3 +188,74 @@ async def test_a_disk_that_fails_is_tried_again(start, monkeypatch, caplog):
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
     assert "No space left" in caplog.text
+
+
+async def test_the_last_checkpoint_may_meet_one_that_is_still_written(start, monkeypatch):
+    """A stop cancels the task, not its thread; the newest windows must stay on the disk whole."""
+    under_way, go_on = threading.Event(), threading.Event()
+    fsync, slow = os.fsync, iter([None])
+
+    def fsync_once_slowly(fd):
+        for _ in slow:
+            under_way.set()
+            go_on.wait(10)
+        fsync(fd)
+
+    async with start() as gateway:
+        await gateway.send(*[gateway.vitals(1, device_id=f"m-{n}") for n in range(50)])
+        monkeypatch.setattr(os, "fsync", fsync_once_slowly)
+        task = asyncio.create_task(gateway.ids.run(gateway.intake, interval_s=0.001))
+        assert await asyncio.to_thread(under_way.wait, 10)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        await gateway.send(gateway.vitals(2))
+        last = asyncio.create_task(gateway.ids.checkpoint(gateway.intake))
+        done, _ = await asyncio.wait({last}, timeout=0.2)
+        assert not done, "the last one must wait for the thread"
+        go_on.set()
+        await last
+        assert gateway.journal._holds[HOLD, Lane.TELEMETRY] == 51
+    async with start() as gateway:
+        assert gateway.replayed == 0
+        assert await gateway.send(gateway.vitals(2)) is Outcome.COMMITTED
+        assert len(gateway.message_ids()) == 51
+
+
+async def test_an_older_checkpoint_does_not_replace_a_newer_one(start):
+    async with start() as gateway:
+        await gateway.send(gateway.vitals(1))
+        early = list(gateway.intake.duplicates.parts())
+        await gateway.send(gateway.vitals(2))
+        await gateway.ids.checkpoint(gateway.intake)
+        gateway.ids.write(early, 1)
+        assert gateway.journal._holds[HOLD, Lane.TELEMETRY] == 2
+    async with start() as gateway:
+        assert gateway.replayed == 0
+
+
+async def test_the_checkpoint_shows_no_device_and_needs_its_key(start, tmp_path, monkeypatch):
+    async with start() as gateway:
+        await gateway.send(gateway.vitals(1, device_id="monitor-7"))
+        await gateway.ids.checkpoint(gateway.intake)
+    assert b"monitor" not in (tmp_path / "ids").read_bytes()
+    assert stat.S_IMODE((tmp_path / "ids").stat().st_mode) == 0o600
+    async with start() as gateway:
+        gateway.ids._sealer = RingSealer(k2=bytes(32))
+        with pytest.raises(KeyMissingError):
+            gateway.ids.load()
+
+
+async def test_a_checkpoint_of_the_first_release_is_converted(start, tmp_path):
+    async with start() as gateway:
+        for n in range(3):
+            await gateway.send(gateway.vitals(n, device_id="monitor-7"))
+        seq = (3).to_bytes(8, "little")
+        body = gateway.intake.duplicates.checkpoint(gateway.intake.duplicates.parts())
+        crc = zlib.crc32(body, zlib.crc32(seq)).to_bytes(4, "little")
+        (tmp_path / "ids").write_bytes(b"WGm1" + crc + seq + body)
+    for _ in range(2):
+        async with start() as gateway:
+            assert gateway.replayed == 0
+            assert b"monitor" not in (tmp_path / "ids").read_bytes()
+            await gateway.send(gateway.vitals(2, device_id="monitor-7"))
+            assert gateway.message_ids() == [f"5f:{n}" for n in range(3)]
