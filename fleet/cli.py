@@ -34,12 +34,12 @@ AsJson = Annotated[bool, typer.Option("--json", help="JSON, for machines")]
 @contextmanager
 def one_line_errors() -> Iterator[None]:
     """An expected error becomes one line and exit code 2."""
-    from gateway.domain.errors import WardgateError  # noqa: PLC0415  # late, see above
+    from gateway.domain.errors import WardgateError, words  # noqa: PLC0415  # late, see above
 
     try:
         yield
     except (WardgateError, OSError) as error:
-        typer.echo(f"wardgate: {error}", err=True)
+        typer.echo(f"wardgate: {words(error)}", err=True)
         raise typer.Exit(2) from error
 
 

@@ -127,10 +127,11 @@ def _policy(config: Path):  # type: ignore[no-untyped-def]  # noqa: ANN202  # la
 
 
 def doctor(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False) -> None:
-    """Look for what is wrong: files, certificates, policy, disk, clock, and what it can reach."""
+    """Look for what is wrong: files, certificates, policy, disk, ports, clock, who answers."""
     from gateway import preflight  # noqa: PLC0415
+    from gateway.doctor import examine  # noqa: PLC0415
 
-    findings = preflight.examine(config)
+    findings = examine(config)
     preflight.show(findings, as_json=as_json)
     if any(not finding.well for finding in findings):
         raise typer.Exit(1)

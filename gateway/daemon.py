@@ -37,6 +37,7 @@ from gateway.outbound import Outbound
 from gateway.pipeline.config import check_metrics
 from gateway.pipeline.intake import Intake
 from gateway.pipeline.memory import MessageIds
+from gateway.preflight import require_own_certificate
 from gateway.reload import InForce, Parts, Reloader, Verdict
 from gateway.supervisor import Part, Supervisor
 from gateway.systemd import Watchdog, notify, watchdog_interval_s
@@ -64,11 +65,12 @@ class Gateway:
         """Read the configuration and build what needs no I/O beyond reading.
 
         Raises:
-            ConfigError: with file and key.
+            ConfigError: with file and key, or the certificate is not this gateway's.
         """
         self.path = path
         self._source = read(path)
         self.config: GatewayConfig = build(self._source)
+        require_own_certificate(self.config)
         self.clock = SystemClock()
         self.telemetry = Telemetry()
         self.tls = TlsContexts(self.config.tls.files, self.clock)

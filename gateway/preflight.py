@@ -1,4 +1,4 @@
-"""Looks before the leap: what ``gateway check``, ``gateway addresses`` and ``doctor`` find out.
+"""Looks before the leap: what ``gateway check`` and ``gateway addresses`` find out.
 
 Nothing here changes anything: no file is written, no listener opened.
 """
@@ -8,27 +8,24 @@ from __future__ import annotations
 import contextlib
 import ipaddress
 import json
-import shutil
 import socket
 import ssl
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import typer
 
 from gateway import plugins, tomlfile
 from gateway.clock import SystemClock
 from gateway.config import GatewayConfig, load
-from gateway.domain.errors import ConfigError, WardgateError
+from gateway.domain.errors import ConfigError
 from gateway.pipeline.config import check_metrics
 from security import policy
 from security.names import Role, parse_identity
 from security.sealing import KeyRing
 from security.tls import TlsContexts
 
-DAYS_LEFT_MIN = 14
-REACH_TIMEOUT_S = 3.0
 SECONDS_PER_DAY = 86400
 RESOLVER = Path("/etc/resolv.conf")
 
@@ -42,12 +39,22 @@ class Finding(NamedTuple):
 
 
 def check(path: Path) -> list[Finding]:
-    """Everything that must be right for a start.
+    """Everything that must be right for a start, and for anything to leave.
 
     Raises:
         ConfigError, PolicyError: it isn't; the message says what to mend.
     """
     config = load(path)
+    table = compiled_policy(config)
+    return [*check_start(config, path), Finding("policy", True, f"version {table.version}")]
+
+
+def check_start(config: GatewayConfig, path: Path) -> list[Finding]:
+    """Everything that must be right for a start; without a policy, the gateway collects.
+
+    Raises:
+        ConfigError: it isn't; the message says what to mend.
+    """
     base = path.resolve().parent
     findings = [Finding("gateway", True, config.gateway.name)]
     contexts = TlsContexts(config.tls.files, SystemClock())
@@ -59,37 +66,12 @@ def check(path: Path) -> list[Finding]:
     for name, factory, _ in plugins.check(config.drivers, base, str(path)):
         findings.append(Finding(f"driver {name}", True, factory.name))
     check_metrics(config.pipeline)
-    table = compiled_policy(config)
-    findings.append(Finding("policy", True, f"version {table.version}"))
     findings += [
         Finding(f"destination {each.name}", True, f"{each.address}, zone {each.zone}")
         for each in config.destinations
     ]
     if config.fleet is not None:
         findings.append(Finding("fleet", True, config.fleet.address))
-    return findings
-
-
-def examine(path: Path) -> list[Finding]:
-    """The check, and what a doctor asks: disk, days left, clock, who answers."""
-    try:
-        findings = check(path)
-        config = load(path)
-    except WardgateError as error:
-        return [Finding("configuration", False, str(error))]
-    days = TlsContexts(config.tls.files, SystemClock()).certificate_seconds_left() / SECONDS_PER_DAY
-    findings.append(
-        Finding("renewal", days > DAYS_LEFT_MIN, f"certificate ends in {days:.0f} days")
-    )
-    findings.append(_disk(config))
-    findings.append(_clock())
-    findings += [
-        _reach(f"reach {each.name}", each.address, each.server_name, config)
-        for each in config.destinations
-    ]
-    if config.fleet is not None:
-        fleet = config.fleet
-        findings.append(_reach("reach fleet", fleet.address, fleet.server_name, config))
     return findings
 
 
@@ -121,9 +103,14 @@ def compiled_policy(config: GatewayConfig) -> policy.PolicyTable:
     """
     try:
         text = config.policy.file.read_text()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{config.policy.file}: can't read the policy: {error}") from error
-    return policy.compile_policy(text, [each.info for each in config.destinations])
+    except OSError as error:
+        raise ConfigError(f"{config.policy.file}: can't read it: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{config.policy.file}: not a text: {error}") from error
+    try:
+        return policy.compile_policy(text, [each.info for each in config.destinations])
+    except policy.PolicyError as error:
+        raise policy.PolicyError(f"{config.policy.file}: {error}") from error
 
 
 def address_limits(path: Path, resolver: Path = RESOLVER) -> str:
@@ -171,32 +158,6 @@ def _first_pem(path: Path) -> str:
     return text[: end + len("-----END CERTIFICATE-----")] + "\n"
 
 
-def _disk(config: GatewayConfig) -> Finding:
-    place = config.gateway.state_dir
-    while not place.exists():
-        place = place.parent
-    free = shutil.disk_usage(place).free
-    need = config.journal.limit_bytes
-    return Finding(
-        "disk", free >= need, f"{free >> 20} MiB free at {place}, the journal may take {need >> 20}"
-    )
-
-
-def _clock() -> Finding:
-    """Whether the kernel says that the clock is disciplined (adjtimex's STA_UNSYNC)."""
-    import ctypes  # noqa: PLC0415  # for this one question
-
-    state = ctypes.create_string_buffer(256)
-    libc = ctypes.CDLL(None, use_errno=True)
-    answer = libc.adjtimex(state)
-    unsynchronised = answer < 0 or answer == 5  # TIME_ERROR
-    return Finding(
-        "clock",
-        not unsynchronised,
-        "not synchronised: check chrony or systemd-timesyncd" if unsynchronised else "synchronised",
-    )
-
-
 def _addresses_of(target: str) -> Iterator[str]:
     host, port = tomlfile.address(target, "address")
     try:
@@ -220,17 +181,3 @@ def _nameservers(resolver: Path) -> Iterator[str]:
                 with contextlib.suppress(ValueError):
                     address = ipaddress.ip_address(server.partition("%")[0])
                     yield f"{address}/{address.max_prefixlen}"
-
-
-def _reach(what: str, address: str, server_name: str, config: GatewayConfig) -> Finding:
-    """Connect and shake hands as the gateway would."""
-    host, port = tomlfile.address(address, what)
-    contexts: Any = TlsContexts(config.tls.files, SystemClock())
-    try:
-        with (
-            socket.create_connection((host, port), timeout=REACH_TIMEOUT_S) as plain,
-            contexts.client().wrap_socket(plain, server_hostname=server_name or host) as secured,
-        ):
-            return Finding(what, True, f"{address} answers with {secured.version()}")
-    except (OSError, ssl.SSLError) as error:
-        return Finding(what, False, f"{address}: {error}")

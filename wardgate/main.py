@@ -14,7 +14,7 @@ import core.cli
 import fleet.cli
 import fleet.device_cli
 import gateway.cli
-from gateway.domain.errors import WardgateError
+from gateway.domain.errors import WardgateError, words
 
 app = typer.Typer(
     name="wardgate",
@@ -45,6 +45,9 @@ def run() -> None:
         sys.exit(2)
     except BrokenPipeError:
         sys.exit(0)
+    except OSError as error:
+        print(f"wardgate: {words(error)}", file=sys.stderr)  # noqa: T201
+        sys.exit(2)
 
 
 if __name__ == "__main__":

@@ -12,9 +12,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 from collections import Counter
 from collections.abc import Mapping
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, ClassVar, Final
 
 import aiocoap
 import msgspec
@@ -39,6 +40,8 @@ _LIBRARY_LOGGER = "drivers.coap.library"
 
 class CoapConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One CoAP service, on one or several addresses."""
+
+    listens_over: ClassVar[socket.SocketKind] = socket.SOCK_DGRAM
 
     listen: Annotated[tuple[str, ...], Meta(min_length=1, max_length=16)]
     """Literal addresses: ``"10.0.0.1:5684"``, ``"[::1]:5684"`` (5684 is registered for coaps,

@@ -77,7 +77,7 @@ def _listen(host: str, port: int) -> socket.socket:
         sock.setblocking(False)
         sock.bind((host, port))
         sock.listen(BACKLOG_CONNECTIONS)
-    except OSError:
+    except OSError as error:
         sock.close()
-        raise
+        raise OSError(error.errno, error.strerror, f"{host} port {port}") from error
     return sock

@@ -94,3 +94,10 @@ class SealBrokenError(WardgateError):
     """Sealed bytes do not authenticate under the key that they name."""
 
     reason = "seal_broken"
+
+
+def words(error: Exception) -> str:
+    """An error in one line, for a person: an OSError as what and why, without its number."""
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    return " ".join(str(error).split()) or type(error).__name__

@@ -206,7 +206,8 @@ class DriverFactory(Protocol):
 
     name: str
     config_type: type
-    """A frozen msgspec Struct that forbids unknown fields."""
+    """A frozen msgspec Struct that forbids unknown fields. A driver that listens has its addresses
+    there in ``listen``, and a class variable ``listens_over`` if it is not over TCP."""
 
     def create(self, name: str, config: Any, ports: Ports) -> Driver:
         """Make one driver from its checked configuration; does no I/O."""

@@ -1,0 +1,153 @@
+"""``wardgate doctor``: what is wrong at an edge box, whether the gateway runs or not.
+
+Each look is a finding of its own: one that fails hides no other. Nothing is changed. A listener
+is tried only while no gateway runs, for otherwise it is the gateway that has the port.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import shutil
+import socket
+import ssl
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from OpenSSL import crypto
+
+from gateway import plugins, tomlfile
+from gateway.clock import SystemClock
+from gateway.config import GatewayConfig, load
+from gateway.domain.errors import WardgateError
+from gateway.preflight import Finding, check_start, compiled_policy
+from security.pki import load_certificates
+from security.tls import TlsContexts
+
+DAYS_LEFT_MIN = 14
+REACH_TIMEOUT_S = 3.0
+SECONDS_PER_DAY = 86400
+CLOCK_UNSYNCHRONISED = 5
+"""adjtimex(2): TIME_ERROR."""
+
+
+def examine(path: Path) -> list[Finding]:
+    """Everything that ``check`` asks, and disk, ports, days left, clock, and who answers."""
+    try:
+        config = load(path)
+        findings = check_start(config, path)
+        runs = _runs(config)
+        findings += [_policy(config), _chain(config), _renewal(config), _disk(config), _clock()]
+        findings += [] if runs else _ports(config, path)
+    except WardgateError as error:
+        return [Finding("configuration", False, str(error))]
+    state = "runs" if runs else "does not run"
+    findings[0] = findings[0]._replace(detail=f"{config.gateway.name}, {state}")
+    findings += [
+        _reach(f"reach {each.name}", each.address, each.server_name, config)
+        for each in config.destinations
+    ]
+    if config.fleet is not None:
+        fleet = config.fleet
+        findings.append(_reach("reach fleet", fleet.address, fleet.server_name, config))
+    return findings
+
+
+def _runs(config: GatewayConfig) -> bool:
+    """Whether a process has the journal open."""
+    try:
+        with (config.gateway.state_dir / "journal" / "lock").open("rb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False  # never started here
+    return False
+
+
+def _policy(config: GatewayConfig) -> Finding:
+    try:
+        return Finding("policy", True, f"version {compiled_policy(config).version}")
+    except WardgateError as error:
+        return Finding("policy", False, f"nothing leaves, for it is refused: {error}")
+
+
+def _chain(config: GatewayConfig) -> Finding:
+    """Whether those who trust the same root would trust the gateway."""
+    store = crypto.X509Store()
+    for root in load_certificates(config.tls.trust):
+        store.add_cert(crypto.X509.from_cryptography(root))
+    leaf, *issuers = (
+        crypto.X509.from_cryptography(each) for each in load_certificates(config.tls.cert)
+    )
+    try:
+        crypto.X509StoreContext(store, leaf, issuers).verify_certificate()
+    except crypto.X509StoreContextError as error:
+        return Finding("chain", False, f"{config.tls.cert}, by {config.tls.trust}: {error}")
+    return Finding("chain", True, f"leads to {config.tls.trust}")
+
+
+def _renewal(config: GatewayConfig) -> Finding:
+    days = TlsContexts(config.tls.files, SystemClock()).certificate_seconds_left() / SECONDS_PER_DAY
+    return Finding("renewal", days > DAYS_LEFT_MIN, f"certificate ends in {days:.0f} days")
+
+
+def _ports(config: GatewayConfig, path: Path) -> Iterator[Finding]:
+    """Whether what a driver's ``listen`` names, and the metrics' port, can be bound."""
+    for name, _, options in plugins.check(config.drivers, path.resolve().parent, str(path)):
+        kind = getattr(options, "listens_over", socket.SOCK_STREAM)
+        for address in getattr(options, "listen", ()):
+            yield _port(f"listen {name}", *tomlfile.address(address, name), kind)
+    yield _port("listen metrics", config.metrics.host, config.metrics.port, socket.SOCK_STREAM)
+
+
+def _port(what: str, host: str, port: int, kind: socket.SocketKind) -> Finding:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, kind) as sock:
+        if kind is socket.SOCK_STREAM:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            sock.bind((host, port))
+        except OSError as error:
+            return Finding(what, False, f"{host} port {port}: {error.strerror}")
+    return Finding(what, True, f"{host} port {port} is free")
+
+
+def _disk(config: GatewayConfig) -> Finding:
+    place = config.gateway.state_dir
+    while not place.exists():
+        place = place.parent
+    free = shutil.disk_usage(place).free
+    need = config.journal.limit_bytes
+    return Finding(
+        "disk", free >= need, f"{free >> 20} MiB free at {place}, the journal may take {need >> 20}"
+    )
+
+
+def _clock() -> Finding:
+    """Whether the kernel says that the clock is disciplined (adjtimex's STA_UNSYNC)."""
+    import ctypes  # noqa: PLC0415  # for this one question
+
+    state = ctypes.create_string_buffer(256)
+    libc = ctypes.CDLL(None, use_errno=True)
+    answer = libc.adjtimex(state)
+    unsynchronised = answer < 0 or answer == CLOCK_UNSYNCHRONISED
+    return Finding(
+        "clock",
+        not unsynchronised,
+        "not synchronised: check chrony or systemd-timesyncd" if unsynchronised else "synchronised",
+    )
+
+
+def _reach(what: str, address: str, server_name: str, config: GatewayConfig) -> Finding:
+    """Connect and shake hands as the gateway would."""
+    host, port = tomlfile.address(address, what)
+    contexts: Any = TlsContexts(config.tls.files, SystemClock())
+    try:
+        with (
+            socket.create_connection((host, port), timeout=REACH_TIMEOUT_S) as plain,
+            contexts.client().wrap_socket(plain, server_hostname=server_name or host) as secured,
+        ):
+            return Finding(what, True, f"{address} answers with {secured.version()}")
+    except (OSError, ssl.SSLError) as error:
+        return Finding(what, False, f"{address}: {error}")
