@@ -50,6 +50,8 @@ from security.audit_chain import (
     verify,
 )
 from security.files import SECRET_MODE, read_secret, write_atomic
+from security.pki.token import TokenAuditKey
+from security.pki.token_uri import SCHEME, TokenUri
 from security.refusals import RefusalTally
 
 FILE_BYTES_MAX = 8 * 1024 * 1024
@@ -280,8 +282,11 @@ class AuditLog:
 def load_or_create_key(path: Path) -> Ed25519PrivateKey:
     """The log's own signing key; made at the first start, mode 0600.
 
+    The file may name a key on a token instead (see :mod:`security.pki.token_uri`).
+
     Raises:
         ConfigError: it is readable by others or not such a key.
+        TokenError: the token is away or refuses.
         OSError: it can't be made.
     """
     if not path.exists():
@@ -289,8 +294,11 @@ def load_or_create_key(path: Path) -> Ed25519PrivateKey:
         pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
         write_atomic(path, pem, SECRET_MODE)
         return key
+    held = read_secret(path)
+    if held.startswith(SCHEME.encode()):
+        return TokenAuditKey(TokenUri.parse(held.decode(errors="replace")))
     try:
-        loaded = load_pem_private_key(read_secret(path), password=None)
+        loaded = load_pem_private_key(held, password=None)
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
         raise ConfigError(f"{path}: not a PEM private key") from error
     if not isinstance(loaded, Ed25519PrivateKey):

@@ -28,10 +28,12 @@ from security.pki.authority import (
 )
 from security.pki.certificates import BACKDATE, Validity, load_certificates, moment, to_pem
 from security.pki.csr import CSR_BYTES_MAX, create_csr, read_csr
-from security.pki.keys import PublicKey, SigningKey, key_pem, load_key, new_key
+from security.pki.keys import PublicKey, SigningKey, key_pem, load_key, new_key, save_key
 from security.pki.leaf import Issued, Subject, issue, issue_responder, make_identity, write_identity
 from security.pki.profiles import LEAF_DAYS, PROFILES, RESPONDER, Profile
 from security.pki.scope import Scope
+from security.pki.token import TokenError
+from security.pki.token_uri import TokenUri
 
 __all__ = [
     "BACKDATE",
@@ -51,6 +53,8 @@ __all__ = [
     "Scope",
     "SigningKey",
     "Subject",
+    "TokenError",
+    "TokenUri",
     "Validity",
     "authority_id",
     "certify_issuing",
@@ -70,6 +74,7 @@ __all__ = [
     "parse_identity",
     "read_csr",
     "save_authority",
+    "save_key",
     "to_pem",
     "write_identity",
 ]

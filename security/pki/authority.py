@@ -21,11 +21,11 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 
 from gateway.domain.errors import ConfigError
-from security.files import SECRET_MODE, write_atomic
+from security.files import write_atomic
 from security.names import is_trust_domain
 from security.pki import certificates as form
 from security.pki.certificates import Validity, load_certificates, to_pem
-from security.pki.keys import PublicKey, SigningKey, key_pem, load_key, new_key
+from security.pki.keys import PublicKey, SigningKey, load_key, new_key, save_key
 from security.pki.scope import Scope, is_within, scope_of
 
 ROOT_DAYS = 20 * 365
@@ -163,9 +163,9 @@ def cross_certify(signer: Authority, other: x509.Certificate) -> x509.Certificat
 
 
 def save_authority(authority: Authority, directory: Path) -> None:
-    """Write ``ca.pem`` (the CA's own), ``root.pem`` and, 0600, ``ca.key``."""
+    """Write ``ca.pem`` (the CA's own), ``root.pem`` and, 0600, ``ca.key`` (see ``save_key``)."""
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    write_atomic(directory / "ca.key", key_pem(authority.key), SECRET_MODE)
+    save_key(authority.key, directory / "ca.key")
     write_atomic(directory / "ca.pem", to_pem(authority.certificate))
     write_atomic(directory / "root.pem", to_pem(authority.root))
 

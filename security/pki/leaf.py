@@ -15,12 +15,12 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import AuthorityInformationAccessOID
 
-from security.files import SECRET_MODE, TlsFiles, write_atomic
+from security.files import TlsFiles, write_atomic
 from security.names import Role, spiffe_uri
 from security.pki import certificates as form
 from security.pki.authority import Authority, Pointers
 from security.pki.certificates import Validity, to_pem
-from security.pki.keys import PublicKey, SigningKey, key_pem, new_key
+from security.pki.keys import PublicKey, SigningKey, new_key, save_key
 from security.pki.profiles import PROFILES, RESPONDER, Profile
 from security.pki.scope import HOSTS_MAX
 
@@ -106,7 +106,7 @@ def write_identity(directory: Path, issued: Issued, key: SigningKey | None = Non
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     files = TlsFiles.within(directory)
     if key is not None:
-        write_atomic(files.key, key_pem(key), SECRET_MODE)
+        save_key(key, files.key)
     write_atomic(files.cert, issued.chain_pem)
     write_atomic(files.trust, issued.trust_pem)
     return files
