@@ -8,6 +8,7 @@ from typing import Any
 from google.protobuf.message import Message
 
 from fleet.commander import Commander
+from fleet.configurations import Configurations
 from fleet.health import Health
 from fleet.monitor import GatewayState, Monitor, facts_message
 from fleet.registry import Change, Registry
@@ -52,6 +53,7 @@ class Admin:
         self,
         registry: Registry,
         monitor: Monitor,
+        configurations: Configurations,
         commander: Commander,
         audit: Auditor,
         attached: Callable[[], list[str]],
@@ -59,6 +61,7 @@ class Admin:
     ) -> None:
         self._registry = registry
         self._monitor = monitor
+        self._configurations = configurations
         self._commander = commander
         self._audit = audit
         self._attached = attached
@@ -76,6 +79,8 @@ class Admin:
             "GetDevice": (pb.GetDeviceRequest, self.get_device),
             "Revoke": (pb.RevokeRequest, self.revoke),
             "SendCommand": (pb.SendCommandRequest, self.send_command),
+            "SetConfiguration": (pb.SetConfigurationRequest, self.set_configuration),
+            "GetConfiguration": (pb.GetConfigurationRequest, self.get_configuration),
             "GetFleetStatus": (pb.GetFleetStatusRequest, self.status),
         }
 
@@ -186,6 +191,25 @@ class Admin:
         )
         return done
 
+    async def set_configuration(
+        self, request: pb.SetConfigurationRequest, by: str
+    ) -> pb.SetConfigurationResponse:
+        row = await self._configurations.set(request.gateway, request.document, by)
+        attached = request.gateway in self._attached()
+        return pb.SetConfigurationResponse(version=row.version, attached=attached)
+
+    async def get_configuration(
+        self, request: pb.GetConfigurationRequest, _by: str
+    ) -> pb.GetConfigurationResponse:
+        row = self._configurations.of(request.gateway)
+        if row is None:
+            return pb.GetConfigurationResponse()
+        return pb.GetConfigurationResponse(
+            configuration=pb.DesiredConfiguration(version=row.version, document=row.document),
+            set_by=row.set_by,
+            set_us=row.set_us,
+        )
+
     async def status(
         self, _request: pb.GetFleetStatusRequest, _by: str
     ) -> pb.GetFleetStatusResponse:
@@ -199,6 +223,7 @@ class Admin:
                     software_version=state.row.software_version,
                     devices=len(state.devices),
                     facts=_with_audit(state),
+                    configuration_version=self._wanted_version(name),
                 )
                 for name, state in sorted(self._monitor.gateways.items())
             ],
@@ -207,6 +232,10 @@ class Admin:
             revocations_number=self._registry.revocations.number,
             revocations=len(self._registry.revocations.serials),
         )
+
+    def _wanted_version(self, gateway: str) -> int:
+        row = self._configurations.of(gateway)
+        return 0 if row is None else row.version
 
     def directory(self) -> pb.Directory:
         """What a gateway needs to know of every device."""

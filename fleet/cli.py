@@ -1,4 +1,4 @@
-"""``fleet init | issue | run | status | revoke | audit``; for devices see ``device_cli``.
+"""``fleet init | issue | run | status | gateway | configure | …``; for devices see ``device_cli``.
 
 Everything that a command needs is imported when it runs, so that ``--help`` stays fast. An error
 is one line on standard error and exit code 2.
@@ -134,6 +134,53 @@ def status(fleet: Fleet = None, identity: Identity = None, as_json: AsJson = Fal
         )
     now_us = SystemClock().now_us()
     typer.echo(tables.as_json(found) if as_json else tables.status(found, now_us))
+
+
+@app.command()
+def configure(  # options
+    gateway: Annotated[str, typer.Argument(help="The gateway's id")],
+    document: Annotated[
+        Path | None, typer.Argument(help="TOML: [pipeline] rules and drivers' device settings")
+    ] = None,
+    clear: Annotated[bool, typer.Option("--clear", help="The gateway's own file alone")] = False,
+    wait: Annotated[float, typer.Option(min=0, help="Seconds to wait for its word")] = 10.0,
+    fleet: Fleet = None,
+    identity: Identity = None,
+) -> None:
+    """Want a configuration of a gateway, over its own file, and see what becomes of it.
+
+    Exit code 1 when the gateway refuses it, or does not say anything in time.
+    """
+    from fleet import client, configure  # noqa: PLC0415
+    from gateway.domain.errors import ConfigError  # noqa: PLC0415
+
+    with one_line_errors():
+        if (document is None) is not clear:
+            raise ConfigError("give a document, or --clear")
+        content = b"" if document is None else document.read_bytes()
+        with client.resolve(fleet, identity) as service:
+            done = configure.want(service, gateway, content, wait)
+    typer.echo(done.words)
+    if not done.applied:
+        raise typer.Exit(1)
+
+
+@app.command()
+def gateway(
+    name: Annotated[str, typer.Argument(help="The gateway's id")],
+    fleet: Fleet = None,
+    identity: Identity = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show one gateway, and what is wanted of its configuration."""
+    from fleet import client, configure, tables  # noqa: PLC0415
+    from gateway.clock import SystemClock  # noqa: PLC0415
+
+    with one_line_errors(), client.resolve(fleet, identity) as service:
+        found = configure.status_of(service, name)
+        wanted = configure.wanted_of(service, name)
+    now_us = SystemClock().now_us()
+    typer.echo(tables.as_json(found) if as_json else tables.gateway(found, wanted, now_us))
 
 
 @app.command()

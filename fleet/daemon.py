@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 import grpc.aio
 
 from fleet.config import FleetConfig
+from fleet.configurations import Configurations
 from fleet.metrics import METRICS
 from fleet.monitor import Monitor
 from fleet.registry import Registry
@@ -56,7 +57,10 @@ async def serve(config: FleetConfig, stop: asyncio.Event, ready: Callable[[], No
     threads = ThreadPoolExecutor(1, "store")
     registry = Registry(store, threads, authority, config, clock, audit)
     monitor = Monitor(registry, config.health, clock, telemetry)
-    service = FleetService(registry, monitor, config.limits, clock, telemetry, audit)
+    configurations = Configurations(store, threads, clock, audit)
+    service = FleetService(
+        registry, monitor, configurations, config.limits, clock, telemetry, audit
+    )
     server = grpc.aio.server(
         options=server_options(config.limits.message_bytes_max, config.limits.keepalive_s),
         maximum_concurrent_rpcs=config.limits.streams_max,
@@ -65,6 +69,7 @@ async def serve(config: FleetConfig, stop: asyncio.Event, ready: Callable[[], No
     keeper = _Keeper(config, store, threads, registry, monitor, telemetry)
     try:
         await registry.load()
+        await configurations.load()
         await keeper.restore()
         try:
             bound = server.add_secure_port(

@@ -25,6 +25,7 @@ from google.protobuf.message import Message
 from fleet import admin
 from fleet.commander import Commander
 from fleet.config import Limits
+from fleet.configurations import Configurations
 from fleet.monitor import Monitor
 from fleet.registry import Registry
 from fleet.store import KnownError, NotKnownError
@@ -52,6 +53,7 @@ class _Attached:
         self.identity = identity
         self.directory = hello.directory_version
         self.revocations = (hello.revocations_number, hello.revocations_issued_us)
+        self.configuration = hello.configuration_version
         self.directory_due = 0.0
         """Not before this time of the loop is another directory sent."""
         self.commands: deque[pb.DeviceCommand] = deque()
@@ -66,6 +68,7 @@ class FleetService:
         self,
         registry: Registry,
         monitor: Monitor,
+        configurations: Configurations,
         limits: Limits,
         clock: Clock,
         counters: Counters,
@@ -73,6 +76,7 @@ class FleetService:
     ) -> None:
         self._registry = registry
         self._monitor = monitor
+        self._configurations = configurations
         self._limits = limits
         self._clock = clock
         self._counters = counters
@@ -82,9 +86,10 @@ class FleetService:
         self._attached: dict[str, _Attached] = {}
         self._commander = Commander(self._push)
         self._admin = admin.Admin(
-            registry, monitor, self._commander, audit, self.attached, counters
+            registry, monitor, configurations, self._commander, audit, self.attached, counters
         )
         registry.listen(self._on_change)
+        configurations.listen(self._on_change)
 
     def attached(self) -> list[str]:
         """Gateways that have a stream now."""
@@ -228,6 +233,12 @@ class FleetService:
                     stream.directory_due = loop.time() + DIRECTORY_INTERVAL_S
                     await context.write(pb.AttachResponse(directory=self._admin.directory()))
                     continue
+            wanted = self._configurations.of(stream.identity.id)
+            if wanted is not None and stream.configuration != wanted.version:
+                stream.configuration = wanted.version
+                message = pb.DesiredConfiguration(version=wanted.version, document=wanted.document)
+                await context.write(pb.AttachResponse(configuration=message))
+                continue
             if stream.commands:
                 await context.write(pb.AttachResponse(command=stream.commands.popleft()))
                 continue

@@ -119,6 +119,7 @@ def status(found: pb.GetFleetStatusResponse, now_us: int) -> str:
         "DEVICES",
         "DIRECTORY",
         "REVOCATIONS",
+        "CONFIGURATION",
         "VERSION",
     )
     rows = [
@@ -130,6 +131,7 @@ def status(found: pb.GetFleetStatusResponse, now_us: int) -> str:
             str(each.devices),
             _behind(each.facts.directory_version, found.directory_version),
             _behind(each.facts.revocations_number, found.revocations_number),
+            _configured(each),
             each.software_version,
         )
         for each in found.gateways
@@ -143,6 +145,39 @@ def status(found: pb.GetFleetStatusResponse, now_us: int) -> str:
         f"directory {found.directory_version}, revocation list {found.revocations_number} "
         f"with {found.revocations} entries"
     )
+
+
+def gateway(found: pb.GatewayStatus, wanted: pb.GetConfigurationResponse, now_us: int) -> str:
+    """Everything about one gateway, and what is wanted of its configuration."""
+    facts = found.facts
+    applied = facts.configuration
+    version = wanted.configuration.version
+    rows = [
+        ("gateway", found.gateway),
+        ("link", "up" if found.attached else "down"),
+        ("last report", ago(found.last_report_us, now_us)),
+        ("version", found.software_version),
+        ("devices", f"{found.devices}, {facts.sessions} sessions"),
+        ("certificate", f"until {day(facts.certificate_end_us)}"),
+        ("own file", f"sha256 {applied.file_sha256}" if applied.file_sha256 else ""),
+        ("wanted", f"{version}, by {wanted.set_by} {day(wanted.set_us)}" if version else ""),
+        ("in force", str(applied.version) if applied.version else ""),
+    ]
+    if applied.refused_version:
+        rows.append(("refused", f"{applied.refused_version}: {applied.refused_reason}"))
+    text = "\n".join(f"{name:<13}{value or '-'}" for name, value in rows)
+    document = wanted.configuration.document.decode(errors="replace").rstrip()
+    return f"{text}\n\n{document}" if document else text
+
+
+def _configured(each: pb.GatewayStatus) -> str:
+    """The desired configuration in force there, and whether it is the one that is wanted."""
+    applied = each.facts.configuration
+    shown = str(applied.version) if applied.version else "-"
+    if applied.version == each.configuration_version:
+        return shown
+    refused = applied.refused_version == each.configuration_version
+    return f"{shown} ({each.configuration_version} {'refused' if refused else 'wanted'})"
 
 
 def _behind(theirs: int, ours: int) -> str:

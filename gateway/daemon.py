@@ -16,18 +16,16 @@ import logging
 import os
 import signal
 import sys
-from importlib.metadata import version
 from pathlib import Path
 
-from gateway import desired
 from gateway.clock import SystemClock
 from gateway.commands import Commands
-from gateway.config import FleetTable, GatewayConfig, build, read
+from gateway.config import GatewayConfig, read
+from gateway.control import Control, Surroundings, first_in_force
 from gateway.domain.labels import Lane
 from gateway.domain.ports import Outcome, Ports, Submission
 from gateway.domain.records import Gap
 from gateway.driverset import DriverSet
-from gateway.fleetlink import REVOCATIONS_FILE, FleetLink, FleetLinkConfig
 from gateway.journal.aside import Aside
 from gateway.journal.committer import Committer
 from gateway.journal.journal import Journal
@@ -38,15 +36,13 @@ from gateway.pipeline.config import check_metrics
 from gateway.pipeline.intake import Intake
 from gateway.pipeline.memory import MessageIds
 from gateway.preflight import require_own_certificate
-from gateway.reload import InForce, Parts, Reloader, Verdict
+from gateway.reload import Parts
 from gateway.supervisor import Part, Supervisor
 from gateway.systemd import Watchdog, notify, watchdog_interval_s
 from gateway.telemetry import Telemetry
 from security.audit import AuditLog, load_or_create_key
 from security.files import sync_directory
 from security.identity import IdentityService
-from security.pki import load_certificates
-from security.revocations import RevocationBook
 from security.sealing import KeyRing, Sealer
 from security.tls import TlsContexts
 
@@ -68,15 +64,15 @@ class Gateway:
             ConfigError: with file and key, or the certificate is not this gateway's.
         """
         self.path = path
-        self._source = read(path)
-        self.config: GatewayConfig = build(self._source)
+        in_force, refused = first_in_force(read(path))
+        self.config: GatewayConfig = in_force.config
+        self.control = Control(in_force, refused)
         require_own_certificate(self.config)
         self.clock = SystemClock()
         self.telemetry = Telemetry()
         self.tls = TlsContexts(self.config.tls.files, self.clock)
         self._stop = asyncio.Event()
         self._recording_gaps = False
-        self._hung_up = False
 
     async def run(self) -> None:
         """Run until SIGTERM or SIGINT.
@@ -88,10 +84,11 @@ class Gateway:
         for name in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(name, self._stop.set)
         async with contextlib.AsyncExitStack() as stack:
-            loop.add_signal_handler(signal.SIGHUP, self._remember_hangup)
+            loop.add_signal_handler(signal.SIGHUP, self.control.hung_up)
             await self._assemble(stack)
             await self._open_drivers(stack)
-            self._reloads(stack)
+            parts = Parts(self.drivers, self.outbound, self.tls, self.metrics, (self._follow,))
+            stack.push_async_callback(self.control.ready(parts, self.audit).close)
             self.telemetry.set("ready", 1)
             notify("READY=1")
             log.info("gateway %s is ready", self.config.gateway.name)
@@ -177,7 +174,18 @@ class Gateway:
 
         self.commands = Commands(clock)
         if config.fleet is not None:
-            self._attach(config.fleet)
+            self.identity.on_dismissed = self.intake.retire
+            around = Surroundings(
+                self.identity,
+                self.audit,
+                self.notices,
+                lambda: list(self.intake.seen),
+                self.commands,
+                clock,
+                telemetry,
+            )
+            link = self.control.attach(config.fleet, around)
+            self._supervisor.start(Part("fleet", link.run))
 
         self.metrics = MetricsPlace(config.metrics, telemetry.registry)
         self.metrics.start()
@@ -186,50 +194,6 @@ class Gateway:
         self._supervisor.start(Part("message-ids", lambda: self.message_ids.run(self.intake)))
         self._supervisor.start(Part("audit", self.audit.run))
         self._supervisor.start(Part("housekeeping", self._keep_house, vital=True))
-
-    def _on_stale_revocations(self, stale: bool) -> None:
-        """Whom the fleet has revoked lately is not known here: an alarm until it is again."""
-        self.notices.condition(
-            "revocations_stale",
-            "The list of revoked certificates is stale",
-            active=stale,
-            key=str(self.revocations.current.number),
-        )
-
-    def _attach(self, fleet: FleetTable) -> None:
-        """The fleet's last word is applied before any device is admitted; then the link runs."""
-        files, state = self.config.tls.files, self.config.gateway.state_dir
-        self.revocations = RevocationBook(
-            state / REVOCATIONS_FILE,
-            load_certificates(files.trust),
-            self.config.identity.trust_domain,
-            self.clock,
-        )
-        link = FleetLink(
-            self._link_config(fleet),
-            files,
-            self.identity,
-            self.revocations,
-            lambda: list(self.intake.seen),
-            self.clock,
-            self.telemetry,
-        )
-        self.identity.on_dismissed = self.intake.retire
-        link.load()
-        link.use_commands(self.commands)
-        link.last_checkpoint = lambda: self.audit.last_checkpoint
-        link.on_stale = self._on_stale_revocations
-        self.fleet = link
-        self._supervisor.start(Part("fleet", link.run))
-
-    def _link_config(self, fleet: FleetTable) -> FleetLinkConfig:
-        return FleetLinkConfig(
-            fleet.address,
-            self.config.gateway.state_dir,
-            version("wardgate"),
-            fleet.server_name,
-            fleet.report_interval_s,
-        )
 
     async def _open_drivers(self, stack: contextlib.AsyncExitStack) -> None:
         ports = Ports(
@@ -298,20 +262,6 @@ class Gateway:
         except OSError as error:
             log.error("the message ids can't be written, the next start reads more: %s", error)  # noqa: TRY400  # the cause is told; a trace adds nothing
 
-    def _remember_hangup(self) -> None:
-        """A SIGHUP that comes before the gateway is ready counts when it is."""
-        self._hung_up = True
-
-    def _reloads(self, stack: contextlib.AsyncExitStack) -> None:
-        """From now on a changed configuration can be applied."""
-        parts = Parts(self.drivers, self.outbound, self.tls, self.metrics, (self._follow,))
-        in_force = InForce(self._source, desired.NOTHING, self.config)
-        reloader = Reloader(self.path, in_force, parts, self.audit, _ignore)
-        stack.push_async_callback(reloader.close)
-        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reloader.file_changed)
-        if self._hung_up:
-            reloader.file_changed()
-
     def _follow(self, config: GatewayConfig) -> None:
         """Hand a changed configuration to every part that just goes on under it."""
         before, self.config = self.config, config
@@ -323,13 +273,8 @@ class Gateway:
         self.aside.follow(config.aside)
         if config.pipeline != before.pipeline:
             self.intake.follow(config.pipeline)
-        if config.fleet is not None:
-            self.fleet.follow(self._link_config(config.fleet))
+        self.control.follow(config)
         self._begin_counting()
-
-
-def _ignore(_verdict: Verdict) -> None:
-    pass
 
 
 def _positions(journal: Journal) -> str:

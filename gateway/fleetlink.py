@@ -8,7 +8,8 @@ Rules:
   with jittered back-off, and no data waits for it.
 * The fleet service must show a service's certificate for the name that is dialled; revocations
   are the issuing CA's word, verified whoever brings them.
-* Facts go up, never what a device measured: when it was seen, how much, what was wrong.
+* Facts go up (:mod:`gateway.fleetreport`), commands come down (:mod:`gateway.fleetcommands`), and
+  so does what the fleet wants of the configuration (:mod:`gateway.reload` decides).
 """
 
 from __future__ import annotations
@@ -16,22 +17,21 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import grpc
 import grpc.aio
 import msgspec
 
-from gateway.commands import Commands
+from gateway.desired import Desired
 from gateway.domain.devices import Device, Standing
 from gateway.domain.errors import ConfigError, MalformedError, RefusedError
-from gateway.domain.ports import Clock, Command, Counters
-from gateway.domain.records import DeviceState
+from gateway.domain.ports import Clock, Counters
+from gateway.fleetcommands import CommandRelay
+from gateway.fleetreport import Reporter, SeenDevice
 from protos.wardgate.v1 import fleet_pb2 as pb
-from security.audit import Checkpoint
 from security.files import TlsFiles, write_atomic
 from security.identity import IdentityService
 from security.pki import load_certificates
@@ -47,10 +47,6 @@ SETTLED_AFTER_S = 30.0
 MESSAGE_BYTES_MAX = 32 << 20
 """A million revocations are 20 MB."""
 REPORT_INTERVAL_S = 2.0
-OUTCOMES_WAITING_MAX = 64
-COMMANDS_ASKED_MAX = 256
-DEVICES_PER_TURN = 100
-"""Facts gathered before the loop may do something else: less than a millisecond."""
 DIRECTORY_FILE = "directory.json"
 REVOCATIONS_FILE = "revocations.bin"
 
@@ -70,29 +66,7 @@ _STANDING: Mapping[int, Standing] = {
     pb.STANDING_RETIRED: Standing.RETIRED,
 }
 
-_COMMANDS: Mapping[int, str] = {
-    pb.COMMAND_KIND_IDENTIFY: "identify",
-    pb.COMMAND_KIND_REPORT: "report",
-    pb.COMMAND_KIND_SYNC_TIME: "sync_time",
-}
-"""All that can be sent to a device: nothing here changes what it delivers."""
-
 log = logging.getLogger(__name__)
-
-
-class SeenDevice(Protocol):
-    """What the pipeline remembers of a device; see ``gateway.pipeline.seen``."""
-
-    device_id: str
-    driver: str
-    last_us: int
-    messages: int
-    marked_values: int
-    errors: dict[str, int]
-    offset_us: int | None
-    battery_percent: float
-    firmware: str
-    state: DeviceState | None
 
 
 class FleetLinkConfig(NamedTuple):
@@ -142,10 +116,10 @@ class FleetLink:
         self._files = files
         self._identity = identity
         self._book = book
-        self._seen = seen
         self._clock = clock
         self._counters = counters
-        self._started_us = clock.now_us()
+        self.commands = CommandRelay(clock)
+        self.reporter = Reporter(identity, seen, clock)
         self._directory = Directory(0, ())
         self.connected = False
         self.stale = False
@@ -153,17 +127,10 @@ class FleetLink:
         self.on_stale: Callable[[bool], None] = _ignore
         """Called when ``stale`` changes, for a technical alarm."""
         self._moved = asyncio.Event()
-        self._certificate_end_us = 0
-        self._commands: Commands | None = None
-        self._asked: OrderedDict[str, None] = OrderedDict()
-        self._outcomes: asyncio.Queue[pb.CommandOutcome] = asyncio.Queue(OUTCOMES_WAITING_MAX)
-        self.last_checkpoint: Callable[[], Checkpoint | None] = _no_checkpoint
-        """Of the gateway's audit log; the fleet keeps it, so that a cut end of the log shows."""
-
-    def use_commands(self, commands: Commands) -> None:
-        """Deliver the fleet's commands through ``commands``, and return the devices' answers."""
-        self._commands = commands
-        commands.on_answer = self._answered
+        self.configuration_version: Callable[[], int] = int
+        """The desired configuration that is in force; 0 for none."""
+        self.on_configuration: Callable[[Desired], None] = _no_configuration
+        """Called with what the fleet wants; what becomes of it is in the reports."""
 
     def load(self) -> None:
         """Apply the last word of the fleet from disk; what is missing or damaged counts as none."""
@@ -242,7 +209,7 @@ class FleetLink:
         config = self._config
         credentials = grpc_channel_credentials(self._files)
         end = load_certificates(self._files.cert)[0].not_valid_after_utc
-        self._certificate_end_us = round(end.timestamp() * 1e6)
+        self.reporter.certificate_end_us = round(end.timestamp() * 1e6)
         options: list[tuple[str, str | int]] = list(_CHANNEL_OPTIONS)
         if config.server_name:
             options.append(("grpc.ssl_target_name_override", config.server_name))
@@ -253,6 +220,10 @@ class FleetLink:
                 response_deserializer=pb.AttachResponse.FromString,
             )(self._reports())
             await call.initial_metadata()  # sent once the service has let this gateway in
+            if call.done():
+                async for _ in call:  # raises why
+                    pass
+                return
             self.connected = True
             self._counters.set("fleet_connected", 1)
             log.info("attached to the fleet at %s", config.address)
@@ -267,25 +238,15 @@ class FleetLink:
                 directory_version=self._directory.version,
                 revocations_number=listed.number,
                 revocations_issued_us=listed.issued_us,
+                configuration_version=self.configuration_version(),
             )
         )
         while True:
-            yield pb.AttachRequest(health=await self._report())
-            async for outcome in self._outcomes_for(self._config.report_interval_s):
+            numbers = self._directory.version, self._book.current.number
+            yield pb.AttachRequest(health=await self.reporter.make(*numbers))
+            async for outcome in self.commands.outcomes_for(self._config.report_interval_s):
                 yield pb.AttachRequest(command_outcome=outcome)
             self._watch_age()  # by now the fleet's list has arrived, if it has one
-
-    async def _outcomes_for(self, seconds: float) -> AsyncIterator[pb.CommandOutcome]:
-        """What becomes of commands, as it comes, until so much time has passed."""
-        loop = asyncio.get_running_loop()
-        end = loop.time() + seconds
-        while loop.time() < end:
-            try:
-                async with asyncio.timeout_at(end):
-                    outcome = await self._outcomes.get()
-            except TimeoutError:
-                return
-            yield outcome
 
     async def _take(self, response: pb.AttachResponse) -> None:
         match response.WhichOneof("message"):
@@ -294,7 +255,10 @@ class FleetLink:
             case "directory":
                 await self._take_directory(response.directory)
             case "command":
-                self._take_command(response.command)
+                self.commands.take(response.command)
+            case "configuration":
+                wanted = response.configuration
+                self.on_configuration(Desired(wanted.version, wanted.document))
             case _:
                 log.debug("the fleet says something that this version does not know")
 
@@ -322,45 +286,6 @@ class FleetLink:
         path = self._config.state_dir / DIRECTORY_FILE
         write_atomic(path, msgspec.json.encode(self._directory))
 
-    def _take_command(self, asked: pb.DeviceCommand) -> None:
-        word = _COMMANDS.get(asked.kind)
-        delivered = False
-        if word is not None and self._commands is not None:
-            self._asked[asked.command_id] = None
-            if len(self._asked) > COMMANDS_ASKED_MAX:
-                self._asked.popitem(last=False)
-            now_us = self._clock.now_us()
-            body: dict[str, str | int] = {"do": word}
-            if asked.kind == pb.COMMAND_KIND_SYNC_TIME:
-                body["t"] = now_us // 1000
-            command = Command(
-                asked.device_id,
-                asked.command_id,
-                msgspec.json.encode(body),
-                now_us + asked.valid_ms * 1000,
-            )
-            delivered = self._commands.send(command)
-        state = pb.COMMAND_STATE_DELIVERED if delivered else pb.COMMAND_STATE_NOT_CONNECTED
-        log.info("command %s for %s: %s", word, asked.device_id, pb.CommandState.Name(state))
-        # A device that answers at once has done so within send(): that says more.
-        if not delivered or asked.command_id in self._asked:
-            self._tell(pb.CommandOutcome(command_id=asked.command_id, state=state))
-
-    def _answered(self, device_id: str, command_id: str, result: str) -> None:
-        if command_id not in self._asked:
-            log.debug("%s answers what the fleet did not ask", device_id)
-            return
-        del self._asked[command_id]
-        self._tell(
-            pb.CommandOutcome(command_id=command_id, state=pb.COMMAND_STATE_ANSWERED, result=result)
-        )
-
-    def _tell(self, outcome: pb.CommandOutcome) -> None:
-        try:
-            self._outcomes.put_nowait(outcome)
-        except asyncio.QueueFull:
-            log.warning("outcomes of commands wait for the fleet; one more is dropped")
-
     async def _keep(self, what: str, save: Callable[[], None]) -> None:
         """Write in a thread; what applies already is also kept when the gateway stops now."""
         saving = asyncio.ensure_future(asyncio.to_thread(save))
@@ -372,48 +297,6 @@ class FleetLink:
         except OSError as error:
             # It applies all the same; the next start asks the fleet again.
             log.error("the fleet's %s can't be kept: %s", what, error)  # noqa: TRY400  # the cause is told
-
-    async def _report(self) -> pb.HealthReport:
-        report = pb.HealthReport(
-            gateway=pb.GatewayFacts(
-                started_us=self._started_us,
-                sessions=self._identity.live_sessions(),
-                directory_version=self._directory.version,
-                revocations_number=self._book.current.number,
-                certificate_end_us=self._certificate_end_us,
-            )
-        )
-        checkpoint = self.last_checkpoint()
-        if checkpoint is not None:
-            report.gateway.audit.number = checkpoint.number
-            report.gateway.audit.chain = checkpoint.chain
-            report.gateway.audit.signature = checkpoint.signature
-        seen = list(self._seen())
-        for at in range(0, len(seen), DEVICES_PER_TURN):
-            report.devices.extend(self._facts(each) for each in seen[at : at + DEVICES_PER_TURN])
-            await asyncio.sleep(0)
-        report.sent_us = self._clock.now_us()
-        return report
-
-    def _facts(self, seen: SeenDevice) -> pb.DeviceFacts:
-        facts = pb.DeviceFacts(
-            device_id=seen.device_id,
-            driver=seen.driver,
-            last_seen_us=seen.last_us,
-            connected=self._identity.is_live(seen.device_id),
-            messages=seen.messages,
-            marked_values=seen.marked_values,
-            errors=seen.errors,
-            firmware=seen.firmware,
-        )
-        if seen.offset_us is not None:
-            facts.clock_offset_us = seen.offset_us
-        if seen.battery_percent >= 0:
-            facts.battery_percent = seen.battery_percent
-        end = self._identity.certificate_end(seen.device_id)
-        if end is not None:
-            facts.certificate_end_us = round(end * 1e6)
-        return facts
 
 
 def _devices_of(message: pb.Directory) -> tuple[Device, ...]:
@@ -436,5 +319,5 @@ def _ignore(_stale: bool) -> None:
     """Nobody raises an alarm of it."""
 
 
-def _no_checkpoint() -> Checkpoint | None:
-    return None
+def _no_configuration(_wanted: Desired) -> None:
+    log.warning("the fleet wants a configuration, which this gateway can't change")

@@ -19,7 +19,6 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from enum import Enum, auto
 from functools import partial
-from pathlib import Path
 from typing import Final, NamedTuple
 
 from gateway import changes, desired, preflight
@@ -107,7 +106,6 @@ class Reloader:
     """Holds what is in force, and exchanges it.
 
     Args:
-        path: of the configuration file.
         in_force: what the gateway was started with.
         parts: what follows.
         audit: for one entry per run.
@@ -116,13 +114,11 @@ class Reloader:
 
     def __init__(
         self,
-        path: Path,
         in_force: InForce,
         parts: Parts,
         audit: Auditor,
         on_verdict: Callable[[Verdict], None],
     ) -> None:
-        self._path = path
         self.in_force = in_force
         self._parts = parts
         self._audit = audit
@@ -174,7 +170,7 @@ class Reloader:
 
     async def _take_file(self) -> str:
         try:
-            source = read(self._path)
+            source = read(self.in_force.source.path)
         except ConfigError as error:
             return self._refused(error, {"by": "file"})
         now = self.in_force

@@ -66,6 +66,7 @@ class IntellivueFactory:
 
     name = NAME
     config_type: type = IntellivueConfig
+    fleet_settings = frozenset(("monitors",))
 
     def create(self, name: str, config: Any, ports: Ports) -> Driver:
         """Make a driver; opens nothing."""

@@ -207,7 +207,11 @@ class DriverFactory(Protocol):
     name: str
     config_type: type
     """A frozen msgspec Struct that forbids unknown fields. A driver that listens has its addresses
-    there in ``listen``, and a class variable ``listens_over`` if it is not over TCP."""
+    there in ``listen``, and a class variable ``listens_over`` if it is not over TCP.
+
+    A factory may offer ``fleet_settings: frozenset[str]``: top-level keys of its configuration
+    that the fleet may set over the file; without it the fleet can set none.
+    """
 
     def create(self, name: str, config: Any, ports: Ports) -> Driver:
         """Make one driver from its checked configuration; does no I/O."""

@@ -107,6 +107,7 @@ class Ward:
         self.plan = plan.prepare(directory / "state")
         made = identities.create(self.plan)
         configs.write(self.plan, made, [])
+        self.operator = made.operator
         self.device: TlsFiles
         self.device, _ = pki.make_identity(
             pki.load_authority(self.plan.fleet / "authority"),

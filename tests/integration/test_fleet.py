@@ -82,8 +82,8 @@ class Gateway:
             self.counters,
         )
         self.commands = Commands(clock)
-        self.link.use_commands(self.commands)
-        self.link.last_checkpoint = self.audit.checkpoint
+        self.link.commands.use(self.commands)
+        self.link.reporter.last_checkpoint = self.audit.checkpoint
         self._watch("set_revocations")
         self._watch("apply_directory")
         self._task: Any = None

@@ -7,9 +7,9 @@ import pytest
 from gateway.commands import Commands
 from gateway.domain.devices import Device, Standing
 from gateway.domain.ports import Command
+from gateway.fleetcommands import OUTCOMES_WAITING_MAX
 from gateway.fleetlink import (
     DIRECTORY_FILE,
-    OUTCOMES_WAITING_MAX,
     REVOCATIONS_FILE,
     FleetLink,
     FleetLinkConfig,
@@ -54,7 +54,7 @@ class Edge:
             self.counters,
         )
         self.commands = Commands(self.clock)
-        self.link.use_commands(self.commands)
+        self.link.commands.use(self.commands)
 
     async def revocations(self, number, *serials):
         said = RevocationList(number, self.clock.now_us(), frozenset(serials))
@@ -151,23 +151,23 @@ async def test_outcomes_wait_within_bounds(edge):
     for number in range(OUTCOMES_WAITING_MAX + 10):
         asked.command_id = str(number)
         await edge.link._take(pb.AttachResponse(command=asked))
-    assert edge.link._outcomes.qsize() == OUTCOMES_WAITING_MAX
+    assert edge.link.commands.waiting == OUTCOMES_WAITING_MAX
 
 
 async def test_only_what_the_fleet_asked_is_answered_and_only_what_is_listed_is_sent(edge):
     sent: list[Command] = []
     edge.commands.subscribe("one", sent.append)
     edge.commands.answered("one", "mine", "done")
-    assert edge.link._outcomes.empty()
+    assert not edge.link.commands.waiting
     odd: int = 99
     unknown = pb.DeviceCommand(command_id="a", device_id="one", valid_ms=1000)
     unknown.kind = odd  # type: ignore[assignment]  # of a newer fleet
     await edge.link._take(pb.AttachResponse(command=unknown))
-    assert edge.link._outcomes.get_nowait().state == pb.COMMAND_STATE_NOT_CONNECTED
+    assert (await anext(edge.link.commands.outcomes_for(1))).state == pb.COMMAND_STATE_NOT_CONNECTED
     assert not sent
     expired = pb.DeviceCommand(
         command_id="b", device_id="one", kind=pb.COMMAND_KIND_REPORT, valid_ms=0
     )
     await edge.link._take(pb.AttachResponse(command=expired))
-    assert edge.link._outcomes.get_nowait().state == pb.COMMAND_STATE_NOT_CONNECTED
+    assert (await anext(edge.link.commands.outcomes_for(1))).state == pb.COMMAND_STATE_NOT_CONNECTED
     assert not sent

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from itertools import product
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -40,7 +39,7 @@ class Scripted(Reloader):
 
     def __init__(self) -> None:
         parts: Any = None
-        super().__init__(Path("none"), parts, parts, parts, lambda _verdict: None)
+        super().__init__(parts, parts, parts, lambda _verdict: None)
         self.runs: list[str] = []
         self.go = asyncio.Semaphore(0)
         self.fault: Exception | None = None

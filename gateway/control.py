@@ -1,0 +1,169 @@
+"""What changes the gateway while it runs: the fleet's word, and its own file on SIGHUP.
+
+The fleet's last word on devices is applied before any device is admitted; its link runs beside
+everything else. A wish for another configuration, and a SIGHUP, that come before the gateway is
+ready are remembered and count then.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+from importlib.metadata import version
+from typing import NamedTuple
+
+from gateway import changes, desired
+from gateway.commands import Commands
+from gateway.config import FleetTable, GatewayConfig, Source, build
+from gateway.desired import Desired
+from gateway.domain.errors import WardgateError
+from gateway.domain.ports import Clock, Counters
+from gateway.fleetlink import REVOCATIONS_FILE, FleetLink, FleetLinkConfig
+from gateway.fleetreport import SeenDevice
+from gateway.notices import Notices
+from gateway.reload import InForce, Parts, Reloader, Verdict
+from protos.wardgate.v1 import fleet_pb2 as pb
+from security.audit import AuditLog
+from security.identity import IdentityService
+from security.pki import load_certificates
+from security.revocations import RevocationBook
+
+log = logging.getLogger(__name__)
+
+
+class Surroundings(NamedTuple):
+    """What the control plane acts upon."""
+
+    identity: IdentityService
+    audit: AuditLog
+    notices: Notices
+    seen: Callable[[], Iterable[SeenDevice]]
+    commands: Commands
+    clock: Clock
+    counters: Counters
+
+
+def first_in_force(source: Source) -> tuple[InForce, Verdict | None]:
+    """What to start with: the file, and what the fleet wanted last, if that still fits.
+
+    Raises:
+        ConfigError: the file is wrong.
+    """
+    config = build(source)
+    kept = desired.load(config.gateway.state_dir)
+    try:
+        return InForce(source, kept, desired.effective(source, kept)), None
+    except WardgateError as error:
+        log.error("starting without what the fleet wants: %s", error)  # noqa: TRY400  # the cause is told
+        return InForce(source, desired.NOTHING, config), Verdict(kept.version, str(error))
+
+
+class Control:
+    """The fleet's link, if there is one, and the reloads."""
+
+    def __init__(self, in_force: InForce, refused: Verdict | None) -> None:
+        self._first = in_force
+        self._refused = refused
+        self._reloader: Reloader | None = None
+        self._hung_up = False
+        self._wish: Desired | None = None
+        self.link: FleetLink | None = None
+
+    @property
+    def in_force(self) -> InForce:
+        """What the gateway runs by."""
+        return self._first if self._reloader is None else self._reloader.in_force
+
+    def attach(self, fleet: FleetTable, around: Surroundings) -> FleetLink:
+        """Apply the fleet's last word; the link is returned to be run."""
+        config = self.in_force.config
+        files, state = config.tls.files, config.gateway.state_dir
+        book = RevocationBook(
+            state / REVOCATIONS_FILE,
+            load_certificates(files.trust),
+            config.identity.trust_domain,
+            around.clock,
+        )
+        link = FleetLink(
+            link_config(config, fleet),
+            files,
+            around.identity,
+            book,
+            around.seen,
+            around.clock,
+            around.counters,
+        )
+        link.load()
+        link.commands.use(around.commands)
+        link.reporter.last_checkpoint = lambda: around.audit.last_checkpoint
+        link.reporter.configuration = self.facts
+        link.configuration_version = lambda: self.in_force.desired.version
+        link.on_configuration = self._fleet_wants
+
+        def on_stale(stale: bool) -> None:
+            """Whom the fleet has revoked lately is not known here: an alarm until it is again."""
+            around.notices.condition(
+                "revocations_stale",
+                "The list of revoked certificates is stale",
+                active=stale,
+                key=str(book.current.number),
+            )
+
+        link.on_stale = on_stale
+        self.link = link
+        return link
+
+    def ready(self, parts: Parts, audit: AuditLog) -> Reloader:
+        """From now on changes are applied, those first that were asked for meanwhile."""
+        reloader = Reloader(self._first, parts, audit, self._decided)
+        self._reloader = reloader
+        if self._hung_up:
+            reloader.file_changed()
+        if self._wish is not None:
+            reloader.fleet_wants(self._wish)
+        return reloader
+
+    def hung_up(self) -> None:
+        """SIGHUP: the file is to be read again."""
+        if self._reloader is None:
+            self._hung_up = True
+        else:
+            self._reloader.file_changed()
+
+    def follow(self, config: GatewayConfig) -> None:
+        """Go on under a changed ``[fleet]``."""
+        if self.link is not None and config.fleet is not None:
+            self.link.follow(link_config(config, config.fleet))
+
+    def facts(self) -> pb.ConfigurationFacts:
+        """For the fleet: what of its wishes is in force."""
+        now, refused = self.in_force, self._refused
+        return pb.ConfigurationFacts(
+            version=now.desired.version,
+            file_sha256=changes.digest(now.source.document),
+            refused_version=refused.version if refused else 0,
+            refused_reason=refused.reason if refused else "",
+        )
+
+    def _fleet_wants(self, wish: Desired) -> None:
+        log.info("the fleet wants configuration %d", wish.version)
+        if self._reloader is None:
+            self._wish = wish
+        else:
+            self._reloader.fleet_wants(wish)
+
+    def _decided(self, verdict: Verdict) -> None:
+        self._refused = verdict if verdict.reason else None
+        if self.link is not None:
+            self.link.commands.wake()  # the operator waits for the next report
+
+
+def link_config(config: GatewayConfig, fleet: FleetTable) -> FleetLinkConfig:
+    """Where the link goes, and where it keeps the fleet's word."""
+    return FleetLinkConfig(
+        fleet.address,
+        config.gateway.state_dir,
+        version("wardgate"),
+        fleet.server_name,
+        fleet.report_interval_s,
+    )
