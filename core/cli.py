@@ -23,6 +23,10 @@ def main() -> None:
 def run(config: Annotated[Path, typer.Option(help="Configuration file (TOML)")]) -> None:
     """Receive streams until stopped."""
     import logging  # noqa: PLC0415  # `--help` must not load what only a command needs
+    import os  # noqa: PLC0415
+
+    # gRPC's own log has a line for every refused handshake, which anybody can cause.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 
     from core import daemon  # noqa: PLC0415
     from core.config import load  # noqa: PLC0415

@@ -1,4 +1,4 @@
-"""Which gateway opened a stream: its certificate's identity, TLS version and serial number.
+"""Which gateway opened a stream: its certificate's identity and serial number.
 
 gRPC has no revocation, so the serial number is looked up for every stream.
 """
@@ -12,9 +12,6 @@ from gateway.domain.errors import RefusalReason, RefusedError
 from security.names import Identity, Role
 from security.tls import grpc_peer_identity
 
-TLS_VERSIONS = frozenset((b"TLSv1.3", b"TLSv1.2"))
-"""gRPC negotiates 1.2 only with ECDHE and an AEAD."""
-
 
 def gateway_of(context: Any, trust_domain: str, revoked: frozenset[int]) -> Identity:
     """The gateway behind a servicer context.
@@ -22,9 +19,6 @@ def gateway_of(context: Any, trust_domain: str, revoked: frozenset[int]) -> Iden
     Raises:
         RefusedError: not a gateway's certificate, a revoked one, or a TLS version too old.
     """
-    versions = dict(context.auth_context()).get("ssl_tls_version", ())
-    if not TLS_VERSIONS.issuperset(versions):
-        raise RefusedError(RefusalReason.HANDSHAKE, "TLS version")
     identity = grpc_peer_identity(context, trust_domain)
     if identity.role is not Role.GATEWAY:
         raise RefusedError(RefusalReason.IDENTITY_MISMATCH, f"a {identity.role}, not a gateway")

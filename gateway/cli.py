@@ -26,6 +26,10 @@ DEFAULT_CONFIG = Path("/etc/wardgate/gateway.toml")
 def gateway_run(config: ConfigOption = DEFAULT_CONFIG) -> None:
     """Run the gateway until it is told to stop (SIGTERM); SIGHUP applies changes."""
     import logging  # noqa: PLC0415
+    import os  # noqa: PLC0415
+
+    # Whether a destination answers is in our own log and metrics; gRPC's says it for each try.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 
     from gateway import daemon  # noqa: PLC0415
     from gateway.config import load  # noqa: PLC0415

@@ -3,7 +3,8 @@
 Rules (BSI TR-02102-2, RFC 9325):
 
 * TLS 1.2 and 1.3, DTLS 1.2; AEAD suites with forward secrecy only; no compression, no
-  renegotiation.
+  renegotiation. gRPC has no setting for it: its BoringSSL refuses older versions and other suites
+  by itself, which a test watches, and the version is looked at again for each call.
 * Both sides show a certificate. A server requires one with clientAuth, a client one with
   serverAuth and the host's name: a device's certificate can't serve.
 * No session tickets: a resumed session would pass without its certificate being looked at.
@@ -37,6 +38,8 @@ TLS12_CIPHERS = (
 DTLS12_CIPHERS = TLS12_CIPHERS + ":ECDHE-ECDSA-AES128-CCM8"
 """RFC 7252, 9.1.3.3 makes AES_128_CCM_8 mandatory; OpenSSL offers it where its level allows."""
 DTLS_1_2 = 0xFEFD
+GRPC_TLS_VERSIONS = frozenset((b"TLSv1.3", b"TLSv1.2"))
+"""As gRPC's ``ssl_tls_version`` names them."""
 
 _CERT_NOT_YET_VALID, _CERT_HAS_EXPIRED = 9, 10
 """X509_V_ERR_* of OpenSSL's x509_vfy.h."""
@@ -158,9 +161,14 @@ def grpc_peer_identity(context: Any, trust_domain: str) -> Identity:
     ``context`` is a servicer context of grpc or grpc.aio.
 
     Raises:
-        RefusedError: ``no_certificate`` on a channel without one, else as ``parse_identity``.
+        RefusedError: ``handshake`` for a TLS version that is too old or unknown,
+            ``no_certificate`` on a channel without one, else as ``parse_identity``.
     """
-    certificates = dict(context.auth_context()).get("x509_pem_cert")
+    known = dict(context.auth_context())
+    versions = known.get("ssl_tls_version")
+    if not versions or not GRPC_TLS_VERSIONS.issuperset(versions):
+        raise RefusedError(RefusalReason.HANDSHAKE, "TLS version")
+    certificates = known.get("x509_pem_cert")
     if not certificates:
         raise RefusedError(RefusalReason.NO_CERTIFICATE)
     try:

@@ -1,6 +1,9 @@
 """Handshakes over real sockets' bytes (memory BIOs): who gets in, and why the others don't."""
 
+import contextlib
+import socket
 import ssl
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 
 import grpc
@@ -9,7 +12,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID
 from OpenSSL import SSL
 
-from gateway.domain.errors import ConfigError, RefusalReason
+from gateway.domain.errors import ConfigError, RefusalReason, RefusedError
 from security import pki, tls
 from security.names import Role, parse_identity
 from tests.fakes import FakeClock
@@ -219,3 +222,111 @@ def test_grpc_serves_a_renewed_certificate_to_new_handshakes(ward, stranger, dev
     for mine, other in zip(files, theirs, strict=True):
         mine.write_bytes(other.read_bytes())
     assert grpc_refuses(address, tls.grpc_channel_credentials(device))
+
+
+def handshake_with(address, context):
+    """The version and suite that a client gets from a server; raises what the handshake raises."""
+    host, _, port = address.rpartition(":")
+    with (
+        socket.create_connection((host, int(port)), 5) as connection,
+        context.wrap_socket(connection, server_hostname=host) as session,
+    ):
+        return session.version(), session.cipher()[0]
+
+
+def old_client(service, device, version, suites):
+    context = bare_client(service.trust, device)
+    context.set_alpn_protocols(["h2"])
+    context.set_ciphers(suites)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        context.minimum_version = context.maximum_version = version
+    return context
+
+
+@pytest.mark.parametrize(
+    ("version", "suites"),
+    [
+        (ssl.TLSVersion.TLSv1, "ALL:@SECLEVEL=0"),
+        (ssl.TLSVersion.TLSv1_1, "ALL:@SECLEVEL=0"),
+        (ssl.TLSVersion.TLSv1_2, "ECDHE-ECDSA-AES128-SHA256"),
+        (ssl.TLSVersion.TLSv1_2, "ECDHE-ECDSA-AES256-SHA:@SECLEVEL=0"),
+        (ssl.TLSVersion.TLSv1_2, "AES256-GCM-SHA384"),
+    ],
+    ids=["1.0", "1.1", "1.2 with CBC", "1.2 with CBC and SHA-1", "1.2 without forward secrecy"],
+)
+def test_a_grpc_server_refuses_old_versions_and_suites(
+    service, device, grpc_server, version, suites
+):
+    address = grpc_server(tls.grpc_server_credentials(service))
+    with pytest.raises((ssl.SSLError, ConnectionError)):
+        handshake_with(address, old_client(service, device, version, suites))
+
+
+def test_a_grpc_server_takes_1_2_with_an_aead_and_1_3(service, device, grpc_server):
+    address = grpc_server(tls.grpc_server_credentials(service))
+    for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
+        found, suite = handshake_with(
+            address, old_client(service, device, version, tls.TLS12_CIPHERS)
+        )
+        assert found == {"TLSv1_2": "TLSv1.2", "TLSv1_3": "TLSv1.3"}[version.name]
+        assert "GCM" in suite or "CHACHA20" in suite
+
+
+@pytest.mark.parametrize(
+    ("version", "arrives"),
+    [
+        (ssl.TLSVersion.TLSv1_1, False),
+        (ssl.TLSVersion.TLSv1_2, True),
+        (ssl.TLSVersion.TLSv1_3, True),
+    ],
+    ids=["1.1", "1.2", "1.3"],
+)
+def test_a_grpc_client_refuses_an_old_server(ward, service, version, arrives):
+    gateway, _ = ward.identity(Role.GATEWAY, "edge")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(service.cert, service.key)
+    context.set_alpn_protocols(["h2"])
+    context.set_ciphers("ALL:@SECLEVEL=0")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        context.minimum_version = context.maximum_version = version
+
+    def serve(listener):
+        """Whether the client sent a byte of HTTP/2 behind the handshake."""
+        connection, _ = listener.accept()
+        connection.settimeout(5)
+        with (
+            contextlib.suppress(ssl.SSLError, ConnectionError),
+            context.wrap_socket(connection, server_side=True) as session,
+        ):
+            return session.read(3) == b"PRI"
+        connection.close()
+        return False
+
+    with socket.create_server(("localhost", 0)) as listener, ThreadPoolExecutor(1) as thread:
+        served = thread.submit(serve, listener)
+        address = f"localhost:{listener.getsockname()[1]}"
+        assert grpc_refuses(address, tls.grpc_channel_credentials(gateway))  # it speaks no HTTP/2
+        assert served.result() is arrives
+
+
+class Context:
+    """A servicer context that knows what it is told."""
+
+    def __init__(self, known):
+        self._known = known
+
+    def auth_context(self):
+        return self._known
+
+
+@pytest.mark.parametrize("versions", [[], [b"TLSv1.1"], [b"TLSv1.3", b"SSLv3"], None])
+def test_a_call_whose_tls_version_is_old_or_unknown_is_refused(service, versions):
+    leaf = service.cert.read_bytes().partition(b"-----END CERTIFICATE-----")
+    known = {"x509_pem_cert": [b"".join(leaf[:2]) + b"\n"]}
+    assert tls.grpc_peer_identity(Context({**known, "ssl_tls_version": [b"TLSv1.3"]}), DOMAIN)
+    if versions is not None:
+        known["ssl_tls_version"] = versions
+    with pytest.raises(RefusedError, match="TLS version"):
+        tls.grpc_peer_identity(Context(known), DOMAIN)
