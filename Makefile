@@ -39,6 +39,9 @@ test-power: $(VENV)/.ready
 	@tools/apt-install fuse3
 	$(BIN)/python -m tests.crash.power --rounds $(or $(ROUNDS),200) $(if $(SEED),--seed $(SEED))
 
+test-absence: $(VENV)/.ready
+	$(BIN)/python -m tests.crash.absence $(if $(MINUTES),--minutes $(MINUTES))
+
 check: $(VENV)/.ready
 	$(BIN)/ruff format --check $(SOURCES)
 	$(BIN)/ruff check $(SOURCES)

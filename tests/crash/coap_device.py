@@ -59,6 +59,7 @@ class CoapDevice(Device):
         self, device_id: str, tls: SSL.Context, port: int, habit: Habit, random: Random
     ) -> None:
         super().__init__(device_id, habit, random)
+        self.ack_timeout_s = ACK_TIMEOUT_S
         self._tls = tls
         self._port = port
         self._client: DtlsClient | None = None
@@ -112,7 +113,7 @@ class CoapDevice(Device):
             + b"\xff"
             + exchange.message.payload
         )
-        delay_s = ACK_TIMEOUT_S * self._random.uniform(1.0, 1.5)
+        delay_s = self.ack_timeout_s * self._random.uniform(1.0, 1.5)
         self._under_way[number] = Transmission(
             self._message_id, message, time.monotonic() + delay_s, delay_s
         )

@@ -153,7 +153,7 @@ async def account(site: CrashSite, devices: Sequence[Device]) -> list[str]:
     return problems
 
 
-async def settle(site: CrashSite, devices: list[Device]) -> None:
+async def settle(site: CrashSite, devices: Sequence[Device]) -> None:
     """Wait until the devices have all their answers, and the receivers everything.
 
     Raises:

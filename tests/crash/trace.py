@@ -2,9 +2,11 @@
 
 TLS hides what a device is told, so the device sends one message at a time and waits: each write
 to its connection answers the read before it. The first answer is the server's part of the TLS
-handshake, which promises nothing. From then on, between question and answer, the journal's
-frame has to be written, and synced by a call that began after the write had ended and ended
-before the answer began.
+handshake, which promises nothing. DTLS shows of each datagram whether it carries data (the
+record's first byte): all else is passed over, and so is what has no room for more than CoAP's
+empty acknowledgement, which says nothing of the disk. From then on, between question and answer,
+the journal's frame has to be written, and synced by a call that began after the write had ended
+and ended before the answer began.
 
 Lines are in the order in which strace stopped the threads. A call of one thread that another one
 interrupts is shown twice, ``<unfinished ...>`` where it begins and ``resumed>`` where it ends;
@@ -27,6 +29,11 @@ WRITES = frozenset(("write", "writev", "sendto", "sendmsg"))
 FRAME_WRITES = frozenset(("pwrite64", "pwritev"))
 SYNCS = frozenset(("fdatasync", "fsync"))
 
+APPLICATION_DATA = r'iov_base="\27"'
+"""A DTLS record's content type, as strace shows the first byte of a datagram (RFC 6347, 4.1)."""
+EMPTY_ACKNOWLEDGEMENT = "iov_len=41}"
+"""13 bytes of header, 8 of nonce and 16 of tag around CoAP's four."""
+
 _LINE = re.compile(r"^(\d+) +(?:<\.\.\. )?(\w+)(?: resumed>|\()(.*)$")
 _FILE = re.compile(r"^\d+<(.*?)>(?=[,)]| <unfinished)")
 
@@ -40,6 +47,8 @@ class Event(NamedTuple):
     begins: bool
     ends: bool
     succeeded: bool
+    arguments: str
+    """As far as this line shows them."""
 
 
 @dataclass
@@ -71,17 +80,17 @@ def events(lines: Iterable[str]) -> Iterator[Event]:
                 under_way[thread] = file
         result = rest.rpartition(" = ")[2]
         succeeded = not unfinished and bool(result) and result[0].isdigit()
-        yield Event(thread, call, file, not resumed, not unfinished, succeeded)
+        yield Event(thread, call, file, not resumed, not unfinished, succeeded, rest)
 
 
 def check(lines: Iterable[str], port: int) -> Verdict:
     """Judge the answers on connections to ``port``.
 
     Args:
-        lines: of ``strace -f -yy``.
+        lines: of ``strace -f -yy -s 1``.
         port: where the gateway listens for the device.
     """
-    connection = re.compile(rf"TCP(?:v6)?:\[[^\]]*:{port}->")
+    connection = re.compile(rf"(?:TCP|UDP)(?:v6)?:\[[^\]]*:{port}(?:->|\])")
     verdict = Verdict()
     asked = shaken = False
     frames_since = 0
@@ -90,6 +99,12 @@ def check(lines: Iterable[str], port: int) -> Verdict:
     covering: dict[str, bool] = {}
     for event in events(lines):
         if connection.match(event.file):
+            if event.file.startswith("UDP"):
+                shaken = True
+                if APPLICATION_DATA not in event.arguments:
+                    continue
+                if event.call in WRITES and EMPTY_ACKNOWLEDGEMENT in event.arguments:
+                    continue
             if event.call in READS and event.ends and event.succeeded:
                 asked, frames_since = True, 0
             elif event.call in WRITES and event.begins and asked:

@@ -10,12 +10,14 @@ import asyncio
 import shutil
 import subprocess
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 
 import pytest
 
 from bench.site import Identities, make_identities
+from tests.crash.coap_device import CoapDevice
 from tests.crash.device import HABITS, Habit
 from tests.crash.site import CrashSite, python
 from tests.crash.trace import CALLS, Verdict, check, events
@@ -39,16 +41,18 @@ async def traced(
 ) -> Verdict:
     """One device sends one message at a time to a gateway under strace."""
     trace = directory / "trace"
-    strace = ["strace", "-D", "-f", "-yy", "-s", "0", "-o", str(trace), "-e", f"trace={CALLS}"]
+    strace = ["strace", "-D", "-f", "-yy", "-s", "1", "-o", str(trace), "-e", f"trace={CALLS}"]
     launcher = [*strace, *python("-m", *module)]
     async with CrashSite(directory / "site", identities, launcher=launcher) as site:
         (device,) = site.devices([habit], Random(1))
+        if isinstance(device, CoapDevice):
+            device.ack_timeout_s = 60  # a repetition would be answered without a frame
         life = asyncio.create_task(device.run())
         async with asyncio.timeout(60):
             for _ in range(MESSAGES):
                 await device.say(device.script.next())
         life.cancel()
-        port = site.mqtt
+        port = site.coaps if habit.coap else site.mqtt
     assert len(device.diary.acknowledged) == MESSAGES
     return await asyncio.to_thread(judge, trace, port)
 
@@ -58,23 +62,24 @@ def judge(trace: Path, port: int) -> Verdict:
         return check(lines, port)
 
 
-@pytest.mark.parametrize("habit", HABITS[:2], ids=["qos 1", "qos 2"])
+@pytest.mark.parametrize("habit", [*HABITS[:2], HABITS[4]], ids=["qos 1", "qos 2", "coap"])
 async def test_no_answer_leaves_before_its_sync(
     tmp_path: Path, identities: Identities, habit: Habit
 ) -> None:
-    habit = Habit(kind=habit.kind, qos=habit.qos, episode=habit.episode, rate=0)
+    habit = replace(habit, rate=0)
     verdict = await traced(tmp_path, identities, ["wardgate"], habit)
     assert verdict.violations == []
     assert verdict.answers >= MESSAGES * habit.qos[0]  # PUBCOMP waits for a commit, too
     assert verdict.frames >= verdict.syncs >= verdict.answers - 1
 
 
+@pytest.mark.parametrize("coap", [False, True], ids=["mqtt", "coap"])
 @pytest.mark.parametrize("promise", ["no-sync", "early"])
 async def test_a_gateway_that_answers_too_early_is_found_out(
-    tmp_path: Path, identities: Identities, promise: str
+    tmp_path: Path, identities: Identities, promise: str, coap: bool
 ) -> None:
     module = ["tests.crash.broken", promise]
-    verdict = await traced(tmp_path, identities, module, Habit(rate=0))
+    verdict = await traced(tmp_path, identities, module, Habit(coap=coap, rate=0))
     assert len(verdict.violations) >= MESSAGES
 
 
@@ -111,6 +116,34 @@ ELSEWHERE = "7 write(12<TCP:[127.0.0.1:40000->127.0.0.1:9000]>, ..., 900) = 900"
 )
 def test_the_reader_of_traces(trace: Sequence[str], good: bool) -> None:
     verdict = check((ASK, ANSWER, *trace), 8883)  # the handshake comes first
+    assert verdict.answers == 1
+    assert bool(verdict.violations) is not good
+
+
+ASK_COAP = (
+    r'7 recvmsg(9<UDP:[127.0.0.1:5684]>, {msg_iov=[{iov_base="\27"..., iov_len=256000}]}, 0) = 155'
+)
+ANSWER_COAP = (
+    r'7 sendmsg(9<UDP:[127.0.0.1:5684]>, {msg_iov=[{iov_base="\27"..., iov_len=43}]}, 0) = 43'
+)
+LATER_COAP = ANSWER_COAP.replace("43", "41")
+HANDSHAKE = [line.replace(r"\27", r"\26") for line in (ASK_COAP, ANSWER_COAP)]
+
+
+@pytest.mark.parametrize(
+    ("trace", "good"),
+    [
+        ((ASK_COAP, WRITE, SYNC, ANSWER_COAP), True),
+        ((ASK_COAP, LATER_COAP, WRITE, SYNC, ANSWER_COAP), True),
+        ((ASK_COAP, WRITE, *HANDSHAKE, SYNC, ANSWER_COAP), True),
+        ((ASK_COAP, WRITE, SYNC_BEGINS, LATER_COAP, SYNC_ENDS, ANSWER_COAP), True),
+        ((ASK_COAP, ANSWER_COAP, WRITE, SYNC), False),
+        ((ASK_COAP, WRITE, ANSWER_COAP, SYNC), False),
+        ((ASK_COAP, WRITE, SYNC_BEGINS, ANSWER_COAP, SYNC_ENDS), False),
+    ],
+)
+def test_the_reader_of_coap_traces(trace: Sequence[str], good: bool) -> None:
+    verdict = check((*HANDSHAKE, *trace), 5684)
     assert verdict.answers == 1
     assert bool(verdict.violations) is not good
 
