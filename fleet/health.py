@@ -7,6 +7,7 @@ Rules:
   (:class:`Band`): a fault begins above ``enter`` and ends below ``leave``.
 * Silence is measured on the gateway's clock alone (time of the report minus time last seen), so
   that the clocks of fleet and gateway may differ.
+* Heard means a report: a device that has connected and said nothing yet is what it was before.
 * Behind a gateway that does not report nothing is known: ``UNKNOWN`` is not ``LOST``.
 * Facts and judgement are apart: a gateway tells what it saw, what that means is decided here.
 """
@@ -174,6 +175,8 @@ class DeviceHealth:
         """
         elapsed_s = (sent_us - self._measured_us) / 1e6 if self._measured_us else 0.0
         self._measured_us = sent_us
+        if not facts.last_seen_us:  # connected to a gateway that has not heard it since its start
+            facts = msgspec.structs.replace(facts, last_seen_us=self.facts.last_seen_us)
         self.facts = facts
         self.rate.update(facts.messages, elapsed_s)
         self._errors.update(sum(facts.errors.values()), elapsed_s)
@@ -181,6 +184,8 @@ class DeviceHealth:
         self.faults = _faults(self.faults, measures, config)
         if expected_firmware and facts.firmware and facts.firmware != expected_firmware:
             self.faults |= {"firmware"}
+        if not facts.last_seen_us:
+            return False  # never heard: connected is not yet heard, and nothing is lost
         silence_s = (sent_us - facts.last_seen_us) / 1e6
         if silence_s > config.lost_after_s:
             sign = Sign.GONE

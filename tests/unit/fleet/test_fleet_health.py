@@ -182,3 +182,22 @@ def test_a_rate_approaches_the_truth_and_survives_a_restart_of_its_gateway():
     assert rate.per_second == pytest.approx(3.0)
     rate.update(10**9, 10_000)  # behind a long gap nothing can be said
     assert rate.per_second == pytest.approx(3.0)
+
+
+def test_a_device_that_connects_and_said_nothing_yet_is_not_lost():
+    device = Watched()
+    device.last_seen = 0
+    for _ in range(20):
+        assert device.report(heard=False, connected=True) is Health.UNKNOWN
+    assert device.report() is Health.HEALTHY
+
+
+def test_a_gateway_that_starts_anew_has_not_lost_whom_it_has_not_heard_again():
+    device = Watched()
+    assert device.report() is Health.HEALTHY
+    device.last_seen = device.messages = 0
+    for _ in range(15):
+        assert device.report(heard=False, connected=True) is Health.HEALTHY
+    # What it was heard last, before the restart, still counts: it falls silent in time.
+    assert device.report(heard=False, connected=True) is Health.SILENT
+    assert device.report(heard=False, after_s=900) is Health.LOST
