@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
 
 from google.protobuf.message import Message
 
 from fleet.commander import Commander
 from fleet.configurations import Configurations
+from fleet.enrolment_desk import Call, EnrolmentDesk
 from fleet.health import Health
 from fleet.monitor import GatewayState, Monitor, facts_message
 from fleet.registry import Change, Registry
@@ -39,8 +39,6 @@ HEALTHS: Mapping[Health, pb.Health] = {
 }
 _STANDING_OF = {number: standing for standing, number in STANDINGS.items()}
 
-Call = Callable[[Any, str], Awaitable[Message]]
-
 
 class Admin:
     """Each method takes a request and the operator's name.
@@ -66,6 +64,7 @@ class Admin:
         self._audit = audit
         self._attached = attached
         self._counters = counters
+        self.desk = EnrolmentDesk(self.add_device)
         for role in Role:
             counters.add("revoked", role, n=0)
         counters.add("enrolled", n=0)
@@ -81,11 +80,19 @@ class Admin:
             "SendCommand": (pb.SendCommandRequest, self.send_command),
             "SetConfiguration": (pb.SetConfigurationRequest, self.set_configuration),
             "GetConfiguration": (pb.GetConfigurationRequest, self.get_configuration),
+            **self.desk.methods(),
             "GetFleetStatus": (pb.GetFleetStatusRequest, self.status),
         }
 
     async def add_device(self, request: pb.AddDeviceRequest, by: str) -> pb.AddDeviceResponse:
+        if request.csr and request.token:
+            raise MalformedError("device", "a request or a token, not both")
+        if request.manufacturer:
+            self.desk.check_born(request.manufacturer, request.serial_number)
         if request.renew:
+            if request.token:
+                device = self._registry.known(request.device_id)
+                return await self._with_token(self._added(device, None), request, by)
             device, issued = await self._registry.renew_device(
                 request.device_id, request.csr, request.days, by
             )
@@ -100,7 +107,22 @@ class Admin:
             request.expected_firmware,
             0,
         )
-        return self._added(*await self._registry.add_device(asked, request.csr, request.days, by))
+        added = self._added(
+            *await self._registry.add_device(
+                asked, request.csr, request.days, by, resume=request.resume
+            )
+        )
+        if request.manufacturer:
+            await self.desk.bind(request, by)
+        if request.token and added.device.standing == pb.STANDING_EXPECTED:
+            return await self._with_token(added, request, by)
+        return added
+
+    async def _with_token(
+        self, added: pb.AddDeviceResponse, request: pb.AddDeviceRequest, by: str
+    ) -> pb.AddDeviceResponse:
+        await self.desk.give_token(added, request, by)
+        return added
 
     def _added(self, device: DeviceRow, issued: pki.Issued | None) -> pb.AddDeviceResponse:
         if issued:

@@ -33,6 +33,15 @@ class EnrolmentTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     device_days: Positive = 365
     days_max: Positive = 1095
     """The longest that an operator may ask for."""
+    token_hours: Positive = 24
+    """How long a one-time token is good."""
+    token_hours_max: Positive = 720
+    renew_expired_days: Annotated[float, msgspec.Meta(ge=0)] = 0
+    """For how long after its end a certificate may still be renewed; 0: not at all."""
+    manufacturers_max: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 64
+    claims_max: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = 1000
+    claim_days: Positive = 7
+    """A claim that nobody repeats for so long is forgotten."""
 
 
 class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -44,6 +53,32 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     hello_timeout_s: Positive = 10
     keepalive_s: Annotated[int, msgspec.Meta(ge=5)] = 20
     devices_max: Annotated[int, msgspec.Meta(ge=1)] = 100_000
+
+
+class WebTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """``[web]``: the HTTPS listener for enrolment and renewal (EST), and what it may cost."""
+
+    listen: str
+    """``host:port``; a literal address. Port 0 takes a free one (see ``announce``)."""
+    url: str = ""
+    """How devices reach it, such as ``https://fleet.ward.example:8443``, for tokens and QR codes;
+    by default the address that it listens on."""
+    connections_max: Annotated[int, msgspec.Meta(ge=8)] = 1024
+    connections_per_address_max: Annotated[int, msgspec.Meta(ge=1)] = 128
+    """Devices behind one translating router share an address."""
+    handshakes_max: Annotated[int, msgspec.Meta(ge=1)] = 64
+    """Half-open connections."""
+    connection_s: Positive = 30
+    """A connection is ended after so long, whatever it does."""
+    idle_s: Positive = 10
+    """For a request's head to arrive."""
+    body_s: Positive = 10
+    requests_per_address_per_minute: Positive = 1200
+    """Five hundred pumps behind one address enrol within a minute, with two requests each."""
+    failures_per_address_per_minute: Positive = 30
+    """Wrong tokens; then the address waits, with right ones too."""
+    requests_per_identity_per_minute: Positive = 6
+    """Of one holder, after it proved who it is."""
 
 
 class FleetConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -59,6 +94,8 @@ class FleetConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     enrolment: EnrolmentTable = EnrolmentTable()
     health: HealthConfig = HealthConfig()
     limits: Limits = Limits()
+    web: WebTable | None = None
+    """Enrolment by the devices themselves; absent: operators alone issue certificates."""
     metrics: MetricsConfig | None = None
     """Where Prometheus scrapes; absent: nowhere."""
     announce: Path | None = None

@@ -20,9 +20,11 @@ from fleet.monitor import Monitor
 from fleet.registry import Registry
 from fleet.service import FleetService
 from fleet.store import Store
+from fleet.web.service import Web
 from gateway import systemd
 from gateway.clock import SystemClock
 from gateway.domain.errors import ConfigError
+from gateway.domain.ports import Clock
 from gateway.metrics_http import MetricsServer
 from gateway.telemetry import Telemetry
 from gateway.tomlfile import address
@@ -49,10 +51,9 @@ async def serve(config: FleetConfig, stop: asyncio.Event, ready: Callable[[], No
     telemetry = Telemetry(METRICS, prefix="wardgate_fleet")
     authority = pki.load_authority(config.authority)
     credentials = grpc_server_credentials(config.tls.files)
-    host, port = address(config.listen, "listen")
+    host, _ = address(config.listen, "listen")
     metrics = MetricsServer(config.metrics, telemetry.registry) if config.metrics else None
-    config.state.mkdir(mode=0o700, parents=True, exist_ok=True)
-    audit = AuditLog(config.state / "audit", load_or_create_key(config.state / "audit.key"), clock)
+    audit = _audit_log(config, clock)
     store = Store.open(config.database, clock.now_us)
     threads = ThreadPoolExecutor(1, "store")
     registry = Registry(store, threads, authority, config, clock, audit)
@@ -61,26 +62,24 @@ async def serve(config: FleetConfig, stop: asyncio.Event, ready: Callable[[], No
     service = FleetService(
         registry, monitor, configurations, config.limits, clock, telemetry, audit
     )
+    web = Web(config, config.web, store, registry, clock, telemetry, audit) if config.web else None
+    service.use_web(web)
     server = grpc.aio.server(
         options=server_options(config.limits.message_bytes_max, config.limits.keepalive_s),
         maximum_concurrent_rpcs=config.limits.streams_max,
     )
     server.add_generic_rpc_handlers((service.handler(),))
-    keeper = _Keeper(config, store, threads, registry, monitor, telemetry)
+    keeper = _Keeper(config, store, threads, registry, monitor, telemetry, web)
     try:
         await registry.load()
         await configurations.load()
         await keeper.restore()
-        try:
-            bound = server.add_secure_port(
-                f"[{host}]:{port}" if ":" in host else f"{host}:{port}", credentials
-            )
-        except RuntimeError as error:
-            raise ConfigError(f"listen: can't bind {config.listen}") from error
+        bound = _bind(server, config.listen, credentials)
         await server.start()
         if metrics is not None:
             metrics.start()
-        _announce(config, host, bound, metrics.port if metrics else 0)
+        est_port = await web.start() if web else 0
+        _announce(config, host, bound, metrics.port if metrics else 0, est_port)
         audit.record("started", devices=len(registry.devices))
         log.info("fleet answers on %s:%d with %d devices", host, bound, len(registry.devices))
         ready()
@@ -92,6 +91,8 @@ async def serve(config: FleetConfig, stop: asyncio.Event, ready: Callable[[], No
             await asyncio.gather(checkpoints, return_exceptions=True)
     finally:
         await server.stop(STOP_GRACE_S)
+        if web is not None:
+            await web.stop()
         if metrics is not None:
             metrics.stop()
         await keeper.save()
@@ -111,7 +112,9 @@ class _Keeper:
         registry: Registry,
         monitor: Monitor,
         telemetry: Telemetry,
+        web: Web | None,
     ) -> None:
+        self._web = web
         self._config = config
         self._store = store
         self._threads = threads
@@ -135,7 +138,7 @@ class _Keeper:
         while not stop.is_set():
             self._monitor.tick()
             now = loop.time()
-            watchdog.ask(now, lambda: True)
+            watchdog.ask(now, lambda: self._web is None or self._web.healthy())
             if now - saved >= SAVE_EVERY_S:
                 await self.save()
                 self._gauge_certificate()
@@ -173,12 +176,29 @@ class _Keeper:
             log.error("health can't be saved: %s", error)  # noqa: TRY400  # the cause is told
 
 
-def _announce(config: FleetConfig, host: str, port: int, metrics_port: int) -> None:
+def _audit_log(config: FleetConfig, clock: Clock) -> AuditLog:
+    config.state.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return AuditLog(config.state / "audit", load_or_create_key(config.state / "audit.key"), clock)
+
+
+def _bind(server: grpc.aio.Server, listen: str, credentials: grpc.ServerCredentials) -> int:
+    host, port = address(listen, "listen")
+    try:
+        return server.add_secure_port(
+            f"[{host}]:{port}" if ":" in host else f"{host}:{port}", credentials
+        )
+    except RuntimeError as error:
+        raise ConfigError(f"listen: can't bind {listen}") from error
+
+
+def _announce(config: FleetConfig, host: str, port: int, metrics_port: int, est_port: int) -> None:
     if config.announce is None:
         return
     facts: dict[str, object] = {"fleet": {"host": host, "port": port}, "pid": os.getpid()}
     if config.metrics is not None:
         facts["metrics"] = {"host": config.metrics.host, "port": metrics_port}
+    if config.web is not None:
+        facts["est"] = {"host": address(config.web.listen, "web.listen")[0], "port": est_port}
     write_atomic(config.announce, json.dumps(facts).encode())
 
 

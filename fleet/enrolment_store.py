@@ -23,6 +23,9 @@ from gateway.domain.devices import Standing
 from security.names import Role
 from security.pki import Issued, PublicKey
 
+REPEAT_US = 24 * 3_600_000_000
+"""Who asks again with the same key within a day has lost the answer."""
+
 
 class TokenRow(NamedTuple):
     """A device's newest token."""
@@ -86,13 +89,14 @@ class EnrolmentStore:
     # Certificates
 
     def grant(self, role: Role, name: str, key: PublicKey, issue: Issue) -> Granted:
-        """The good certificate that ``name`` has for this key, else a new one, noted.
+        """A new certificate, noted; or the one that was issued for this key a short while ago.
 
         Raises:
             Whatever ``issue`` raises; then nothing is noted.
         """
         with self._store.transaction():
-            return self._grant(role, name, key, issue)
+            kept = self._kept(role, name, key, self._store.now_us() - REPEAT_US)
+            return Granted(kept, fresh=False) if kept else self._grant(role, name, key, issue)
 
     def grant_for_token(
         self, token: TokenRow, key: PublicKey, now_us: int, issue: Issue
@@ -107,7 +111,7 @@ class EnrolmentStore:
             if present is None or present.token_sha256 != token.token_sha256:
                 raise NotKnownError("the token was replaced")
             if present.used_us:
-                kept = self._kept(Role.DEVICE, token.device_id, key, present.serial)
+                kept = self._kept(Role.DEVICE, token.device_id, key, present.issued_us)
                 if kept is None:
                     raise NotKnownError("the token was used")
                 return Granted(kept, fresh=False)
@@ -118,9 +122,16 @@ class EnrolmentStore:
             )
             return granted
 
-    def renew(self, key: PublicKey, issue: Issue) -> Granted:
-        """A new certificate, noted, whatever there is already."""
+    def renew(self, serial: int, key: PublicKey, issue: Issue) -> Granted:
+        """A new certificate, noted, for the holder of the one with ``serial``.
+
+        Raises:
+            NotKnownError: it was not noted, or was revoked.
+        """
         with self._store.transaction():
+            present = self._store.credential(serial)
+            if present is None or present.revoked_us:
+                raise NotKnownError("no good certificate")
             return self._issue(key, issue)
 
     def drop_ended(self, before_us: int) -> None:
@@ -133,9 +144,6 @@ class EnrolmentStore:
             )
 
     def _grant(self, role: Role, name: str, key: PublicKey, issue: Issue) -> Granted:
-        kept = self._kept(role, name, key)
-        if kept is not None:
-            return Granted(kept, fresh=False)
         granted = self._issue(key, issue)
         if role is Role.DEVICE:
             self._db.execute(
@@ -158,13 +166,13 @@ class EnrolmentStore:
         return Granted(issued.certificate, fresh=True)
 
     def _kept(
-        self, role: Role, name: str, key: PublicKey, serial: str = ""
+        self, role: Role, name: str, key: PublicKey, issued_after_us: int
     ) -> x509.Certificate | None:
         row = self._db.execute(
             "SELECT der FROM certificates JOIN credentials USING (serial)"
             " WHERE key_sha256=? AND role=? AND id=? AND revoked_us=0 AND not_after_us > ?"
-            " AND (?='' OR serial=?) ORDER BY issued_us DESC",
-            (key_digest(key), str(role), name, self._store.now_us(), serial, serial),
+            " AND issued_us >= ? ORDER BY issued_us DESC",
+            (key_digest(key), str(role), name, self._store.now_us(), issued_after_us),
         ).fetchone()
         return x509.load_der_x509_certificate(row[0]) if row else None
 

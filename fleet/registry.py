@@ -16,9 +16,10 @@ from concurrent.futures import Executor
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography import x509
 
 from fleet.config import FleetConfig
+from fleet.enrolment_store import EnrolmentStore
 from fleet.store import CredentialRow, DeviceRow, KnownError, NotKnownError, Store
 from gateway.domain.devices import Standing
 from gateway.domain.errors import MalformedError
@@ -89,11 +90,20 @@ class Registry:
     def trust_domain(self) -> str:
         return self._authority.trust_domain
 
+    @property
+    def issuers(self) -> Sequence[x509.Certificate]:
+        """The issuing CAs whose certificates are in use."""
+        return (self._authority.certificate,)
+
+    def certify(self, subject: Subject, key: pki.PublicKey, validity: Validity) -> Issued:
+        """A certificate, which must be noted before it is handed out; any thread."""
+        return pki.issue(self._authority, subject, key, validity)
+
     async def load(self) -> None:
         """Read the store and sign the revocations."""
-        self.devices = {row.device_id: row for row in await self._run(self._store.devices)}
-        self.directory_version = await self._run(self._store.number, "directory")
-        self.revoked_devices = await self._run(self._store.without_good_credential, Role.DEVICE)
+        self.devices = {row.device_id: row for row in await self.run(self._store.devices)}
+        self.directory_version = await self.run(self._store.number, "directory")
+        self.revoked_devices = await self.run(self._store.without_good_credential, Role.DEVICE)
         await self.refresh_revocations()
 
     def listen(self, changed: Callable[[], None]) -> None:
@@ -105,28 +115,39 @@ class Registry:
         return serial in self.revocations.serials
 
     async def add_device(
-        self, device: DeviceRow, csr: bytes, days: float, by: str
+        self, device: DeviceRow, csr: bytes, days: float, by: str, *, resume: bool = False
     ) -> tuple[DeviceRow, Issued | None]:
         """Register a device; with a certificate request, issue its certificate.
 
+        With ``resume`` a device that is registered with the same words is taken as if it were
+        added now, and the key that it has a certificate for gets that one again.
+
         Raises:
-            KnownError: it is registered already.
+            KnownError: it is registered already, or has a certificate for another key.
             MalformedError: ``device``, ``csr``, ``csr_signature``, ``csr_key`` or ``days``.
         """
         _check(device)
         key = pki.read_csr(csr) if csr else None
-        standing = Standing.ENROLLED if key else Standing.EXPECTED
-        device = device._replace(standing=standing, added_us=self._clock.now_us())
+        device = device._replace(standing=Standing.EXPECTED, added_us=self._clock.now_us())
         async with self._changing:
-            if device.device_id in self.devices:
-                raise KnownError(f"device {device.device_id} is registered already")
-            if len(self.devices) >= self._config.limits.devices_max:
-                raise MalformedError("device", "limits.devices_max is reached")
-            issued = self._issue(device.device_id, key, days) if key else None
-            self.directory_version = await self._run(self._store.add_device, device)
-            self.devices[device.device_id] = device
-            await self._note(issued, Role.DEVICE, device.device_id)
-        self._audit.record("device_added", by=by, device=device.device_id, **_serial(issued))
+            present = self.devices.get(device.device_id)
+            if present is None:
+                if len(self.devices) >= self._config.limits.devices_max:
+                    raise MalformedError("device", "limits.devices_max is reached")
+                self._days(days)
+                self.directory_version = await self.run(self._store.add_device, device)
+                self.devices[device.device_id] = device
+            elif not resume or device[:5] != present[:5]:
+                other = ", with other words" if resume else ""
+                raise KnownError(f"device {device.device_id} is registered already{other}")
+            else:
+                device = present
+            issued = await self.run(self._grant, device.device_id, key, days) if key else None
+            if issued and device.standing is Standing.EXPECTED:
+                device = device._replace(standing=Standing.ENROLLED)
+                self.devices[device.device_id] = device
+        event = "device_added" if present is None else "device_resumed"
+        self._audit.record(event, by=by, device=device.device_id, **_serial(issued))
         self._tell()
         return device, issued
 
@@ -141,11 +162,11 @@ class Registry:
         """
         key = pki.read_csr(csr)
         async with self._changing:
-            device = self._known(device_id)
+            device = self.known(device_id)
             issued = self._issue(device_id, key, days)
             await self._note(issued, Role.DEVICE, device_id)
             if device_id in self.revoked_devices:
-                self.directory_version = await self._run(self._store.directory_changed)
+                self.directory_version = await self.run(self._store.directory_changed)
                 self.revoked_devices -= {device_id}
         self._audit.record("device_renewed", by=by, device=device_id, **_serial(issued))
         self._tell()
@@ -159,11 +180,11 @@ class Registry:
             MalformedError: ``device``.
         """
         async with self._changing:
-            device = self._known(device_id)
+            device = self.known(device_id)
             wanted = {name: value for name, value in change._asdict().items() if value is not None}
             device = device._replace(**wanted)
             _check(device)
-            self.directory_version = await self._run(self._store.update_device, device)
+            self.directory_version = await self.run(self._store.update_device, device)
             self.devices[device_id] = device
         self._audit.record(
             "device_updated",
@@ -186,9 +207,9 @@ class Registry:
             NotKnownError: there is no such certificate, and no such device.
         """
         async with self._changing:
-            issued = await self._run(self._store.credentials, role, name)
+            issued = await self.run(self._store.credentials, role, name)
             if role is Role.DEVICE and not issued and serial is None:
-                await self._suspend(self._known(name), reason, by)
+                await self._suspend(self.known(name), reason, by)
                 return Revoked((), suspended=True)
             if not issued or serial not in (None, *(row.serial for row in issued)):
                 raise NotKnownError(f"no such certificate of {role} {name}")
@@ -198,7 +219,7 @@ class Registry:
                 if not row.revoked_us and (serial is None or row.serial == serial)
             ]
             if hit:
-                await self._run(self._store.revoke, hit, reason[:REASON_CHARS_MAX])
+                await self.run(self._store.revoke, hit, reason[:REASON_CHARS_MAX])
         for each in hit:
             self._audit.record(
                 "revoked", by=by, role=role, id=name, serial=f"{each:X}", reason=reason
@@ -209,7 +230,7 @@ class Registry:
     async def _suspend(self, device: DeviceRow, reason: str, by: str) -> None:
         if device.standing not in {Standing.SUSPENDED, Standing.RETIRED}:
             device = device._replace(standing=Standing.SUSPENDED)
-            self.directory_version = await self._run(self._store.update_device, device)
+            self.directory_version = await self.run(self._store.update_device, device)
             self.devices[device.device_id] = device
         self._audit.record(
             "revoked", by=by, role=Role.DEVICE, id=device.device_id, serial="", reason=reason
@@ -218,12 +239,43 @@ class Registry:
 
     async def credentials(self, role: Role, name: str) -> list[CredentialRow]:
         """All certificates of a holder."""
-        return await self._run(self._store.credentials, role, name)
+        return await self.run(self._store.credentials, role, name)
+
+    async def credential(self, serial: int) -> CredentialRow | None:
+        """What was noted of one certificate."""
+        return await self.run(self._store.credential, serial)
+
+    async def enrol(
+        self, role: Role, name: str, check: Callable[[], None], grant: Callable[[], T]
+    ) -> T:
+        """Have the store note a certificate, and know it from then on.
+
+        ``check`` is called when nothing can change any more, so that a revocation or suspension
+        comes either before it, or finds the certificate.
+
+        Raises:
+            Whatever ``check`` and ``grant`` raise; then nothing has changed.
+        """
+        known_bad = False
+        async with self._changing:
+            check()
+            granted = await self.run(grant)
+            if role is Role.DEVICE:
+                device = self.devices[name]
+                if device.standing is Standing.EXPECTED:
+                    self.devices[name] = device._replace(standing=Standing.ENROLLED)
+                known_bad = name in self.revoked_devices
+            if known_bad:
+                self.directory_version = await self.run(self._store.directory_changed)
+                self.revoked_devices -= {name}
+        if known_bad:
+            self._tell()
+        return granted
 
     async def activate(self, device_ids: Sequence[str]) -> None:
         """Note that devices were heard of."""
         async with self._changing:
-            await self._run(self._store.mark_active, device_ids)
+            await self.run(self._store.mark_active, device_ids)
             for device_id in device_ids:
                 device = self.devices[device_id]
                 if device.standing in {Standing.EXPECTED, Standing.ENROLLED}:
@@ -233,10 +285,10 @@ class Registry:
         """Sign the list anew, of what is in the store now."""
         async with self._changing:
             # The issuing CA's own key: 40 ms for 100,000 entries, so not on the loop's thread.
-            self.revocations, self.revocations_signed = await self._run(self._sign)
-            revoked = await self._run(self._store.without_good_credential, Role.DEVICE)
+            self.revocations, self.revocations_signed = await self.run(self._sign)
+            revoked = await self.run(self._store.without_good_credential, Role.DEVICE)
             if revoked != self.revoked_devices:
-                self.directory_version = await self._run(self._store.directory_changed)
+                self.directory_version = await self.run(self._store.directory_changed)
                 self.revoked_devices = revoked
         self._tell()
 
@@ -250,30 +302,58 @@ class Registry:
             export_serials(self._config.revoked_serials, serials)
         return signed, sign_list(self._authority, signed)
 
-    def _known(self, device_id: str) -> DeviceRow:
+    def known(self, device_id: str) -> DeviceRow:
+        """A registered device.
+
+        Raises:
+            NotKnownError: it is not registered.
+        """
         device = self.devices.get(device_id)
         if device is None:
             raise NotKnownError(f"device {device_id} is not registered")
         return device
 
-    def _issue(self, device_id: str, key: ec.EllipticCurvePublicKey, days: float) -> Issued:
+    def _days(self, days: float) -> float:
         enrolment = self._config.enrolment
         if days > enrolment.days_max:
             raise MalformedError("days", f"at most {enrolment.days_max:g} (enrolment.days_max)")
+        return days or enrolment.device_days
+
+    def _grant(self, device_id: str, key: pki.PublicKey, days: float) -> Issued:
+        """Note a certificate for a device that has none; on the store's thread."""
+        made: list[Issued] = []
+
+        def issue() -> tuple[Issued, CredentialRow]:
+            now_us = self._clock.now_us()
+            if any(
+                not row.revoked_us and row.not_after_us > now_us
+                for row in self._store.credentials(Role.DEVICE, device_id)
+            ):
+                raise KnownError(f"device {device_id} has a certificate for another key")
+            made.append(self._issue(device_id, key, days))
+            return made[0], credential_row(made[0], Role.DEVICE, device_id, now_us)
+
+        granted = EnrolmentStore(self._store).grant(Role.DEVICE, device_id, key, issue)
+        if made:
+            return made[0]
+        return Issued(granted.certificate, self._authority.certificate, self._authority.root)
+
+    def _issue(self, device_id: str, key: pki.PublicKey, days: float) -> Issued:
         now = pki.moment(self._clock.now_us())
-        validity = Validity.days(now, days or enrolment.device_days)
-        return pki.issue(self._authority, Subject(Role.DEVICE, device_id), key, validity)
+        validity = Validity.days(now, self._days(days))
+        return self.certify(Subject(Role.DEVICE, device_id), key, validity)
 
     async def _note(self, issued: Issued | None, role: Role, name: str) -> None:
         if issued is not None:
             row = credential_row(issued, role, name, self._clock.now_us())
-            await self._run(self._store.add_credential, row)
+            await self.run(self._store.add_credential, row)
 
     def _tell(self) -> None:
         for changed in self._listeners:
             changed()
 
-    def _run(self, call: Callable[..., T], *args: object) -> Awaitable[T]:
+    def run(self, call: Callable[..., T], *args: object) -> Awaitable[T]:
+        """Call a function of the store on its thread."""
         return asyncio.get_running_loop().run_in_executor(self._threads, call, *args)
 
 

@@ -4,7 +4,7 @@ Rules:
 
 * Bytes in, messages out; HTTP and TLS are the caller's.
 * Bodies are base64 with or without line breaks, whatever Content-Transfer-Encoding says
-  (RFC 8951, 3.1).
+  (RFC 8951, 3.1). What we send is one line: strongSwan's ``pki`` trips over line breaks.
 * Certificates travel as a certs-only PKCS #7 (RFC 7030, 4.1.3, 4.2.3): an enrolment's answer has
   the leaf alone, the issuers come from ``cacerts``.
 * A request proves possession of its key. Names that it asks for are read so that a request for
@@ -32,7 +32,6 @@ from security.pki import read_csr
 
 PATH = "/.well-known/est"
 LABEL_CHARS_MAX = 64
-LINE_CHARS = 64
 BODY_BYTES_MAX = 64 * 1024
 """A request has about 400 bytes; the CA certificates of a site, mid roll-over, some 6 KiB."""
 CERTIFICATES_MAX = 32
@@ -121,7 +120,7 @@ def operation(path: str) -> tuple[str, Operation] | None:
 
 def encode_request(csr_der: bytes) -> bytes:
     """The body of an enrolment."""
-    return _wrapped(csr_der)
+    return _encoded(csr_der)
 
 
 def read_request(body: bytes) -> Request:
@@ -130,7 +129,7 @@ def read_request(body: bytes) -> Request:
     Raises:
         MalformedError: ``body`` (not base64), else as :func:`security.pki.read_csr`.
     """
-    der = _unwrapped(body)
+    der = _decoded(body)
     key = read_csr(der)
     try:
         request = x509.load_der_x509_csr(der)
@@ -160,7 +159,7 @@ def read_request(body: bytes) -> Request:
 def encode_certificates(certificates: Iterable[x509.Certificate]) -> bytes:
     """A certs-only PKCS #7 as a body; each certificate once."""
     distinct = list(dict.fromkeys(certificates))
-    return _wrapped(pkcs7.serialize_certificates(distinct, Encoding.DER))
+    return _encoded(pkcs7.serialize_certificates(distinct, Encoding.DER))
 
 
 def decode_certificates(body: bytes) -> list[x509.Certificate]:
@@ -170,7 +169,7 @@ def decode_certificates(body: bytes) -> list[x509.Certificate]:
         MalformedError: ``body`` or ``pkcs7``.
     """
     try:
-        found = pkcs7.load_der_pkcs7_certificates(_unwrapped(body))
+        found = pkcs7.load_der_pkcs7_certificates(_decoded(body))
     except (ValueError, UnsupportedAlgorithm, x509.InvalidVersion) as error:
         raise MalformedError("pkcs7", "no certs-only PKCS #7") from error
     if not 0 < len(found) <= CERTIFICATES_MAX:
@@ -226,7 +225,7 @@ def encode_attributes(wanted: Sequence[Attribute] = WANTED) -> bytes:
         else _oid(each.oid)
         for each in wanted
     )
-    return _wrapped(_tlv(_SEQUENCE, content))
+    return _encoded(_tlv(_SEQUENCE, content))
 
 
 def decode_attributes(reply: Reply) -> list[Attribute]:
@@ -239,7 +238,7 @@ def decode_attributes(reply: Reply) -> list[Attribute]:
     if reply.status in {NO_CONTENT, NOT_FOUND}:
         return []
     _expect(reply, MEDIA_CSR_ATTRIBUTES)
-    whole = _elements(_unwrapped(reply.body), expect=(_SEQUENCE,))
+    whole = _elements(_decoded(reply.body), expect=(_SEQUENCE,))
     if len(whole) != 1:
         raise MalformedError("csrattrs", "not one sequence")
     found = []
@@ -297,13 +296,11 @@ def _seconds(retry_after: str) -> int:
     return min(max(1, int(text)), RETRY_AFTER_S_MAX)
 
 
-def _wrapped(der: bytes) -> bytes:
-    text = base64.b64encode(der)
-    lines = [text[at : at + LINE_CHARS] for at in range(0, len(text), LINE_CHARS)]
-    return b"\n".join(lines) + b"\n"
+def _encoded(der: bytes) -> bytes:
+    return base64.b64encode(der)
 
 
-def _unwrapped(body: bytes) -> bytes:
+def _decoded(body: bytes) -> bytes:
     if len(body) > BODY_BYTES_MAX:
         raise MalformedError("too_long", f"{len(body)} bytes")
     try:

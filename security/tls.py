@@ -18,6 +18,7 @@ Rules (BSI TR-02102-2, RFC 9325):
 
 from __future__ import annotations
 
+import _ssl
 import ssl
 from collections.abc import Callable
 from pathlib import Path
@@ -41,6 +42,9 @@ DTLS_1_2 = 0xFEFD
 GRPC_TLS_VERSIONS = frozenset((b"TLSv1.3", b"TLSv1.2"))
 """As gRPC's ``ssl_tls_version`` names them."""
 
+_CERTIFICATE_END = "-----END CERTIFICATE-----"
+_NO_CHECK_TIME = 0x200000
+"""X509_V_FLAG_NO_CHECK_TIME of x509_vfy.h, which ``ssl`` passes on."""
 _CERT_NOT_YET_VALID, _CERT_HAS_EXPIRED = 9, 10
 """X509_V_ERR_* of OpenSSL's x509_vfy.h."""
 
@@ -61,9 +65,47 @@ def server_context(files: TlsFiles) -> ssl.SSLContext:
     """
     context = _ServerContext(ssl.PROTOCOL_TLS_SERVER)
     _harden(context, files)
+    # Some clients send their leaf alone, as EST hands it out. A client's issuer is our own as a
+    # rule: knowing it completes their chain, which must still end at a trusted root.
+    issuers = files.cert.read_text().partition(_CERTIFICATE_END)[2]
+    if issuers.strip():
+        context.load_verify_locations(cadata=issuers)
     context.num_tickets = 0
     context.options |= ssl.OP_CIPHER_SERVER_PREFERENCE
     return context
+
+
+def enrolment_context(files: TlsFiles, births: bytes = b"") -> ssl.SSLContext:
+    """A context for a listener where a client certificate is optional, and looked at again.
+
+    Accepted are certificates of our own trust roots and of ``births``, the PEM of manufacturers'
+    roots. Times are not checked and manufacturers need not follow RFC 5280 to the letter, so
+    whoever uses this must verify what :func:`peer_certificates` gives with
+    :func:`security.chains.verify`, against the roots that the request is to be judged by.
+
+    Raises:
+        ConfigError: as :func:`server_context`, or ``births`` is damaged.
+    """
+    context = server_context(files)
+    context.verify_mode = ssl.CERT_OPTIONAL
+    context.verify_flags &= ~ssl.VerifyFlags.VERIFY_X509_STRICT
+    context.verify_flags |= ssl.VerifyFlags(_NO_CHECK_TIME)
+    if births:
+        try:
+            context.load_verify_locations(cadata=births.decode("ascii"))
+        except (ValueError, ssl.SSLError) as error:
+            raise ConfigError("a manufacturer's root can't be used") from error
+    return context
+
+
+def peer_certificates(connection: ssl.SSLObject) -> list[bytes]:
+    """What the peer of a connection sent, DER, its own certificate first; empty without one."""
+    if connection.getpeercert(binary_form=True) is None:
+        return []
+    if hasattr(connection, "get_unverified_chain"):  # Python 3.13
+        return list(connection.get_unverified_chain())
+    chain = connection._sslobj.get_unverified_chain()  # type: ignore[attr-defined]  # noqa: SLF001
+    return [each.public_bytes(_ssl.ENCODING_DER) for each in chain]
 
 
 def client_context(files: TlsFiles) -> ssl.SSLContext:
@@ -119,12 +161,12 @@ def grpc_server_credentials(files: TlsFiles) -> grpc.ServerCredentials:
         ConfigError: the files can't be used now.
     """
     check_files(files)
-    seen = _signature(files)
+    seen = files_signature(files)
 
     def reload() -> grpc.ServerCertificateConfiguration | None:
         nonlocal seen
         try:
-            found = _signature(files)
+            found = files_signature(files)
             if found == seen:
                 return None
             check_files(files)
@@ -388,7 +430,12 @@ def _grpc_configuration(files: TlsFiles) -> grpc.ServerCertificateConfiguration:
     )
 
 
-def _signature(files: TlsFiles) -> tuple[tuple[int, int, int], ...]:
+def files_signature(files: TlsFiles) -> tuple[tuple[int, int, int], ...]:
+    """Differs when a file was replaced.
+
+    Raises:
+        OSError: a file is missing.
+    """
     found = [path.stat() for path in files]
     return tuple((each.st_mtime_ns, each.st_size, each.st_ino) for each in found)
 
@@ -402,9 +449,12 @@ __all__ = [
     "client_context",
     "dtls_client_context",
     "dtls_server_context",
+    "enrolment_context",
+    "files_signature",
     "grpc_channel_credentials",
     "grpc_peer_identity",
     "grpc_server_credentials",
+    "peer_certificates",
     "refusal_of",
     "refusal_of_code",
     "server_context",

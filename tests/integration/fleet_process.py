@@ -40,12 +40,15 @@ class Done(NamedTuple):
 class Fleet:
     """A fleet below one directory; ``start`` may be called again after ``stop`` or ``kill``."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, extra: str = "") -> None:
+        """``extra`` is put into the configuration: further tables."""
+        self.extra = extra
         self.directory = directory / "fleet"
         self.config = self.directory / "fleet.toml"
         self.operator = self.directory / "operator-admin"
         self._process: subprocess.Popen[str] | None = None
         self.port = 0
+        self.est_port = 0
         self.command("fleet", "init", str(self.directory), "--trust-domain", TRUST_DOMAIN)
         self.configure(0)
 
@@ -67,6 +70,9 @@ class Fleet:
             "gateway_dead_after_s = 2.0",
             "[metrics]",
             "port = 0",
+            "[web]",
+            f'listen = "127.0.0.1:{self.est_port}"',
+            self.extra,
         ]
         self.config.write_text("\n".join(lines))
 
@@ -93,6 +99,7 @@ class Fleet:
             raise AssertionError("".join(told))
         announced = json.loads((self.directory / "announce.json").read_text())
         self.port = announced["fleet"]["port"]
+        self.est_port = announced["est"]["port"]
         self.metrics_port = announced["metrics"]["port"]
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:

@@ -269,7 +269,7 @@ class Credential(_message.Message):
     def __init__(self, serial: _Optional[str] = ..., issued_us: _Optional[int] = ..., not_after_us: _Optional[int] = ..., revoked_us: _Optional[int] = ..., revoked_reason: _Optional[str] = ...) -> None: ...
 
 class AddDeviceRequest(_message.Message):
-    __slots__ = ("device_id", "kind", "ward", "bed", "transport", "expected_firmware", "csr", "days", "renew")
+    __slots__ = ("device_id", "kind", "ward", "bed", "transport", "expected_firmware", "csr", "days", "renew", "token", "token_hours", "manufacturer", "serial_number", "resume")
     DEVICE_ID_FIELD_NUMBER: _ClassVar[int]
     KIND_FIELD_NUMBER: _ClassVar[int]
     WARD_FIELD_NUMBER: _ClassVar[int]
@@ -279,6 +279,11 @@ class AddDeviceRequest(_message.Message):
     CSR_FIELD_NUMBER: _ClassVar[int]
     DAYS_FIELD_NUMBER: _ClassVar[int]
     RENEW_FIELD_NUMBER: _ClassVar[int]
+    TOKEN_FIELD_NUMBER: _ClassVar[int]
+    TOKEN_HOURS_FIELD_NUMBER: _ClassVar[int]
+    MANUFACTURER_FIELD_NUMBER: _ClassVar[int]
+    SERIAL_NUMBER_FIELD_NUMBER: _ClassVar[int]
+    RESUME_FIELD_NUMBER: _ClassVar[int]
     device_id: str
     kind: str
     ward: str
@@ -288,17 +293,28 @@ class AddDeviceRequest(_message.Message):
     csr: bytes
     days: int
     renew: bool
-    def __init__(self, device_id: _Optional[str] = ..., kind: _Optional[str] = ..., ward: _Optional[str] = ..., bed: _Optional[str] = ..., transport: _Optional[str] = ..., expected_firmware: _Optional[str] = ..., csr: _Optional[bytes] = ..., days: _Optional[int] = ..., renew: _Optional[bool] = ...) -> None: ...
+    token: bool
+    token_hours: int
+    manufacturer: str
+    serial_number: str
+    resume: bool
+    def __init__(self, device_id: _Optional[str] = ..., kind: _Optional[str] = ..., ward: _Optional[str] = ..., bed: _Optional[str] = ..., transport: _Optional[str] = ..., expected_firmware: _Optional[str] = ..., csr: _Optional[bytes] = ..., days: _Optional[int] = ..., renew: _Optional[bool] = ..., token: _Optional[bool] = ..., token_hours: _Optional[int] = ..., manufacturer: _Optional[str] = ..., serial_number: _Optional[str] = ..., resume: _Optional[bool] = ...) -> None: ...
 
 class AddDeviceResponse(_message.Message):
-    __slots__ = ("device", "certificate_pem", "root_pem")
+    __slots__ = ("device", "certificate_pem", "root_pem", "token", "token_expires_us", "est_url")
     DEVICE_FIELD_NUMBER: _ClassVar[int]
     CERTIFICATE_PEM_FIELD_NUMBER: _ClassVar[int]
     ROOT_PEM_FIELD_NUMBER: _ClassVar[int]
+    TOKEN_FIELD_NUMBER: _ClassVar[int]
+    TOKEN_EXPIRES_US_FIELD_NUMBER: _ClassVar[int]
+    EST_URL_FIELD_NUMBER: _ClassVar[int]
     device: Device
     certificate_pem: bytes
     root_pem: bytes
-    def __init__(self, device: _Optional[_Union[Device, _Mapping]] = ..., certificate_pem: _Optional[bytes] = ..., root_pem: _Optional[bytes] = ...) -> None: ...
+    token: str
+    token_expires_us: int
+    est_url: str
+    def __init__(self, device: _Optional[_Union[Device, _Mapping]] = ..., certificate_pem: _Optional[bytes] = ..., root_pem: _Optional[bytes] = ..., token: _Optional[str] = ..., token_expires_us: _Optional[int] = ..., est_url: _Optional[str] = ...) -> None: ...
 
 class UpdateDeviceRequest(_message.Message):
     __slots__ = ("device_id", "kind", "ward", "bed", "expected_firmware", "standing")
@@ -495,3 +511,99 @@ class GatewayStatus(_message.Message):
     facts: GatewayFacts
     configuration_version: int
     def __init__(self, gateway: _Optional[str] = ..., attached: _Optional[bool] = ..., last_report_us: _Optional[int] = ..., software_version: _Optional[str] = ..., devices: _Optional[int] = ..., facts: _Optional[_Union[GatewayFacts, _Mapping]] = ..., configuration_version: _Optional[int] = ...) -> None: ...
+
+class Manufacturer(_message.Message):
+    __slots__ = ("name", "root_sha256", "root_subject", "root_end_us", "added_us", "added_by")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    ROOT_SHA256_FIELD_NUMBER: _ClassVar[int]
+    ROOT_SUBJECT_FIELD_NUMBER: _ClassVar[int]
+    ROOT_END_US_FIELD_NUMBER: _ClassVar[int]
+    ADDED_US_FIELD_NUMBER: _ClassVar[int]
+    ADDED_BY_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    root_sha256: bytes
+    root_subject: str
+    root_end_us: int
+    added_us: int
+    added_by: str
+    def __init__(self, name: _Optional[str] = ..., root_sha256: _Optional[bytes] = ..., root_subject: _Optional[str] = ..., root_end_us: _Optional[int] = ..., added_us: _Optional[int] = ..., added_by: _Optional[str] = ...) -> None: ...
+
+class AddManufacturerRequest(_message.Message):
+    __slots__ = ("name", "root_pem")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    ROOT_PEM_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    root_pem: bytes
+    def __init__(self, name: _Optional[str] = ..., root_pem: _Optional[bytes] = ...) -> None: ...
+
+class AddManufacturerResponse(_message.Message):
+    __slots__ = ("manufacturer",)
+    MANUFACTURER_FIELD_NUMBER: _ClassVar[int]
+    manufacturer: Manufacturer
+    def __init__(self, manufacturer: _Optional[_Union[Manufacturer, _Mapping]] = ...) -> None: ...
+
+class ListManufacturersRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class ListManufacturersResponse(_message.Message):
+    __slots__ = ("manufacturers",)
+    MANUFACTURERS_FIELD_NUMBER: _ClassVar[int]
+    manufacturers: _containers.RepeatedCompositeFieldContainer[Manufacturer]
+    def __init__(self, manufacturers: _Optional[_Iterable[_Union[Manufacturer, _Mapping]]] = ...) -> None: ...
+
+class RemoveManufacturerRequest(_message.Message):
+    __slots__ = ("name",)
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    def __init__(self, name: _Optional[str] = ...) -> None: ...
+
+class RemoveManufacturerResponse(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class Claim(_message.Message):
+    __slots__ = ("claim_id", "manufacturer", "serial_number", "subject", "peer", "first_us", "last_us", "rejected_by")
+    CLAIM_ID_FIELD_NUMBER: _ClassVar[int]
+    MANUFACTURER_FIELD_NUMBER: _ClassVar[int]
+    SERIAL_NUMBER_FIELD_NUMBER: _ClassVar[int]
+    SUBJECT_FIELD_NUMBER: _ClassVar[int]
+    PEER_FIELD_NUMBER: _ClassVar[int]
+    FIRST_US_FIELD_NUMBER: _ClassVar[int]
+    LAST_US_FIELD_NUMBER: _ClassVar[int]
+    REJECTED_BY_FIELD_NUMBER: _ClassVar[int]
+    claim_id: int
+    manufacturer: str
+    serial_number: str
+    subject: str
+    peer: str
+    first_us: int
+    last_us: int
+    rejected_by: str
+    def __init__(self, claim_id: _Optional[int] = ..., manufacturer: _Optional[str] = ..., serial_number: _Optional[str] = ..., subject: _Optional[str] = ..., peer: _Optional[str] = ..., first_us: _Optional[int] = ..., last_us: _Optional[int] = ..., rejected_by: _Optional[str] = ...) -> None: ...
+
+class ListClaimsRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class ListClaimsResponse(_message.Message):
+    __slots__ = ("claims",)
+    CLAIMS_FIELD_NUMBER: _ClassVar[int]
+    claims: _containers.RepeatedCompositeFieldContainer[Claim]
+    def __init__(self, claims: _Optional[_Iterable[_Union[Claim, _Mapping]]] = ...) -> None: ...
+
+class DecideClaimRequest(_message.Message):
+    __slots__ = ("claim_id", "accept_as")
+    CLAIM_ID_FIELD_NUMBER: _ClassVar[int]
+    ACCEPT_AS_FIELD_NUMBER: _ClassVar[int]
+    claim_id: int
+    accept_as: AddDeviceRequest
+    def __init__(self, claim_id: _Optional[int] = ..., accept_as: _Optional[_Union[AddDeviceRequest, _Mapping]] = ...) -> None: ...
+
+class DecideClaimResponse(_message.Message):
+    __slots__ = ("claim", "device")
+    CLAIM_FIELD_NUMBER: _ClassVar[int]
+    DEVICE_FIELD_NUMBER: _ClassVar[int]
+    claim: Claim
+    device: Device
+    def __init__(self, claim: _Optional[_Union[Claim, _Mapping]] = ..., device: _Optional[_Union[Device, _Mapping]] = ...) -> None: ...

@@ -124,8 +124,20 @@ def test_a_key_gives_no_certificate_of_another_device(opened):
     key = pki.new_key()
     opened.store.grant(Role.DEVICE, "one", key.public_key(), issuing(key))
     assert opened.store.grant(Role.DEVICE, "two", key.public_key(), issuing(key, "two")).fresh
-    assert opened.store.renew(key.public_key(), issuing(key)).fresh
     assert len(key_digest(key.public_key())) == 32
+
+
+def test_renewal_is_a_new_certificate_until_the_old_one_is_revoked(opened):
+    key = pki.new_key()
+    first = opened.store.grant(Role.DEVICE, "one", key.public_key(), issuing(key))
+    serial = first.certificate.serial_number
+    assert opened.store.renew(serial, key.public_key(), issuing(key)).fresh
+    assert opened.store.renew(serial, key.public_key(), issuing(key)).fresh
+    opened.base.revoke([serial], "lost")
+    for bad in (serial, 4711):
+        with pytest.raises(NotKnownError):
+            opened.store.renew(bad, key.public_key(), issuing(key))
+    assert len(opened.base.all_credentials()) == 3
 
 
 def test_certificates_that_ended_are_forgotten_and_stay_in_the_register(opened):
