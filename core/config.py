@@ -38,6 +38,20 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     hello_timeout_s: Annotated[float, msgspec.Meta(gt=0)] = 10.0
 
 
+class Retention(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What the store may forget; nothing unless it says so (see :mod:`core.retention`)."""
+
+    days: Annotated[float, msgspec.Meta(ge=1)] | None = None
+    """Delete what was stored longer ago."""
+    bytes_max: Annotated[int, msgspec.Meta(ge=16 << 20)] | None = None
+    """Delete the oldest reports while more of the file is in use."""
+
+    @property
+    def on(self) -> bool:
+        """True when anything is to be deleted at all."""
+        return self.days is not None or self.bytes_max is not None
+
+
 class CoreConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Everything that ``core run`` needs."""
 
@@ -50,6 +64,7 @@ class CoreConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     announce: Path | None = None
     """A JSON file with the bound addresses and the process id, written when the core answers."""
     limits: Limits = Limits()
+    retention: Retention = Retention()
 
 
 def load(path: Path) -> CoreConfig:

@@ -16,6 +16,7 @@ import grpc.aio
 from core.config import CoreConfig
 from core.inbox import Inbox
 from core.metrics import METRICS
+from core.retention import keep
 from core.service import IngestService
 from core.store import Store
 from gateway import systemd
@@ -76,6 +77,7 @@ async def serve(config: CoreConfig, stop: asyncio.Event, ready: Callable[[], Non
             raise ConfigError(f"listen: can't bind {config.listen}") from error
         worker = asyncio.create_task(inbox.run())
         watcher = asyncio.create_task(service.watch_revocations())
+        keeper = asyncio.create_task(keep(inbox, config.retention, telemetry, _now_us))
         stopping = asyncio.create_task(stop.wait())
         try:
             await server.start()
@@ -89,9 +91,10 @@ async def serve(config: CoreConfig, stop: asyncio.Event, ready: Callable[[], Non
                 worker.result()
         finally:
             await server.stop(STOP_GRACE_S)
-            for task in (worker, watcher, stopping):
+            tasks = (worker, watcher, keeper, stopping)
+            for task in tasks:
                 task.cancel()
-            await asyncio.gather(worker, watcher, stopping, return_exceptions=True)
+            await asyncio.gather(*tasks, return_exceptions=True)
     finally:
         if metrics is not None:
             metrics.stop()

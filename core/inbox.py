@@ -11,14 +11,17 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
 
 from core.store import Ack, Offer, Reject, Store, Tally, Verdict
 from gateway.domain.labels import Lane
 from gateway.domain.ports import Counters
 from protos.wardgate.v1 import ingest_pb2 as pb
 from security.names import Identity
+
+_T = TypeVar("_T")
 
 REJECTS_MAX = 64
 """Unsent rejects of one stream; a gateway that does not read its answers is cut off."""
@@ -113,8 +116,12 @@ class Inbox:
         Raises:
             sqlite3.Error: the store can't be read.
         """
+        return await self.with_store(lambda store: store.resume_points(gateway))
+
+    async def with_store(self, work: Callable[[Store], _T]) -> _T:
+        """Do something with the store, between two groups; what it raises is raised here."""
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._thread, self._store.resume_points, gateway)
+        return await loop.run_in_executor(self._thread, work, self._store)
 
     async def run(self) -> None:
         """Serve until cancelled. What is in the store's thread then is finished by ``close``."""

@@ -16,4 +16,7 @@ METRICS: Mapping[str, Declared] = {
     "streams": Declared("gauge", "Open streams", ()),
     "waiting_batches": Declared("gauge", "Batches taken and not yet stored", ("lane",)),
     "commit_seconds": Declared("histogram", "One transaction with its sync", ()),
+    "store_bytes": Declared("gauge", "Bytes of the store in use, without free pages", ()),
+    "store_oldest_seconds": Declared("gauge", "Since the oldest report was stored", ()),
+    "pruned": Declared("counter", "Rows deleted by the retention", ("table",)),
 }

@@ -73,6 +73,11 @@ class Store:
             raise
         return cls(db, now_us)
 
+    @property
+    def connection(self) -> sqlite3.Connection:
+        """For upkeep, on the store's thread and between transactions."""
+        return self._db
+
     def close(self) -> None:
         """Close the database; idempotent."""
         self._db.close()

@@ -277,6 +277,17 @@ CORE = (
             Panel("Refused", "cps", ((_rate("core_refused", "reason"), "{{reason}}"),)),
         ),
     ),
+    Row(
+        "What is kept",
+        (
+            Panel("Store in use", "bytes", (("wardgate_core_store_bytes", "{{instance}}"),)),
+            Panel(
+                "Oldest report",
+                "s",
+                (("wardgate_core_store_oldest_seconds", "{{instance}}"),),
+            ),
+        ),
+    ),
 )
 
 DASHBOARDS: dict[str, tuple[str, tuple[Row, ...]]] = {
