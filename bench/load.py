@@ -25,6 +25,15 @@ PAYLOAD = (
     b'"nibp_sys":118.0}'
 )
 """About 206 bytes, as in the published figures that the ratios refer to."""
+INFUSION = (
+    b'{"v":1,"boot":"%s","n":%d,"t":%d,"factor":20,"prescribed_ml":500.0,'
+    b'"prescribed_ml_h":120.0,"drops_min":40.0,"rate_ml_h":120.0,"remaining_ml":300.0,'
+    b'"weight_g":312,"rssi":-61.0}'
+)
+"""As long, of the other class: the default policy releases vital signs to the vendor, under a
+pseudonym, and withholds what is about a therapy. So the vendor gets half of the messages."""
+KINDS = (("vitals", PAYLOAD), ("drip", INFUSION))
+"""What devices send, in turn: the first vital signs, the second infusions, and so on."""
 
 FIRST = 10_000_000
 """The first message number: all have as many digits, so that every payload has the same size."""
@@ -33,8 +42,11 @@ FIRST = 10_000_000
 class Publisher(asyncio.Protocol):
     """One device's connection."""
 
-    def __init__(self, device: str, boot: str, messages: int, window: int) -> None:
+    def __init__(
+        self, device: str, kind: tuple[str, bytes], boot: str, messages: int, window: int
+    ) -> None:
         self.device = device
+        word, self._payload = kind
         self.boot = boot.encode()
         self.messages = messages
         self.window = window
@@ -47,7 +59,7 @@ class Publisher(asyncio.Protocol):
         self.finished: asyncio.Future[None] = loop.create_future()
         self._buffer = b""
         self._writable = True
-        topic = f"devices/{device}/vitals".encode()
+        topic = f"devices/{device}/{word}".encode()
         self._topic = len(topic).to_bytes(2, "big") + topic
         self.open_loop = False
 
@@ -103,7 +115,7 @@ class Publisher(asyncio.Protocol):
         out = []
         now = time.time_ns() // 1000
         for n in range(self.sent, self.sent + count):
-            payload = PAYLOAD % (self.boot, FIRST + n, now // 1000)
+            payload = self._payload % (self.boot, FIRST + n, now // 1000)
             pid = n % 65535 + 1
             size = len(self._topic) + 2 + len(payload)
             out.append(
@@ -141,10 +153,11 @@ async def main(arguments: argparse.Namespace) -> dict[str, object]:
     loop = asyncio.get_running_loop()
     identities = json.loads(Path(arguments.identities).read_text())[: arguments.devices]
     each = arguments.messages // len(identities)
-    for identity in identities:
+    for number, identity in enumerate(identities):
         context = ssl.create_default_context(cafile=arguments.ca)
         context.load_cert_chain(identity["cert"], identity["key"])
-        publisher = Publisher(identity["device_id"], arguments.boot, each, arguments.window)
+        kind = KINDS[number % len(KINDS)]
+        publisher = Publisher(identity["device_id"], kind, arguments.boot, each, arguments.window)
         publisher.open_loop = bool(arguments.rate)
         await loop.create_connection(
             lambda made=publisher: made,  # type: ignore[misc]

@@ -57,6 +57,12 @@ def stored(path: Path) -> list[tuple[str, int, int]]:
     return [(d, int(m.rpartition(":")[2]) - FIRST, at) for d, m, at in rows if m]
 
 
+def held(path: Path) -> int:
+    """Reports in a core's store."""
+    with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as db:
+        return int(db.execute("SELECT count(*) FROM reports").fetchone()[0])
+
+
 def quantiles(values: Sequence[float]) -> dict[str, float]:
     """p50, p99 and p99.9 of microseconds, in milliseconds."""
     ordered = sorted(values)
@@ -77,7 +83,7 @@ def cpu_between(before: dict[str, Usage], after: dict[str, Usage]) -> dict[str, 
 async def wardgate_run(
     root: Path, identities: Identities, messages: int, rate: float = 0, slow: bool = False
 ) -> dict[str, Any]:
-    """Wardgate once: mTLS, sealed and synced, policy on, two destinations."""
+    """Wardgate once: mTLS, sealed and synced, policy on, two destinations, half for the second."""
     place = root / "wardgate"
     shutil.rmtree(place, ignore_errors=True)
     environment = _slow_environment(root) if slow else None
@@ -91,8 +97,9 @@ async def wardgate_run(
         )
         await site.drained()
         after = site.usage()
-        rows = stored(site.core_db)
+        rows, released = stored(site.core_db), held(site.vendor_db)
     sent = sent_times(times)
+    assert released * 2 == len(rows), f"the vendor has {released} of {len(rows)}: not half"
     assert len(rows) == published["messages"], f"{len(rows)} of {published['messages']} at the core"
     last = max(at for _, _, at in rows)
     return {

@@ -19,7 +19,7 @@ from typing import cast
 
 import uvloop
 
-_DEVICE = re.compile(rb"devices/([^/]+)/vitals")
+_DEVICE = re.compile(rb"devices/([^/]+)/(?:vitals|drip)")
 _NUMBER = re.compile(rb'"n":(\d+)')
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from itertools import product
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from prometheus_client import (
     CollectorRegistry,
@@ -97,7 +97,8 @@ class Telemetry:
         self._counters: dict[str, Counter] = {}
         self._gauges: dict[str, Gauge] = {}
         self._histograms: dict[str, Histogram] = {}
-        self._children: dict[tuple[str, tuple[str, ...]], Counter] = {}
+        self._children: dict[tuple[str, tuple[str, ...]], Any] = {}
+        """By name and labels: looking one up in prometheus_client costs more than counting."""
         for name, declared in metrics.items():
             full = f"{prefix}_{name}"
             if declared.kind == "counter":
@@ -125,17 +126,24 @@ class Telemetry:
         """Add ``n`` to a counter."""
         child = self._children.get((name, labels))
         if child is None:
-            counter = self._counters[name]
-            child = counter.labels(*labels) if labels else counter
-            self._children[(name, labels)] = child
+            child = self._child(self._counters[name], name, labels)
         child.inc(n)
+
+    def _child(self, metric: Any, name: str, labels: tuple[str, ...]) -> Any:
+        child = metric.labels(*labels) if labels else metric
+        self._children[(name, labels)] = child
+        return child
 
     def set(self, name: str, value: float, *labels: str) -> None:
         """Set a gauge."""
-        gauge = self._gauges[name]
-        (gauge.labels(*labels) if labels else gauge).set(value)
+        child = self._children.get((name, labels))
+        if child is None:
+            child = self._child(self._gauges[name], name, labels)
+        child.set(value)
 
     def observe(self, name: str, seconds: float, *labels: str) -> None:
         """Record one duration."""
-        histogram = self._histograms[name]
-        (histogram.labels(*labels) if labels else histogram).observe(seconds)
+        child = self._children.get((name, labels))
+        if child is None:
+            child = self._child(self._histograms[name], name, labels)
+        child.observe(seconds)

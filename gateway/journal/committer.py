@@ -19,7 +19,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import NamedTuple
 
 from gateway.domain.errors import JournalFullError, WardgateError
@@ -29,6 +29,7 @@ from gateway.domain.records import Gap
 from gateway.journal.config import FRAME_BODY_BYTES_MAX, CommitterConfig
 from gateway.journal.journal import Journal, Prepared
 from gateway.journal.types import Labelled, LaneGroup
+from gateway.worker import Worker
 
 _log = logging.getLogger(__name__)
 _HARD_FACTOR = 4
@@ -84,7 +85,7 @@ class Committer:
         self._last_start = float("-inf")
         self._tasks: list[asyncio.Task[None]] = []
         self._maintaining: asyncio.Future[None] | None = None
-        self._executor = ThreadPoolExecutor(1, thread_name_prefix="journal")
+        self._worker = Worker("journal", loop)
 
     # -- submissions ------------------------------------------------------------------------
 
@@ -200,7 +201,7 @@ class Committer:
                 # and a number of a closed file may be another file's by then.
                 await self._maintaining
             await commit
-        self._executor.shutdown()
+        self._worker.close()
 
     async def _maintain_for_ever(self) -> None:
         while True:
@@ -287,7 +288,7 @@ class Committer:
         second, telemetry_outcome = self._prepare(telemetry)
         if first is None and second is None:
             return alarm_outcome, telemetry_outcome
-        written = await self._loop.run_in_executor(self._executor, self._write, first, second)
+        written = await self._worker.run(partial(self._write, first, second))
         if telemetry_outcome is Outcome.COMMITTED:
             telemetry_outcome = written[1]
         return written[0], telemetry_outcome

@@ -53,8 +53,9 @@ class JournalConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class CommitterConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """``[commit]``: group commit."""
 
-    linger_s: float = 0.002
-    """Under load, commits of telemetry begin at least this far apart; alarms don't wait."""
+    linger_s: float = 0.005
+    """Under load, commits of telemetry begin at least this far apart; alarms don't wait. It paces
+    everything behind, too: forwarders send each group when it is committed."""
     group_records_max: int = 1000
     group_bytes_max: int = 1 * MIB
     """A group also has to fit into one gRPC message (4 MiB by default)."""

@@ -39,8 +39,9 @@ class DestinationConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True,
     batch_bytes: Annotated[int, msgspec.Meta(ge=1024, le=4 << 20)] = 1 << 20
     window: Annotated[int, msgspec.Meta(ge=1, le=64)] = 8
     """Batches in flight per lane."""
-    linger_ms: Annotated[float, msgspec.Meta(ge=0, le=1000)] = 5.0
-    """How long a small batch of telemetry waits for more while others are in flight."""
+    linger_ms: Annotated[float, msgspec.Meta(ge=0, le=1000)] = 0.0
+    """How long a small batch of telemetry waits for more while others are in flight: for a link
+    that is paid by the message. Group commit makes batches already."""
     backoff_s_min: _Positive = 0.2
     backoff_s_max: _Positive = 30.0
     answer_timeout_s: _Positive = 20.0

@@ -1,10 +1,11 @@
-"""What the two lanes of one destination share."""
+"""What the two lanes of one destination share: its release, and whether it can be reached."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import random
+from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
 from gateway.domain.labels import Lane
@@ -16,6 +17,14 @@ from gateway.uplink.writer import LedgerWriter
 
 ALARMS_FIRST_S = 0.5
 """How long telemetry waits for the alarms' stream after an absence of the receiver."""
+KNOCK_INTERVAL_S = 0.5
+"""How often a pausing lane looks whether anybody listens at the receiver's address, at the cost of
+a SYN and its answer. Drawn between half of it and all of it, so that gateways don't knock in step.
+"""
+KNOCK_TIMEOUT_S = 2.0
+
+Knock = Callable[[str], Awaitable[bool]]
+"""Whether anybody accepts connections at ``host:port``."""
 
 
 class Surroundings(NamedTuple):
@@ -32,19 +41,39 @@ class Surroundings(NamedTuple):
     on_trouble: OnTrouble
 
 
+async def knock(address: str) -> bool:
+    """Open a TCP connection and close it again."""
+    host, _, port = address.rpartition(":")
+    try:
+        async with asyncio.timeout(KNOCK_TIMEOUT_S):
+            _, writer = await asyncio.open_connection(host.strip("[]"), int(port))
+    except (OSError, TimeoutError):
+        return False
+    writer.close()
+    return True
+
+
 class Link:
     """One destination: its configuration, its release, and the state of its streams."""
 
     def __init__(
-        self, config: DestinationConfig, credentials: Credentials, around: Surroundings
+        self,
+        config: DestinationConfig,
+        credentials: Credentials,
+        around: Surroundings,
+        knock: Knock = knock,
     ) -> None:
         self.config = config
         self.credentials = credentials
         self.around = around
         self.release: Release | None = None
+        self.signs = 0
+        """Signs of life so far: streams that came up, and times that somebody began to listen."""
+        self._sign = asyncio.Event()
+        self._listens = True
+        self._knock = knock
         self._released = asyncio.Event()
         self._up: set[Lane] = set()
-        self._reached = asyncio.Event()
         self._alarms_up = asyncio.Event()
         around.counters.set("connected", 0, config.name)
 
@@ -64,12 +93,39 @@ class Link:
         """Wait until there is a policy."""
         await self._released.wait()
 
-    async def pause(self, seconds: float) -> None:
-        """Back off, but no longer than until the other lane has reached the receiver."""
-        self._reached.clear()
+    async def pause(self, seconds: float, signs: int) -> None:
+        """Back off, but no longer than until there is a sign of life.
+
+        That is a stream of the other lane that comes up, or a receiver that begins to accept
+        connections. One that goes on accepting them and refuses the stream gives no sign.
+
+        Args:
+            seconds: the whole pause.
+            signs: how many there were when what failed was begun; one since then ends the pause.
+        """
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                await self._reached.wait()
+                while self.signs == signs:
+                    await self._look()
+                    await self._wait_for_sign(signs)
+
+    async def _look(self) -> None:
+        listens = await self._knock(self.config.address)
+        if listens and not self._listens:
+            self._alive()
+        self._listens = listens
+
+    async def _wait_for_sign(self, signs: int) -> None:
+        interval_s = KNOCK_INTERVAL_S * (0.5 + self.around.rng.random() / 2)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(interval_s):
+                while self.signs == signs:
+                    self._sign.clear()
+                    await self._sign.wait()
+
+    def _alive(self) -> None:
+        self.signs += 1
+        self._sign.set()
 
     async def alarms_first(self) -> None:
         """Telemetry gives the alarms' stream a moment to come up before it."""
@@ -80,7 +136,8 @@ class Link:
     def connected(self, lane: Lane, up: bool) -> None:
         """A lane's stream came up or went down."""
         if up:
-            self._reached.set()
+            self._listens = True
+            self._alive()
         if lane is Lane.ALARMS:
             (self._alarms_up.set if up else self._alarms_up.clear)()
         (self._up.add if up else self._up.discard)(lane)

@@ -69,7 +69,10 @@ class Uplink:
         self._around = around
         self._pseudonyms = {d.name: _pseudonyms(d, secret) for d in destinations}
         self._links = {d.name: Link(d, credentials(d), around) for d in destinations}
-        self._lanes = [LaneForwarder(link, lane) for link in self._links.values() for lane in Lane]
+        self._lanes = {
+            lane: [LaneForwarder(link, lane) for link in self._links.values()] for lane in Lane
+        }
+        self._last_seqs = dict.fromkeys(Lane, 0)
         self._tasks: list[asyncio.Task[None]] = []
         self._has_policy = False
 
@@ -96,7 +99,7 @@ class Uplink:
             log.info("policy %s is in force", policy.version)
         for name, link in self._links.items():
             link.set_release(releases.get(name))
-        for lane in self._lanes:
+        for lane in self._forwarders():
             lane.notify()
         self._has_policy = policy is not None
         self._around.counters.set("policy_loaded", float(self._has_policy))
@@ -123,7 +126,7 @@ class Uplink:
         self._around.journal.subscribe(self._committed)
         self._tasks = [
             asyncio.create_task(lane.run(), name=f"forward-{index}")
-            for index, lane in enumerate(self._lanes)
+            for index, lane in enumerate(self._forwarders())
         ]
         self._tasks.append(asyncio.create_task(self._gauges(), name="forward-gauges"))
 
@@ -143,9 +146,17 @@ class Uplink:
             for name, link in self._links.items()
         ]
 
+    def _forwarders(self) -> list[LaneForwarder]:
+        return [forwarder for forwarders in self._lanes.values() for forwarder in forwarders]
+
     def _committed(self) -> None:
-        for lane in self._lanes:
-            lane.notify()
+        """After each commit: wake the lanes that it wrote to, and no others."""
+        for lane, forwarders in self._lanes.items():
+            last_seq = self._around.journal.last_seq(lane)
+            if last_seq != self._last_seqs[lane]:
+                self._last_seqs[lane] = last_seq
+                for forwarder in forwarders:
+                    forwarder.notify()
 
     async def _gauges(self) -> None:
         while True:

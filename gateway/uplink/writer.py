@@ -1,19 +1,21 @@
 """Group commit for the ledger: many lanes and destinations, one sync at a time.
 
-Nothing waits when the ledger is idle; what arrives during a commit is the next group.
+Nothing waits when the ledger is idle; what arrives during a commit is the next group. Destinations
+that get the same records wake together, so that their entries share a sync.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import NamedTuple
 
 from gateway.domain.labels import Lane, Treatment
 from gateway.domain.ports import Counters
 from gateway.uplink.ledger import Ledger, Rejected, Settled
 from gateway.uplink.release import Released
+from gateway.worker import Worker
 
 
 class _Waiting(NamedTuple):
@@ -30,8 +32,9 @@ class LedgerWriter:
         self._counters = counters
         self._waiting: list[_Waiting] = []
         self._settled: dict[tuple[str, Lane], Settled] = {}
-        self._busy: asyncio.Task[None] | None = None
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="ledger")
+        self._busy: asyncio.Future[None] | None = None
+        self._begins: asyncio.Handle | None = None
+        self._worker: Worker | None = None
 
     async def record(self, destination: str, batch: Released) -> None:
         """Enter a batch; it may leave when this returns.
@@ -55,41 +58,55 @@ class LedgerWriter:
 
     async def close(self) -> None:
         """Finish what is under way."""
-        if self._busy is not None:
-            await asyncio.gather(self._busy, return_exceptions=True)
-        self._thread.shutdown(wait=True)
+        while self._begins is not None or self._busy is not None:
+            if self._busy is not None:
+                await asyncio.wait([self._busy])
+            await asyncio.sleep(0)
+        if self._worker is not None:
+            self._worker.close()
+            self._worker = None
 
-    async def _add(self, batch: tuple[str, Released] | None, rejected: Rejected | None) -> None:
+    def _add(
+        self, batch: tuple[str, Released] | None, rejected: Rejected | None
+    ) -> asyncio.Future[None]:
         loop = asyncio.get_running_loop()
         done: asyncio.Future[None] = loop.create_future()
         self._waiting.append(_Waiting(batch, rejected, done))
-        if self._busy is None or self._busy.done():
-            self._busy = loop.create_task(self._commit_all(), name="ledger")
-        await done
+        if self._busy is None and self._begins is None:
+            # Behind the other lanes that the same commit woke.
+            self._begins = loop.call_soon(self._begin)
+        return done
 
-    async def _commit_all(self) -> None:
-        loop = asyncio.get_running_loop()
-        while self._waiting:
-            group, self._waiting = self._waiting, []
-            settled, self._settled = list(self._settled.values()), {}
-            batches = [each.batch for each in group if each.batch is not None]
-            rejected = [each.rejected for each in group if each.rejected is not None]
-            error: BaseException | None = None
-            try:
-                await loop.run_in_executor(
-                    self._thread, self.ledger.write, batches, settled, rejected
-                )
-            except Exception as caught:  # noqa: BLE001  # each waiter gets it and must not send
-                error = caught
+    def _begin(self) -> None:
+        self._begins = None
+        group, self._waiting = self._waiting, []
+        settled, self._settled = list(self._settled.values()), {}
+        batches = [each.batch for each in group if each.batch is not None]
+        rejected = [each.rejected for each in group if each.rejected is not None]
+        if self._worker is None:
+            self._worker = Worker("ledger", asyncio.get_running_loop())
+        self._busy = self._worker.run(partial(self.ledger.write, batches, settled, rejected))
+        self._busy.add_done_callback(partial(self._end, group, batches))
+
+    def _end(
+        self,
+        group: Sequence[_Waiting],
+        batches: Sequence[tuple[str, Released]],
+        written: asyncio.Future[None],
+    ) -> None:
+        error = written.exception()  # each waiter gets it and must not send
+        self._busy = None
+        if self._waiting:
+            self._begin()
+        if error is None:
+            self._count(batches)
+        for each in group:
+            if each.done.done():
+                continue
+            if error is None:
+                each.done.set_result(None)
             else:
-                self._count(batches)
-            for each in group:
-                if each.done.done():
-                    continue
-                if error is None:
-                    each.done.set_result(None)
-                else:
-                    each.done.set_exception(error)
+                each.done.set_exception(error)
 
     def _count(self, batches: Sequence[tuple[str, Released]]) -> None:
         """Count what was entered, whether or not its sender still waits."""

@@ -292,7 +292,9 @@ async def test_an_acknowledgement_of_what_was_never_sent_moves_nothing_beyond(tm
         assert b.journal.cursors.get("core", TELEMETRY) == 4
 
 
-async def test_what_was_in_flight_is_sent_again_in_the_same_batches_and_no_new_release(tmp_path):
+async def test_what_was_in_flight_is_sent_again_in_the_same_batches_and_no_new_release(
+    tmp_path, caplog
+):
     async with bench(tmp_path, batch_records=4) as b:
         b.receiver.behave = lambda batch: [(grpc.StatusCode.UNAVAILABLE, "down")] if batch else []
         b.say()
@@ -306,7 +308,9 @@ async def test_what_was_in_flight_is_sent_again_in_the_same_batches_and_no_new_r
         assert {batch.last_seq for batch in b.receiver.batches if batch.first_seq == 1} == {2}
         assert b.entered() == 8
         assert b.counters.counts["released", "core", "telemetry", "passed"] == 8
-        assert b.failures()["unavailable"] >= 2
+        # gRPC may tell the cancelled call as INTERNAL; a fault of ours would leave a trace.
+        assert sum(b.failures().values()) >= 2
+        assert not [record for record in caplog.records if record.exc_info]
 
 
 async def test_a_retransmission_after_a_restart_is_no_new_release(tmp_path):
@@ -484,6 +488,24 @@ async def test_a_batch_that_no_receiver_takes_is_not_even_sent(tmp_path, monkeyp
         await b.delivered()
         assert b.receiver.batches == []
         assert [t.detail for t in b.troubles] == ["too_large"]
+
+
+async def test_lanes_that_are_greeted_and_dropped_do_not_wake_each_other(tmp_path, monkeypatch):
+    async with bench(tmp_path) as b:
+        paused: list[tuple[int, int]] = []
+        pause = b.link.pause
+
+        async def watched(seconds, signs):
+            paused.append((signs, b.link.signs))
+            await pause(seconds, signs)
+
+        monkeypatch.setattr(b.link, "pause", watched)
+        b.receiver.behave = lambda _: [(grpc.StatusCode.UNAVAILABLE, "down")]
+        b.say()
+        b.start()
+        await b.until(lambda: len(paused) > 3)
+        assert b.link.signs >= 3  # each stream that came up is one
+        assert all(begun == now for begun, now in paused)
 
 
 async def test_a_receiver_that_falls_silent_is_given_up(tmp_path):
