@@ -7,12 +7,14 @@ import random
 from collections.abc import Mapping
 from typing import Any
 
-from drivers.intellivue.config import IntellivueConfig
+from drivers.intellivue.config import IntellivueConfig, MonitorPort
 from drivers.intellivue.connection import NAME, MonitorConnection
 from drivers.transport.serial import SerialLimits
 from gateway.domain.ports import Driver, Ports
 
 TRANSPORT = "serial"
+LEAVE_GRACE_S = 3.0
+"""For a monitor's answer to the release, and its port's end, when it is no longer configured."""
 
 
 class IntellivueDriver:
@@ -30,11 +32,10 @@ class IntellivueDriver:
         limits: SerialLimits = SerialLimits(),  # noqa: B008 - an immutable tuple
     ) -> None:
         self._ports = ports
+        self._rng = rng
+        self._limits = limits
         self._started = False
-        self.connections = tuple(
-            MonitorConnection(monitor, ports, rng, self._changed, limits)
-            for monitor in config.monitors
-        )
+        self.connections = tuple(map(self._connection, config.monitors))
 
     async def start(self) -> None:
         """Begin to open the ports."""
@@ -48,6 +49,24 @@ class IntellivueDriver:
             self._started = False
             await asyncio.gather(*(c.stop(grace_s) for c in self.connections))
 
+    async def reconfigure(self, config: IntellivueConfig) -> bool:
+        """Follow changed monitors; the others' associations stay."""
+        if not self._started:
+            return False
+        present = {each.config: each for each in self.connections}
+        leaving = [each for each in self.connections if each.config not in config.monitors]
+        await asyncio.gather(*(each.stop(LEAVE_GRACE_S) for each in leaving))
+        fresh = {
+            monitor: self._connection(monitor)
+            for monitor in config.monitors
+            if monitor not in present
+        }
+        self.connections = tuple({**present, **fresh}[each] for each in config.monitors)
+        for each in fresh.values():
+            each.start()
+        self._changed()
+        return True
+
     def addresses(self) -> Mapping[str, tuple[str, int]]:
         """None: nothing listens."""
         return {}
@@ -55,6 +74,9 @@ class IntellivueDriver:
     def healthy(self) -> bool:
         """Whether it runs."""
         return self._started
+
+    def _connection(self, monitor: MonitorPort) -> MonitorConnection:
+        return MonitorConnection(monitor, self._ports, self._rng, self._changed, self._limits)
 
     def _changed(self) -> None:
         attached = sum(connection.attached for connection in self.connections)

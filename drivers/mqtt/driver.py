@@ -76,6 +76,26 @@ class MqttDriver:
         for session in hub.sessions:
             session.kill("gateway_stopped")
 
+    async def reconfigure(self, config: MqttConfig) -> bool:
+        """Follow changed addresses and limits; sessions stay, new ones get the new limits.
+
+        Raises:
+            ConfigError, OSError: an added address can't be used; nothing has changed.
+        """
+        listen = [parse_address(text) for text in config.listen]
+        before, changed = set(self._listen), set(listen) != set(self._listen)
+        hub = self._hub
+        drawn = any(port == 0 for _, port in (*listen, *before))
+        if hub is None or (changed and (drawn or before.isdisjoint(listen))):
+            return False
+        await self._listener.move(
+            [each for each in listen if each not in before],
+            [each for each in before if each not in listen],
+            ListenerLimits(config.sessions_max),
+        )
+        self._listen, self._config, hub.config = listen, config, config
+        return True
+
     def addresses(self) -> Mapping[str, tuple[str, int]]:
         """The first address by the driver's name, further ones with their number."""
         found = self._listener.addresses()

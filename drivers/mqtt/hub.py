@@ -57,7 +57,8 @@ class Hub:
     def __init__(self, ports: Ports, config: MqttConfig) -> None:
         """Take over what was committed before."""
         self._ports = ports
-        self._config = config
+        self.config = config
+        """For sessions to come."""
         self._store = Store(ports.state, ports.clock.now_us())
         self._sessions: set[Claimant] = set()
         self._open: dict[str, Claimant] = {}
@@ -81,7 +82,7 @@ class Hub:
         Raises:
             RefusedError: its certificate is not let in.
         """
-        session = Session(peer, wire, self, self._ports, self._config, self._store)
+        session = Session(peer, wire, self, self._ports, self.config, self._store)
         device = self._ports.admission.admit(
             CertificateCredential(certificate, DRIVER, peer), session
         )
@@ -160,7 +161,7 @@ class Hub:
         suspension = Suspension(
             alarm_id=f"clone-{device.device_id}-{now_us}",
             onset_us=now_us,
-            until_us=now_us + round(self._config.clone_suspension_s * MICROSECONDS),
+            until_us=now_us + round(self.config.clone_suspension_s * MICROSECONDS),
             kind=device.kind,
             bed=device.bed,
         )

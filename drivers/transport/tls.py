@@ -126,6 +126,8 @@ class TlsListener:
         self._freed = asyncio.Event()
         self._sockets: list[socket.socket] = []
         self._serving: asyncio.Task[None] | None = None
+        self._group = asyncio.TaskGroup()
+        self._accepting: dict[socket.socket, asyncio.Task[None]] = {}
 
     async def start(self, addresses: Sequence[Address]) -> None:
         """Bind and begin to accept.
@@ -150,6 +152,31 @@ class TlsListener:
         for sock in self._sockets:
             sock.close()
         self._sockets = []
+        self._accepting.clear()
+
+    async def move(
+        self, added: Sequence[Address], removed: Sequence[Address], limits: ListenerLimits
+    ) -> None:
+        """Listen at further addresses, and no longer at others; connections stay.
+
+        At least one address has to be left; ``removed`` are literal, without port 0.
+
+        Raises:
+            OSError: an added address can't be bound; nothing has changed.
+        """
+        fresh = bind_stream(added)
+        for sock in fresh:
+            self._accepting[sock] = self._group.create_task(self._accept(sock, self._group))
+        ending = [sock for sock in self._sockets if sock.getsockname()[:2] in removed]
+        self._sockets = [sock for sock in self._sockets if sock not in ending] + fresh
+        tasks = [self._accepting.pop(sock) for sock in ending]
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+        for sock in ending:
+            sock.close()
+        self._limits = limits
 
     def addresses(self) -> list[Address]:
         """Where it listens, with the ports that were taken."""
@@ -165,9 +192,9 @@ class TlsListener:
         return self._connections
 
     async def _serve(self) -> None:
-        async with asyncio.TaskGroup() as group:
+        async with asyncio.TaskGroup() as self._group:
             for sock in self._sockets:
-                group.create_task(self._accept(sock, group))
+                self._accepting[sock] = self._group.create_task(self._accept(sock, self._group))
 
     async def _accept(self, listening: socket.socket, group: asyncio.TaskGroup) -> None:
         loop = asyncio.get_running_loop()

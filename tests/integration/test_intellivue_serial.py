@@ -13,6 +13,7 @@ from drivers.intellivue import connection
 from drivers.intellivue.config import IntellivueConfig, MonitorPort
 from drivers.intellivue.driver import IntellivueDriver
 from firmware_sim.endpoints import Endpoints
+from firmware_sim.intellivue.line import SerialMonitor
 from firmware_sim.intellivue.link import MonitorLink
 from firmware_sim.intellivue.screen import Screen
 from firmware_sim.link import Outcome as LinkOutcome
@@ -459,6 +460,41 @@ async def test_the_wards_clock_is_the_monitors(tmp_path):
     assert abs(periodic(sink)[0].device_us - late_us) < 10_000_000
     await subject.stop(2.0)
     await link.close()
+
+
+async def test_monitors_come_and_go_and_the_others_stay(bed, tmp_path):
+    second = SerialMonitor(tmp_path / "m2", lambda: bed.screen, SystemClock(), lambda _sent: None)
+    second.monitor.reply_every_s = 0.1
+    second.start()
+    sink = WaitingSink()
+    given = ports(sink, known=("m1", "m2", "m3"))
+    subject = driver(bed.port, given)
+    await subject.start()
+    await sink.until(lambda s: len(periodic(s)) >= 2)
+    stays = MonitorPort(device_id="m1", port=bed.port)
+
+    def statuses():
+        return [(s.device_id, s.state) for s in sink.of(DeviceStatus)]
+
+    for name in ("m2", "m3"):  # another device behind the same port
+        other = MonitorPort(device_id=name, port=second.port)
+        assert await subject.reconfigure(IntellivueConfig(monitors=(other, stays)))
+        await sink.until(lambda s, name=name: any(r.device_id == name for r in periodic(s)))
+        assert given.counters.gauges["sessions", "serial"] == 2
+    assert await subject.reconfigure(IntellivueConfig(monitors=(stays,)))
+    assert statuses() == [
+        ("m1", DeviceState.ONLINE),
+        ("m2", DeviceState.ONLINE),
+        ("m2", DeviceState.OFFLINE),
+        ("m3", DeviceState.ONLINE),
+        ("m3", DeviceState.OFFLINE),
+    ]
+    before = len(periodic(sink))
+    await sink.until(lambda s: len(periodic(s)) > before)
+    await subject.stop(2.0)
+    second.close()
+    assert not sink.of(Gap)
+    assert not await subject.reconfigure(IntellivueConfig(monitors=()))
 
 
 async def test_a_ward_of_monitors(tmp_path):

@@ -119,19 +119,18 @@ delay_s = 0
 def test_a_session_stays_while_limits_listeners_and_the_scrape_endpoint_change(
     gateway: Supervised, ward: Ward, file: Edited
 ) -> None:
-    added, moved = free_ports(2)
+    added, further, moved = free_ports(3)
     ports = ward.plan.ports
     before = alarms(ports.gateway_metrics)
     with session(ward) as device:
         device.report()  # 72 a minute
         assert alarms(ports.gateway_metrics) == before
+        mqtt = f'"127.0.0.1:{ports.mqtt}"'
+        more = f"[drivers.more]\ndriver = 'mqtt'\nlisten = ['127.0.0.1:{added}']\n"
         status = file.hang_up(
             file.before.replace(f"port = {ports.gateway_metrics}", f"port = {moved}")
-            .replace("[drivers.coap]", "[drivers.second]\ndriver = 'coap'")
-            .replace(
-                "[drivers.mqtt]",
-                f"[drivers.more]\ndriver='mqtt'\nlisten=['127.0.0.1:{added}']\n[drivers.mqtt]",
-            )
+            .replace(f"[{mqtt}, ", f'[{mqtt}, "127.0.0.1:{further}", ')
+            .replace("[drivers.coap]", f"{more}[drivers.second]\ndriver = 'coap'")
             + LIMITS
         )
         assert status == ""
@@ -140,6 +139,7 @@ def test_a_session_stays_while_limits_listeners_and_the_scrape_endpoint_change(
         with pytest.raises(urllib.error.URLError):
             scraped(ports.gateway_metrics)
         assert answers(added)
+        assert answers(further)
         with session(ward, added) as elsewhere:  # takes the device's place over there only
             elsewhere.report()
         assert (device.connects, device.losses) == (1, 0)
@@ -149,6 +149,7 @@ def test_a_session_stays_while_limits_listeners_and_the_scrape_endpoint_change(
         assert changed == {
             "drivers.second",
             "drivers.more",
+            "drivers.mqtt",
             "drivers.coap",
             "pipeline.limits",
             "metrics.port",
@@ -156,12 +157,15 @@ def test_a_session_stays_while_limits_listeners_and_the_scrape_endpoint_change(
 
         assert file.hang_up(file.before) == ""
         assert not answers(added)
+        assert not answers(further)
         device.report()
         assert (device.connects, device.losses) == (1, 0)
         assert "# HELP" in scraped(ports.gateway_metrics)
 
 
-def test_a_changed_driver_alone_is_made_anew(gateway: Supervised, ward: Ward, file: Edited) -> None:
+def test_a_driver_that_can_follow_keeps_its_sessions(
+    gateway: Supervised, ward: Ward, file: Edited
+) -> None:
     (port,) = free_ports(1)
     other = f"[drivers.more]\ndriver = 'mqtt'\nlisten = ['127.0.0.1:{port}']\n"
     assert file.hang_up(f"{file.before}\n{other}") == ""
@@ -169,10 +173,40 @@ def test_a_changed_driver_alone_is_made_anew(gateway: Supervised, ward: Ward, fi
         here.report()
         there.report()
         assert file.hang_up(f"{file.before}\n{other}packet_size_bytes_max = 4096\n") == ""
-        until(lambda: there.connects == 2, gateway)
         there.report()
         here.report()
+        assert (there.connects, there.losses) == (1, 0)
+        # It is gone with all of its sessions; the other one hears nothing of it.
+        assert file.hang_up(file.before) == ""
+        until(lambda: there.losses == 1, gateway)
+        here.report()
         assert (here.connects, here.losses) == (1, 0)
+
+
+def udp_is_free(port: int) -> bool:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
+def test_a_driver_that_cannot_follow_is_made_anew_or_comes_back_as_it_was(
+    gateway: Supervised, ward: Ward, file: Edited
+) -> None:
+    (elsewhere,) = free_ports(1)
+    usual = ward.plan.ports.coaps
+    with session(ward) as device, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
+        taken.bind(("127.0.0.1", 0))
+        busy = file.before.replace(f":{usual}", f":{taken.getsockname()[1]}")
+        assert "can't start" in file.hang_up(busy)
+        assert not udp_is_free(usual)
+        assert file.hang_up(file.before.replace(f":{usual}", f":{elsewhere}")) == ""
+        assert udp_is_free(usual)
+        assert not udp_is_free(elsewhere)
+        device.report()
+        assert (device.connects, device.losses) == (1, 0)
 
 
 @pytest.mark.parametrize(
@@ -220,19 +254,6 @@ def test_what_is_wrong_is_refused_whole(
         device.report()
         assert alarms(ports.gateway_metrics) == before
         assert (device.connects, device.losses) == (1, 0)
-
-
-def test_a_driver_that_cannot_be_made_anew_comes_back_as_it_was(
-    gateway: Supervised, ward: Ward, file: Edited
-) -> None:
-    with session(ward) as device, socket.create_server(("127.0.0.1", 0)) as taken:
-        device.report()
-        mqtt = f'"127.0.0.1:{ward.plan.ports.mqtt}"'
-        both = f'{mqtt}, "127.0.0.1:{taken.getsockname()[1]}"'
-        status = file.hang_up(file.before.replace(f"[{mqtt}, ", f"[{both}, "))
-        assert "can't start" in status
-        until(lambda: device.connects == 2, gateway)
-        device.report()
 
 
 def test_a_changed_policy_is_applied_and_no_session_ends(

@@ -306,6 +306,45 @@ def test_a_new_context_applies_to_the_next_connection(run, identities, tmp_path)
     run(main())
 
 
+def test_addresses_come_and_go_and_connections_stay(run, identities):
+    async def main():
+        device = identities.device("mon-1")
+        async with Ward(identities) as ward:
+            first = ("127.0.0.1", ward.port)
+            reader, writer = await ward.connect(device)
+            with socket.socket() as spare:
+                spare.bind(("127.0.0.1", 0))
+                second = spare.getsockname()
+            limits = ListenerLimits(connections_max=100)
+            await ward.listener.move([second], [], limits)
+            assert ward.listener.addresses() == [first, second]
+            _, other = await ward.connect(device)
+            other.close()
+
+            with (
+                socket.create_server(("127.0.0.1", 0)) as taken,
+                pytest.raises(OSError, match="in use"),
+            ):
+                await ward.listener.move([taken.getsockname()], [first], limits)
+            assert ward.listener.addresses() == [first, second]
+            _, other = await ward.connect(device)
+            other.close()
+
+            await ward.listener.move([], [first], limits)
+            assert ward.listener.addresses() == [second]
+            assert ward.listener.healthy()
+            with pytest.raises(ConnectionRefusedError):
+                await ward.connect(device)
+            ward.port = second[1]
+            _, other = await ward.connect(device)
+            other.close()
+
+            writer.write(b"hello")
+            assert await reader.readexactly(5) == b"hello"
+
+    run(main())
+
+
 def test_stop_gives_up_half_open_connections(run, identities):
     async def main():
         async with Ward(identities) as ward:
