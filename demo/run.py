@@ -29,6 +29,9 @@ WARD = Path(__file__).parent / "ward.toml"
 START_S_MAX = 60.0
 DRAIN_S_MAX = 15.0
 POLL_S = 0.1
+SECONDS_MAX = 1e6
+INTERRUPTED = 130
+"""The exit code of a program that SIGINT ended."""
 
 
 class Options(NamedTuple):
@@ -40,10 +43,29 @@ class Options(NamedTuple):
     replay: Path | None
 
 
+class StoppedEarlyError(Exception):
+    """Ctrl-C came before every part was ready."""
+
+
+def check(options: Options) -> None:
+    """Refuse what would fail only after the run.
+
+    Raises:
+        ConfigError: it says what.
+    """
+    if options.seconds is not None and not 0 < options.seconds <= SECONDS_MAX:
+        raise ConfigError(f"SECONDS={options.seconds:g} is not between 0 and {SECONDS_MAX:g}")
+    if options.report is not None and not options.report.resolve().parent.is_dir():
+        raise ConfigError(f"REPORT={options.report}: there is no such directory")
+    if options.replay is not None and not Path(f"{options.replay}.hea").is_file():
+        raise ConfigError(f"REPLAY={options.replay}: there is no {options.replay.name}.hea")
+
+
 class Demo:
     """The processes of one run."""
 
     def __init__(self, options: Options) -> None:
+        check(options)
         self.options = options
         self.plan: Plan = prepare(options.state)
         self.ward = scenario.load(WARD)
@@ -71,6 +93,9 @@ class Demo:
             await self._start()
             await self._show()
             return await self._finish()
+        except StoppedEarlyError:
+            print("demo: stopped before the ward began")
+            return INTERRUPTED
         finally:
             self.plan.endpoints.unlink(missing_ok=True)
             for process in self.processes.values():
@@ -131,6 +156,8 @@ class Demo:
             if process.restarts > 2 or (not process.running and process.exit_code):
                 break
             await asyncio.sleep(POLL_S)
+        if self.stop.is_set():
+            raise StoppedEarlyError
         words = process.last_words()
         raise ConfigError(f"{name} did not get ready, see {self.plan.logs / name}.log\n{words}")
 

@@ -10,6 +10,7 @@ import pytest
 
 from demo.plan import MARKER, prepare
 from demo.processes import WITH_ITS_PARENT
+from demo.run import Demo, Options
 from gateway.domain.errors import ConfigError
 
 
@@ -37,6 +38,17 @@ def test_what_an_ended_demo_left_is_cleared(tmp_path):
     assert (tmp_path / MARKER).exists()
     assert (outside / "kept").exists()
     plan.claim.close()
+
+
+@pytest.mark.parametrize(
+    ("option", "value"), [("seconds", 0.0), ("report", "none/r.json"), ("replay", "none")]
+)
+def test_what_would_fail_only_after_the_run_is_refused_before_it(tmp_path, option, value):
+    asked = value if option == "seconds" else tmp_path / value
+    options = Options(tmp_path / "state", 20.0, None, None)._replace(**{option: asked})
+    with pytest.raises(ConfigError, match=f"{option.upper()}="):
+        Demo(options)
+    assert not (tmp_path / "state").exists()
 
 
 @pytest.mark.skipif(not WITH_ITS_PARENT, reason="needs setpriv of util-linux")

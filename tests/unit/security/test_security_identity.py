@@ -93,6 +93,18 @@ def test_a_device_is_who_its_certificate_says(ward, service):
     assert not service.is_live("one")
 
 
+def test_a_session_that_is_admitted_again_leaves_no_trace_of_who_it_was(ward, service):
+    first, serial = ward.der(Role.DEVICE, "monitor-1")
+    second, _ = ward.der(Role.DEVICE, "monitor-2")
+    session, _ = admitted(service, certificate(first))
+    service.admit(certificate(second), session)
+    assert service.live_sessions() == 1
+    assert not service.is_live("monitor-1")
+    assert service.revoke([serial]) == 0
+    assert service.end_device("monitor-1", RefusalReason.SUSPENDED) == 0
+    assert session.killed == []
+
+
 def test_a_session_ends_when_its_device_has_moved_and_only_then(ward, service, counters):
     credentials = [certificate(ward.der(Role.DEVICE, name)[0]) for name in ("one", "two")]
     beds = [Device("one", "monitor", "icu", "7"), Device("two", "monitor", "icu", "8")]

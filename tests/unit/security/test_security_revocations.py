@@ -3,6 +3,8 @@
 from datetime import timedelta
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -80,6 +82,36 @@ def test_only_an_authority_below_a_root_may_sign(ward, stranger, roots, clock, t
     early = said._replace(issued_us=round(before.timestamp() * 1e6))
     with pytest.raises(RefusedError, match="not valid then"):
         read_list(sign_list(ward.issuing, early), roots, DOMAIN)
+
+
+def test_an_authority_that_may_not_sign_lists_is_refused(ward, roots, clock):
+    usage = pki.certificates.key_usage(signs_certificates=True)
+    may = {
+        name: getattr(usage, name)
+        for name in (
+            *("digital_signature", "content_commitment", "key_encipherment", "data_encipherment"),
+            *("key_agreement", "key_cert_sign"),
+        )
+    }
+    own = ward.issuing.certificate
+    issuing_only = (
+        x509.CertificateBuilder()
+        .subject_name(own.subject)
+        .issuer_name(own.issuer)
+        .public_key(own.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(own.not_valid_before_utc)
+        .not_valid_after(own.not_valid_after_utc)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .add_extension(
+            x509.KeyUsage(**may, crl_sign=False, encipher_only=False, decipher_only=False),
+            critical=True,
+        )
+        .sign(ward.root.key, hashes.SHA256())
+    )
+    signer = ward.issuing._replace(certificate=issuing_only)
+    with pytest.raises(RefusedError, match="no authority"):
+        read_list(sign_list(signer, content(clock)), roots, DOMAIN)
 
 
 def test_too_many_revocations_are_not_signed(ward):
