@@ -22,6 +22,7 @@ class Reason:
     RETIRED = "retired"
     ROLE = "role"
     REQUEST = "request"
+    PROFILE = "profile"
     CLAIM_REJECTED = "claim_rejected"
     CLAIMS_FULL = "claims_full"
     RATE = "rate"
@@ -35,6 +36,7 @@ class Reason:
         RETIRED,
         ROLE,
         REQUEST,
+        PROFILE,
         CLAIM_REJECTED,
         CLAIMS_FULL,
         RATE,

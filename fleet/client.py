@@ -32,6 +32,11 @@ class FleetError(WardgateError):
 
     reason = "fleet"
 
+    def __init__(self, message: str, *, unreachable: bool = False) -> None:
+        super().__init__(message)
+        self.unreachable = unreachable
+        """Trying again later may help."""
+
 
 class OperatorConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """``operator.toml``: where the fleet is, and who the operator is."""
@@ -66,7 +71,12 @@ class FleetClient:
         try:
             answer: Response = stub(request, timeout=TIMEOUT_S)
         except grpc.RpcError as error:
-            raise FleetError(self._explain(error)) from error
+            away = error.code() in {
+                grpc.StatusCode.UNAVAILABLE,
+                grpc.StatusCode.DEADLINE_EXCEEDED,
+                grpc.StatusCode.UNAUTHENTICATED,
+            }
+            raise FleetError(self._explain(error), unreachable=away) from error
         return answer
 
     def devices(self, ward: str = "", health: int = 0) -> list[pb.Device]:

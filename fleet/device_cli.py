@@ -1,17 +1,21 @@
-"""``device add | list | show | update | revoke | command``: what an operator does with devices."""
+"""``device add | provision | list | show | update | revoke | command``."""
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from fleet.cli import AsJson, Fleet, Identity, one_line_errors
 from fleet.cli import revoke as revoke_any
 
+if TYPE_CHECKING:
+    from security.pki import SigningKey
+
 app = typer.Typer(
-    help="Devices: add, list, show, update, revoke.",
+    help="Devices: add, provision, list, show, update, revoke.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
@@ -21,7 +25,7 @@ Name = Annotated[str, typer.Argument(help="The device's id")]
 
 @app.callback()
 def main() -> None:
-    """Devices: add, list, show, update, revoke."""
+    """Devices: add, provision, list, show, update, revoke."""
 
 
 @app.command()
@@ -43,6 +47,14 @@ def add(  # noqa: PLR0913, PLR0917  # the options of a command
         int, typer.Option(min=0, help="How long it is good [default: the service's]")
     ] = 0,
     renew: Annotated[bool, typer.Option(help="A further certificate for a known device")] = False,
+    token_hours: Annotated[
+        int, typer.Option(min=0, help="How long its token is good [default: the service's]")
+    ] = 0,
+    manufacturer: Annotated[
+        str, typer.Option(help="Whose birth certificate it has; see `wardgate manufacturer`")
+    ] = "",
+    serial_number: Annotated[str, typer.Option(help="In that certificate")] = "",
+    qr: Annotated[bool, typer.Option(help="Show the token's QR code")] = True,
     fleet: Fleet = None,
     identity: Identity = None,
     as_json: AsJson = False,
@@ -50,9 +62,11 @@ def add(  # noqa: PLR0913, PLR0917  # the options of a command
     """Register a device, and issue its certificate.
 
     With --bundle the key is made here and never leaves this machine; with --csr it never leaves
-    the device; with neither (a serial device) there is no certificate.
+    the device; with neither it gets a one-time token, with which the device itself fetches its
+    certificate (EST), unless its manufacturer's certificate is its token, or it has none to get
+    (a serial device).
     """
-    from fleet import client, tables  # noqa: PLC0415  # late: `--help` must stay fast
+    from fleet import client, handout  # noqa: PLC0415  # late: `--help` must stay fast
     from gateway.domain.errors import ConfigError  # noqa: PLC0415
     from protos.wardgate.v1 import fleet_pb2 as pb  # noqa: PLC0415
     from security import files, pki  # noqa: PLC0415
@@ -66,17 +80,16 @@ def add(  # noqa: PLR0913, PLR0917  # the options of a command
         expected_firmware=firmware,
         days=days,
         renew=renew,
+        manufacturer=manufacturer,
+        serial_number=serial_number,
+        token_hours=token_hours,
+        token=not (csr or bundle or manufacturer) and transport not in {"serial", "broker"},
     )
     with one_line_errors():
-        if csr and bundle:
-            raise ConfigError("give --csr or --bundle, not both")
+        if bool(manufacturer) is not bool(serial_number):
+            raise ConfigError("give --manufacturer and --serial-number, or neither")
         key = pki.new_key()
-        if csr:
-            request.csr = csr.read_bytes()
-        if bundle:
-            if (bundle / "key.pem").exists():
-                raise ConfigError(f"{bundle} holds an identity already")
-            request.csr = pki.create_csr(key, device)
+        request.csr = _csr(device, csr, bundle, key)
         with client.resolve(fleet, identity) as service:
             added = service.call("AddDevice", request, pb.AddDeviceResponse)
         if bundle:
@@ -87,12 +100,73 @@ def add(  # noqa: PLR0913, PLR0917  # the options of a command
         elif out:
             files.write_atomic(out, added.certificate_pem)
     if as_json:
-        typer.echo(tables.as_json(added))
+        typer.echo(handout.as_json(added))
     elif csr and not out:
         typer.echo(added.certificate_pem.decode(), nl=False)
     else:
-        where = f": {bundle or out}" if bundle or out else ""
-        typer.echo(f"device {device} is {tables.standing(added.device)}{where}")
+        where = str(bundle or out or "")
+        typer.echo(handout.sheet(added, where, asked=request.token, qr=qr))
+
+
+def _csr(device: str, csr: Path | None, bundle: Path | None, key: SigningKey) -> bytes:
+    """The request to send: the device's own, one for the key made here, or none."""
+    from gateway.domain.errors import ConfigError  # noqa: PLC0415
+    from security import pki  # noqa: PLC0415
+
+    if csr and bundle:
+        raise ConfigError("give --csr or --bundle, not both")
+    if bundle and (bundle / "key.pem").exists():
+        raise ConfigError(f"{bundle} holds an identity already")
+    if csr:
+        return csr.read_bytes()
+    return pki.create_csr(key, device) if bundle else b""
+
+
+@app.command()
+def provision(  # the options of a command
+    table: Annotated[
+        Path,
+        typer.Argument(
+            help="CSV: id, kind, ward, bed, transport, firmware, manufacturer, serial_number"
+        ),
+    ],
+    out: Annotated[
+        Path | None, typer.Option(help="Where results go [default: FILE.results.csv]")
+    ] = None,
+    bundles: Annotated[
+        Path | None, typer.Option(help="Make keys here, a directory for each device")
+    ] = None,
+    token_hours: Annotated[
+        int, typer.Option(min=0, help="How long tokens are good [default: the service's]")
+    ] = 0,
+    parallel: Annotated[int, typer.Option(min=1, max=32, help="Devices at a time")] = 8,
+    fleet: Fleet = None,
+    identity: Identity = None,
+) -> None:
+    """Register many devices, with a token or a bundle each.
+
+    Run it again after a failure: what is done is skipped. Exit code 1 when a row failed.
+    """
+    from fleet import client  # noqa: PLC0415
+    from fleet import provision as work  # noqa: PLC0415
+    from fleet import provision_files as files  # noqa: PLC0415
+
+    with one_line_errors():
+        rows, bad = files.read_table(table)
+        options = work.Options(bundles, token_hours, parallel)
+        place = out or table.with_name(f"{table.stem}.results.csv")
+        with files.Results(place) as results, client.resolve(fleet, identity) as service:
+            left = sum(not results.done(row.id) for row in rows)
+            # Not on standard output, and only a line where nobody watches.
+            with typer.progressbar(length=left, label="devices", file=sys.stderr) as bar:
+                work.provision(service, rows, results, options, lambda _: bar.update(1))
+            failed = list(files.failures(rows, results, bad))
+            done = sum(results.done(row.id) for row in rows)
+    for each in failed:
+        typer.echo(f"{table}, line {each.line}: {each.id or '?'}: {each.error}", err=True)
+    typer.echo(f"{done} of {len(rows) + len(bad)} devices done, {len(failed)} failed: {place}")
+    if failed:
+        raise typer.Exit(1)
 
 
 @app.command("list")

@@ -24,6 +24,7 @@ from datetime import timedelta
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import NameOID
 
 from fleet.askers import Asker, Holder, Manufactured, Reason, Token, TokenHolder
 from fleet.claims import Claims
@@ -209,7 +210,9 @@ class Enrolment:
     async def _renew(self, asker: Holder, request: est.Request, peer: str) -> x509.Certificate:
         role, name = asker.identity.role, asker.identity.id
         hosts = _hosts(asker.certificate)
-        self._check_names(request, role, name, hosts=hosts)
+        subject = asker.certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+        names = {str(each.value) for each in subject}
+        self._check_names(request, role, name, also=names, hosts=hosts)
         issue = self._issuer(name, request.key, role, hosts, asker.certificate)
         serial = asker.identity.serial
 
@@ -261,7 +264,11 @@ class Enrolment:
             validity = Validity.days(now, life / timedelta(days=1))
 
         def issue() -> tuple[Issued, CredentialRow]:
-            issued = self._registry.certify(Subject(role, name, hosts), key, validity)
+            try:
+                issued = self._registry.certify(Subject(role, name, hosts), key, validity)
+            except ValueError as error:
+                # As when a host's name is outside the scope of an authority that is new.
+                raise RefusedError(Reason.PROFILE, str(error)) from error
             return issued, credential_row(issued, role, name, now_us)
 
         return issue

@@ -182,3 +182,39 @@ def _configured(each: pb.GatewayStatus) -> str:
 
 def _behind(theirs: int, ours: int) -> str:
     return str(theirs) if theirs == ours else f"{theirs} (old)"
+
+
+def claims(found: Sequence[pb.Claim], now_us: int) -> str:
+    """A line for each claim."""
+    head = ("CLAIM", "MANUFACTURER", "SERIAL NUMBER", "FIRST", "LAST", "FROM", "STATE", "SUBJECT")
+    rows = [
+        (
+            str(each.claim_id),
+            each.manufacturer,
+            each.serial_number,
+            ago(each.first_us, now_us),
+            ago(each.last_us, now_us),
+            each.peer,
+            f"rejected by {each.rejected_by}" if each.rejected_by else "waits",
+            each.subject,
+        )
+        for each in found
+    ]
+    return table(head, rows)
+
+
+def manufacturers(found: Sequence[pb.Manufacturer]) -> str:
+    """A line for each manufacturer."""
+    head = ("MANUFACTURER", "ROOT", "UNTIL", "ADDED", "BY", "SHA-256")
+    rows = [
+        (
+            each.name,
+            each.root_subject,
+            day(each.root_end_us),
+            day(each.added_us),
+            each.added_by,
+            each.root_sha256.hex(),
+        )
+        for each in found
+    ]
+    return table(head, rows)

@@ -11,6 +11,7 @@ import sys
 import typer
 
 import core.cli
+import fleet.claim_cli
 import fleet.cli
 import fleet.device_cli
 import gateway.cli
@@ -28,6 +29,8 @@ app.add_typer(gateway.cli.policy_app, name="policy")
 app.add_typer(core.cli.app, name="core")
 app.add_typer(fleet.cli.app, name="fleet")
 app.add_typer(fleet.device_cli.app, name="device")
+app.add_typer(fleet.claim_cli.claims, name="claim")
+app.add_typer(fleet.claim_cli.manufacturers, name="manufacturer")
 app.command("doctor")(gateway.cli.doctor)
 
 
