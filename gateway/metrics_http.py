@@ -9,6 +9,8 @@ import msgspec
 from prometheus_client import CollectorRegistry, start_http_server
 
 from gateway.domain.errors import ConfigError
+from security.files import TlsFiles
+from security.tls import check_files
 
 
 class MetricsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -40,9 +42,12 @@ class MetricsServer:
         """Bind and serve.
 
         Raises:
-            ConfigError: the address can't be bound.
+            ConfigError: the address can't be bound, or the certificates can't be used.
         """
         config = self._config
+        if config.cert and config.key and config.trust:
+            # Before the library binds: it would keep the port when they can't be loaded.
+            check_files(TlsFiles(config.cert, config.key, config.trust))
         try:
             server, thread = start_http_server(
                 config.port,

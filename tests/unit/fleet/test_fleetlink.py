@@ -1,10 +1,14 @@
 """The gateway's link without a fleet: its last word from disk, and words that are refused."""
 
+import asyncio
+import socket
 from datetime import UTC, datetime
 
+import grpc
 import pytest
 
 from gateway.commands import Commands
+from gateway.desired import Desired
 from gateway.domain.devices import Device, Standing
 from gateway.domain.ports import Command
 from gateway.fleetcommands import OUTCOMES_WAITING_MAX
@@ -18,6 +22,7 @@ from protos.wardgate.v1 import fleet_pb2 as pb
 from security import pki
 from security.files import TlsFiles
 from security.identity import IdentityConfig, IdentityService
+from security.names import Role
 from security.revocations import RevocationBook, RevocationList, sign_list
 from tests.fakes import FakeClock, FakeCounters
 
@@ -171,3 +176,48 @@ async def test_only_what_the_fleet_asked_is_answered_and_only_what_is_listed_is_
     await edge.link._take(pb.AttachResponse(command=expired))
     assert (await anext(edge.link.commands.outcomes_for(1))).state == pb.COMMAND_STATE_NOT_CONNECTED
     assert not sent
+
+
+async def test_a_service_that_is_away_is_never_attached_to(edge, tmp_path, authority):
+    validity = pki.Validity.days(datetime.now(UTC), 1)
+    pki.make_identity(authority, pki.Subject(Role.GATEWAY, "edge"), tmp_path, validity)
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))  # and does not listen
+        edge.link.follow(edge.link._config._replace(address=f"127.0.0.1:{nobody.getsockname()[1]}"))
+        shown: list[float] = []
+        edge.counters.set = lambda name, value: shown.append(value)
+        with pytest.raises(grpc.aio.AioRpcError, match="UNAVAILABLE"):
+            await edge.link._attach()
+    assert 1 not in shown
+    assert not edge.link.connected
+
+
+async def test_a_changed_address_ends_the_attachment_and_nothing_else_does(edge, monkeypatch):
+    attached = asyncio.Event()
+
+    async def attach():
+        attached.set()
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(edge.link, "_attach", attach)
+    here = asyncio.ensure_future(edge.link._attach_here())
+    await attached.wait()
+    edge.link.follow(edge.link._config._replace(report_interval_s=9.0))
+    await asyncio.sleep(0)
+    assert not here.done()
+    edge.link.follow(edge.link._config._replace(address="elsewhere:1"))
+    assert await here is True
+
+
+async def test_what_the_fleet_wants_is_handed_on(edge):
+    wanted: list[Desired] = []
+    message = pb.DesiredConfiguration(version=4, document=b"[pipeline]")
+    await edge.link._take(pb.AttachResponse(configuration=message))  # nobody can change it
+    edge.link.on_configuration = wanted.append
+    await edge.link._take(pb.AttachResponse(configuration=message))
+    assert wanted == [Desired(4, b"[pipeline]")]
+
+
+async def test_a_report_can_be_hurried(edge):
+    edge.link.commands.wake()
+    assert [outcome async for outcome in edge.link.commands.outcomes_for(600)] == []

@@ -272,6 +272,23 @@ def test_many_identities_are_cached_within_bounds(ward, service, monkeypatch):
     assert all(service.is_live(f"d{number}") for number in range(10))
 
 
+def test_the_rule_for_unknown_devices_changes_for_live_sessions_too(ward, clock, counters, audit):
+    der, _ = ward.der(Role.DEVICE, "one")
+    admit, refuse = (IdentityConfig(DOMAIN, unknown_devices=word) for word in ("admit", "refuse"))
+    service = IdentityService(admit, clock, counters, audit)
+    service.follow(refuse)  # before the first directory nobody is unknown
+    service.follow(admit)
+    service.apply_directory([Device("two")])
+    session, _ = admitted(service, certificate(der))
+    service.follow(admit)
+    assert session.killed == []
+    service.follow(refuse)
+    assert session.killed == ["unknown_device"]
+    assert refused(service, certificate(der)) == RefusalReason.UNKNOWN_DEVICE
+    service.follow(admit)
+    assert admitted(service, certificate(der))
+
+
 def test_the_soonest_end_of_a_devices_certificates_is_known(ward, service):
     for days in (20, 10):
         admitted(service, certificate(ward.der(Role.DEVICE, "one", days=days)[0]))
