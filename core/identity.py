@@ -22,7 +22,7 @@ def gateway_of(context: Any, trust_domain: str, revoked: frozenset[int]) -> Iden
     identity = grpc_peer_identity(context, trust_domain)
     if identity.role is not Role.GATEWAY:
         raise RefusedError(RefusalReason.IDENTITY_MISMATCH, f"a {identity.role}, not a gateway")
-    if identity.serial in revoked:
+    if identity.is_in(revoked):
         raise RefusedError(RefusalReason.REVOKED)
     return identity
 

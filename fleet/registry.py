@@ -27,7 +27,7 @@ from gateway.domain.ports import Clock
 from security import pki
 from security.files import write_atomic
 from security.identity import Auditor
-from security.names import Role, is_id
+from security.names import Identity, Role, is_id
 from security.pki import Issued, Subject, Validity
 from security.revocations import RevocationList, sign_list
 
@@ -110,9 +110,9 @@ class Registry:
         """Call ``changed`` after every change of directory or revocations."""
         self._listeners.append(changed)
 
-    def is_revoked(self, serial: int) -> bool:
-        """Whether a certificate was revoked."""
-        return serial in self.revocations.serials
+    def is_revoked(self, identity: Identity) -> bool:
+        """Whether a certificate was revoked, or whoever issued it."""
+        return identity.is_in(self.revocations.serials)
 
     async def add_device(
         self, device: DeviceRow, csr: bytes, days: float, by: str, *, resume: bool = False
@@ -360,7 +360,8 @@ class Registry:
 def credential_row(issued: Issued, role: Role, name: str, now_us: int) -> CredentialRow:
     """What the store notes of a certificate."""
     not_after_us = round(issued.certificate.not_valid_after_utc.timestamp() * 1e6)
-    return CredentialRow(issued.serial, role, name, now_us, not_after_us)
+    issuer = pki.authority_id(issued.issuer)
+    return CredentialRow(issued.serial, role, name, now_us, not_after_us, issuer=issuer)
 
 
 def export_serials(path: Path, serials: frozenset[int]) -> None:

@@ -154,7 +154,7 @@ class FleetService:
         return identity
 
     def _check(self, identity: Identity, role: Role) -> None:
-        if self._registry.is_revoked(identity.serial):
+        if self._registry.is_revoked(identity):
             raise RefusedError(RefusalReason.REVOKED)
         # TLS looked at it when the connection began, which may be an hour ago.
         if identity.not_after <= self._clock.now_us() / 1e6:
@@ -262,7 +262,7 @@ class FleetService:
 
     def _on_change(self) -> None:
         for stream in self._attached.values():
-            if self._registry.is_revoked(stream.identity.serial):
+            if self._registry.is_revoked(stream.identity):
                 stream.end = (grpc.StatusCode.UNAUTHENTICATED, RefusalReason.REVOKED)
             stream.wake.set()
         self._counters.set("revocations", len(self._registry.revocations.serials))

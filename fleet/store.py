@@ -64,6 +64,8 @@ class CredentialRow(NamedTuple):
     not_after_us: int
     revoked_us: int = 0
     revoked_reason: str = ""
+    issuer: str = ""
+    """The issuing CA's id; empty for what the first one issued before it was noted."""
 
 
 class HealthRow(NamedTuple):
@@ -189,7 +191,7 @@ class Store:
     def insert_credential(self, credential: CredentialRow) -> None:
         """As :meth:`add_credential`, within a transaction."""
         self._db.execute(
-            "INSERT INTO credentials VALUES (?,?,?,?,?,?,?)",
+            "INSERT INTO credentials VALUES (?,?,?,?,?,?,?,?)",
             (serial_text(credential.serial), str(credential.role), *credential[2:]),
         )
 
@@ -329,5 +331,5 @@ def _device(row: tuple[str, str, str, str, str, str, str, int]) -> DeviceRow:
     return DeviceRow(*row[:5], Standing(row[5]), *row[6:])
 
 
-def _credential(row: tuple[str, str, str, int, int, int, str]) -> CredentialRow:
+def _credential(row: tuple[str, str, str, int, int, int, str, str]) -> CredentialRow:
     return CredentialRow(int(row[0], 16), Role(row[1]), *row[2:])

@@ -80,7 +80,7 @@ class Control:
         files, state = config.tls.files, config.gateway.state_dir
         book = RevocationBook(
             state / REVOCATIONS_FILE,
-            load_certificates(files.trust),
+            lambda: load_certificates(files.trust),
             config.identity.trust_domain,
             around.clock,
         )

@@ -267,7 +267,7 @@ class FleetLink:
             verified = await asyncio.to_thread(self._book.verify, encoded)
             if not self._book.accept(encoded, verified):
                 return
-        except (MalformedError, RefusedError) as error:
+        except (MalformedError, RefusedError, ConfigError) as error:
             # The list in force stays; its age raises the alarm. The directory still counts.
             log.error("a revocation list is refused: %s", error)  # noqa: TRY400  # the cause is told
             return

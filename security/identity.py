@@ -7,8 +7,9 @@ Rules:
   revocation and standing.
 * Serial ports and a ward's broker vouch for devices without a certificate; standing holds for
   these too, and so does the revocation of all certificates that a device has had.
-* It knows each live session by device and by serial number. Revoking and suspending ends them at
-  once; so does the end of a certificate (:meth:`IdentityService.expire`).
+* It knows each live session by device, by serial number and by who issued its certificate.
+  Revoking and suspending ends them at once; so does the end of a certificate
+  (:meth:`IdentityService.expire`).
 * Every refusal is counted and audited.
 
 Revocation and standing are look-ups in a set and a dictionary, which the fleet's word replaces as
@@ -69,8 +70,8 @@ class Auditor(Protocol):
 class _Live(NamedTuple):
     device: Device
     transport: str
-    serial: int
-    """0 where no certificate vouches."""
+    marks: tuple[int, ...]
+    """By what a revocation list may name its certificate; none where no certificate vouches."""
     not_after: float
 
 
@@ -89,7 +90,7 @@ class IdentityService:
         self._identities: dict[bytes, Identity] = {}
         self._live: dict[LiveSession, _Live] = {}
         self._by_device: dict[str, set[LiveSession]] = {}
-        self._by_serial: dict[int, set[LiveSession]] = {}
+        self._by_mark: dict[int, set[LiveSession]] = {}
         self.on_dismissed: Callable[[str], None] = _ignore
         """Called with a device that is retired or without a good certificate, and has no live
         session: nobody is to wait for it. Called again with every directory that says so."""
@@ -116,7 +117,7 @@ class IdentityService:
         except RefusedError as refusal:
             self.refuse(refusal.reason, transport, peer, device_id)
             raise
-        self._register(session, _Live(device, transport, 0, float("inf")))
+        self._register(session, _Live(device, transport, (), float("inf")))
         return device
 
     def leave(self, session: LiveSession) -> None:
@@ -125,8 +126,8 @@ class IdentityService:
         if live is None:
             return
         _discard(self._by_device, live.device.device_id, session)
-        if live.serial:
-            _discard(self._by_serial, live.serial, session)
+        for mark in live.marks:
+            _discard(self._by_mark, mark, session)
 
     def refuse(self, reason: str, transport: str, peer: str, device_id: str = "") -> None:
         """Audit and count a refusal."""
@@ -164,7 +165,7 @@ class IdentityService:
                 continue
             sessions = self._by_device.get(device_id, ())
             if device.revoked:
-                vouched = [each for each in sessions if not self._live[each].serial]
+                vouched = [each for each in sessions if not self._live[each].marks]
                 ended += self._end(vouched, RefusalReason.REVOKED)
             sessions = self._by_device.get(device_id, ())
             moved = [each for each in sessions if _moved(self._live[each].device, device)]
@@ -222,7 +223,8 @@ class IdentityService:
         except RefusedError as refusal:
             self.refuse(refusal.reason, credential.transport, credential.peer, device_id)
             raise
-        live = _Live(device, credential.transport, identity.serial, identity.not_after)
+        marks = (identity.serial, identity.authority)
+        live = _Live(device, credential.transport, marks, identity.not_after)
         self._register(session, live)
         return device
 
@@ -231,7 +233,7 @@ class IdentityService:
             raise RefusedError(RefusalReason.IDENTITY_MISMATCH, f"a {identity.role}'s identity")
         if identity.not_after <= self._clock.now_us() / 1e6:
             raise RefusedError(RefusalReason.EXPIRED)
-        if identity.serial in self._revoked:
+        if identity.is_in(self._revoked):
             raise RefusedError(RefusalReason.REVOKED)
 
     def _identify(self, der: bytes) -> Identity:
@@ -271,19 +273,17 @@ class IdentityService:
         self.leave(session)
         self._live[session] = live
         self._by_device.setdefault(live.device.device_id, set()).add(session)
-        if live.serial:
-            self._by_serial.setdefault(live.serial, set()).add(session)
+        for mark in live.marks:
+            self._by_mark.setdefault(mark, set()).add(session)
 
     def _end_revoked(self) -> int:
-        hit = [serial for serial in self._by_serial if serial in self._revoked]
+        hit = [mark for mark in self._by_mark if mark in self._revoked]
         devices = {
-            self._live[session].device.device_id
-            for serial in hit
-            for session in self._by_serial[serial]
+            self._live[session].device.device_id for mark in hit for session in self._by_mark[mark]
         }
         ended = 0
-        for serial in hit:
-            ended += self._end(self._by_serial.get(serial, ()), RefusalReason.REVOKED)
+        for mark in hit:
+            ended += self._end(self._by_mark.get(mark, ()), RefusalReason.REVOKED)
         for device_id in devices:
             device = self.device(device_id)
             if device is not None and device.dismissed:

@@ -11,6 +11,7 @@ is read. Everything that doesn't fit exactly is refused.
 from __future__ import annotations
 
 import re
+from collections.abc import Set as AbstractSet
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -25,6 +26,8 @@ TRUST_DOMAIN_CHARS_MAX = 255
 CERTIFICATE_BYTES_MAX = 16 * 1024
 """Ours are below 1 KiB; more is not worth parsing."""
 
+_MARK_BYTES = 20
+_AUTHORITY = 1 << (8 * _MARK_BYTES - 1)
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _TRUST_DOMAIN = re.compile(r"[a-z0-9]([a-z0-9._-]*[a-z0-9])?")
 
@@ -46,6 +49,21 @@ class Identity(NamedTuple):
     serial: int
     not_after: float
     """Seconds since the Unix epoch; from then on the identity is void."""
+    authority: int = 0
+    """The :func:`authority_mark` of who issued it."""
+
+    def is_in(self, revoked: AbstractSet[int]) -> bool:
+        """Whether a revocation list names this certificate, or whoever issued it."""
+        return self.serial in revoked or self.authority in revoked
+
+
+def authority_mark(key_id: bytes) -> int:
+    """What a revocation list names a whole authority by, once all that it has issued is void.
+
+    It stands among serial numbers, which have at most 159 bits (RFC 5280, 4.1.2.2): an authority
+    has the 160th set, and the lower ones of its key's identifier.
+    """
+    return _AUTHORITY | int.from_bytes(key_id[:_MARK_BYTES], "big") & (_AUTHORITY - 1)
 
 
 def is_id(text: str) -> bool:
@@ -79,16 +97,20 @@ def parse_identity(cert_der: bytes, trust_domain: str) -> Identity:
     Raises:
         RefusedError: ``malformed`` if it is no certificate that can be read,
             ``identity_mismatch`` if it doesn't carry exactly one URI SAN that is an identity of
-            this trust domain.
+            this trust domain, or doesn't say whose key signed it.
     """
     if len(cert_der) > CERTIFICATE_BYTES_MAX:
         raise RefusedError(RefusalReason.MALFORMED, f"certificate of {len(cert_der)} bytes")
     try:
         certificate = x509.load_der_x509_certificate(cert_der)
-        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        extensions = certificate.extensions
+        names = extensions.get_extension_for_class(x509.SubjectAlternativeName).value
         uris = names.get_values_for_type(x509.UniformResourceIdentifier)
+        issuer = extensions.get_extension_for_class(x509.AuthorityKeyIdentifier).value
     except x509.ExtensionNotFound as error:
-        raise RefusedError(RefusalReason.IDENTITY_MISMATCH, "no alternative names") from error
+        raise RefusedError(
+            RefusalReason.IDENTITY_MISMATCH, "no alternative names, or no issuer's key"
+        ) from error
     except (ValueError, x509.InvalidVersion, x509.DuplicateExtension) as error:
         raise RefusedError(RefusalReason.MALFORMED, "unreadable certificate") from error
     if len(uris) != 1:
@@ -98,9 +120,13 @@ def parse_identity(cert_der: bytes, trust_domain: str) -> Identity:
     known = Role.__members__.get(role.upper()) if role == role.lower() else None
     if not uris[0].startswith(prefix) or known is None or not slash or not is_id(name):
         raise RefusedError(RefusalReason.IDENTITY_MISMATCH, "not an identity of this trust domain")
+    if issuer.key_identifier is None:
+        raise RefusedError(RefusalReason.IDENTITY_MISMATCH, "no issuer's key")
     return Identity(
         role=known,
         id=name,
         serial=certificate.serial_number,
         not_after=certificate.not_valid_after_utc.timestamp(),
+        # TLS has held it against the issuer's own: nobody can pass for another's.
+        authority=authority_mark(issuer.key_identifier),
     )

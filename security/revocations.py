@@ -5,8 +5,10 @@ Rules:
 * A list is complete and replaces the one before; the greater (number, time of issue) wins, and an
   older one is refused, so that nobody can bring a revoked certificate back with an old list.
 * The issuing CA signs it. Who verifies it trusts roots only: the list brings the CA's
-  certificate, which must be a CA that one of the roots issued and that was valid at the time of
-  issue.
+  certificate, which must be this trust domain's CA that one of the roots issued and that was
+  valid at the time of issue.
+* An entry is a serial number, or stands for an authority all of whose certificates are void
+  (:func:`security.names.authority_mark`). Such an authority can sign no list after that one.
 * A stale list still applies, and raises an alarm: the fleet's absence must not darken a ward.
 * X.509 CRLs are not used: 10,000 entries take half a second to build and 530 kB (measured); here
   100,000 take 2 MB, and a look-up is one in a set.
@@ -20,7 +22,7 @@ from __future__ import annotations
 
 import logging
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
@@ -34,6 +36,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from gateway.domain.errors import MalformedError, RefusalReason, RefusedError
 from gateway.domain.ports import Clock
 from security.files import write_atomic
+from security.names import authority_mark
 from security.pki import Authority
 
 SERIALS_MAX = 1_000_000
@@ -56,6 +59,8 @@ class RevocationList(NamedTuple):
     number: int
     issued_us: int
     serials: frozenset[int]
+    signer: int = 0
+    """The mark of the authority that signed it."""
 
 
 NONE_YET = RevocationList(0, 0, frozenset())
@@ -87,9 +92,12 @@ def sign_list(authority: Authority, content: RevocationList) -> bytes:
 
 
 def read_list(
-    encoded: bytes, roots: Sequence[x509.Certificate], trust_domain: str
+    encoded: bytes, roots: Sequence[x509.Certificate] | None, trust_domain: str
 ) -> RevocationList:
     """Verify and decode a list; does no I/O, so that it can run in a thread.
+
+    ``roots`` is None for a list that was verified before: whoever signed it need not be trusted
+    any more.
 
     Raises:
         MalformedError: it breaks the layout.
@@ -111,12 +119,12 @@ def read_list(
         raise MalformedError("trailing", "bytes after the signature")
     if domain != trust_domain.encode():
         raise RefusedError(RefusalReason.UNTRUSTED, "revocation list of another trust domain")
-    _verify(signed, signature, signer, issued_us, roots)
+    mark = _verify(signed, signature, signer, issued_us, roots, trust_domain)
     serials = frozenset(
         int.from_bytes(packed[at : at + SERIAL_BYTES], "big")
         for at in range(0, len(packed), SERIAL_BYTES)
     )
-    return RevocationList(number, issued_us, serials)
+    return RevocationList(number, issued_us, serials, mark)
 
 
 class RevocationBook:
@@ -125,14 +133,17 @@ class RevocationBook:
     def __init__(
         self,
         path: Path,
-        roots: Sequence[x509.Certificate],
+        roots: Callable[[], Sequence[x509.Certificate]],
         trust_domain: str,
         clock: Clock,
         stale_after_s: float = STALE_AFTER_S,
     ) -> None:
-        """Does no I/O; call :meth:`load`."""
+        """Does no I/O; call :meth:`load`.
+
+        ``roots`` is asked for each list anew, since roots follow each other.
+        """
         self._path = path
-        self._roots = tuple(roots)
+        self._roots = roots
         self._trust_domain = trust_domain
         self._clock = clock
         self._stale_after_s = stale_after_s
@@ -143,7 +154,7 @@ class RevocationBook:
         """Read the list from disk; what is missing or damaged counts as none, hence as stale."""
         try:
             encoded = self._path.read_bytes()
-            self.current = self.verify(encoded)
+            self.current = read_list(encoded, None, self._trust_domain)
             self._encoded = encoded
         except FileNotFoundError:
             log.info("no revocation list yet at %s", self._path)
@@ -152,15 +163,22 @@ class RevocationBook:
         return self.current
 
     def verify(self, encoded: bytes) -> RevocationList:
-        """Verify and decode, as :func:`read_list`; changes nothing, so a thread may do it."""
-        return read_list(encoded, self._roots, self._trust_domain)
+        """Verify and decode, as :func:`read_list`; changes nothing, so a thread may do it.
+
+        Raises:
+            ConfigError: the roots can't be read.
+        """
+        return read_list(encoded, self._roots(), self._trust_domain)
 
     def accept(self, encoded: bytes, verified: RevocationList) -> bool:
         """Put a verified list in force; False when the present one is as new.
 
         Raises:
-            RefusedError: ``untrusted``: it is older than the one in force.
+            RefusedError: ``untrusted``: it is older than the one in force, or signed by an
+                authority that the one in force calls void.
         """
+        if verified.signer in self.current.serials:
+            raise RefusedError(RefusalReason.UNTRUSTED, "the list's signer is void")
         newer = (verified.number, verified.issued_us)
         present = (self.current.number, self.current.issued_us)
         if newer == present:
@@ -213,13 +231,16 @@ def _verify(
     signature: bytes,
     signer_der: bytes,
     issued_us: int,
-    roots: Sequence[x509.Certificate],
-) -> None:
+    roots: Sequence[x509.Certificate] | None,
+    trust_domain: str,
+) -> int:
+    """The mark of the authority that signed."""
     try:
         signer = x509.load_der_x509_certificate(signer_der)
         key = signer.public_key()
         constraints = signer.extensions.get_extension_for_class(x509.BasicConstraints).value
         usage = signer.extensions.get_extension_for_class(x509.KeyUsage).value
+        names = signer.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
         issued = datetime.fromtimestamp(issued_us / 1e6, UTC)
     except (
         ValueError,
@@ -233,7 +254,10 @@ def _verify(
         raise RefusedError(RefusalReason.UNTRUSTED, "the signer is no authority") from error
     if not (constraints.ca and usage.crl_sign and isinstance(key, ec.EllipticCurvePublicKey)):
         raise RefusedError(RefusalReason.UNTRUSTED, "the signer is no authority")
-    if not any(_issued_by(signer, root) for root in roots):
+    # Another site's authority has the same root, and no say here.
+    if names.get_values_for_type(x509.UniformResourceIdentifier) != [f"spiffe://{trust_domain}"]:
+        raise RefusedError(RefusalReason.UNTRUSTED, "the signer is another domain's authority")
+    if roots is not None and not any(_issued_by(signer, root) for root in roots):
         raise RefusedError(RefusalReason.UNTRUSTED, "no root of ours issued the signer")
     if not signer.not_valid_before_utc <= issued <= signer.not_valid_after_utc:
         raise RefusedError(RefusalReason.UNTRUSTED, "the signer was not valid then")
@@ -241,6 +265,7 @@ def _verify(
         key.verify(signature, signed, ec.ECDSA(hashes.SHA256()))
     except InvalidSignature as error:
         raise RefusedError(RefusalReason.UNTRUSTED, "the signature is not the signer's") from error
+    return authority_mark(x509.SubjectKeyIdentifier.from_public_key(key).digest)
 
 
 def _issued_by(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:

@@ -23,6 +23,7 @@ from security.pki.authority import (
     create_issuing,
     create_root,
     cross_certify,
+    key_id,
     load_authority,
     save_authority,
 )
@@ -64,6 +65,7 @@ __all__ = [
     "cross_certify",
     "issue",
     "issue_responder",
+    "key_id",
     "key_pem",
     "load_authority",
     "load_certificates",

@@ -68,7 +68,10 @@ class Gateway:
             IdentityConfig(TRUST_DOMAIN), clock, self.counters, self.audit
         )
         self.book = RevocationBook(
-            state / REVOCATIONS_FILE, pki.load_certificates(self.files.trust), TRUST_DOMAIN, clock
+            state / REVOCATIONS_FILE,
+            lambda: pki.load_certificates(self.files.trust),
+            TRUST_DOMAIN,
+            clock,
         )
         self.seen = SeenTable(100)
         self.changed = asyncio.Event()

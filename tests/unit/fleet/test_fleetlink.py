@@ -47,7 +47,7 @@ class Edge:
         self.counters = FakeCounters()
         self.identity = IdentityService(IdentityConfig(DOMAIN), self.clock, self.counters, Audit())
         self.book = RevocationBook(
-            directory / REVOCATIONS_FILE, (authority.root,), DOMAIN, self.clock
+            directory / REVOCATIONS_FILE, lambda: (authority.root,), DOMAIN, self.clock
         )
         self.link = FleetLink(
             FleetLinkConfig("localhost:1", directory, "0.1"),

@@ -1,6 +1,6 @@
 """Nothing that anybody may send leads to a certificate outside its profile."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from gateway.domain.errors import MalformedError, RefusedError
 from security import pki
-from security.names import Role, is_id, parse_identity
+from security.names import Role, authority_mark, is_id, parse_identity
 from tests.unit.security.conftest import DOMAIN
 
 KEYS: dict[str, Any] = {
@@ -59,7 +59,9 @@ HOSTS = st.one_of(
 @st.composite
 def requests(draw):
     """A request as a hostile holder may make it, possibly damaged."""
-    name = draw(st.text(min_size=1, max_size=40).filter(lambda text: "\0" not in text))
+    name = draw(
+        st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=16)
+    )
     builder = x509.CertificateSigningRequestBuilder().subject_name(
         x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
     )
@@ -224,3 +226,41 @@ def test_roots_follow_each_other_by_cross_certificates(ward):
         pki.cross_certify(old, ward.issuing.certificate)
     with pytest.raises(ValueError, match="same name"):
         pki.cross_certify(old, pki.create_root("other.example", ward.now).certificate)
+
+
+def test_a_revocation_list_can_name_an_authority(ward):
+    """One mark stands for all that an authority has issued, and for nothing else."""
+    other = pki.create_issuing(ward.root, ward.now)
+    ours, theirs = (
+        parse_identity(
+            pki.issue(
+                issuing,
+                pki.Subject(Role.DEVICE, "one"),
+                KEYS["p256"].public_key(),
+                pki.Validity.days(ward.now, 1),
+            ).certificate.public_bytes(Encoding.DER),
+            DOMAIN,
+        )
+        for issuing in (ward.issuing, other)
+    )
+    mark = authority_mark(pki.key_id(other.certificate.public_key()))
+    assert mark.bit_length() == 160  # which no serial number has
+    assert theirs.is_in({mark})
+    assert not ours.is_in({mark})
+    assert ours.is_in({ours.serial})
+
+
+def test_whose_key_signed_it_must_be_said():
+    """Else a void authority's certificate could pass by leaving it out."""
+    key = KEYS["p256"]
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "one")])
+    uri = x509.UniformResourceIdentifier(f"spiffe://{DOMAIN}/device/one")
+    start = datetime(2026, 1, 1, tzinfo=UTC)
+    builder = x509.CertificateBuilder(
+        name, name, key.public_key(), 7, start, start + timedelta(days=9)
+    ).add_extension(x509.SubjectAlternativeName([uri]), critical=False)
+    named = x509.AuthorityKeyIdentifier(None, [x509.DirectoryName(name)], 7)
+    for each in (builder, builder.add_extension(named, critical=False)):
+        certificate = each.sign(key, hashes.SHA256())
+        with pytest.raises(RefusedError, match="issuer's key"):
+            parse_identity(certificate.public_bytes(Encoding.DER), DOMAIN)

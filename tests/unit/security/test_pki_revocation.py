@@ -212,7 +212,7 @@ def test_openssl_believes_the_answers(ward, tmp_path, digest, nonce):
 def request_for(serial, issuer, nonce=None, algorithm=None):
     builder = their.OCSPRequestBuilder().add_certificate_by_hash(
         hashlib.sha1(issuer.subject.public_bytes()).digest(),
-        pki.authority.key_id(issuer.public_key()),
+        pki.key_id(issuer.public_key()),
         serial,
         algorithm or hashes.SHA1(),
     )
@@ -231,7 +231,7 @@ def test_an_answer_is_what_the_clauses_say(ward):
     assert read.produced_at_utc == read.this_update_utc == ward.now
     assert read.next_update_utc == ward.now + ocsp.VALID_FOR
     assert read.extensions.get_extension_for_class(x509.OCSPNonce).value.nonce == b"n" * 32
-    assert read.responder_key_hash == pki.authority.key_id(ward.responder.certificate.public_key())
+    assert read.responder_key_hash == pki.key_id(ward.responder.certificate.public_key())
     assert read.certificates == [ward.responder.certificate]
     usages = read.certificates[0].extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
     assert list(usages) == [ExtendedKeyUsageOID.OCSP_SIGNING]

@@ -12,7 +12,8 @@ from gateway.domain.devices import (
 )
 from gateway.domain.errors import RefusalReason, RefusedError
 from security.identity import IdentityConfig, IdentityService
-from security.names import Role
+from security.names import Role, authority_mark
+from security.pki import key_id
 from tests.fakes import FakeClock, FakeCounters
 from tests.unit.security.conftest import DOMAIN
 
@@ -175,6 +176,17 @@ def test_revocation_ends_the_live_sessions_of_that_certificate_alone(ward, servi
     assert counters.gauges[("revocations",)] == 2
     assert service.live_sessions() == 1
     assert service.revoke([serial]) == 0
+
+
+def test_a_void_authority_ends_all_that_it_has_issued(ward, stranger, service):
+    theirs = [stranger.der(Role.DEVICE, name)[0] for name in ("one", "two")]
+    ours, _ = admitted(service, certificate(ward.der(Role.DEVICE, "one")[0]))
+    sessions = [admitted(service, certificate(der))[0] for der in theirs]
+    void = authority_mark(key_id(stranger.issuing.certificate.public_key()))
+    assert service.set_revocations({void}, number=1) == 2
+    assert [each.killed for each in sessions] == [["revoked"], ["revoked"]]
+    assert ours.killed == []
+    assert {refused(service, certificate(der)) for der in theirs} == {RefusalReason.REVOKED}
 
 
 def test_revoking_adds_and_a_list_replaces(ward, service):

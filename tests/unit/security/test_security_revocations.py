@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from gateway.domain.errors import MalformedError, RefusedError
 from security import pki
-from security.names import Role
+from security.names import Role, authority_mark
 from security.revocations import (
     NONE_YET,
     SERIALS_MAX,
@@ -43,7 +43,8 @@ def content(clock, number=1, serials=(3, 2**159 - 1, 17)):
 @given(serials=st.frozensets(st.integers(0, 2**160 - 1), max_size=20), number=st.integers(1, 2**63))
 def test_what_was_signed_is_read(ward, roots, clock, serials, number):
     said = RevocationList(number, clock.now_us(), serials)
-    assert read_list(sign_list(ward.issuing, said), roots, DOMAIN) == said
+    read = read_list(sign_list(ward.issuing, said), roots, DOMAIN)
+    assert read == said._replace(signer=authority_mark(pki.key_id(ward.issuing.key.public_key())))
 
 
 def test_every_flipped_byte_and_every_cut_is_refused(ward, roots, clock):
@@ -104,6 +105,10 @@ def test_an_authority_that_may_not_sign_lists_is_refused(ward, roots, clock):
         .not_valid_after(own.not_valid_after_utc)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .add_extension(
+            own.extensions.get_extension_for_class(x509.SubjectAlternativeName).value,
+            critical=False,
+        )
+        .add_extension(
             x509.KeyUsage(**may, crl_sign=False, encipher_only=False, decipher_only=False),
             critical=True,
         )
@@ -112,6 +117,43 @@ def test_an_authority_that_may_not_sign_lists_is_refused(ward, roots, clock):
     signer = ward.issuing._replace(certificate=issuing_only)
     with pytest.raises(RefusedError, match="no authority"):
         read_list(sign_list(signer, content(clock)), roots, DOMAIN)
+
+
+def test_another_sites_authority_has_no_say(ward, clock):
+    root = pki.create_root("hospital.example", ward.now)
+    north, south = (
+        pki.create_issuing(root, ward.now, scope=pki.Scope(f"{site}.hospital.example"))
+        for site in ("north", "south")
+    )
+    said = content(clock)
+    roots = [root.certificate]
+    assert read_list(sign_list(north, said), roots, north.trust_domain).serials == said.serials
+    thief = south._replace(trust_domain=north.trust_domain)
+    with pytest.raises(RefusedError, match="another domain's authority"):
+        read_list(sign_list(thief, said), roots, north.trust_domain)
+
+
+def test_a_void_authority_signs_no_list_and_a_kept_one_survives_its_root(ward, tmp_path):
+    clock = FakeClock(round(ward.now.timestamp() * 1e6))
+    new_root = pki.create_root(DOMAIN, ward.now)
+    new = pki.create_issuing(new_root, ward.now)
+    trusted = [ward.root.certificate, new_root.certificate]
+    book = RevocationBook(tmp_path / "list", lambda: trusted, DOMAIN, clock)
+
+    def offer(authority, number, *serials):
+        encoded = sign_list(authority, content(clock, number, serials))
+        return book.accept(encoded, book.verify(encoded))
+
+    assert offer(ward.issuing, 1, 3)
+    book.save()
+    void = authority_mark(pki.key_id(ward.issuing.certificate.public_key()))
+    assert offer(new, 2, 3, void)
+    with pytest.raises(RefusedError, match="void"):
+        offer(ward.issuing, 3)
+    assert book.current.number == 2
+    # The root of the list on disk is trusted no longer: what it revoked stays revoked.
+    trusted.remove(ward.root.certificate)
+    assert book.load().serials == {3}
 
 
 def test_too_many_revocations_are_not_signed(ward):
@@ -127,13 +169,13 @@ def test_a_hundred_thousand_revocations_fit_two_megabytes(ward, roots, clock):
     said = content(clock, serials=range(100_000))
     encoded = sign_list(ward.issuing, said)
     assert len(encoded) < 2_100_000
-    assert read_list(encoded, roots, DOMAIN) == said
+    assert read_list(encoded, roots, DOMAIN).serials == said.serials
 
 
 def test_the_book_takes_newer_lists_only_and_keeps_them(ward, roots, tmp_path):
     clock = FakeClock(round(ward.now.timestamp() * 1e6))
     path = tmp_path / "revocations"
-    book = RevocationBook(path, roots, DOMAIN, clock)
+    book = RevocationBook(path, lambda: roots, DOMAIN, clock)
     assert book.load() == NONE_YET
     assert book.stale()
 
@@ -148,8 +190,8 @@ def test_the_book_takes_newer_lists_only_and_keeps_them(ward, roots, tmp_path):
     with pytest.raises(RefusedError, match="older"):
         offer(book, content(clock, number=1))
     book.save()
-    again = RevocationBook(path, roots, DOMAIN, clock)
-    assert again.load() == second
+    again = RevocationBook(path, lambda: roots, DOMAIN, clock)
+    assert again.load()._replace(signer=0) == second
     with pytest.raises(RefusedError, match="older"):
         offer(again, content(clock, number=1))
 
@@ -163,6 +205,6 @@ def test_the_book_takes_newer_lists_only_and_keeps_them(ward, roots, tmp_path):
 def test_a_damaged_list_on_disk_counts_as_none(ward, roots, tmp_path, clock):
     path = tmp_path / "revocations"
     path.write_bytes(sign_list(ward.issuing, content(clock))[:-1])
-    book = RevocationBook(path, roots, DOMAIN, clock)
+    book = RevocationBook(path, lambda: roots, DOMAIN, clock)
     assert book.load() == NONE_YET
     assert book.stale()
