@@ -9,12 +9,14 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
+from typing import Any
 
 from drivers.mqtt.store import Store
 from gateway.domain.ports import Outcome, Submission
 from gateway.journal.files import OsFiles
 from gateway.pipeline.intake import Intake
 from gateway.pipeline.memory import MessageIds
+from gateway.uplink.ledger import Ledger
 from wardgate.main import run
 
 SLOW_S = 0.3
@@ -28,6 +30,18 @@ def no_sync() -> None:
 def no_names() -> None:
     """Syncs files, and not the directories that name them."""
     OsFiles.sync_directory = lambda *_: None  # type: ignore[method-assign]
+
+
+def no_ledger() -> None:
+    """Lets reports leave before their entry in the ledger is durable."""
+    careful = Ledger.open
+
+    def careless(*arguments: Any, **named: Any) -> Ledger:
+        ledger = careful(*arguments, **named)
+        ledger._db.execute("PRAGMA synchronous=OFF")
+        return ledger
+
+    Ledger.open = careless  # type: ignore[method-assign]
 
 
 def early() -> None:
@@ -63,6 +77,7 @@ def no_exchanges() -> None:
 PROMISES: dict[str, Callable[[], None]] = {
     "no-sync": no_sync,
     "no-names": no_names,
+    "no-ledger": no_ledger,
     "early": early,
     "forgetful": forgetful,
     "no-exchanges": no_exchanges,

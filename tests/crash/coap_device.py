@@ -6,7 +6,8 @@ repeating, and the response comes later, to be acknowledged itself (5.2.2); what
 now (5.03) is a new request later (5.9.3.4). A session in which nothing answers any more is dead:
 in the next one, all that is unfinished is said again.
 
-Its times are shorter than the standard's, and more than one exchange is unfinished: it stands for
+Datagrams of both directions are lost and doubled now and then, as on a real network. The device's
+times are shorter than the standard's, and more than one exchange is unfinished: it stands for
 several devices, and the tests are in a hurry.
 """
 
@@ -35,6 +36,8 @@ SEPARATE_S_MAX = 5.0
 CONNECT_S_MAX = 0.7
 """Shorter than DTLS repeats: who comes again finds out sooner that the gateway is back."""
 STEP_S = 0.02
+LOST, DOUBLED = 0.02, 0.02
+"""Shares of the datagrams."""
 
 
 @dataclass
@@ -59,7 +62,8 @@ class CoapDevice(Device):
         self, device_id: str, tls: SSL.Context, port: int, habit: Habit, random: Random
     ) -> None:
         super().__init__(device_id, habit, random)
-        self.ack_timeout_s = ACK_TIMEOUT_S
+        self.patient = False
+        """Whether it repeats nothing, on a network that loses and doubles nothing."""
         self._tls = tls
         self._port = port
         self._client: DtlsClient | None = None
@@ -113,15 +117,20 @@ class CoapDevice(Device):
             + b"\xff"
             + exchange.message.payload
         )
-        delay_s = self.ack_timeout_s * self._random.uniform(1.0, 1.5)
+        delay_s = ACK_TIMEOUT_S * self._random.uniform(1.0, 1.5)
         self._under_way[number] = Transmission(
             self._message_id, message, time.monotonic() + delay_s, delay_s
         )
-        self._client.send(message)
+        self._transmit(self._client, message)
+
+    def _transmit(self, client: DtlsClient, message: bytes) -> None:
+        chance = 1.0 if self.patient else self._random.random()
+        for _ in range((chance >= LOST) + (LOST <= chance < LOST + DOUBLED)):
+            client.send(message)
 
     def _repeat(self, client: DtlsClient, now_s: float) -> None:
         for number, sent in list(self._under_way.items()):
-            if now_s < sent.due_s:
+            if now_s < sent.due_s or self.patient:
                 continue
             if sent.refused:
                 self._write(number, self._open[number])
@@ -131,10 +140,12 @@ class CoapDevice(Device):
                 sent.repetitions += 1
                 sent.delay_s *= 2
                 sent.due_s = now_s + sent.delay_s
-                client.send(sent.message)
+                self._transmit(client, sent.message)
 
     def _received(self, message: bytes) -> None:
         if self.deaf or self._client is None:
+            return
+        if not self.patient and self._random.random() < LOST:
             return
         kind, code = message[0] >> 4 & 3, message[1]
         message_id = int.from_bytes(message[2:4], "big")

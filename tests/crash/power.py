@@ -110,6 +110,14 @@ class PowerSite(CrashSite):
             await self.down()
             went += 1
 
+    async def beyond_ledger(self) -> list[str]:
+        """What the receivers hold, and the ledger has no entry of."""
+        ledger = self.supply.place / "ledger.sqlite"
+        problems = []
+        for name, store in (("core", self.core_db), ("vendor", self.vendor_db)):
+            problems += await asyncio.to_thread(in_ledger, ledger, store, name)
+        return problems
+
     async def started(self, *, steady: bool = False) -> bool:
         """Start the gateway; False if the power went before it was ready."""
         self.armed = not steady and self._random.random() < CUT_AT_START
@@ -168,10 +176,7 @@ async def block(state: Path, identities: Identities, rounds: int, seed: int) -> 
             await site.up(steady=True)
             await settle(site, devices)
         await judge(site, devices, result)
-        for name in ("core", "vendor"):
-            store = site.state / f"{name}.db"
-            ledger = site.supply.place / "ledger.sqlite"
-            result.problems += await asyncio.to_thread(in_ledger, ledger, store, name)
+        result.problems += await site.beyond_ledger()
     for measure, amount in vars(site.loss).items():
         result.kills[measure] += amount
     return result

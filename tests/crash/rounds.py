@@ -12,6 +12,7 @@ import argparse
 import asyncio
 import contextlib
 import json
+import logging
 import shutil
 import signal
 import sys
@@ -214,6 +215,8 @@ def main(block: Block, size: int, description: str | None) -> int:
     parser.add_argument("--seed", type=int, default=1, help="of the first block; it counts up")
     parser.add_argument("--block", type=int, default=size, help="rounds on one site")
     arguments = parser.parse_args()
+    # It tells of every write to a connection that a killed gateway has left.
+    logging.getLogger("asyncio").setLevel(logging.ERROR)
     directory = Path(tempfile.mkdtemp(prefix="wardgate-crash-"))
     result = run(block, directory, arguments.rounds, arguments.seed, arguments.block)
     print(json.dumps({"rounds": arguments.rounds, **result.as_json()}))

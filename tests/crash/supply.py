@@ -16,17 +16,6 @@ MOUNT_S_MAX = 30.0
 CUT_S_MAX = 60.0
 
 
-def missing() -> str:
-    """Why no disk can be mounted here; empty if one can."""
-    if not os.access("/dev/fuse", os.R_OK | os.W_OK):
-        return "there is no /dev/fuse to use"
-    try:
-        import mfusepy  # noqa: F401, PLC0415  # it looks for libfuse when imported
-    except OSError as error:
-        return str(error)
-    return ""
-
-
 class PowerDisk:
     """One disk: mounted at ``place``, kept in ``image`` while it has no power."""
 
@@ -107,3 +96,20 @@ class PowerDisk:
         assert self._process is not None
         assert self._process.stdin is not None
         self._process.stdin.write(line.encode() + b"\n")
+
+
+async def missing(directory: Path) -> str:
+    """Why no disk can be mounted here; empty if one can.
+
+    Args:
+        directory: to be made, for the trial.
+    """
+    if not os.access("/dev/fuse", os.R_OK | os.W_OK):
+        return "there is no /dev/fuse to use"
+    disk = PowerDisk(directory, Random(0))
+    try:
+        await disk.power_on(Order.STRICT)
+    except (RuntimeError, TimeoutError) as error:
+        return f"mounting is not allowed here: {error}"
+    await disk.power_off()
+    return ""

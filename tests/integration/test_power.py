@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 from dataclasses import replace
 from pathlib import Path
@@ -10,20 +11,21 @@ from random import Random
 import pytest
 
 from bench.site import Identities, make_identities
+from tests.crash.account import read
 from tests.crash.device import HABITS
 from tests.crash.disk import Change, Directory, Disk, Edit, File, Order
 from tests.crash.power import PowerSite, block
 from tests.crash.rounds import account, alive, settle
-from tests.crash.site import python
+from tests.crash.site import python, until
 from tests.crash.supply import missing
 
 pytestmark = pytest.mark.timeout(240)
-ROUNDS = 6
+ROUNDS = 5
 
 
 @pytest.fixture(scope="module")
 def identities(tmp_path_factory: pytest.TempPathFactory) -> Identities:
-    if why := missing():
+    if why := asyncio.run(missing(tmp_path_factory.mktemp("probe") / "disk")):
         pytest.skip(why)
     return make_identities(tmp_path_factory.mktemp("pki"), len(HABITS))
 
@@ -61,6 +63,25 @@ async def test_a_gateway_that_does_not_sync_is_found_out(
             await site.start("core")
             await settle(site, [device])
         problems = await account(site, [device])
+    assert any(found in problem for problem in problems) if found else not problems, problems
+
+
+@pytest.mark.parametrize(("promise", "found"), [("", ""), ("no-ledger", "are in no ledger entry")])
+async def test_a_ledger_that_is_behind_is_found_out(
+    tmp_path: Path, identities: Identities, promise: str, found: str
+) -> None:
+    random = Random(1)
+    launcher = python("-m", "tests.crash.broken", promise) if promise else ()
+    async with PowerSite(tmp_path / "block", identities, random, launcher) as site:
+        (device,) = site.devices([replace(HABITS[0], rate=0)], random)
+        async with alive([device]):
+            for _ in range(20):
+                await device.say(device.script.next())
+            await until(lambda: len(read(site.core_db, "SELECT 1 FROM reports")) >= 20)
+            site.supply.cut(worst=True)
+            await site.down()
+            await site.up(steady=True)
+        problems = await site.beyond_ledger()
     assert any(found in problem for problem in problems) if found else not problems, problems
 
 
