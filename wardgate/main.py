@@ -1,37 +1,87 @@
 """``wardgate``: the command line of every part.
 
 Bad input ends in one line that says what is wrong and what to do, and exit code 2; never in a
-traceback. The parts' command modules import their work late, so that ``--help`` stays quick.
+traceback. A part's command module is imported when one of its commands is asked for, and imports
+its work later still, so that ``--help`` stays quick.
 """
 
 from __future__ import annotations
 
 import sys
+from importlib import import_module
+from typing import Any, NamedTuple
 
 import typer
+from typer.core import TyperGroup
 
-import core.cli
-import fleet.claim_cli
-import fleet.cli
-import fleet.device_cli
-import gateway.cli
 from gateway.domain.errors import WardgateError, words
+
+
+class Part(NamedTuple):
+    """Where a command's code is, and what the list of commands says of it."""
+
+    module: str
+    name: str
+    """Of a group of commands, or of a function that is one."""
+    help: str
+
+
+PARTS = {
+    "doctor": Part("gateway.cli", "doctor", "Look for what is wrong with a gateway."),
+    "gateway": Part("gateway.cli", "gateway_app", "The edge daemon."),
+    "policy": Part("gateway.cli", "policy_app", "What may leave, and in which shape."),
+    "core": Part("core.cli", "app", "The reference receiving end."),
+    "fleet": Part("fleet.cli", "app", "The fleet service: gateways, health, certificates."),
+    "device": Part(
+        "fleet.device_cli", "app", "Devices: add, provision, list, show, update, revoke."
+    ),
+    "claim": Part(
+        "fleet.claim_cli",
+        "claims",
+        "Devices that asked for a certificate before they were registered.",
+    ),
+    "manufacturer": Part(
+        "fleet.claim_cli", "manufacturers", "Whose birth certificates (IDevID) are believed."
+    ),
+}
+
+
+class Parts(TyperGroup):
+    """The commands of PARTS, each made when it is asked for."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Their names."""
+        del ctx
+        return list(PARTS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """Import and make one; None when there is no such part."""
+        del ctx
+        part = PARTS.get(cmd_name)
+        if part is None:
+            return None
+        found = getattr(import_module(part.module), part.name)
+        if isinstance(found, typer.Typer):
+            return typer.main.get_group(found)
+        alone = typer.Typer(add_completion=False, rich_markup_mode=None)
+        alone.command(cmd_name)(found)
+        return typer.main.get_command(alone)
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """List them without importing any."""
+        del ctx
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, part.help) for name, part in PARTS.items()])
+
 
 app = typer.Typer(
     name="wardgate",
+    cls=Parts,
     help="The gateway between the bedside and the hospital's core, and its fleet.",
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-app.add_typer(gateway.cli.gateway_app, name="gateway")
-app.add_typer(gateway.cli.policy_app, name="policy")
-app.add_typer(core.cli.app, name="core")
-app.add_typer(fleet.cli.app, name="fleet")
-app.add_typer(fleet.device_cli.app, name="device")
-app.add_typer(fleet.claim_cli.claims, name="claim")
-app.add_typer(fleet.claim_cli.manufacturers, name="manufacturer")
-app.command("doctor")(gateway.cli.doctor)
 
 
 @app.callback()
