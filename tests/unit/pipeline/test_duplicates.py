@@ -80,6 +80,27 @@ def test_a_window_knows_what_a_set_knows(start, jumps, data):
         assert {m for m in range(max(0, high - SIZE - 9), high + 9) if m in window} == taken
 
 
+@pytest.mark.parametrize("skipped", [1, 2, 7, 8, 9, SIZE - 1])
+@pytest.mark.parametrize("start", range(8))
+def test_skipped_numbers_are_new_when_they_come_at_last(start, skipped):
+    """Their places in the ring were those of numbers that have left the window."""
+    window = Window(SIZE)
+    for n in range(start + SIZE):
+        window.take(n, None)
+    newest = start + SIZE + skipped
+    window.take(newest, None)
+    late = range(start + SIZE, newest)
+    assert [window.take(n, None) for n in late] == [Verdict.NEW] * skipped
+
+
+def test_a_late_give_back_frees_no_place_of_another_number():
+    window = Window(SIZE)
+    window.take(0, PENDING)
+    window.take(SIZE, None)
+    window.give_back(0)
+    assert window.take(SIZE, None) is Verdict.REPEAT
+
+
 @given(
     ids=st.lists(
         st.tuples(st.sampled_from("de"), st.sampled_from("ab"), st.integers(0, 3 * SIZE)),
@@ -186,6 +207,17 @@ def test_opaque_ids_are_bounded_and_given_back():
     give_back(duplicates, "m4")
     assert take(duplicates, "m4") is Verdict.NEW
     assert take(duplicates, "m1") is Verdict.NEW  # the first of four, where three are kept
+
+
+def test_a_checkpoint_leaves_out_opaque_ids_that_are_not_durable():
+    duplicates = Duplicates(RULE)
+    take(duplicates, "on its way")
+    take(duplicates, "durable")
+    keep(duplicates, "durable")
+    restored = Duplicates(RULE)
+    restored.restore(duplicates.checkpoint(duplicates.parts()))
+    assert take(restored, "on its way") is Verdict.NEW
+    assert take(restored, "durable") is Verdict.REPEAT
 
 
 def test_what_is_durable_is_not_given_back():

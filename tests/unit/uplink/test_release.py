@@ -89,8 +89,17 @@ def test_the_stricter_of_then_and_now_applies(then, now):
     assert batch.counts == {max(then, now): 2}
 
 
-@pytest.mark.parametrize("tables", [{}, {"then": {}}, {"then": {"vendor": {VITALS: PASS}}}])
-def test_what_was_collected_under_an_unknown_table_is_withheld(tables):
+@pytest.mark.parametrize(
+    "tables",
+    [
+        {},
+        {"then": {}},
+        {"then": {"vendor": {VITALS: PASS}}},
+        {"then": {"core": {}}},
+        {"then": {"core": {NOTES: PASS}}},
+    ],
+)
+def test_what_the_table_of_its_collection_does_not_know_is_withheld(tables):
     batch = release({VITALS: PASS}, tables).batch(
         Lane.TELEMETRY, [group(1, notes=0, policy="then")]
     )
