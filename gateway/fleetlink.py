@@ -32,7 +32,7 @@ from gateway.domain.ports import Clock, Counters
 from gateway.fleetcommands import CommandRelay
 from gateway.fleetreport import Reporter, SeenDevice
 from protos.wardgate.v1 import fleet_pb2 as pb
-from security.files import TlsFiles, write_atomic
+from security.files import SECRET_MODE, TlsFiles, write_atomic
 from security.identity import IdentityService
 from security.pki import load_certificates
 from security.revocations import RevocationBook
@@ -284,7 +284,7 @@ class FleetLink:
 
     def _save_directory(self) -> None:
         path = self._config.state_dir / DIRECTORY_FILE
-        write_atomic(path, msgspec.json.encode(self._directory))
+        write_atomic(path, msgspec.json.encode(self._directory), SECRET_MODE)
 
     async def _keep(self, what: str, save: Callable[[], None]) -> None:
         """Write in a thread; what applies already is also kept when the gateway stops now."""

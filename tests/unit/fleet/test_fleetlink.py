@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import stat
 from datetime import UTC, datetime
 
 import grpc
@@ -93,6 +94,7 @@ async def test_the_last_word_is_there_after_a_restart(edge, tmp_path, authority)
     assert edge.identity.device("one") is None
     await edge.revocations(3, 4711)
     await edge.directory(5, ("one", pb.STANDING_ACTIVE), ("two", pb.STANDING_SUSPENDED))
+    assert stat.S_IMODE((tmp_path / DIRECTORY_FILE).stat().st_mode) == 0o600
     again = Edge(tmp_path, authority)
     again.link.load()
     assert again.identity.device("one") == Device("one", bed="7")
