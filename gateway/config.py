@@ -17,7 +17,7 @@ from gateway.journal.aside import AsideConfig
 from gateway.journal.config import CommitterConfig, JournalConfig
 from gateway.metrics_http import MetricsConfig
 from gateway.pipeline.config import PipelineConfig
-from gateway.uplink.config import DestinationConfig
+from gateway.uplink.config import DestinationConfig, LedgerConfig
 from security.audit import AuditConfig
 from security.files import TlsFiles
 from security.identity import IdentityConfig
@@ -79,6 +79,7 @@ class GatewayConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     aside: AsideConfig = AsideConfig()
     pipeline: PipelineConfig = msgspec.field(default_factory=PipelineConfig)
     destinations: tuple[DestinationConfig, ...] = ()
+    ledger: LedgerConfig = LedgerConfig()
     fleet: FleetTable | None = None
     metrics: MetricsConfig = MetricsConfig()
 

@@ -115,6 +115,7 @@ class Outbound:
         change.uplink.set_policy(Policy(change.table.version, change.table.rows))
         self._in_force(change.table)
         self._config = change.config
+        change.uplink.set_ledger(change.config.ledger)
         if change.uplink is not before:
             await before.stop()
             self._uplink = change.uplink
@@ -126,7 +127,7 @@ class Outbound:
                 await self._uplink.start()
 
     def _make(self, config: GatewayConfig) -> Uplink:
-        return Uplink(
+        uplink = Uplink(
             config.destinations,
             self._credentials,
             read_secret,
@@ -141,6 +142,8 @@ class Outbound:
                 on_trouble=self._on_trouble,
             ),
         )
+        uplink.set_ledger(config.ledger)
+        return uplink
 
     def _apply(self, table: PolicyTable) -> None:
         self._uplink.set_policy(Policy(table.version, table.rows))

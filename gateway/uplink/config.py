@@ -62,6 +62,13 @@ class DestinationConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True,
         return DestinationInfo(self.name, self.zone, self.purpose, self.tenant)
 
 
+class LedgerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """``[ledger]``: the account of what left."""
+
+    detail_days: Annotated[float, msgspec.Meta(ge=1)] = 7.0
+    """Entries of ten seconds are kept so long, then added up by day; days are kept for ever."""
+
+
 def check_names(destinations: list[DestinationConfig]) -> None:
     """Refuse two destinations of one name.
 

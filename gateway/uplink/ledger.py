@@ -31,13 +31,14 @@ import msgspec
 from gateway.domain.errors import WardgateError
 from gateway.domain.labels import DataClass, Label, Lane, ReleaseRow, Treatment
 from gateway.domain.ports import Clock
+from gateway.uplink import days
 from gateway.uplink.release import Released
 
 ENTRY_SPAN_US = 10_000_000
 SET_ASIDE_BYTES_MAX = 64 << 20
 """Bodies of rejected batches kept for the engineer; beyond it only what they were is kept."""
 FILE_MODE = 0o600
-_SCHEMA_VERSION = 1
+_SCHEMA_VERSION = 2
 _SCHEMA = """
 BEGIN IMMEDIATE;
 CREATE TABLE entries (
@@ -178,7 +179,7 @@ class Ledger:
             raise LedgerError(f"{path}: {error}") from error
         if version != _SCHEMA_VERSION:
             db.close()
-            raise LedgerError(f"{path}: schema {version} is not known")
+            raise LedgerError(f"{path}: schema {version}, this software knows {_SCHEMA_VERSION}")
         return cls(db, clock, make_room)
 
     def close(self) -> None:
@@ -381,11 +382,22 @@ class Ledger:
             ),
         )
 
+    def compact(self, before_us: int) -> int:
+        """Add up some entries that were begun before ``before_us``; how many went.
+
+        Durable on return; see :mod:`gateway.uplink.days`.
+        """
+        with self._access():
+            gone = days.fold(self._db, before_us)
+            if gone:
+                self._growing.clear()  # none may grow that is gone
+        return gone
+
     def totals(self) -> Iterator[tuple[str, str, int]]:
         """Records by (destination, treatment) over the whole ledger."""
         with self._access():
             found = self._db.execute(
-                "SELECT destination, treatment, sum(records) FROM entries"
+                "SELECT destination, treatment, sum(records) FROM releases"
                 " GROUP BY destination, treatment ORDER BY destination, treatment"
             ).fetchall()
         yield from found
@@ -406,8 +418,9 @@ def _prepare(db: sqlite3.Connection) -> int:
     db.execute("PRAGMA synchronous=FULL")
     db.execute("PRAGMA busy_timeout=5000")
     select = "PRAGMA user_version"
-    if db.execute(select).fetchone()[0] == 0:
-        db.executescript(_SCHEMA)
+    for number, script in enumerate((_SCHEMA, days.SCHEMA)):
+        if db.execute(select).fetchone()[0] == number:
+            db.executescript(script)
     return int(db.execute(select).fetchone()[0])
 
 

@@ -15,9 +15,10 @@ from typing import NamedTuple
 from gateway.domain.errors import ConfigError
 from gateway.domain.labels import Lane, ReleaseRow
 from gateway.domain.ports import Clock, Counters
-from gateway.uplink.config import DestinationConfig, check_names
+from gateway.uplink.config import DestinationConfig, LedgerConfig, check_names
+from gateway.uplink.days import DAY_US
 from gateway.uplink.lane import LaneForwarder
-from gateway.uplink.ledger import Ledger
+from gateway.uplink.ledger import Ledger, LedgerError
 from gateway.uplink.link import Link, Surroundings
 from gateway.uplink.ports import Credentials, JournalReader, OnTrouble, Seal
 from gateway.uplink.release import Release
@@ -27,6 +28,9 @@ from gateway.uplink.writer import LedgerWriter
 log = logging.getLogger(__name__)
 
 GAUGES_INTERVAL_S = 1.0
+COMPACT_INTERVAL_S = 60.0
+COMPACT_PAUSE_S = 0.5
+"""Between two slices, while there are old entries to add up."""
 
 
 class Policy(NamedTuple):
@@ -75,6 +79,11 @@ class Uplink:
         self._last_seqs = dict.fromkeys(Lane, 0)
         self._tasks: list[asyncio.Task[None]] = []
         self._has_policy = False
+        self._ledger = LedgerConfig()
+
+    def set_ledger(self, config: LedgerConfig) -> None:
+        """How long the ledger keeps every entry; applies to the next look at its age."""
+        self._ledger = config
 
     def check_policy(self, policy: Policy) -> None:
         """Whether :meth:`set_policy` would take it; nothing changes.
@@ -129,6 +138,7 @@ class Uplink:
             for index, lane in enumerate(self._forwarders())
         ]
         self._tasks.append(asyncio.create_task(self._gauges(), name="forward-gauges"))
+        self._tasks.append(asyncio.create_task(self._compact(), name="ledger-compact"))
 
     async def stop(self) -> None:
         """End the streams; what was not acknowledged is sent again after the next start."""
@@ -162,6 +172,17 @@ class Uplink:
         while True:
             self.standing()
             await asyncio.sleep(GAUGES_INTERVAL_S)
+
+    async def _compact(self) -> None:
+        """Keep the ledger small; trouble of the disk is told, and tried again later."""
+        while True:
+            gone = 0
+            try:
+                before_us = self._around.clock.now_us() - int(self._ledger.detail_days * DAY_US)
+                gone = await self._around.writer.compact(before_us)
+            except LedgerError as error:
+                log.warning("the ledger's old entries can't be added up: %s", error)
+            await asyncio.sleep(COMPACT_PAUSE_S if gone else COMPACT_INTERVAL_S)
 
 
 def open_surroundings(  # noqa: PLR0913  # what the daemon wires is this much

@@ -7,15 +7,17 @@ that get the same records wake together, so that their entries share a sync.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from gateway.domain.labels import Lane, Treatment
 from gateway.domain.ports import Counters
 from gateway.uplink.ledger import Ledger, Rejected, Settled
 from gateway.uplink.release import Released
 from gateway.worker import Worker
+
+_T = TypeVar("_T")
 
 
 class _Waiting(NamedTuple):
@@ -56,6 +58,14 @@ class LedgerWriter:
         """Forget batches that were acknowledged, with the next commit."""
         self._settled[settled.destination, settled.lane] = settled
 
+    async def compact(self, before_us: int) -> int:
+        """Add up some entries that were begun before; how many went, 0 when there are no more.
+
+        Raises:
+            LedgerError: nothing changed.
+        """
+        return await self._in_thread(partial(self.ledger.compact, before_us))
+
     async def close(self) -> None:
         """Finish what is under way."""
         while self._begins is not None or self._busy is not None:
@@ -83,10 +93,13 @@ class LedgerWriter:
         settled, self._settled = list(self._settled.values()), {}
         batches = [each.batch for each in group if each.batch is not None]
         rejected = [each.rejected for each in group if each.rejected is not None]
+        self._busy = self._in_thread(partial(self.ledger.write, batches, settled, rejected))
+        self._busy.add_done_callback(partial(self._end, group, batches))
+
+    def _in_thread(self, job: Callable[[], _T]) -> asyncio.Future[_T]:
         if self._worker is None:
             self._worker = Worker("ledger", asyncio.get_running_loop())
-        self._busy = self._worker.run(partial(self.ledger.write, batches, settled, rejected))
-        self._busy.add_done_callback(partial(self._end, group, batches))
+        return self._worker.run(job)
 
     def _end(
         self,

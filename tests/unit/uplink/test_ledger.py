@@ -8,6 +8,8 @@ from contextlib import closing
 import pytest
 
 from gateway.domain.labels import DataClass, Label, Lane, Treatment
+from gateway.uplink import days
+from gateway.uplink import ledger as ledger_module
 from gateway.uplink.ledger import ENTRY_SPAN_US, Ledger, LedgerError, Rejected, Settled
 from gateway.uplink.release import EntryKey, Released
 from gateway.uplink.writer import LedgerWriter
@@ -221,6 +223,95 @@ def many(lane, first):
         batch(n, n, lane=lane, entries={KEY._replace(collected_under=f"{n}" * 200): (1, 1)})
         for n in range(first, first + 40)
     ]
+
+
+RELEASES = (
+    "SELECT destination, lane, epoch, class, level, treatment, policy, collected_under,"
+    " sum(entries), min(first_seq), max(last_seq), sum(records), sum(bytes), min(begun_us),"
+    " max(written_us) FROM releases GROUP BY 1, 2, 3, 4, 5, 6, 7, 8 ORDER BY 1, 2, 3, 4, 5, 6, 7, 8"
+)
+
+
+def busy(ledger, clock, seconds):
+    """One batch a second to each of two destinations, every third record withheld from one."""
+    withheld = {KEY: (2, 20), EntryKey(NOTES, Treatment.WITHHOLD, "p0"): (1, 0)}
+    for n in range(seconds):
+        first = 3 * n + 1
+        enter(ledger, batch(first, first + 2))
+        enter(ledger, batch(first, first + 2, entries=withheld), destination="vendor")
+        clock.advance(1)
+
+
+def test_old_entries_are_added_up_by_day_and_no_count_changes(ledger, path, clock, monkeypatch):
+    monkeypatch.setattr(days, "SLICE_ROWS", 7)
+    busy(ledger, clock, 300)
+    before, totals = rows(path, RELEASES), list(ledger.totals())
+    cutoff = clock.now_us() - 100_000_000
+    gone = []
+    while count := ledger.compact(cutoff):
+        gone.append(count)
+    # Twenty spans of ten seconds, three kinds of entries each, seven to a slice.
+    assert gone == [7] * 8 + [4]
+    assert rows(path, "SELECT count(*), min(begun_us) FROM entries") == [(30, cutoff)]
+    assert rows(path, RELEASES) == before
+    assert list(ledger.totals()) == totals
+    day = (clock.now_us() - 300_000_000) // days.DAY_US
+    select = "SELECT day, destination, treatment, entries, records, bytes FROM days"
+    assert rows(path, select) == [
+        (day, "core", "pass", 20, 600, 20_000),
+        (day, "vendor", "pass", 20, 400, 4_000),
+        (day, "vendor", "withhold", 20, 200, 0),
+    ]
+
+
+def test_days_epochs_and_policies_stay_apart(ledger, path, clock):
+    enter(ledger, batch(1, 3))
+    clock.advance(days.DAY_US / 1e6)
+    enter(ledger, batch(4, 6))
+    enter(ledger, batch(7, 9, policy="p2"))
+    enter(ledger, batch(1, 2, epoch=EPOCH + 1))
+    assert ledger.compact(clock.now_us() + 1) == 4
+    select = "SELECT epoch, policy, first_seq, last_seq, records FROM days ORDER BY day, epoch"
+    assert rows(path, select) == [
+        (EPOCH, "p1", 1, 3, 3),
+        (EPOCH, "p1", 4, 6, 3),
+        (EPOCH, "p2", 7, 9, 3),
+        (EPOCH + 1, "p1", 1, 2, 2),
+    ]
+
+
+def test_an_entry_that_was_added_up_grows_no_more(ledger, path, clock):
+    enter(ledger, batch(1, 3))
+    # Only a clock that jumps can make a growing entry old.
+    assert ledger.compact(clock.now_us() + 1) == 1
+    enter(ledger, batch(4, 6))
+    assert list(ledger.totals()) == [("core", "pass", 6)]
+    assert [row[:2] for row in rows(path, ENTRIES)] == [(4, 6)]
+
+
+def test_a_slice_that_fails_changes_nothing(ledger, path, clock, monkeypatch):
+    busy(ledger, clock, 30)
+    before = rows(path, "SELECT * FROM entries")
+    monkeypatch.setattr(days, "_DELETE", days._DELETE.replace("entries", "nothing", 1))
+    with pytest.raises(LedgerError, match="nothing"):
+        ledger.compact(clock.now_us() + 1)
+    assert rows(path, "SELECT * FROM entries") == before
+    assert rows(path, "SELECT count(*) FROM days") == [(0,)]
+
+
+def test_a_ledger_of_the_first_schema_is_carried_over(path, clock):
+    with closing(sqlite3.connect(path)) as db:
+        db.executescript(ledger_module._SCHEMA)
+        db.execute(
+            "INSERT INTO entries VALUES (1, 'core', 'telemetry', 5, 1, 9, 'health_status', 3,"
+            " 'pass', 9, 90, 'p1', 'p1', 1000, 2000)"
+        )
+        db.commit()
+    with closing(Ledger.open(path, clock)) as opened:
+        assert list(opened.totals()) == [("core", "pass", 9)]
+        assert opened.compact(clock.now_us()) == 1
+        assert list(opened.totals()) == [("core", "pass", 9)]
+    assert rows(path, "PRAGMA user_version") == [(2,)]
 
 
 @pytest.mark.parametrize("lane", Lane)

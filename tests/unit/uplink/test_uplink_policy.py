@@ -1,5 +1,6 @@
 """Destinations as configured, and policies as they are put in force."""
 
+import asyncio
 import random
 from contextlib import closing
 from pathlib import Path
@@ -9,8 +10,9 @@ import pytest
 
 from gateway.domain.errors import ConfigError
 from gateway.domain.labels import Lane, Treatment, Zone
-from gateway.uplink.config import DestinationConfig
+from gateway.uplink.config import DestinationConfig, LedgerConfig
 from gateway.uplink.ledger import Ledger, LedgerError
+from gateway.uplink.release import EntryKey, Released
 from gateway.uplink.uplink import Policy, Uplink, open_surroundings
 from tests.fakes import FakeClock, FakeCounters
 from tests.ingest import VITALS
@@ -68,7 +70,7 @@ def counters():
     return FakeCounters()
 
 
-def uplink(ledger, counters, *destinations, secret=b"k" * 32):
+def uplink(ledger, counters, *destinations, secret=b"k" * 32, clock=None):
     around = open_surroundings(
         gateway_id="gw-1",
         software_version="test",
@@ -76,7 +78,7 @@ def uplink(ledger, counters, *destinations, secret=b"k" * 32):
         ledger=ledger,
         seal=Sealed(),
         counters=counters,
-        clock=FakeClock(),
+        clock=clock or FakeClock(),
         on_trouble=lambda _: None,
         rng=random.Random(1),
     )
@@ -143,3 +145,39 @@ def test_where_a_destination_stands(ledger, counters):
     assert standing.lag[Lane.TELEMETRY] == 6
     assert counters.gauges["lag_records", "core", "telemetry"] == 6
     assert counters.gauges["connected", "core"] == 0
+
+
+async def test_old_entries_of_the_ledger_are_added_up_while_it_runs(ledger, counters, monkeypatch):
+    monkeypatch.setattr("gateway.uplink.uplink.COMPACT_PAUSE_S", 0.0)
+    monkeypatch.setattr("gateway.uplink.days.SLICE_ROWS", 1)
+    clock = FakeClock()
+    for n in range(1, 4):
+        entry = EntryKey(VITALS, Treatment.PASS, f"v{n}")
+        ledger.write([("core", Released(Lane.TELEMETRY, 1, n, n, b"", "v1", {entry: (1, 9)}, 0))])
+    made = uplink(ledger, counters, clock=clock)
+    made.set_ledger(LedgerConfig(detail_days=2.0))
+    clock.advance(2 * 86_400 - 1)
+    assert await compacted(made, ledger) == 3
+    clock.advance(2)
+    assert await compacted(made, ledger) == 0
+    assert list(ledger.totals()) == [("core", "pass", 3)]
+
+
+async def compacted(made, ledger):
+    """Entries that are left when the uplink has nothing more to add up."""
+    idle = asyncio.Event()
+    compact = ledger.compact
+
+    def watched(before_us):
+        gone = compact(before_us)
+        if not gone:
+            loop.call_soon_threadsafe(idle.set)
+        return gone
+
+    loop = asyncio.get_running_loop()
+    ledger.compact = watched
+    task = asyncio.create_task(made._compact())
+    await idle.wait()
+    task.cancel()
+    ledger.compact = compact
+    return ledger._db.execute("SELECT count(*) FROM entries").fetchone()[0]
