@@ -16,9 +16,9 @@ from typing import NamedTuple
 
 import typer
 
-from gateway import plugins, tomlfile
+from gateway import desired, plugins, tomlfile
 from gateway.clock import SystemClock
-from gateway.config import GatewayConfig, load
+from gateway.config import GatewayConfig, load, read
 from gateway.domain.errors import ConfigError
 from gateway.pipeline.config import check_metrics
 from security import policy
@@ -72,7 +72,20 @@ def check_start(config: GatewayConfig, path: Path) -> list[Finding]:
     ]
     if config.fleet is not None:
         findings.append(Finding("fleet", True, config.fleet.address))
+    findings += _wanted(config, path)
     return findings
+
+
+def _wanted(config: GatewayConfig, path: Path) -> list[Finding]:
+    """What the fleet wants over the file, and whether it fits; a start goes on without."""
+    wanted = desired.load(config.gateway.state_dir)
+    if not wanted.version:
+        return []
+    try:
+        desired.effective(read(path), wanted)
+    except ConfigError as error:
+        return [Finding("fleet wants", False, str(error))]
+    return [Finding("fleet wants", True, f"configuration {wanted.version} over the file")]
 
 
 def require_own_certificate(config: GatewayConfig) -> None:

@@ -118,7 +118,8 @@ def test_ready_is_said_when_the_listeners_answer_and_stopping_before_the_end(
         device.report()
     assert gateway.end() == 0
     assert gateway.said.count("READY=1") == 1
-    assert gateway.said[-1] == "STOPPING=1"
+    # While it closes, it is well, and may say so.
+    assert [each for each in gateway.said if each != "WATCHDOG=1"][-1] == "STOPPING=1"
 
 
 def test_the_watchdog_hears_of_a_gateway_that_works_and_not_of_one_that_hangs(

@@ -11,9 +11,12 @@ from pathlib import Path
 
 import pytest
 
+from gateway import desired
 from gateway.daemon import Gateway
+from gateway.desired import Desired
 from gateway.doctor import examine
 from gateway.domain.errors import ConfigError
+from gateway.preflight import check
 from tests.ward_pki import TRUST_DOMAIN, WardPki
 
 CONFIG = """
@@ -90,6 +93,16 @@ def box(tmp_path):
 
 def test_a_good_box_has_only_a_core_that_is_away(box):
     assert list(box.wrong()) == ["reach core"]
+
+
+def test_what_the_fleet_wants_is_checked_with_the_file(box):
+    state = box.directory / "state"
+    state.mkdir()
+    desired.save(state, Desired(3, b"[pipeline.silence]\nintervals = 5\n"))
+    found = {each.what: each for each in check(box.configured())}
+    assert found["fleet wants"] == ("fleet wants", True, "configuration 3 over the file")
+    desired.save(state, Desired(4, b"[drivers.gone]\nsize = 5\n"))
+    assert "configuration 4: drivers.gone" in box.wrong()["fleet wants"]
 
 
 def test_each_port_that_is_taken_is_named(box):
