@@ -11,6 +11,7 @@ from typing import Any
 
 from demo.identities import EXPIRED, REVOKED, SPARE, STRANGER, Identities, device_files
 from demo.plan import Plan
+from security import est
 from security.files import TlsFiles
 
 OTHER_DEVICE = "icu-monitor-01"
@@ -43,6 +44,7 @@ def build(
         "mqtt": local(ports.mqtt),
         "coaps": local(ports.coaps),
         "fleet": local(ports.fleet),
+        "est": {**local(ports.est), "url": f"https://localhost:{ports.est}{est.PATH}"},
         "metrics": {
             name: f"http://127.0.0.1:{port}/metrics"
             for name, port in (

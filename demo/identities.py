@@ -53,6 +53,7 @@ def create(plan: Plan) -> Identities:
             LOCAL,
             "demo",
             plan.ports.fleet_metrics,
+            plan.ports.est,
         ),
         clock,
     )

@@ -23,6 +23,7 @@ class Ports(NamedTuple):
     mqtt: int
     coaps: int
     fleet: int
+    est: int
     core: int
     vendor: int
     gateway_metrics: int

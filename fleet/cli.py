@@ -59,6 +59,9 @@ def init(  # options
     host: Annotated[
         list[str] | None, typer.Option(help="Name or address that clients dial; repeatable")
     ] = None,
+    web_port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Where devices enrol (EST); 0: nowhere")
+    ] = 7444,
     operator: Annotated[str, typer.Option(help="The first operator")] = "admin",
 ) -> None:
     """Make the PKI, the service's configuration and a first operator."""
@@ -67,7 +70,9 @@ def init(  # options
 
     hosts = tuple(host or ("localhost", "127.0.0.1", "::1"))
     root = root_dir or directory.with_name(f"{directory.resolve().name}-root")
-    options = setup.InitOptions(directory, root, trust_domain, listen, hosts, operator)
+    options = setup.InitOptions(
+        directory, root, trust_domain, listen, hosts, operator, web_port=web_port
+    )
     with one_line_errors():
         made = setup.init(options, SystemClock())
     typer.echo(f"configuration   {made.config}")

@@ -10,7 +10,12 @@ import msgspec
 from fleet.health import HealthConfig
 from gateway import tomlfile
 from gateway.metrics_http import MetricsConfig
+from security import pki
 from security.files import TlsFiles
+
+OCSP_PATH = "/ocsp"
+CRL_PATH = "/crl/"
+CRL_SUFFIX = ".crl"
 
 Positive = Annotated[float, msgspec.Meta(gt=0)]
 
@@ -81,6 +86,30 @@ class WebTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Of one holder, after it proved who it is."""
 
 
+class RevocationTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """``[revocation]``: OCSP and CRLs for whoever is not ours."""
+
+    listen: str = ""
+    """``host:port`` for plain HTTP; empty: on the listener of ``[web]`` alone."""
+    url: str = ""
+    """How others reach it, such as ``http://fleet.ward.example:7480``; then certificates name it
+    (authority information access, CRL distribution point)."""
+    crl_hours: Positive = 24
+    """How long a list is good."""
+    ocsp_minutes: Positive = 60
+    """How long an answer is good."""
+    connections_max: Annotated[int, msgspec.Meta(ge=1)] = 256
+    requests_per_address_per_minute: Positive = 600
+    body_s: Positive = 10
+
+    def pointers(self, authority_id: str) -> pki.Pointers:
+        """What certificates of an authority say of where revocation can be asked for."""
+        base = self.url.rstrip("/")
+        if not base:
+            return pki.Pointers()
+        return pki.Pointers(f"{base}{OCSP_PATH}", f"{base}{CRL_PATH}{authority_id}{CRL_SUFFIX}")
+
+
 class FleetConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Everything that ``fleet run`` needs."""
 
@@ -96,6 +125,7 @@ class FleetConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     limits: Limits = Limits()
     web: WebTable | None = None
     """Enrolment by the devices themselves; absent: operators alone issue certificates."""
+    revocation: RevocationTable = RevocationTable()
     metrics: MetricsConfig | None = None
     """Where Prometheus scrapes; absent: nowhere."""
     announce: Path | None = None
@@ -104,6 +134,15 @@ class FleetConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A file for receivers without a fleet link: revoked serials, hexadecimal, one a line."""
     revocations_refresh_s: Positive = 600
     """How often the list is signed anew, so that gateways know that it is not stale."""
+
+    def load_authority(self) -> pki.Authority:
+        """The issuing CA, with what its certificates say of revocation.
+
+        Raises:
+            ConfigError: as :func:`security.pki.load_authority`.
+        """
+        loaded = pki.load_authority(self.authority)
+        return loaded._replace(pointers=self.revocation.pointers(loaded.id))
 
     @property
     def database(self) -> Path:

@@ -8,7 +8,7 @@ import logging
 import os
 import signal
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 
 import grpc.aio
@@ -49,7 +49,7 @@ async def serve(config: FleetConfig, stop: asyncio.Event, ready: Callable[[], No
     """
     clock = SystemClock()
     telemetry = Telemetry(METRICS, prefix="wardgate_fleet")
-    authority = pki.load_authority(config.authority)
+    authority = config.load_authority()
     credentials = grpc_server_credentials(config.tls.files)
     host, _ = address(config.listen, "listen")
     metrics = MetricsServer(config.metrics, telemetry.registry) if config.metrics else None
@@ -62,8 +62,8 @@ async def serve(config: FleetConfig, stop: asyncio.Event, ready: Callable[[], No
     service = FleetService(
         registry, monitor, configurations, config.limits, clock, telemetry, audit
     )
-    web = Web(config, config.web, store, registry, clock, telemetry, audit) if config.web else None
-    service.use_web(web)
+    web = Web(config, store, registry, clock, telemetry, audit)
+    service.use_office(web.office)
     server = grpc.aio.server(
         options=server_options(config.limits.message_bytes_max, config.limits.keepalive_s),
         maximum_concurrent_rpcs=config.limits.streams_max,
@@ -78,8 +78,8 @@ async def serve(config: FleetConfig, stop: asyncio.Event, ready: Callable[[], No
         await server.start()
         if metrics is not None:
             metrics.start()
-        est_port = await web.start() if web else 0
-        _announce(config, host, bound, metrics.port if metrics else 0, est_port)
+        others = await web.start()
+        _announce(config, host, bound, metrics.port if metrics else 0, others)
         audit.record("started", devices=len(registry.devices))
         log.info("fleet answers on %s:%d with %d devices", host, bound, len(registry.devices))
         ready()
@@ -91,8 +91,7 @@ async def serve(config: FleetConfig, stop: asyncio.Event, ready: Callable[[], No
             await asyncio.gather(checkpoints, return_exceptions=True)
     finally:
         await server.stop(STOP_GRACE_S)
-        if web is not None:
-            await web.stop()
+        await web.stop()
         if metrics is not None:
             metrics.stop()
         await keeper.save()
@@ -112,7 +111,7 @@ class _Keeper:
         registry: Registry,
         monitor: Monitor,
         telemetry: Telemetry,
-        web: Web | None,
+        web: Web,
     ) -> None:
         self._web = web
         self._config = config
@@ -138,7 +137,7 @@ class _Keeper:
         while not stop.is_set():
             self._monitor.tick()
             now = loop.time()
-            watchdog.ask(now, lambda: self._web is None or self._web.healthy())
+            watchdog.ask(now, self._web.healthy)
             if now - saved >= SAVE_EVERY_S:
                 await self.save()
                 self._gauge_certificate()
@@ -191,14 +190,20 @@ def _bind(server: grpc.aio.Server, listen: str, credentials: grpc.ServerCredenti
         raise ConfigError(f"listen: can't bind {listen}") from error
 
 
-def _announce(config: FleetConfig, host: str, port: int, metrics_port: int, est_port: int) -> None:
+def _announce(
+    config: FleetConfig,
+    host: str,
+    port: int,
+    metrics_port: int,
+    others: Mapping[str, tuple[str, int]],
+) -> None:
     if config.announce is None:
         return
     facts: dict[str, object] = {"fleet": {"host": host, "port": port}, "pid": os.getpid()}
     if config.metrics is not None:
         facts["metrics"] = {"host": config.metrics.host, "port": metrics_port}
-    if config.web is not None:
-        facts["est"] = {"host": address(config.web.listen, "web.listen")[0], "port": est_port}
+    for name, (listening, taken) in others.items():
+        facts[name] = {"host": listening, "port": taken}
     write_atomic(config.announce, json.dumps(facts).encode())
 
 

@@ -10,7 +10,7 @@ from cryptography import x509
 from google.protobuf.message import Message
 
 from fleet.enrolment_store import ClaimRow, ManufacturerRow
-from fleet.web.service import Web
+from fleet.web.service import Office
 from gateway.domain.errors import MalformedError
 from protos.wardgate.v1 import fleet_pb2 as pb
 
@@ -26,7 +26,7 @@ class EnrolmentDesk:
     """
 
     def __init__(self, add_device: AddDevice) -> None:
-        self.web: Web | None = None
+        self.office: Office | None = None
         """None where the service has no such listener."""
         self._add_device = add_device
 
@@ -46,13 +46,13 @@ class EnrolmentDesk:
         self, added: pb.AddDeviceResponse, request: pb.AddDeviceRequest, by: str
     ) -> None:
         """Put a token into the answer, where the service has somewhere to use it."""
-        if self.web is None:
+        if self.office is None:
             return
-        token = await self.web.enrolment.new_token(request.device_id, request.token_hours, by)
+        token = await self.office.enrolment.new_token(request.device_id, request.token_hours, by)
         added.token = token.text
         added.token_expires_us = token.expires_us
-        added.est_url = self.web.url
-        added.root_pem = self.web.root_pem
+        added.est_url = self.office.url
+        added.root_pem = self.office.root_pem
 
     def check_born(self, manufacturer: str, serial_number: str) -> None:
         """Refuse a binding that could not be noted, before the device is registered."""
@@ -102,10 +102,10 @@ class EnrolmentDesk:
         added = await self._add_device(device, by)
         return pb.DecideClaimResponse(claim=_claim(claim), device=added.device)
 
-    def _there(self) -> Web:
-        if self.web is None:
+    def _there(self) -> Office:
+        if self.office is None:
             raise MalformedError("web", "this fleet has no [web] listener, see docs/enrolment.md")
-        return self.web
+        return self.office
 
 
 def _manufacturer(row: ManufacturerRow) -> pb.Manufacturer:

@@ -17,6 +17,7 @@ METRICS: Mapping[str, Declared] = {
     "renewed": Declared("counter", "Certificates renewed by their holders", ("role",)),
     "enrolment_requests": Declared("counter", "Requests for enrolment", ("operation", "code")),
     "enrolment_refused": Declared("counter", "Requests and peers refused there", ("reason",)),
+    "revocation_requests": Declared("counter", "OCSP and CRL requests", ("kind", "code")),
     "web_handshakes": Declared("counter", "TLS handshakes of the web listener", ()),
     "web_handshakes_failed": Declared("counter", "Those that failed", ("reason",)),
     "revocations": Declared("gauge", "Revoked certificates that have not ended", ()),

@@ -91,6 +91,11 @@ class Registry:
         return self._authority.trust_domain
 
     @property
+    def signers(self) -> Sequence[pki.Authority]:
+        """The issuing CAs that sign certificates and lists."""
+        return (self._authority,)
+
+    @property
     def issuers(self) -> Sequence[x509.Certificate]:
         """The issuing CAs whose certificates are in use."""
         return (self._authority.certificate,)

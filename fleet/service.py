@@ -29,7 +29,7 @@ from fleet.configurations import Configurations
 from fleet.monitor import Monitor
 from fleet.registry import Registry
 from fleet.store import KnownError, NotKnownError
-from fleet.web.service import Web
+from fleet.web.service import Office
 from gateway.domain.errors import MalformedError, RefusalReason, RefusedError
 from gateway.domain.ports import Clock, Counters
 from protos.wardgate.v1 import fleet_pb2 as pb
@@ -92,9 +92,9 @@ class FleetService:
         registry.listen(self._on_change)
         configurations.listen(self._on_change)
 
-    def use_web(self, web: Web | None) -> None:
+    def use_office(self, office: Office | None) -> None:
         """Let operators use the service's enrolment."""
-        self._admin.desk.web = web
+        self._admin.desk.office = office
 
     def attached(self) -> list[str]:
         """Gateways that have a stream now."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -30,6 +31,12 @@ trust = "service/ca.pem"
 host = "127.0.0.1"
 port = {metrics_port}
 """
+WEB = """
+# Devices enrol and renew here (EST); `url` is how they reach it.
+[web]
+listen = "{listen}"
+url = "{url}"
+"""
 
 
 class Made(NamedTuple):
@@ -51,6 +58,8 @@ class InitOptions(NamedTuple):
     hosts: tuple[str, ...]
     operator: str
     metrics_port: int = 9465
+    web_port: int = 0
+    """Where devices enrol, at the address of ``listen``; 0: nowhere."""
 
 
 def init(options: InitOptions, clock: Clock) -> Made:
@@ -72,11 +81,10 @@ def init(options: InitOptions, clock: Clock) -> Made:
     options.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     pki.save_authority(root, options.root_directory)
     pki.save_authority(issuing, options.directory / "authority")
-    config_path.write_text(
-        CONFIG.format(
-            domain=options.trust_domain, listen=options.listen, metrics_port=options.metrics_port
-        )
+    text = CONFIG.format(
+        domain=options.trust_domain, listen=options.listen, metrics_port=options.metrics_port
     )
+    config_path.write_text(text + _web(options))
     database = options.directory / "state" / "fleet.db"
     operator = options.directory / f"operator-{options.operator}"
     service = Subject(Role.SERVICE, "fleet", options.hosts)
@@ -84,6 +92,18 @@ def init(options: InitOptions, clock: Clock) -> Made:
     first = Subject(Role.OPERATOR, options.operator)
     issue(issuing, database, first, operator, pki.LEAF_DAYS, clock)
     return Made(config_path, options.root_directory, operator)
+
+
+def _web(options: InitOptions) -> str:
+    host = options.listen.rpartition(":")[0]
+    try:
+        ipaddress.ip_address(host.strip("[]"))
+    except ValueError:
+        return ""  # that listener takes literal addresses only
+    if not options.web_port:
+        return ""
+    name = f"[{options.hosts[0]}]" if ":" in options.hosts[0] else options.hosts[0]
+    return WEB.format(listen=f"{host}:{options.web_port}", url=f"https://{name}:{options.web_port}")
 
 
 def issue(  # what a certificate needs
@@ -123,6 +143,6 @@ def issue_for(
     config: FleetConfig, subject: Subject, directory: Path, days: float, clock: Clock
 ) -> str:
     """As :func:`issue`, with a configured fleet; returns the serial number in hexadecimal."""
-    authority = pki.load_authority(config.authority)
+    authority = config.load_authority()
     _, serial = issue(authority, config.database, subject, directory, days, clock)
     return f"{serial:X}"

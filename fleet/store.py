@@ -245,6 +245,15 @@ class Store:
         )
         return frozenset(int(serial, 16) for (serial,) in rows)
 
+    def revoked_credentials(self, ending_after_us: int) -> list[CredentialRow]:
+        """Revoked certificates that end after a time, oldest revocation first."""
+        rows = self._db.execute(
+            "SELECT * FROM credentials WHERE revoked_us > 0 AND not_after_us > ?"
+            " ORDER BY revoked_us",
+            (ending_after_us,),
+        )
+        return [_credential(row) for row in rows]
+
     # Gateways and health
 
     def gateways(self) -> list[GatewayRow]:

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import NamedTuple
 
 from aiohttp import web
 from cryptography import x509
@@ -25,9 +24,9 @@ from fleet.askers import Asker, Reason
 from fleet.claims import Claims
 from fleet.config import WebTable
 from fleet.enrolment import Enrolment
-from fleet.web.http import read_body
+from fleet.web.http import Peer, peer_of, read_body
 from fleet.web.listener import TRANSPORT
-from fleet.web.rates import Rate, Rates, address_key
+from fleet.web.rates import Rate, Rates
 from gateway.domain.errors import MalformedError, RefusalReason, RefusedError
 from gateway.domain.ports import Clock, Counters
 from security import est
@@ -48,13 +47,6 @@ OTHER = "other"
 """The operation's label for what is none."""
 
 log = logging.getLogger(__name__)
-
-
-class _Peer(NamedTuple):
-    name: str
-    """Address and port, for the audit log."""
-    address: str
-    """What counts as one sender."""
 
 
 class _Answer(Exception):  # noqa: N818  # it ends a request, and is no error
@@ -112,7 +104,7 @@ class EstResource:
         return response
 
     async def _serve(self, request: web.BaseRequest, operation: Operation | None) -> web.Response:
-        peer = _peer(request)
+        peer = peer_of(request)
         wait_s = self._by_address.take(peer.address)
         if wait_s:
             raise self._too_often(peer, wait_s)
@@ -130,7 +122,7 @@ class EstResource:
                 return await self._enrol(request, operation, peer)
 
     async def _enrol(
-        self, request: web.BaseRequest, operation: Operation, peer: _Peer
+        self, request: web.BaseRequest, operation: Operation, peer: Peer
     ) -> web.Response:
         user = _claimed_user(request)
         try:
@@ -157,7 +149,7 @@ class EstResource:
             return _text(202, "an operator has to decide; ask again", granted.retry_after_s)
         return _base64(est.encode_certificates([granted]), est.MEDIA_CERTS_ONLY)
 
-    async def _asker(self, request: web.BaseRequest, operation: Operation, peer: _Peer) -> Asker:
+    async def _asker(self, request: web.BaseRequest, operation: Operation, peer: Peer) -> Asker:
         """Who asks.
 
         Raises:
@@ -182,7 +174,7 @@ class EstResource:
             self._failures.count(peer.address)
             raise
 
-    def _refused(self, refusal: RefusedError, peer: _Peer, user: str) -> _Answer:
+    def _refused(self, refusal: RefusedError, peer: Peer, user: str) -> _Answer:
         self._tell(refusal.reason, peer, user)
         if refusal.reason in Reason.UNPROVED:
             return _Answer(401, "not authorised")
@@ -190,22 +182,14 @@ class EstResource:
             return _Answer(503, "too many wait to be let in", BUSY_RETRY_S)
         return _Answer(403, f"refused: {refusal.reason}")
 
-    def _too_often(self, peer: _Peer, wait_s: int, user: str = "") -> _Answer:
+    def _too_often(self, peer: Peer, wait_s: int, user: str = "") -> _Answer:
         self._tell(Reason.RATE, peer, user)
         return _Answer(429, "too often", wait_s)
 
-    def _tell(self, reason: str, peer: _Peer, user: str) -> None:
+    def _tell(self, reason: str, peer: Peer, user: str) -> None:
         known = reason if reason in Reason.ALL else RefusalReason.MALFORMED
         self._counters.add("enrolment_refused", known)
         self._audit.refused(known, TRANSPORT, peer.name, user)
-
-
-def _peer(request: web.BaseRequest) -> _Peer:
-    name = request.transport.get_extra_info("peername") if request.transport else None
-    if not name:
-        return _Peer("", "")
-    host, port = str(name[0]), name[1]
-    return _Peer(f"[{host}]:{port}" if ":" in host else f"{host}:{port}", address_key(host))
 
 
 def _certificates(request: web.BaseRequest) -> Sequence[bytes]:

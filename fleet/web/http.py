@@ -39,6 +39,7 @@ class HttpLimits(NamedTuple):
 
     connection_s: float
     idle_s: float
+    connections_max: int
     connections_per_address_max: int
 
 
@@ -52,6 +53,7 @@ class HttpEnd:
         self._handler = handler
         self._limits = limits
         self._overloaded = overloaded
+        self._connections = 0
         self._per_address: Counter[str] = Counter()
         self._server = web.Server(
             self._answer,
@@ -86,14 +88,19 @@ class HttpEnd:
 
     def arrived(self, address: str) -> bool:
         """Count a connection; False when its address has too many."""
-        if self._per_address[address] >= self._limits.connections_per_address_max:
+        if (
+            self._connections >= self._limits.connections_max
+            or self._per_address[address] >= self._limits.connections_per_address_max
+        ):
             self._overloaded()
             return False
+        self._connections += 1
         self._per_address[address] += 1
         return True
 
     def left(self, address: str) -> None:
         """A counted connection has ended."""
+        self._connections -= 1
         self._per_address[address] -= 1
         if not self._per_address[address]:
             del self._per_address[address]
@@ -138,6 +145,24 @@ class _Connection(RequestHandler):
             self._http.left(self._address)
             self._address = None
         self._release()
+
+
+class Peer(NamedTuple):
+    """Who sent a request."""
+
+    name: str
+    """Address and port, for the audit log."""
+    address: str
+    """What counts as one sender."""
+
+
+def peer_of(request: web.BaseRequest) -> Peer:
+    """The sender of a request."""
+    name = request.transport.get_extra_info("peername") if request.transport else None
+    if not name:
+        return Peer("", "")
+    host, port = str(name[0]), name[1]
+    return Peer(f"[{host}]:{port}" if ":" in host else f"{host}:{port}", address_key(host))
 
 
 async def read_body(request: web.BaseRequest, bytes_max: int, seconds: float) -> bytes:

@@ -6,13 +6,14 @@ certificate is refused and sends the alert; only metric names differ here.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import ssl
 from collections.abc import Callable, Sequence
 
 from cryptography import x509
 
-from drivers.transport.addresses import parse_address
+from drivers.transport.addresses import BACKLOG_CONNECTIONS, Address, parse_address
 from drivers.transport.tls import ListenerLimits, TlsListener
 from fleet.config import WebTable
 from fleet.web.http import Handler, HttpEnd, HttpLimits
@@ -94,14 +95,19 @@ class WebListener:
         self._end: HttpEnd | None = None
         self._listener: TlsListener | None = None
 
-    async def start(self) -> int:
-        """Bind and serve; returns the port.
+    async def start(self) -> Address:
+        """Bind and serve; returns where.
 
         Raises:
             ConfigError: the address can't be bound.
         """
         config = self._config
-        limits = HttpLimits(config.connection_s, config.idle_s, config.connections_per_address_max)
+        limits = HttpLimits(
+            config.connection_s,
+            config.idle_s,
+            config.connections_max,
+            config.connections_per_address_max,
+        )
         self._end = HttpEnd(self._handler, limits, self._ports.overloaded)
         self._listener = TlsListener(
             TRANSPORT,
@@ -115,7 +121,7 @@ class WebListener:
             await self._listener.start([parse_address(config.listen)])
         except OSError as error:
             raise ConfigError(f"web.listen: can't bind {config.listen}") from error
-        return self._listener.addresses()[0][1]
+        return self._listener.addresses()[0]
 
     async def stop(self) -> None:
         """Stop accepting and end every connection; idempotent."""
@@ -127,6 +133,47 @@ class WebListener:
     def healthy(self) -> bool:
         """Whether it accepts."""
         return self._listener is not None and self._listener.healthy()
+
+
+class PlainListener:
+    """Serves one handler over plain HTTP, for what is signed and public."""
+
+    def __init__(self, handler: Handler, listen: str, limits: HttpLimits) -> None:
+        """Keep the parts; opens nothing."""
+        self._handler = handler
+        self._listen = listen
+        self._limits = limits
+        self._end: HttpEnd | None = None
+        self._server: asyncio.Server | None = None
+
+    async def start(self) -> Address:
+        """Bind and serve; returns where.
+
+        Raises:
+            ConfigError: the address can't be bound.
+        """
+        end = self._end = HttpEnd(self._handler, self._limits, lambda: None)
+        host, port = parse_address(self._listen)
+        loop = asyncio.get_running_loop()
+        try:
+            self._server = await loop.create_server(
+                lambda: end.protocol(lambda: None), host, port, backlog=BACKLOG_CONNECTIONS
+            )
+        except OSError as error:
+            raise ConfigError(f"revocation.listen: can't bind {self._listen}") from error
+        host, port, *_ = self._server.sockets[0].getsockname()
+        return str(host), int(port)
+
+    async def stop(self) -> None:
+        """Stop accepting and end every connection; idempotent."""
+        if self._server is not None:
+            self._server.close()
+        if self._end is not None:
+            await self._end.stop()
+
+    def healthy(self) -> bool:
+        """Whether it accepts."""
+        return self._server is not None and self._server.is_serving()
 
 
 class _Ports:

@@ -102,6 +102,7 @@ class Fleet:
         announced = json.loads((self.directory / "announce.json").read_text())
         self.port = announced["fleet"]["port"]
         self.est_port = announced["est"]["port"]
+        self.revocation_port = announced.get("revocation", {}).get("port", 0)
         self.metrics_port = announced["metrics"]["port"]
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:

@@ -149,3 +149,21 @@ def test_tables_for_people():
     assert tables.ago(0, now) == "never"
     assert tables.ago(now - 3 * 3_600_000_000, now) == "3 h ago"
     assert tables.ago(now + 5, now) == "0 s ago"
+
+
+@pytest.mark.parametrize(
+    ("listen", "port", "listener"),
+    [
+        ("0.0.0.0:7443", 7444, ("0.0.0.0:7444", "https://fleet.ward.example:7444")),
+        ("[::1]:7443", 7444, ("[::1]:7444", "https://fleet.ward.example:7444")),
+        ("0.0.0.0:7443", 0, None),
+        ("fleet.ward.example:7443", 7444, None),  # that listener takes literal addresses only
+    ],
+)
+def test_a_new_fleet_has_its_enrolment_listener(tmp_path, listen, port, listener):
+    hosts = ("fleet.ward.example", "127.0.0.1")
+    options = setup.InitOptions(
+        tmp_path / "fleet", tmp_path / "root", "ward.example", listen, hosts, "ada", web_port=port
+    )
+    web = config.load(setup.init(options, CLOCK).config).web
+    assert (web and (web.listen, web.url)) == listener
