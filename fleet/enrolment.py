@@ -138,7 +138,7 @@ class Enrolment:
         noted = await self._registry.credential(identity.serial)
         if noted is None or (noted.role, noted.id) != (identity.role, identity.id):
             raise RefusedError(RefusalReason.UNTRUSTED, "no certificate that we noted")
-        if noted.revoked_us:
+        if noted.revoked_us or self._registry.is_revoked(identity):
             raise RefusedError(RefusalReason.REVOKED)
         if ended and now - leaf.not_valid_after_utc > timedelta(
             days=self._config.renew_expired_days

@@ -16,6 +16,7 @@ import base64
 import binascii
 import logging
 from datetime import timedelta
+from functools import partial
 from typing import NamedTuple
 from urllib.parse import unquote
 
@@ -106,11 +107,12 @@ class RevocationResource:
         responder = ocsp.choose(asked, [self._responder(each) for each in self._registry.signers])
         if responder is None:
             unread = _unreadable(asked)
-            status = ocsp.Failure.MALFORMED_REQUEST if unread else ocsp.Failure.UNAUTHORIZED
-            answer = ocsp.failure(status)
+            why = ocsp.Failure.MALFORMED_REQUEST if unread else ocsp.Failure.UNAUTHORIZED
+            answer = ocsp.failure(why)
         else:
             now = pki.moment(self._clock.now_us())
-            answer = await self._registry.run(ocsp.respond, asked, self._status, responder, now)
+            status = partial(self._status, pki.authority_id(responder.issuer))
+            answer = await self._registry.run(ocsp.respond, asked, status, responder, now)
         headers = {"Content-Type": ocsp.RESPONSE_TYPE}
         if request.method == "GET":
             headers["Cache-Control"] = f"public, max-age={CACHE_S}"
@@ -133,10 +135,10 @@ class RevocationResource:
         except (binascii.Error, ValueError) as error:
             raise MalformedError("ocsp", "not base64") from error
 
-    def _status(self, serial: int) -> ocsp.Status:
-        """What the store says of a certificate; on its thread."""
+    def _status(self, authority: str, serial: int) -> ocsp.Status:
+        """What the store says of an authority's certificate; on its thread."""
         found = self._store.credential(serial)
-        if found is None:
+        if found is None or found.issuer not in {"", authority}:
             return ocsp.Known.UNKNOWN
         return _revoked(found) if found.revoked_us else ocsp.Known.GOOD
 
@@ -194,11 +196,12 @@ class RevocationResource:
         log.info("revocation list %d with %d entries", number, len(rows))
         return built
 
-    def _rows(self, _authority: str, now_us: int) -> tuple[int, list[CredentialRow]]:
+    def _rows(self, authority: str, now_us: int) -> tuple[int, list[CredentialRow]]:
         """The next list's number and content; on the store's thread."""
         with self._store.transaction():
             number = self._store.grow("crl")
-        return number, self._store.revoked_credentials(now_us - ENDED_KEPT_US)
+        rows = self._store.revoked_credentials(now_us - ENDED_KEPT_US)
+        return number, [row for row in rows if row.issuer in {"", authority}]
 
 
 def _revoked(row: CredentialRow) -> crl.Revoked:
