@@ -48,6 +48,15 @@ def status(bench, state, reason, **fields):
     )
 
 
+def test_what_a_device_shows_ends_no_alarm_of_the_gateways():
+    bench = Bench()
+    bench.submit(bench.vitals({terms.HEART_RATE: 190.0}))
+    bench.wait(60)
+    assert bench.phases("hr_high") == ["hr_high START"]
+    bench.submit(snapshot(bench, LEADS_OFF), snapshot(bench))
+    assert bench.phases("hr_high") == ["hr_high START"]
+
+
 def test_a_report_is_stored_as_it_came():
     bench = Bench()
     report = bench.vitals(GOOD, message_id="5f:1", bed="12", device_us=bench.clock.now_us() - 5)

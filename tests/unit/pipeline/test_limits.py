@@ -45,6 +45,8 @@ END = "hr_high END MEDIUM"
         ([(0, 151), (2, 151)], [CRITICAL]),
         ([(0, 121), (1, 151), (2, 151)], [CRITICAL]),
         ([(0, 151), (1, 121), (1, 121)], [START]),
+        # It never waits longer for becoming critical.
+        ([(0, 121), (3, 151), (1, 151)], [CRITICAL]),
         # Priorities change at once, and soften only beyond the hysteresis.
         ([(0, 121), (4, 151)], [START, "hr_high UPDATE HIGH"]),
         ([(0, 151), (2, 149), (1, 145)], [CRITICAL]),
@@ -70,6 +72,8 @@ END = "hr_high END MEDIUM"
         ([(0, 151), (2, 130, 2), (9, 80, 2)], [CRITICAL]),
         # Demonstration and calibration are no patient.
         ([(0, 151, 8), (9, 151, 3)], []),
+        # On the other limit is inside it, too, when an alarm makes the rules look.
+        ([(0, 151), (2, 50), (9, 50)], [CRITICAL, "hr_high END HIGH"]),
         # From one side to the other.
         ([(0, 151), (2, 30), (2, 30)], [CRITICAL, "hr_high END HIGH", "hr_low START HIGH"]),
     ],
@@ -124,6 +128,16 @@ def test_an_alarm_tells_who_decided_and_why():
     assert (start.message_id, end.message_id) == ("5f:1", "5f:2")
     assert (end.phase, end.onset_us) == (AlarmPhase.END, onset)
     assert bench.counters.counts[("alarms", "high", "start", "gateway")] == 1
+
+
+def test_an_alarm_carries_the_value_that_was_newest_when_its_delay_was_over():
+    bench = Bench(CONFIG)
+    bench.submit(bench.vitals({terms.HEART_RATE: 151.0}))
+    bench.wait(1)
+    bench.submit(bench.vitals({terms.HEART_RATE: 163.0}))
+    bench.wait(1)
+    (start,) = bench.committer.alarm_records
+    assert start.values == (163.0,)
 
 
 def test_active_alarms_are_shown_by_priority():
