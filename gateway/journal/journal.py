@@ -8,15 +8,13 @@ Rules:
 - What is missing is said: ``read`` returns lost ranges in their place, and
   ``discovered_gaps`` hands them out to be recorded.
 - A key that is missing or wrong stops the opening; it never counts as damage.
-- A segment is deleted when every destination's cursor and every hold is past it and the state
-  checkpoint covers it; cursors and checkpoint are durable by then.
+- What is deleted and when, :mod:`gateway.journal.upkeep` says.
 """
 
 from __future__ import annotations
 
 import logging
 import secrets
-import sqlite3
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
@@ -28,24 +26,23 @@ from gateway.domain.errors import (
     ConfigError,
     JournalFullError,
     KeyMissingError,
-    MalformedError,
-    SealBrokenError,
 )
 from gateway.domain.labels import Lane
 from gateway.domain.ports import Clock, Counters, StateDelta
 from gateway.domain.records import Gap
 from gateway.journal.ballast import STEP_BYTES, Ballast
-from gateway.journal.body import decode_body, encode_body, make_sections
-from gateway.journal.cache import RecentGroups
+from gateway.journal.body import encode_body, make_sections
 from gateway.journal.config import JournalConfig
 from gateway.journal.files import Files, OsFiles
-from gateway.journal.frame import Damage, Frame, Stamp, encode_frame
-from gateway.journal.lane import DROPPED, LaneLog, journal_error
+from gateway.journal.frame import Frame, Stamp, encode_frame
+from gateway.journal.lane import LaneLog, journal_error
 from gateway.journal.lock import DirectoryLock
-from gateway.journal.recovery import Found
-from gateway.journal.segment import HEADER_BYTES, SegmentReader
-from gateway.journal.store import KnownLoss, Store
+from gateway.journal.losses import Losses
+from gateway.journal.opening import check_keys, replay
+from gateway.journal.reading import Reader
+from gateway.journal.store import Store
 from gateway.journal.types import EncodedSection, LaneGroup, Lost, Sealer, SeqRange, StoredGroup
+from gateway.journal.upkeep import Contents, Upkeep
 
 _log = logging.getLogger(__name__)
 _LOG_ID_BYTES = 16
@@ -92,13 +89,11 @@ class Journal:
         self._ballast = parts.ballast
         self._prepare_lock = threading.Lock()
         self._write_lock = threading.Lock()
-        self._loss_lock = threading.Lock()
         self._subscribers: list[Callable[[], None]] = []
-        self._holds: dict[tuple[str, Lane], int] = {}
         self._store = store = parts.store
         self.cursors = store.cursors()
         self.state = store.state()
-        self._losses = store.losses()
+        self._losses = Losses(store.losses())
         self._lanes = {
             lane: LaneLog(
                 files,
@@ -109,7 +104,17 @@ class Journal:
             )
             for lane in Lane
         }
-        self._cache = {lane: RecentGroups(config.cache_bytes) for lane in Lane}
+        contents = Contents(
+            self._lanes,
+            self.cursors,
+            self.state,
+            self._losses,
+            store,
+            parts.ballast,
+            self._write_lock,
+        )
+        self._upkeep = Upkeep(contents, config, clock, counters)
+        self._reader = Reader(self._lanes, config.cache_bytes, self._unseal, self._lose)
         try:
             self._recover()
         except BaseException:
@@ -173,62 +178,23 @@ class Journal:
                 self.state_incomplete,
             )
         self._from_oldest = self.cursors_lost
-        self._check_keys()
-        self._replay()
+        check_keys(lanes, self._files, self._unseal)
+        replay(lanes, self._files, self.state, self._unseal)
         stored = max((lane.recovery.epoch for lane in lanes), default=0)
         self.epoch = max(stored + 1, self._clock.now_us() // 1_000_000)
         """This start's epoch."""
         for lane in lanes:
-            known = [loss.lost for loss in self._losses if loss.lane == lane.lane]
             fresh = lane.settle(
                 self.log_id,
                 self.epoch,
                 self.cursors.of(lane.lane),
-                known,
+                self._losses.of(lane.lane),
                 self.config.segment_bytes,
                 self._clock.now_us(),
             )
             lane.remember_epochs(self._store.epochs(lane.lane))
             self._lose(lane, fresh)
-        self._mark_synced = self._checkpointed = self._clock.monotonic()
-        self._gauges()
-
-    def _check_keys(self) -> None:
-        """Tell a wrong key from damage before anything is set aside."""
-        for lane in self._lanes.values():
-            for key_id, samples in lane.recovery.samples.items():
-                if not any(self._opens(found) for found in samples):
-                    raise SealBrokenError(
-                        f"key {key_id!r} opens nothing of lane {lane.lane.name.lower()}: "
-                        "it is not the key that sealed it; nothing was changed"
-                    )
-
-    def _opens(self, found: Found) -> bool:
-        with SegmentReader(self._files, found.segment.path) as reader:
-            frame = next(reader.scan(found.offset, found.end))
-        try:
-            return isinstance(frame, Frame) and bool(self._unseal(frame))
-        except SealBrokenError:
-            return False
-
-    def _replay(self) -> None:
-        """Apply the deltas of every frame behind the state's checkpoint, in commit order."""
-        found: list[tuple[int, Lane, tuple[StateDelta, ...]]] = []
-        for lane in self._lanes.values():
-            for segment in lane.segments_after(self.state.stored_commit):
-                with SegmentReader(self._files, segment.path) as reader:
-                    for item in reader.scan(HEADER_BYTES, segment.end):
-                        if isinstance(item, Damage):
-                            continue
-                        commit = item.header.stamp.commit
-                        if commit <= self.state.stored_commit:
-                            continue
-                        try:
-                            found.append((commit, lane.lane, decode_body(self._unseal(item))[1]))
-                        except (SealBrokenError, MalformedError):
-                            _log.exception("commit %d could not be replayed", commit)
-        for commit, of_lane, deltas in sorted(found, key=lambda entry: entry[0]):
-            self.state.apply(deltas, of_lane, commit)
+        self._upkeep.gauges()
 
     def _unseal(self, frame: Frame) -> bytes:
         header = frame.header
@@ -304,7 +270,7 @@ class Journal:
                 raise ValueError("the prepared group's numbers were taken by another")
             try:
                 if self.config.drop_oldest:
-                    self._drop_oldest(len(frame))
+                    self._upkeep.drop_oldest(len(frame))
                 self._require_room(lane, len(frame))
                 self._write(lane, frame, stamp)
             except JournalFullError:
@@ -312,17 +278,16 @@ class Journal:
                 raise
             self.state.apply(deltas, stamp.lane, stamp.commit)
         if stamp.records:
-            self._cache[lane.lane].add(
-                StoredGroup(
-                    stamp.first_seq,
-                    stamp.last_seq,
-                    stamp.policy_version,
-                    sections,
-                    (),
-                    stamp.epoch,
-                    stamp.committed_us,
-                )
+            group = StoredGroup(
+                stamp.first_seq,
+                stamp.last_seq,
+                stamp.policy_version,
+                sections,
+                (),
+                stamp.epoch,
+                stamp.committed_us,
             )
+            self._reader.committed(lane.lane, group)
         self._counters.add("journaled", _label(lane), n=stamp.records)
         self._counters.observe(
             "journal_commit_seconds", self._clock.monotonic() - began, _label(lane)
@@ -361,23 +326,6 @@ class Journal:
     def _refused(self, lane: LaneLog, records: int) -> None:
         self._counters.add("journal_refused", _label(lane), n=records)
 
-    def _drop_oldest(self, size: int) -> None:
-        """Make room by dropping whole segments of telemetry, oldest first."""
-        lane = self._lanes[Lane.TELEMETRY]
-        limit = self.config.limit_bytes - self.config.alarm_reserve_bytes
-        while self.bytes + size > limit:
-            segment = lane.oldest()
-            if segment is None:
-                return
-            unsent = max(segment.first_seq, min(self.cursors.of(Lane.TELEMETRY), default=0) + 1)
-            with lane.lock:
-                fresh = lane.holes.add(unsent, segment.last_seq, DROPPED)
-            self._lose(lane, fresh)
-            self.checkpoint()
-            if not lane.delete([segment]):
-                return
-            _log.warning("dropped telemetry %d..%d: the limit is reached", unsent, segment.last_seq)
-
     # -- reading ----------------------------------------------------------------------------
 
     def read(
@@ -393,49 +341,7 @@ class Journal:
             KeyMissingError: the key ring lost a key while the journal was open.
             OSError: the disk refuses to open a segment.
         """
-        log = self._lanes[lane]
-        seq = after_seq + 1
-        while seq <= log.last_seq:
-            lost = log.lost_at(seq)
-            if lost is not None:
-                return [self._lost_group(log, seq, lost)]
-            groups = self._cache[lane].get(seq, records_max, bytes_max)
-            if groups:
-                return groups
-            frames, fresh = log.read(seq, records_max, bytes_max)
-            groups = []
-            for frame in frames:
-                group = self._group(log, frame)
-                if group is None:
-                    break
-                groups.append(group)
-            self._lose(log, fresh)
-            if groups:
-                return groups
-        return []
-
-    def _group(self, log: LaneLog, frame: Frame) -> StoredGroup | None:
-        stamp = frame.header.stamp
-        try:
-            sections, _ = decode_body(self._unseal(frame))
-        except (SealBrokenError, MalformedError) as error:
-            _log.error("records %d..%d do not open: %s", stamp.first_seq, stamp.last_seq, error)
-            self._lose(log, log.lose_frame(frame))
-            return None
-        return StoredGroup(
-            stamp.first_seq,
-            stamp.last_seq,
-            stamp.policy_version,
-            sections,
-            (),
-            stamp.epoch,
-            stamp.committed_us,
-        )
-
-    def _lost_group(self, log: LaneLog, seq: int, lost: Lost) -> StoredGroup:
-        last = min(lost.last, log.epoch_end(seq))
-        part = Lost(seq, last, lost.reason)
-        return StoredGroup(seq, last, "", (), (part,), log.epoch_of(seq))
+        return self._reader.read(lane, after_seq, records_max, bytes_max)
 
     def first_seq(self, lane: Lane) -> int:
         """The oldest record that is there, or is lost and not yet told to every destination.
@@ -465,22 +371,7 @@ class Journal:
     # -- losses -----------------------------------------------------------------------------
 
     def _lose(self, log: LaneLog, fresh: Iterable[Lost]) -> None:
-        for lost in fresh:
-            _log.error(
-                "lost records %d..%d of lane %s: %s",
-                lost.first,
-                lost.last,
-                _label(log),
-                lost.reason,
-            )
-            at = lost.first
-            while at <= lost.last:
-                last = min(lost.last, log.epoch_end(at))
-                with self._loss_lock:
-                    self._losses.append(
-                        KnownLoss(log.lane, Lost(at, last, lost.reason), recorded=False)
-                    )
-                at = last + 1
+        self._losses.add(log, fresh)
         quarantined, log.quarantined = log.quarantined, 0
         if quarantined:
             self._counters.add("journal_quarantined_bytes", _label(log), n=quarantined)
@@ -488,31 +379,15 @@ class Journal:
     @property
     def has_gaps(self) -> bool:
         """Whether ``discovered_gaps`` has any."""
-        return any(not loss.recorded for loss in self._losses)
+        return self._losses.has_gaps
 
     def discovered_gaps(self) -> list[Gap]:
         """Lost ranges that no Gap record tells of yet: append those, then ``gaps_recorded``."""
-        return [
-            Gap(
-                reason=loss.lost.reason,
-                lane=int(loss.lane),
-                epoch=self.epoch_of(loss.lane, loss.lost.first),
-                first_seq=loss.lost.first,
-                last_seq=loss.lost.last,
-                reports=loss.lost.last - loss.lost.first + 1,
-            )
-            for loss in self._losses
-            if not loss.recorded
-        ]
+        return self._losses.gaps(self.epoch_of)
 
     def gaps_recorded(self, gaps: Iterable[Gap]) -> None:
         """The Gap records are durable. A crash before this repeats them, which is harmless."""
-        done = {(gap.lane, gap.first_seq) for gap in gaps}
-        with self._loss_lock:
-            self._losses = [
-                loss._replace(recorded=loss.recorded or (loss.lane, loss.lost.first) in done)
-                for loss in self._losses
-            ]
+        self._losses.recorded(gaps)
         self.checkpoint()
 
     # -- destinations and retention ---------------------------------------------------------
@@ -532,16 +407,15 @@ class Journal:
         }
         self._from_oldest = False
         self.cursors.set(names, start)
-        self._checkpoint()
+        self._upkeep.checkpoint()
 
     def hold(self, name: str, lane: Lane, seq: int) -> None:
         """Keep everything behind ``seq`` whatever the destinations have; moves with each call."""
-        self._holds[name, lane] = seq
+        self._upkeep.hold(name, lane, seq)
 
     def release(self, name: str) -> None:
         """Give up a hold."""
-        for lane in Lane:
-            self._holds.pop((name, lane), None)
+        self._upkeep.release(name)
 
     def subscribe(self, callback: Callable[[], None]) -> None:
         """Call ``callback`` on the loop after each commit (the Committer does)."""
@@ -559,7 +433,7 @@ class Journal:
 
     def follow(self, config: JournalConfig) -> None:
         """Go on under changed limits, from the next group on; sizes of memory stay."""
-        self.config = config
+        self.config = self._upkeep.config = config
         self._ballast.target = config.ballast_bytes
 
     # -- upkeep -----------------------------------------------------------------------------
@@ -569,70 +443,11 @@ class Journal:
 
         Errors of the disk are logged: all of it is tried again the next time.
         """
-        now = self._clock.monotonic()
-        if now - self._mark_synced >= self.config.high_water_sync_s:
-            with self._write_lock:
-                for lane in self._lanes.values():
-                    lane.sync_mark()
-            self._mark_synced = now
-        if now - self._checkpointed >= self.config.checkpoint_s:
-            self.checkpoint()
-            self._checkpointed = now
-            self._delete_covered()
-            with self._write_lock:
-                self._ballast.refill()
-        self._gauges()
+        self._upkeep.maintain()
 
     def checkpoint(self) -> bool:
         """Write cursors, state and losses to SQLite; False when that failed."""
-        try:
-            self._checkpoint()
-        except sqlite3.Error as error:
-            _log.warning("checkpoint not written: %s", error)
-            return False
-        return True
-
-    def _checkpoint(self) -> None:
-        low = {
-            lane: log.forget_losses(min(self.cursors.of(lane), default=0))
-            for lane, log in self._lanes.items()
-        }
-        with self._loss_lock:
-            self._losses = losses = [
-                loss
-                for loss in self._losses
-                if not loss.recorded or loss.lost.last > low[loss.lane]
-            ]
-        epochs = [
-            (int(lane), first, epoch)
-            for lane, log in self._lanes.items()
-            for first, epoch in log.epochs
-        ]
-        self._store.flush(self.cursors, self.state, epochs, losses)
-
-    def _delete_covered(self) -> None:
-        """Delete what nobody needs any more; relies on the durable checkpoint alone."""
-        for lane, log in self._lanes.items():
-            needs = self.cursors.of(lane)
-            if not needs:
-                continue
-            needs += [seq for (_, of_lane), seq in list(self._holds.items()) if of_lane == lane]
-            segments = log.covered(min(needs), self.state.stored_commit)
-            if not segments or not self.checkpoint():
-                continue
-            with self._write_lock:
-                log.delete(segments)
-
-    def _gauges(self) -> None:
-        now_us = self._clock.now_us()
-        for lane, log in self._lanes.items():
-            label = _label(log)
-            reserve = 0 if lane is Lane.ALARMS else self.config.alarm_reserve_bytes
-            self._counters.set("journal_bytes", log.size, label)
-            self._counters.set("journal_limit_bytes", self.config.limit_bytes - reserve, label)
-            oldest = log.committed_us(min(self.cursors.of(lane), default=0) + 1)
-            age = (now_us - oldest) / 1e6 if oldest else 0.0
-            self._counters.set("journal_oldest_seconds", max(age, 0.0), label)
+        return self._upkeep.try_checkpoint()
 
     def close(self) -> None:
         """Checkpoint and close; nothing is lost if it is never called."""

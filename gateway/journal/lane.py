@@ -19,6 +19,7 @@ from collections.abc import Callable, Sequence
 
 from gateway.domain.errors import JournalFailedError, JournalFullError, WardgateError
 from gateway.domain.labels import Lane
+from gateway.journal.collect import Collected
 from gateway.journal.files import Files
 from gateway.journal.frame import Damage, Frame, Stamp
 from gateway.journal.highwater import HighWater, Mark
@@ -381,7 +382,7 @@ class LaneLog:
                 return [], self.holes.add(seq, self.last_seq, MISSING)
             segment = self.segments[i]
             start, end, last = segment.offset_before(seq), segment.end, segment.last_seq
-        found = _Collected(seq, records_max, bytes_max)
+        found = Collected(seq, records_max, bytes_max)
         try:
             with SegmentReader(self._files, segment.path) as reader:
                 for item in reader.scan(start, end):
@@ -439,38 +440,3 @@ class LaneLog:
         self.sync_mark()
         self._high_water.close()
         self._writer.close()
-
-
-class _Collected:
-    """Consecutive frames of a scan, up to limits."""
-
-    def __init__(self, seq: int, records_max: int, bytes_max: int) -> None:
-        self._want = seq
-        self._records_left = records_max
-        self._bytes_left = bytes_max
-        self.frames: list[Frame] = []
-        self.damages: list[Damage] = []
-        self.following = 1 << 63
-        """First record behind a hole at the wanted place."""
-
-    def take(self, item: Frame | Damage) -> bool:
-        """Take the next item; False when it is enough."""
-        if isinstance(item, Damage):
-            self.damages.append(item)
-            return True
-        stamp = item.header.stamp
-        if stamp.records == 0 or stamp.last_seq < self._want:
-            self.damages.clear()
-            return True
-        if stamp.first_seq > self._want:
-            self.following = stamp.first_seq
-            return False
-        if self.frames and (
-            stamp.records > self._records_left or len(item.sealed) > self._bytes_left
-        ):
-            return False
-        self.frames.append(item)
-        self._want = stamp.last_seq + 1
-        self._records_left -= stamp.records
-        self._bytes_left -= len(item.sealed)
-        return True

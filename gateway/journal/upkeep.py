@@ -1,0 +1,151 @@
+"""What keeps a journal in order beside its commits: checkpoints, retention, gauges.
+
+Rules:
+- A segment is deleted when every destination's cursor and every hold is past it and the state
+  checkpoint covers it; cursors and checkpoint are durable by then.
+- Errors of the disk are logged: all of it is tried again the next time.
+"""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+import threading
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from gateway.domain.labels import Lane
+from gateway.domain.ports import Clock, Counters
+from gateway.journal.ballast import Ballast
+from gateway.journal.config import JournalConfig
+from gateway.journal.cursors import Cursors
+from gateway.journal.lane import DROPPED, LaneLog
+from gateway.journal.losses import Losses
+from gateway.journal.state import State
+from gateway.journal.store import Store
+
+_log = logging.getLogger(__name__)
+
+
+class Contents(NamedTuple):
+    """What a journal is made of."""
+
+    lanes: Mapping[Lane, LaneLog]
+    cursors: Cursors
+    state: State
+    losses: Losses
+    store: Store
+    ballast: Ballast
+    write_lock: threading.Lock
+    """Held by whoever writes to a lane."""
+
+
+class Upkeep:
+    """One thread maintains at a time; it need not be the one that commits."""
+
+    def __init__(
+        self, contents: Contents, config: JournalConfig, clock: Clock, counters: Counters
+    ) -> None:
+        self._contents = contents
+        self.config = config
+        self._clock = clock
+        self._counters = counters
+        self._holds: dict[tuple[str, Lane], int] = {}
+        self._mark_synced = self._checkpointed = clock.monotonic()
+
+    def hold(self, name: str, lane: Lane, seq: int) -> None:
+        """Keep everything behind ``seq`` whatever the destinations have; moves with each call."""
+        self._holds[name, lane] = seq
+
+    def release(self, name: str) -> None:
+        """Give up a hold."""
+        for lane in Lane:
+            self._holds.pop((name, lane), None)
+
+    def maintain(self) -> None:
+        """Durable marks, checkpoint, retention, gauges; about once a second."""
+        contents, now = self._contents, self._clock.monotonic()
+        if now - self._mark_synced >= self.config.high_water_sync_s:
+            with contents.write_lock:
+                for log in contents.lanes.values():
+                    log.sync_mark()
+            self._mark_synced = now
+        if now - self._checkpointed >= self.config.checkpoint_s:
+            self.try_checkpoint()
+            self._checkpointed = now
+            self._delete_covered()
+            with contents.write_lock:
+                contents.ballast.refill()
+        self.gauges()
+
+    def try_checkpoint(self) -> bool:
+        """Write cursors, state and losses to SQLite; False when that failed."""
+        try:
+            self.checkpoint()
+        except sqlite3.Error as error:
+            _log.warning("checkpoint not written: %s", error)
+            return False
+        return True
+
+    def checkpoint(self) -> None:
+        """Write cursors, state and losses to SQLite.
+
+        Raises:
+            sqlite3.Error: nothing of it was written.
+        """
+        lanes, cursors, state, losses, store, _, _ = self._contents
+        forgotten = {
+            lane: log.forget_losses(min(cursors.of(lane), default=0)) for lane, log in lanes.items()
+        }
+        epochs = [
+            (int(lane), first, epoch) for lane, log in lanes.items() for first, epoch in log.epochs
+        ]
+        store.flush(cursors, state, epochs, losses.keep_behind(forgotten))
+
+    def _delete_covered(self) -> None:
+        """Delete what nobody needs any more; relies on the durable checkpoint alone."""
+        contents = self._contents
+        for lane, log in contents.lanes.items():
+            needs = contents.cursors.of(lane)
+            if not needs:
+                continue
+            needs += [seq for (_, of_lane), seq in list(self._holds.items()) if of_lane == lane]
+            segments = log.covered(min(needs), contents.state.stored_commit)
+            if not segments or not self.try_checkpoint():
+                continue
+            with contents.write_lock:
+                log.delete(segments)
+
+    def drop_oldest(self, size: int) -> None:
+        """Make room for ``size`` bytes by dropping whole segments of telemetry, oldest first.
+
+        To be called by the thread that writes.
+        """
+        contents = self._contents
+        log = contents.lanes[Lane.TELEMETRY]
+        limit = self.config.limit_bytes - self.config.alarm_reserve_bytes
+        while sum(each.size for each in contents.lanes.values()) + size > limit:
+            segment = log.oldest()
+            if segment is None:
+                return
+            sent = min(contents.cursors.of(Lane.TELEMETRY), default=0)
+            unsent = max(segment.first_seq, sent + 1)
+            with log.lock:
+                fresh = log.holes.add(unsent, segment.last_seq, DROPPED)
+            contents.losses.add(log, fresh)
+            self.try_checkpoint()
+            if not log.delete([segment]):
+                return
+            _log.warning("dropped telemetry %d..%d: the limit is reached", unsent, segment.last_seq)
+
+    def gauges(self) -> None:
+        """Say how much there is and how old it is."""
+        now_us = self._clock.now_us()
+        for lane, log in self._contents.lanes.items():
+            label = lane.name.lower()
+            reserve = 0 if lane is Lane.ALARMS else self.config.alarm_reserve_bytes
+            self._counters.set("journal_bytes", log.size, label)
+            self._counters.set("journal_limit_bytes", self.config.limit_bytes - reserve, label)
+            oldest = log.committed_us(min(self._contents.cursors.of(lane), default=0) + 1)
+            age = (now_us - oldest) / 1e6 if oldest else 0.0
+            self._counters.set("journal_oldest_seconds", max(age, 0.0), label)
