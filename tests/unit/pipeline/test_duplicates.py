@@ -164,6 +164,15 @@ def test_a_boot_with_messages_under_way_is_not_forgotten():
     assert take(duplicates, "a:1") is Verdict.REPEAT
 
 
+def test_a_device_that_is_heard_again_is_not_the_first_to_be_forgotten():
+    duplicates = Duplicates(RULE)
+    for device, number in (("one", 1), ("two", 1), ("three", 1), ("one", 2), ("four", 1)):
+        take(duplicates, f"a:{number}", device)
+        keep(duplicates, f"a:{number}", device)
+    assert take(duplicates, "a:1", "one") is Verdict.REPEAT
+    assert take(duplicates, "a:1", "two") is Verdict.NEW
+
+
 def test_the_device_heard_longest_ago_is_forgotten_first_unless_it_is_busy():
     duplicates = Duplicates(RULE)
     take(duplicates, "a:1", "busy")
