@@ -130,7 +130,7 @@ class Admin:
         return pb.AddDeviceResponse(
             device=self._device(device),
             certificate_pem=issued.chain_pem if issued else b"",
-            root_pem=pki.to_pem(issued.root) if issued else b"",
+            root_pem=issued.trust_pem if issued else b"",
         )
 
     async def update_device(

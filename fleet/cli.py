@@ -91,6 +91,9 @@ def issue(
         list[str] | None, typer.Option(help="Name or address that it serves on; repeatable")
     ] = None,
     days: Annotated[float, typer.Option(min=0.01, help="How long it is good")] = 365,
+    csr: Annotated[
+        Path | None, typer.Option(help="Its certificate request [default: make a key here]")
+    ] = None,
 ) -> None:
     """Issue a certificate to a gateway, a service or an operator."""
     from fleet import config as fleet_config  # noqa: PLC0415
@@ -105,7 +108,8 @@ def issue(
             raise ConfigError(f"{role}: issue to a gateway, service or operator; see `device add`")
         subject = Subject(Role(role), name, tuple(host or ()))
         loaded = fleet_config.load(config)
-        serial = setup.issue_for(loaded, subject, out, days, SystemClock())
+        request = csr.read_bytes() if csr else b""
+        serial = setup.issue_for(loaded, subject, out, days, SystemClock(), request)
     typer.echo(f"{role} {name}: {out}, serial number {serial}")
 
 

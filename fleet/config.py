@@ -12,6 +12,7 @@ from gateway import tomlfile
 from gateway.metrics_http import MetricsConfig
 from security import pki
 from security.files import TlsFiles
+from security.pki import hierarchy
 
 OCSP_PATH = "/ocsp"
 CRL_PATH = "/crl/"
@@ -135,14 +136,13 @@ class FleetConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     revocations_refresh_s: Positive = 600
     """How often the list is signed anew, so that gateways know that it is not stale."""
 
-    def load_authority(self) -> pki.Authority:
-        """The issuing CA, with what its certificates say of revocation.
+    def load_site(self) -> pki.Hierarchy:
+        """The issuing CAs, with what their certificates say of revocation.
 
         Raises:
-            ConfigError: as :func:`security.pki.load_authority`.
+            ConfigError: as :func:`security.pki.hierarchy.load`.
         """
-        loaded = pki.load_authority(self.authority)
-        return loaded._replace(pointers=self.revocation.pointers(loaded.id))
+        return hierarchy.load(self.authority).pointing(self.revocation.pointers)
 
     @property
     def database(self) -> Path:

@@ -8,13 +8,15 @@ import logging
 import os
 import signal
 import sqlite3
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
 
 import grpc.aio
 
 from fleet.config import FleetConfig
 from fleet.configurations import Configurations
+from fleet.follow import follow
 from fleet.metrics import METRICS
 from fleet.monitor import Monitor
 from fleet.registry import Registry
@@ -32,6 +34,7 @@ from gateway.wire.serving import server_options
 from security import pki
 from security.audit import AuditLog, load_or_create_key
 from security.files import write_atomic
+from security.pki import hierarchy
 from security.tls import grpc_server_credentials
 
 STOP_GRACE_S = 2.0
@@ -49,14 +52,15 @@ async def serve(config: FleetConfig, stop: asyncio.Event, ready: Callable[[], No
     """
     clock = SystemClock()
     telemetry = Telemetry(METRICS, prefix="wardgate_fleet")
-    authority = config.load_authority()
+    seen = hierarchy.stamp(config.authority)
+    site = config.load_site()
     credentials = grpc_server_credentials(config.tls.files)
     host, _ = address(config.listen, "listen")
     metrics = MetricsServer(config.metrics, telemetry.registry) if config.metrics else None
     audit = _audit_log(config, clock)
     store = Store.open(config.database, clock.now_us)
     threads = ThreadPoolExecutor(1, "store")
-    registry = Registry(store, threads, authority, config, clock, audit)
+    registry = Registry(store, threads, site, config, clock, audit)
     monitor = Monitor(registry, config.health, clock, telemetry)
     configurations = Configurations(store, threads, clock, audit)
     service = FleetService(
@@ -83,12 +87,8 @@ async def serve(config: FleetConfig, stop: asyncio.Event, ready: Callable[[], No
         audit.record("started", devices=len(registry.devices))
         log.info("fleet answers on %s:%d with %d devices", host, bound, len(registry.devices))
         ready()
-        checkpoints = asyncio.create_task(audit.run())
-        try:
+        async with _beside(audit.run(), follow(config, registry, seen)):
             await keeper.run(stop)
-        finally:
-            checkpoints.cancel()
-            await asyncio.gather(checkpoints, return_exceptions=True)
     finally:
         await server.stop(STOP_GRACE_S)
         await web.stop()
@@ -98,6 +98,18 @@ async def serve(config: FleetConfig, stop: asyncio.Event, ready: Callable[[], No
         threads.shutdown()
         store.close()
         audit.close()
+
+
+@asynccontextmanager
+async def _beside(*work: Coroutine[None, None, None]) -> AsyncIterator[None]:
+    """Run ``work`` meanwhile."""
+    tasks = [asyncio.create_task(each) for each in work]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 class _Keeper:

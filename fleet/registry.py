@@ -28,7 +28,7 @@ from security import pki
 from security.files import write_atomic
 from security.identity import Auditor
 from security.names import Identity, Role, is_id
-from security.pki import Issued, Subject, Validity
+from security.pki import Hierarchy, Issued, Subject, Validity
 from security.revocations import RevocationList, sign_list
 
 WORD_CHARS_MAX = 64
@@ -65,7 +65,7 @@ class Registry:
         self,
         store: Store,
         threads: Executor,
-        authority: pki.Authority,
+        site: Hierarchy,
         config: FleetConfig,
         clock: Clock,
         audit: Auditor,
@@ -73,7 +73,7 @@ class Registry:
         """Take the collaborators; ``threads`` has one thread, the store's."""
         self._store = store
         self._threads = threads
-        self._authority = authority
+        self._site = site
         self._config = config
         self._clock = clock
         self._audit = audit
@@ -88,17 +88,38 @@ class Registry:
 
     @property
     def trust_domain(self) -> str:
-        return self._authority.trust_domain
+        return self._site.present.trust_domain
+
+    @property
+    def _authority(self) -> pki.Authority:
+        return self._site.signing
 
     @property
     def signers(self) -> Sequence[pki.Authority]:
         """The issuing CAs that sign certificates and lists."""
-        return (self._authority,)
+        return self._site.authorities
 
     @property
     def issuers(self) -> Sequence[x509.Certificate]:
         """The issuing CAs whose certificates are in use."""
-        return (self._authority.certificate,)
+        return tuple(each.certificate for each in self._site.authorities)
+
+    @property
+    def site(self) -> Hierarchy:
+        """The authorities in force."""
+        return self._site
+
+    async def adopt(self, site: Hierarchy) -> None:
+        """Go on with another phase of the authorities, or others."""
+        before, self._site = self._site, site
+        self._audit.record(
+            "authorities", phase=site.phase, signing=site.signing.id, retired=len(site.retired)
+        )
+        log.info("authorities: %s, signing is %s", site.phase, site.signing.id)
+        if before.retired != site.retired:
+            await self.refresh_revocations()
+        else:
+            self._tell()
 
     def certify(self, subject: Subject, key: pki.PublicKey, validity: Validity) -> Issued:
         """A certificate, which must be noted before it is handed out; any thread."""
@@ -301,11 +322,12 @@ class Registry:
         now_us = self._clock.now_us()
         # What has ended is refused for that; a day more for gateways with a slow clock.
         serials = self._store.revoked(now_us - 86_400 * 1_000_000)
+        serials |= self._site.void(pki.moment(now_us))
         number = self._store.number("revocations") + 1  # 0 means none, for a gateway
         signed = RevocationList(number, now_us, serials)
         if self._config.revoked_serials is not None:
             export_serials(self._config.revoked_serials, serials)
-        return signed, sign_list(self._authority, signed)
+        return signed, sign_list(self._site.list_signer, signed)
 
     def known(self, device_id: str) -> DeviceRow:
         """A registered device.
@@ -341,7 +363,18 @@ class Registry:
         granted = EnrolmentStore(self._store).grant(Role.DEVICE, device_id, key, issue)
         if made:
             return made[0]
-        return Issued(granted.certificate, self._authority.certificate, self._authority.root)
+        return self._as_issued(granted.certificate)
+
+    def _as_issued(self, certificate: x509.Certificate) -> Issued:
+        """A certificate of before, with what its holder sends and trusts now."""
+        issuers = [
+            each
+            for each in self._site.authorities
+            if each.certificate.subject == certificate.issuer
+        ]
+        authority, signing = (*issuers, self._authority)[0], self._authority
+        cross = signing.cross if authority.id == signing.id else ()
+        return Issued(certificate, authority.certificate, authority.root, cross, signing.trust)
 
     def _issue(self, device_id: str, key: pki.PublicKey, days: float) -> Issued:
         now = pki.moment(self._clock.now_us())

@@ -6,6 +6,10 @@ import ipaddress
 from pathlib import Path
 from typing import NamedTuple
 
+from cryptography import x509
+
+from fleet import ceremony, succession
+from fleet.ceremony import auditing
 from fleet.config import FleetConfig
 from fleet.registry import credential_row
 from fleet.store import Store
@@ -14,7 +18,8 @@ from gateway.domain.ports import Clock
 from security import pki
 from security.files import TlsFiles
 from security.names import Role
-from security.pki import Subject, Validity
+from security.pki import Subject, Validity, hierarchy
+from security.pki.hierarchy import Cross
 
 CONFIG = """\
 # The fleet service of {domain}; see `wardgate fleet run --help`.
@@ -65,22 +70,21 @@ class InitOptions(NamedTuple):
 def init(options: InitOptions, clock: Clock) -> Made:
     """Make the root, the issuing CA, the service's and a first operator's certificate.
 
+    An issuing CA that `ca issuing` has put in place is taken, and no root made.
+
     Raises:
         ConfigError: something is there already, or a name can't be one.
     """
     config_path = options.directory / "fleet.toml"
-    for path in (config_path, options.directory / "authority", options.root_directory / "ca.key"):
+    authority = options.directory / "authority"
+    for path in (config_path, options.root_directory / "ca.key"):
         if path.exists():
             raise ConfigError(f"{path} exists; a fleet is never overwritten")
-    now = pki.moment(clock.now_us())
-    try:
-        root = pki.create_root(options.trust_domain, now)
-    except ValueError as error:
-        raise ConfigError(str(error)) from error
-    issuing = pki.create_issuing(root, now)
-    options.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    pki.save_authority(root, options.root_directory)
-    pki.save_authority(issuing, options.directory / "authority")
+    if not authority.exists():
+        _make_authorities(options, clock)
+    issuing = hierarchy.load(authority).signing
+    if issuing.trust_domain != options.trust_domain:
+        raise ConfigError(f"{authority} is of {issuing.trust_domain}, not {options.trust_domain}")
     text = CONFIG.format(
         domain=options.trust_domain, listen=options.listen, metrics_port=options.metrics_port
     )
@@ -106,6 +110,21 @@ def _web(options: InitOptions) -> str:
     return WEB.format(listen=f"{host}:{options.web_port}", url=f"https://{name}:{options.web_port}")
 
 
+def _make_authorities(options: InitOptions, clock: Clock) -> None:
+    """The root and its first issuing CA, in one ceremony."""
+    ceremony.create(options.root_directory, options.trust_domain, pki.ROOT_DAYS, "", clock)
+    root = pki.load_authority(options.root_directory)
+    authority = options.directory / "authority"
+    options.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    csr = succession.request_key(authority, "")
+    asked = ceremony.new_request(
+        root.certificate, clock, 1, kind="issuing", csr=csr.decode(), reason="fleet init"
+    )
+    answer = ceremony.sign(options.root_directory, asked, clock)
+    certificates = x509.load_pem_x509_certificates(answer.content)
+    succession.install(authority, certificates, Cross(), clock)
+
+
 def issue(  # what a certificate needs
     authority: pki.Authority,
     database: Path,
@@ -113,21 +132,26 @@ def issue(  # what a certificate needs
     directory: Path,
     days: float,
     clock: Clock,
+    csr: bytes = b"",
 ) -> tuple[TlsFiles, int]:
     """A key and a certificate below ``directory``, noted so that it can be revoked.
+
+    With ``csr`` the key is its holder's, and the certificate comes alone.
 
     Works while the service runs. Returns the files and the serial number.
 
     Raises:
         ConfigError: the name can't be one, or an identity is there already.
+        MalformedError: the request is none.
     """
     if (directory / "key.pem").exists():
         raise ConfigError(f"{directory} holds an identity already")
     now_us = clock.now_us()
-    key = pki.new_key()
+    key = None if csr else pki.new_key()
+    public_key = key.public_key() if key else pki.read_csr(csr)
     try:
         validity = Validity.days(pki.moment(now_us), days)
-        issued = pki.issue(authority, subject, key.public_key(), validity)
+        issued = pki.issue(authority, subject, public_key, validity)
     except ValueError as error:
         raise ConfigError(str(error)) from error
     database.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -140,9 +164,17 @@ def issue(  # what a certificate needs
 
 
 def issue_for(
-    config: FleetConfig, subject: Subject, directory: Path, days: float, clock: Clock
+    config: FleetConfig,
+    subject: Subject,
+    directory: Path,
+    days: float,
+    clock: Clock,
+    csr: bytes = b"",
 ) -> str:
-    """As :func:`issue`, with a configured fleet; returns the serial number in hexadecimal."""
-    authority = config.load_authority()
-    _, serial = issue(authority, config.database, subject, directory, days, clock)
-    return f"{serial:X}"
+    """As :func:`issue`, with a configured fleet, and audited; returns the serial number."""
+    authority = config.load_site().signing
+    with auditing(config.authority, clock) as audit:
+        _, number = issue(authority, config.database, subject, directory, days, clock, csr)
+        serial = f"{number:X}"
+        audit.record("issued", role=subject.role, id=subject.id, serial=serial, days=round(days))
+    return serial

@@ -35,6 +35,9 @@ PARTS = {
     "device": Part(
         "fleet.device_cli", "app", "Devices: add, provision, list, show, update, revoke."
     ),
+    "ca": Part(
+        "fleet.ca_cli", "app", "Authorities: the root, issuing CAs, and how one follows another."
+    ),
     "claim": Part(
         "fleet.claim_cli",
         "claims",

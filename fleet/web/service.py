@@ -72,7 +72,7 @@ class Office:
         return f"{self._base or f'https://{self._host}:{self._port}'}{est.PATH}"
 
     def _ca_certificates(self) -> Iterable[x509.Certificate]:
-        return (*self._registry.issuers, *self.tls.roots())
+        return self._registry.site.published
 
 
 class Web:

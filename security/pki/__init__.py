@@ -9,6 +9,7 @@ Rules:
   (:mod:`security.pki.csr`).
 * Revocation is told to ours by :mod:`security.revocations`, to others by
   :mod:`security.pki.crl` and :mod:`security.pki.ocsp`.
+* How one authority follows another says :mod:`security.pki.hierarchy`.
 * Nothing here reads the clock or keeps state; a certificate's times are arguments.
 """
 
@@ -29,6 +30,7 @@ from security.pki.authority import (
 )
 from security.pki.certificates import BACKDATE, Validity, load_certificates, moment, to_pem
 from security.pki.csr import CSR_BYTES_MAX, create_csr, read_csr
+from security.pki.hierarchy import Hierarchy
 from security.pki.keys import PublicKey, SigningKey, key_pem, load_key, new_key, save_key
 from security.pki.leaf import Issued, Subject, issue, issue_responder, make_identity, write_identity
 from security.pki.profiles import LEAF_DAYS, PROFILES, RESPONDER, Profile
@@ -45,6 +47,7 @@ __all__ = [
     "RESPONDER",
     "ROOT_DAYS",
     "Authority",
+    "Hierarchy",
     "Identity",
     "Issued",
     "Pointers",

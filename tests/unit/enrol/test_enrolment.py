@@ -107,7 +107,9 @@ class Office:
         config = FleetConfig("x", path, path, tls, enrolment=table)
         self.base = Store.open(path / "fleet.db", self.clock.now_us)
         self.threads = ThreadPoolExecutor(1)
-        self.registry = Registry(self.base, self.threads, ISSUING, config, self.clock, self.audit)
+        self.registry = Registry(
+            self.base, self.threads, pki.Hierarchy.alone(ISSUING), config, self.clock, self.audit
+        )
         self.store = EnrolmentStore(self.base)
         self.claims = Claims(
             self.store, self.registry, lambda: (ROOT.certificate,), table, self.clock, self.audit

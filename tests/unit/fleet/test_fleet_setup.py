@@ -39,6 +39,9 @@ def test_the_fleets_host_has_the_issuing_key_and_no_root_key(made):
     keys = [
         path for path in options.directory.rglob("*") if path.name.endswith((".key", "key.pem"))
     ]
+    audit_key = loaded.authority / "audit.key"
+    assert stat.S_IMODE(audit_key.stat().st_mode) == 0o600
+    keys.remove(audit_key)
     assert len(keys) == 3
     for path in keys:
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
