@@ -61,10 +61,12 @@ $(VENV_DEPLOY)/.ready: requirements-deploy.lock
 check-deploy: $(VENV_DEPLOY)/.ready
 	PATH="$(abspath $(VENV_DEPLOY))/bin:$$PATH" ansible-lint -c .ansible-lint.yml ansible
 
-# The roles in a virtual machine without a network: some minutes, and a GiB of disk.
+# The roles in a virtual machine without a network, and its power cut under load: half an hour, and
+# two GiB of disk. ACTS=power: only install, then cut the power CUTS times.
 test-vm: $(VENV)/.ready $(VENV_DEPLOY)/.ready
-	@tools/apt-install debootstrap e2fsprogs openssh-client qemu-system-x86
-	PATH="$(abspath $(VENV_DEPLOY))/bin:$$PATH" $(BIN)/python -m tests.vm
+	@tools/apt-install debootstrap e2fsprogs libcoap3-bin openssh-client qemu-system-x86
+	PATH="$(abspath $(VENV_DEPLOY))/bin:$$PATH" $(BIN)/python -m tests.vm \
+		$(if $(ACTS),--acts $(ACTS)) $(if $(CUTS),--cuts $(CUTS)) $(if $(SEED),--seed $(SEED))
 
 format: $(VENV)/.ready
 	$(BIN)/ruff format $(SOURCES)

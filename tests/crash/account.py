@@ -25,7 +25,8 @@ def at_core(core: Path, devices: Sequence[Device]) -> list[str]:
     for device_id, message_id, device_us in read(
         core, "SELECT device_id, message_id, device_us FROM reports"
     ):
-        held[str(device_id)][str(message_id or device_us)] += 1
+        if device_id in held:
+            held[str(device_id)][str(message_id or device_us)] += 1
     problems: list[str] = []
     for device in devices:
         has, diary, name = held[device.device_id], device.diary, device.device_id

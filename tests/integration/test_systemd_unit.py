@@ -47,6 +47,7 @@ def rendered(role: str, directory: Path, **variables: Any) -> Path:
     text = (ROLES / role / "templates" / f"{name}.j2").read_text()
     unit = directory / name
     given = {**defaults, "ansible_managed": "Managed", "wardgate_venv": directory, **variables}
+    given["wardgate_version"] = "0.1.0"
     unit.write_text(environment.from_string(text).render(given))
     return unit
 

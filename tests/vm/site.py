@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import sys
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -19,13 +19,18 @@ from security.files import SECRET_MODE, write_atomic
 from security.names import Role
 from security.policy import default_policy
 from security.sealing import KeyRing
+from tests.vm.ward import SPOKEN
 
 ROOT = Path(__file__).resolve().parents[2]
 PYTHON_INSIDE = "3.11"
 TRUST_DOMAIN = "vm.wardgate.internal"
 GATEWAY, CORE, DEVICE = "gw-vm", "core", "mon-1"
+WARD = tuple(f"ward-{n}" for n in range(1, len(SPOKEN) + 1))
+BED = "bed-9"
 MQTT_PORT, COAPS_PORT, CORE_PORT = 8883, 5684, 7500
 EMULATORS_NETWORK = "10.0.2.0/24"
+ELSEWHERE = "192.0.2.1"
+"""An address of the machine's own in a network that nobody allowed (see make-image)."""
 DAYS = 2.0
 
 GATEWAY_TOML = f"""\
@@ -45,6 +50,11 @@ file = "release.cedar"
 [journal]
 limit_bytes = {256 << 20}
 alarm_reserve_bytes = {32 << 20}
+# Devices here speak when they are asked to.
+[pipeline.kinds.vitals]
+interval_s = 0
+[pipeline.kinds.drip]
+interval_s = 0
 [[destinations]]
 name = "core"
 zone = "campus"
@@ -56,6 +66,11 @@ server_name = "localhost"
 listen = ["0.0.0.0:{MQTT_PORT}"]
 [drivers.coap]
 listen = ["0.0.0.0:{COAPS_PORT}"]
+"""
+SERIAL_TOML = f"""\
+[[drivers.intellivue.monitors]]
+device_id = "{BED}"
+port = "/dev/ttyS1"
 """
 CORE_TOML = f"""\
 listen = "127.0.0.1:{CORE_PORT}"
@@ -113,6 +128,45 @@ def _folder(version: str) -> bytes:
 
 
 def fill_shelf(wheel: Path, shelf: Path) -> None:
+    """What the machine gets to see: the wheels of :func:`_fill_wheels`, and ansible's modules.
+
+    The machine keeps ansible's library loaded, see warm.py.
+    """
+    shelf.mkdir(parents=True, exist_ok=True)
+    _fill_wheels(wheel, shelf / "wheels")
+    shutil.rmtree(shelf / "ansible", ignore_errors=True)
+    playbook = shutil.which("ansible-playbook")
+    assert playbook is not None, "make test-vm puts ansible on the path"
+    code = "import ansible; print(ansible.__path__[0])"
+    asked = [str(Path(playbook).parent / "python"), "-c", code]
+    source = Path(subprocess.run(asked, check=True, capture_output=True, text=True).stdout.strip())
+    for part in ("modules", "module_utils"):
+        target = shelf / "ansible" / part
+        shutil.copytree(source / part, target, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(source / "release.py", shelf / "ansible")
+    (shelf / "ansible" / "__init__.py").touch()
+    shutil.copy(Path(__file__).with_name("warm.py"), shelf)
+
+
+WARM = """\
+set -e
+mkdir -p /opt/warm
+cp -r /mnt/ansible /mnt/warm.py /opt/warm
+cat >/etc/systemd/system/warm.service <<'UNIT'
+[Unit]
+RequiresMountsFor=/opt
+[Service]
+ExecStart=/usr/bin/python3 /opt/warm/warm.py
+UNIT
+rm -f /run/warm
+systemctl daemon-reload
+systemctl restart warm
+until [ -S /run/warm ]; do sleep 1; done
+"""
+"""Run in the machine: /opt/warm/python is an interpreter that has ansible's library loaded."""
+
+
+def _fill_wheels(wheel: Path, shelf: Path) -> None:
     """Everything that the wheel needs, at the locked versions, for the machine's Python."""
     lock = (ROOT / "requirements.lock").read_text()
     stamp = shelf / "requirements.lock"
@@ -137,41 +191,46 @@ class Site:
         now = datetime.now(UTC)
         issuing = pki.create_issuing(pki.create_root(TRUST_DOMAIN, now), now)
         hosts = ("localhost", "127.0.0.1")
-        for role, name in ((Role.GATEWAY, GATEWAY), (Role.SERVICE, CORE), (Role.DEVICE, DEVICE)):
+        services = ((Role.GATEWAY, GATEWAY), (Role.SERVICE, CORE))
+        for role, name in (*services, *((Role.DEVICE, each) for each in (DEVICE, *WARD))):
             subject = pki.Subject(role, name, () if role is Role.DEVICE else hosts)
             pki.make_identity(issuing, subject, directory / name, pki.Validity.days(now, DAYS))
         KeyRing.generate().save(directory / "seal.keys")
         write_atomic(directory / "other.key", secrets.token_bytes(32), SECRET_MODE)
-        (directory / "gateway.toml").write_text(GATEWAY_TOML)
+        self.serial = False
+        self.gateway_config = directory / "gateway.toml"
+        self.gateway_config.write_text(GATEWAY_TOML)
         (directory / "core.toml").write_text(CORE_TOML)
         self.policy = directory / "release.cedar"
         self.policy.write_text(default_policy())
 
-    def inventory(self, wheel: Path, port: int, key: Path, groups: Sequence[str]) -> Path:
-        """Everything on the one machine."""
+    def add_serial_port(self) -> None:
+        """From the next run of the roles on: a monitor at the box's second serial port."""
+        self.serial = True
+        self.gateway_config.write_text(GATEWAY_TOML + SERIAL_TOML)
+
+    def inventory(self, wheel: Path, login: Mapping[str, object], groups: Sequence[str]) -> Path:
+        """Everything on the one machine; ``login``: how ansible gets there."""
         here = self.directory
         variables: dict[str, Any] = {
-            "ansible_host": "127.0.0.1",
-            "ansible_port": port,
-            "ansible_user": "root",
-            "ansible_become": False,
-            "ansible_python_interpreter": "/usr/bin/python3",
-            "ansible_ssh_private_key_file": str(key),
-            "ansible_ssh_common_args": "-o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null"
-            " -o LogLevel=ERROR",
+            **login,
             "wardgate_wheel": str(wheel),
             "wardgate_lock": str(ROOT / "requirements.lock"),
-            "wardgate_wheelhouse": "/mnt",
+            "wardgate_wheelhouse": "/mnt/wheels",
             "wardgate_trust_domain": TRUST_DOMAIN,
             "wardgate_fleet_hosts": ["localhost", "127.0.0.1"],
             "wardgate_core_config": str(here / "core.toml"),
             "wardgate_core_identity_dir": str(here / CORE),
-            "wardgate_gateway_config": str(here / "gateway.toml"),
+            "wardgate_gateway_config": str(self.gateway_config),
+            "wardgate_serial": self.serial,
             "wardgate_policy": str(self.policy),
             "wardgate_identity_dir": str(here / GATEWAY),
             "wardgate_secrets": [
                 {"name": name, "src": str(here / name)} for name in ("seal.keys", "other.key")
             ],
+            "wardgate_scrape_gateways": ["127.0.0.1:9464"],
+            "wardgate_scrape_fleets": ["127.0.0.1:9465"],
+            "wardgate_scrape_cores": ["127.0.0.1:9466"],
         }
         host = {"hosts": {"vm": variables}}
         children = dict.fromkeys(groups, host)
