@@ -223,7 +223,7 @@ async def backlog(root: Path, identities: Identities, scale: float) -> dict[str,
         alarms = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "bench.alarms", "--port", str(site.mqtt)),
             *("--ca", str(identities.ca), "--identities", str(identities.devices)),
-            *("--device", "15", "--seconds", "12", "--rate", "20", "--times", str(times)),
+            *("--device", "15", "--seconds", "20", "--rate", "20", "--times", str(times)),
         )
         began = time.monotonic()
         await asyncio.gather(site.start("core"), site.start("vendor"))
