@@ -61,7 +61,7 @@ def init(  # options
     ] = None,
     web_port: Annotated[
         int, typer.Option(min=0, max=65535, help="Where devices enrol (EST); 0: nowhere")
-    ] = 7444,
+    ] = 8443,
     operator: Annotated[str, typer.Option(help="The first operator")] = "admin",
 ) -> None:
     """Make the PKI, the service's configuration and a first operator."""
