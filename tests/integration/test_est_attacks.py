@@ -157,7 +157,7 @@ def test_what_is_wrong_tells_nothing_apart(lenient):
 
 def test_a_thousand_wrong_tokens_run_into_the_rate(lenient):
     secret = token(lenient, "c-1")
-    statuses = Counter()
+    statuses: Counter[int] = Counter()
     client = Client(lenient)
     began = time.monotonic()
     for number in range(WRONG):

@@ -66,11 +66,10 @@ class Maker:
             )
         return builder.sign(key, hashes.SHA256())
 
-    def make(self, serial_number, common="Pump 3000", **more):
+    def make(self, serial_number, common="Pump 3000", key_of=None, **more):
         """The chain of a thing, DER."""
-        leaf = self._sign(
-            common, serial_number, self.key, pki.new_key().public_key(), f"{self.name} sub", **more
-        )
+        public = (key_of or pki.new_key()).public_key()
+        leaf = self._sign(common, serial_number, self.key, public, f"{self.name} sub", **more)
         return [each.public_bytes(Encoding.DER) for each in (leaf, self.issuing)]
 
     @property
