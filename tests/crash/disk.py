@@ -26,6 +26,8 @@ from typing import NamedTuple
 SECTOR_BYTES = 512
 PAGE_BYTES = 4096
 FILE_MODE, DIRECTORY_MODE = 0o600, 0o700
+UNLIKELY = 0.1
+"""Share of the units of a file that fare otherwise than most of it."""
 HIDDEN = ".fuse_hidden"
 """What libfuse calls a file that was removed while open."""
 
@@ -76,14 +78,13 @@ class File:
     def survivor(self, random: Random, unit: int) -> bytearray:
         """What a cut leaves: each unit of it as after some first part of the changes."""
         everything = len(self.changes)
-        share = random.choice((0.0, 0.1, 0.5, 0.9, 1.0))
-        """Of the units that are as they were last."""
+        likely = random.choice((0, everything, None))
         kept: dict[int, int] = {}
 
         def moment() -> int:
-            if random.random() < share:
-                return everything
-            return random.randint(0, everything)
+            if likely is None or random.random() < UNLIKELY:
+                return random.randint(0, everything)
+            return likely
 
         size_at = moment()
         content = bytearray(self.durable)
