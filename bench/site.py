@@ -67,6 +67,8 @@ def make_identities(directory: Path, devices: int) -> Identities:
 class Site:
     """The running processes; an async context manager."""
 
+    start_s_max = START_S_MAX
+
     def __init__(
         self,
         state: Path,
@@ -115,7 +117,7 @@ class Site:
         )
         self.processes[name] = process
         await process.start()
-        deadline = time.monotonic() + START_S_MAX
+        deadline = time.monotonic() + self.start_s_max
         while time.monotonic() < deadline and process.running:
             samples = await self.samples(name)
             if samples and (name != "gateway" or total(samples, "wardgate_ready") == 1):

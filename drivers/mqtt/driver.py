@@ -57,8 +57,8 @@ class MqttDriver:
 
     async def stop(self, grace_s: float) -> None:
         """Answer what is in flight, say goodbye, and close; idempotent."""
+        await self._listener.stop()  # handshakes under way need the hub until they have ended
         hub, self._hub = self._hub, None
-        await self._listener.stop()
         if hub is None:
             return
         if self._ticking is not None:

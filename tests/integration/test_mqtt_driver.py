@@ -444,6 +444,18 @@ async def test_stop_answers_what_is_under_way(pki):
         await ward.driver.stop(1)
 
 
+async def test_a_handshake_that_ends_while_the_driver_stops_is_no_fault(pki, monkeypatch):
+    async with Ward(pki) as ward:
+        listener = ward.driver._listener
+        stop = listener.stop
+
+        async def stop_late():
+            ward.driver._connection(lambda: None)
+            await stop()
+
+        monkeypatch.setattr(listener, "stop", stop_late)
+
+
 async def test_paho_publishes_a_burst_in_order(ward):
     """Two hundred QoS 1 and 2 messages over one session, each acknowledged once."""
     count = 200
