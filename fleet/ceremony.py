@@ -71,7 +71,7 @@ def create(directory: Path, trust_domain: str, days: float, key_uri: str, clock:
     return mark
 
 
-def new_request(root: x509.Certificate, clock: Clock, days: float, **what: object) -> Signed:
+def new_request(root: x509.Certificate, clock: Clock, wait_days: float, **what: object) -> Signed:
     """A request to a root, without approvals.
 
     Raises:
@@ -81,7 +81,7 @@ def new_request(root: x509.Certificate, clock: Clock, days: float, **what: objec
     fields = {
         "root": approvals.fingerprint(root),
         "made_us": now_us,
-        "expires_us": now_us + round(min(days, approvals.DAYS_MAX) * 86400e6),
+        "expires_us": now_us + round(min(wait_days, approvals.DAYS_MAX) * 86400e6),
         "nonce": secrets.token_hex(16),
         **what,
     }

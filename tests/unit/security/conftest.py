@@ -7,7 +7,6 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from security import pki
 from security.names import Role
-from tests.softhsm import make as make_softhsm
 
 DOMAIN = "ward.example"
 HOSTS = ("localhost", "127.0.0.1", "::1")
@@ -58,9 +57,3 @@ def service(ward):
 @pytest.fixture(scope="session")
 def device(ward):
     return ward.identity(Role.DEVICE, "monitor-1")[0]
-
-
-@pytest.fixture(scope="session")
-def softhsm(tmp_path_factory):
-    """PKCS #11 tokens in software."""
-    return make_softhsm(tmp_path_factory.mktemp("softhsm"))
