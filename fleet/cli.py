@@ -1,4 +1,4 @@
-"""``fleet init | issue | run | status | gateway | configure | …``; for devices see ``device_cli``.
+"""``fleet init | run | status | gateway | configure | …``; for devices see ``device_cli``.
 
 Everything that a command needs is imported when it runs, so that ``--help`` stays fast. An error
 is one line on standard error and exit code 2.
@@ -81,7 +81,7 @@ def init(  # options
     typer.echo(f"next            wardgate fleet run --config {made.config}")
 
 
-@app.command()
+@app.command(hidden=True)  # the former name of `ca issue`
 def issue(
     role: Annotated[str, typer.Argument(help="gateway, service or operator")],
     name: Annotated[str, typer.Argument(help="Its id")],

@@ -25,7 +25,7 @@ from gateway.domain.errors import ConfigError, WardgateError
 from security.names import Role
 
 BUSY_TIMEOUT_MS = 5000
-"""How long `fleet issue` or a backup may hold the file."""
+"""How long `ca issue` or a backup may hold the file."""
 FILE_MODE = 0o600
 
 

@@ -5,7 +5,7 @@
 | device | clientAuth | its identity | 365, 1095 |
 | gateway, service | clientAuth, serverAuth | its identity, hosts | 365, 1095 |
 | operator | clientAuth | its identity | 365, 397 |
-| OCSP responder | OCSPSigning, with no-check | none | 30, 90 |
+| OCSP responder | OCSPSigning, with no-check | none | 7, 90 |
 """
 
 from __future__ import annotations
@@ -41,5 +41,5 @@ PROFILES: dict[Role, Profile] = {
     Role.GATEWAY: Profile((_CLIENT, _SERVER), hosts=True, days=LEAF_DAYS, days_max=1095),
     Role.SERVICE: Profile((_CLIENT, _SERVER), hosts=True, days=LEAF_DAYS, days_max=1095),
 }
-RESPONDER = Profile((ExtendedKeyUsageOID.OCSP_SIGNING,), hosts=False, days=30, days_max=90)
+RESPONDER = Profile((ExtendedKeyUsageOID.OCSP_SIGNING,), hosts=False, days=7, days_max=90)
 """Short, since nobody asks whether it was revoked (id-pkix-ocsp-nocheck)."""

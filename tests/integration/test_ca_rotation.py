@@ -54,11 +54,16 @@ class Listener:
 class Link:
     """A device's connection, kept open and used."""
 
+    def __init__(self, reader, writer):
+        self.reader, self.writer = reader, writer
+
     @classmethod
     async def open(cls, files, port):
-        link = cls()
-        link.reader, link.writer = await asyncio.open_connection(
-            "127.0.0.1", port, ssl=tls.client_context(files), server_hostname="localhost"
+        context = tls.client_context(files)
+        link = cls(
+            *await asyncio.open_connection(
+                "127.0.0.1", port, ssl=context, server_hostname="localhost"
+            )
         )
         await link.use()
         return link
