@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
 from google.protobuf.message import Message
 
@@ -11,8 +12,10 @@ from fleet.configurations import Configurations
 from fleet.enrolment_desk import Call, EnrolmentDesk
 from fleet.health import Health
 from fleet.monitor import GatewayState, Monitor, facts_message
-from fleet.registry import Change, Registry
-from fleet.store import CredentialRow, DeviceRow, NotKnownError
+from fleet.operator_desk import OperatorDesk, credential
+from fleet.operators import Operators
+from fleet.registry import Change, Registry, Revoked
+from fleet.store import DeviceRow, NotKnownError
 from gateway.domain.devices import Standing
 from gateway.domain.errors import MalformedError
 from gateway.domain.ports import Counters
@@ -37,7 +40,17 @@ HEALTHS: Mapping[Health, pb.Health] = {
     Health.SILENT: pb.HEALTH_SILENT,
     Health.LOST: pb.HEALTH_LOST,
 }
+OUT_OF_SERVICE = frozenset({Standing.SUSPENDED, Standing.RETIRED})
 _STANDING_OF = {number: standing for standing, number in STANDINGS.items()}
+
+
+class Parts(NamedTuple):
+    """What operators look at and change."""
+
+    registry: Registry
+    monitor: Monitor
+    configurations: Configurations
+    operators: Operators
 
 
 class Admin:
@@ -49,22 +62,21 @@ class Admin:
 
     def __init__(
         self,
-        registry: Registry,
-        monitor: Monitor,
-        configurations: Configurations,
+        parts: Parts,
         commander: Commander,
         audit: Auditor,
         attached: Callable[[], list[str]],
         counters: Counters,
     ) -> None:
-        self._registry = registry
-        self._monitor = monitor
-        self._configurations = configurations
+        self._registry = parts.registry
+        self._monitor = parts.monitor
+        self._configurations = parts.configurations
         self._commander = commander
         self._audit = audit
         self._attached = attached
         self._counters = counters
         self.desk = EnrolmentDesk(self.add_device)
+        self._operators = OperatorDesk(parts.operators)
         for role in Role:
             counters.add("revoked", role, n=0)
         counters.add("enrolled", n=0)
@@ -81,8 +93,24 @@ class Admin:
             "SetConfiguration": (pb.SetConfigurationRequest, self.set_configuration),
             "GetConfiguration": (pb.GetConfigurationRequest, self.get_configuration),
             **self.desk.methods(),
+            **self._operators.methods(),
             "GetFleetStatus": (pb.GetFleetStatusRequest, self.status),
         }
+
+    def rights(self, call: str, request: Message) -> tuple[str, ...]:
+        """Which rights a call takes: its own, and that of what this one does beyond."""
+        if isinstance(request, pb.DecideClaimRequest) and request.HasField("accept_as"):
+            return (call, *self.rights("AddDevice", request.accept_as))
+        if isinstance(request, pb.AddDeviceRequest):
+            back = request.device_id in self._registry.revoked_devices
+            return (call, "AddDevice/revoked") if back else (call,)
+        if isinstance(request, pb.UpdateDeviceRequest):
+            device = self._registry.devices.get(request.device_id)
+            out = device is not None and device.standing in OUT_OF_SERVICE
+            asked = _STANDING_OF.get(request.standing)
+            if out and request.HasField("standing") and asked not in OUT_OF_SERVICE:
+                return (call, "UpdateDevice/reinstate")
+        return (call,)
 
     async def add_device(self, request: pb.AddDeviceRequest, by: str) -> pb.AddDeviceResponse:
         if request.csr and request.token:
@@ -178,7 +206,7 @@ class Admin:
             raise NotKnownError(f"device {request.device_id} is not registered")
         message = self._device(device)
         credentials = await self._registry.credentials(Role.DEVICE, device.device_id)
-        message.credentials.extend(_credential(row) for row in credentials)
+        message.credentials.extend(credential(row) for row in credentials)
         return pb.GetDeviceResponse(device=message)
 
     async def revoke(self, request: pb.RevokeRequest, by: str) -> pb.RevokeResponse:
@@ -188,7 +216,11 @@ class Admin:
         except ValueError as error:
             raise MalformedError("credential", "no such role, or not a serial number") from error
         told = self._attached()
-        done = await self._registry.revoke(role, request.id, serial, request.reason, by)
+        if role is Role.OPERATOR:
+            serials = await self._operators.revoke(request.id, serial, request.reason, by)
+            done = Revoked(serials)
+        else:
+            done = await self._registry.revoke(role, request.id, serial, request.reason, by)
         self._counters.add("revoked", role, n=len(done.serials))
         return pb.RevokeResponse(
             serials=[f"{each:X}" for each in done.serials],
@@ -305,13 +337,3 @@ def _with_audit(state: GatewayState) -> pb.GatewayFacts:
     facts.audit.chain = state.row.audit_chain
     facts.audit.signature = state.row.audit_signature
     return facts
-
-
-def _credential(row: CredentialRow) -> pb.Credential:
-    return pb.Credential(
-        serial=f"{row.serial:X}",
-        issued_us=row.issued_us,
-        not_after_us=row.not_after_us,
-        revoked_us=row.revoked_us,
-        revoked_reason=row.revoked_reason,
-    )

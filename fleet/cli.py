@@ -82,7 +82,7 @@ def init(  # options
 
 
 @app.command(hidden=True)  # the former name of `ca issue`
-def issue(
+def issue(  # noqa: PLR0913, PLR0917  # the options of a command
     role: Annotated[str, typer.Argument(help="gateway, service or operator")],
     name: Annotated[str, typer.Argument(help="Its id")],
     config: Annotated[Path, typer.Option(help="The fleet's configuration; run on its host")],
@@ -94,10 +94,22 @@ def issue(
     csr: Annotated[
         Path | None, typer.Option(help="Its certificate request [default: make a key here]")
     ] = None,
+    roles: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--role", help="Of an operator: viewer, provisioner, security_officer, dpo; repeatable"
+        ),
+    ] = None,
 ) -> None:
-    """Issue a certificate to a gateway, a service or an operator."""
+    """Issue a certificate to a gateway, a service or an operator.
+
+    An operator gets the roles given here in place of those that it has; without any it keeps
+    them, and a new one may do nothing until `wardgate operator roles`.
+    """
     from fleet import config as fleet_config  # noqa: PLC0415
     from fleet import setup  # noqa: PLC0415
+    from fleet.operators import note_on_host  # noqa: PLC0415
+    from fleet.roles import parse  # noqa: PLC0415
     from gateway.clock import SystemClock  # noqa: PLC0415
     from gateway.domain.errors import ConfigError  # noqa: PLC0415
     from security.names import Role  # noqa: PLC0415
@@ -107,9 +119,14 @@ def issue(
         if role not in {Role.GATEWAY, Role.SERVICE, Role.OPERATOR}:
             raise ConfigError(f"{role}: issue to a gateway, service or operator; see `device add`")
         subject = Subject(Role(role), name, tuple(host or ()))
+        granted = parse(roles or ())
+        if granted and role != Role.OPERATOR:
+            raise ConfigError(f"{role}: only operators have roles")
         loaded = fleet_config.load(config)
         request = csr.read_bytes() if csr else b""
         serial = setup.issue_for(loaded, subject, out, days, SystemClock(), request)
+        if granted:  # after the certificate: an officer without one does not count as one
+            note_on_host(loaded.database, name, granted, SystemClock())
     typer.echo(f"{role} {name}: {out}, serial number {serial}")
 
 

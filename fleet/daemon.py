@@ -14,11 +14,13 @@ from contextlib import asynccontextmanager
 
 import grpc.aio
 
+from fleet.admin import Parts
 from fleet.config import FleetConfig
 from fleet.configurations import Configurations
 from fleet.follow import follow
 from fleet.metrics import METRICS
 from fleet.monitor import Monitor
+from fleet.operators import Operators
 from fleet.registry import Registry
 from fleet.service import FleetService
 from fleet.store import Store
@@ -63,9 +65,8 @@ async def serve(config: FleetConfig, stop: asyncio.Event, ready: Callable[[], No
     registry = Registry(store, threads, site, config, clock, audit)
     monitor = Monitor(registry, config.health, clock, telemetry)
     configurations = Configurations(store, threads, clock, audit)
-    service = FleetService(
-        registry, monitor, configurations, config.limits, clock, telemetry, audit
-    )
+    parts = Parts(registry, monitor, configurations, Operators(store, registry, clock, audit))
+    service = FleetService(parts, config.limits, clock, telemetry, audit)
     web = Web(config, store, registry, clock, telemetry, audit)
     service.use_office(web.office)
     server = grpc.aio.server(

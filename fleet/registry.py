@@ -222,12 +222,21 @@ class Registry:
         self._tell()
         return device
 
-    async def revoke(
-        self, role: Role, name: str, serial: int | None, reason: str, by: str
+    async def revoke(  # who, what, why, and with what
+        self,
+        role: Role,
+        name: str,
+        serial: int | None,
+        reason: str,
+        by: str,
+        *,
+        within: Callable[[], None] | None = None,
+        known: bool = False,
     ) -> Revoked:
         """Revoke every good certificate of a holder, or the one with ``serial``.
 
-        A device that never had one (a port or a broker vouches for it) is suspended instead.
+        A device that never had one (a port or a broker vouches for it) is suspended instead. The
+        holder is ``known`` when it may be without any; ``within`` is as in :meth:`Store.revoke`.
 
         Raises:
             NotKnownError: there is no such certificate, and no such device.
@@ -237,15 +246,15 @@ class Registry:
             if role is Role.DEVICE and not issued and serial is None:
                 await self._suspend(self.known(name), reason, by)
                 return Revoked((), suspended=True)
-            if not issued or serial not in (None, *(row.serial for row in issued)):
+            if serial not in (None, *(row.serial for row in issued)) or not (issued or known):
                 raise NotKnownError(f"no such certificate of {role} {name}")
             hit = [
                 row.serial
                 for row in issued
                 if not row.revoked_us and (serial is None or row.serial == serial)
             ]
-            if hit:
-                await self.run(self._store.revoke, hit, reason[:REASON_CHARS_MAX])
+            if hit or within is not None:
+                await self.run(self._store.revoke, hit, reason[:REASON_CHARS_MAX], within)
         for each in hit:
             self._audit.record(
                 "revoked", by=by, role=role, id=name, serial=f"{each:X}", reason=reason

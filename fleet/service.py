@@ -2,8 +2,10 @@
 
 Rules:
 
-* Who calls is who the certificate says. A gateway may only Attach, an operator may call
-  everything else; a revoked certificate may nothing, and its open stream ends at once.
+* Who calls is who the certificate says. A gateway may only Attach, an operator what its roles
+  allow (:mod:`fleet.roles`), looked up at each call; a revoked certificate may nothing, and its
+  open stream ends at once.
+* What an operator has begun is done to its end, whatever becomes of the connection.
 * Every change is in the audit log with the operator's name; every refusal is counted and audited.
 * A stream is told the newest state, never a queue of old ones: what changed meanwhile is a flag,
   so that a slow gateway costs no memory. A gateway has one stream; a newer one ends the older.
@@ -25,10 +27,8 @@ from google.protobuf.message import Message
 from fleet import admin
 from fleet.commander import Commander
 from fleet.config import Limits
-from fleet.configurations import Configurations
-from fleet.monitor import Monitor
-from fleet.registry import Registry
-from fleet.store import KnownError, NotKnownError
+from fleet.roles import NOT_ALLOWED
+from fleet.store import KnownError, NotKnownError, PreconditionError
 from fleet.web.service import Office
 from gateway.domain.errors import MalformedError, RefusalReason, RefusedError
 from gateway.domain.ports import Clock, Counters
@@ -65,32 +65,29 @@ class _Attached:
 class FleetService:
     """The handlers; one instance per server."""
 
-    def __init__(  # its collaborators, each a port
+    def __init__(
         self,
-        registry: Registry,
-        monitor: Monitor,
-        configurations: Configurations,
+        parts: admin.Parts,
         limits: Limits,
         clock: Clock,
         counters: Counters,
         audit: Auditor,
     ) -> None:
-        self._registry = registry
-        self._monitor = monitor
-        self._configurations = configurations
+        self._registry = parts.registry
+        self._monitor = parts.monitor
+        self._configurations = parts.configurations
         self._limits = limits
         self._clock = clock
         self._counters = counters
-        for reason in RefusalReason.ALL:
+        self._operators = parts.operators
+        for reason in (*RefusalReason.ALL, NOT_ALLOWED):
             counters.add("refused", reason, n=0)
         self._audit = audit
         self._attached: dict[str, _Attached] = {}
         self._commander = Commander(self._push)
-        self._admin = admin.Admin(
-            registry, monitor, configurations, self._commander, audit, self.attached, counters
-        )
-        registry.listen(self._on_change)
-        configurations.listen(self._on_change)
+        self._admin = admin.Admin(parts, self._commander, audit, self.attached, counters)
+        self._registry.listen(self._on_change)
+        self._configurations.listen(self._on_change)
 
     def use_office(self, office: Office | None) -> None:
         """Let operators use the service's enrolment."""
@@ -125,8 +122,15 @@ class FleetService:
         async def answer(request: Message, context: Any) -> Message:
             try:
                 operator = self._caller(context, Role.OPERATOR)
-                response = await call(request, operator.id)
-            except (RefusedError, KnownError, NotKnownError, MalformedError) as error:
+                await self._allow(operator, name, request, context)
+                response = await asyncio.shield(asyncio.ensure_future(call(request, operator.id)))
+            except (
+                RefusedError,
+                KnownError,
+                NotKnownError,
+                PreconditionError,
+                MalformedError,
+            ) as error:
                 code = _code_of(error)
                 self._counters.add("calls", name, code.name.lower())
                 await context.abort(code, str(error))
@@ -135,6 +139,20 @@ class FleetService:
             return response
 
         return answer
+
+    async def _allow(self, operator: Identity, call: str, request: Message, context: Any) -> None:
+        """Whether an operator's roles allow this.
+
+        Raises:
+            RefusedError: counted and audited.
+        """
+        try:
+            await self._operators.check(operator.id, self._admin.rights(call, request))
+        except RefusedError as refusal:
+            self._counters.add("refused", refusal.reason)
+            who = f"{operator.role}/{operator.id}"
+            self._audit.refused(f"{refusal.reason} {call}", "grpc", context.peer(), who)
+            raise
 
     def _caller(self, context: Any, role: Role) -> Identity:
         """Who calls, if it may.
@@ -272,11 +290,12 @@ def _code_of(error: Exception) -> grpc.StatusCode:
     codes: Mapping[type[Exception], grpc.StatusCode] = {
         KnownError: grpc.StatusCode.ALREADY_EXISTS,
         NotKnownError: grpc.StatusCode.NOT_FOUND,
+        PreconditionError: grpc.StatusCode.FAILED_PRECONDITION,
         MalformedError: grpc.StatusCode.INVALID_ARGUMENT,
     }
     if isinstance(error, RefusedError):
-        mismatch = error.reason == RefusalReason.IDENTITY_MISMATCH
-        return grpc.StatusCode.PERMISSION_DENIED if mismatch else grpc.StatusCode.UNAUTHENTICATED
+        denied = error.reason in {RefusalReason.IDENTITY_MISMATCH, NOT_ALLOWED}
+        return grpc.StatusCode.PERMISSION_DENIED if denied else grpc.StatusCode.UNAUTHENTICATED
     return codes[type(error)]
 
 

@@ -11,7 +11,9 @@ from cryptography import x509
 from fleet import ceremony, succession
 from fleet.ceremony import auditing
 from fleet.config import FleetConfig
+from fleet.operators import note_on_host
 from fleet.registry import credential_row
+from fleet.roles import ANY
 from fleet.store import Store
 from gateway.domain.errors import ConfigError
 from gateway.domain.ports import Clock
@@ -95,6 +97,7 @@ def init(options: InitOptions, clock: Clock) -> Made:
     issue(issuing, database, service, options.directory / "service", pki.LEAF_DAYS, clock)
     first = Subject(Role.OPERATOR, options.operator)
     issue(issuing, database, first, operator, pki.LEAF_DAYS, clock)
+    note_on_host(database, options.operator, ANY, clock)
     return Made(config_path, options.root_directory, operator)
 
 

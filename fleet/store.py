@@ -41,6 +41,12 @@ class NotKnownError(WardgateError):
     reason = "not_known"
 
 
+class PreconditionError(WardgateError):
+    """Not as things are now; the message says what has to come first."""
+
+    reason = "precondition"
+
+
 class DeviceRow(NamedTuple):
     """A device as registered."""
 
@@ -222,14 +228,21 @@ class Store:
         )
         return frozenset(name for (name,) in rows)
 
-    def revoke(self, serials: Iterable[int], reason: str) -> int:
-        """Revoke certificates; returns the revocations' new number."""
+    def revoke(
+        self, serials: Iterable[int], reason: str, within: Callable[[], None] | None = None
+    ) -> int:
+        """Revoke certificates; returns the revocations' new number.
+
+        ``within`` is called at the end of the transaction, which it undoes by raising.
+        """
         with self.transaction():
             self._db.executemany(
                 "UPDATE credentials SET revoked_us=?, revoked_reason=?"
                 " WHERE serial=? AND revoked_us=0",
                 ((self.now_us(), reason, serial_text(serial)) for serial in serials),
             )
+            if within is not None:
+                within()
             return self.grow("revocations")
 
     def directory_changed(self) -> int:
@@ -296,7 +309,13 @@ class Store:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """What happens within is done as a whole, durably, or not at all."""
+        """What happens within is done as a whole, durably, or not at all.
+
+        One within another is part of it.
+        """
+        if self._db.in_transaction:
+            yield
+            return
         self._db.execute("BEGIN IMMEDIATE")
         try:
             yield

@@ -10,6 +10,7 @@ from google.protobuf.message import Message
 
 from protos.wardgate.v1 import fleet_pb2 as pb
 
+HOST = "the fleet's host"
 MINUTE_S, HOUR_S, DAY_S = 60, 3600, 86_400
 
 
@@ -102,10 +103,40 @@ def device(found: pb.Device, now_us: int) -> str:
         ("certificate", f"in use until {day(end)}" if end else "-"),
         ("added", day(found.added_us)),
     ]
-    for each in found.credentials:
-        word = f"revoked {day(each.revoked_us)}: {each.revoked_reason}"
-        state = word if each.revoked_us else f"until {day(each.not_after_us)}"
-        rows.append(("credential", f"{each.serial} {state}"))
+    rows += [("credential", credential(each)) for each in found.credentials]
+    return "\n".join(f"{name:<12}{value or '-'}" for name, value in rows)
+
+
+def credential(found: pb.Credential) -> str:
+    """A certificate, and until when it is good or was."""
+    if found.revoked_us:
+        return f"{found.serial} revoked {day(found.revoked_us)}: {found.revoked_reason}"
+    return f"{found.serial} until {day(found.not_after_us)}"
+
+
+def operators(found: Sequence[pb.Operator], now_us: int) -> str:
+    """A line for each operator."""
+    head = ("OPERATOR", "ROLES", "CERTIFICATE", "ADDED", "BY")
+    rows = []
+    for each in found:
+        ends = [one.not_after_us for one in each.credentials if not one.revoked_us]
+        until = "none that is good"
+        if ends and max(ends) > now_us:
+            until = f"until {day(max(ends))}"
+        roles = ", ".join(each.roles) or "-"
+        rows.append((each.name, roles, until, day(each.added_us), each.added_by or HOST))
+    return table(head, rows)
+
+
+def operator(found: pb.Operator) -> str:
+    """Everything about one operator."""
+    rows = [
+        ("operator", found.name),
+        ("roles", ", ".join(found.roles)),
+        ("added", day(found.added_us)),
+        ("by", found.added_by or HOST),
+        *(("credential", credential(each)) for each in found.credentials),
+    ]
     return "\n".join(f"{name:<12}{value or '-'}" for name, value in rows)
 
 

@@ -38,6 +38,7 @@ PARTS = {
     "ca": Part(
         "fleet.ca_cli", "app", "Authorities: the root, issuing CAs, and how one follows another."
     ),
+    "operator": Part("fleet.operator_cli", "app", "Operators: add, list, show, roles, revoke."),
     "claim": Part(
         "fleet.claim_cli",
         "claims",

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import typer
 from typer.testing import CliRunner
 
-from fleet import ca_cli, claim_cli, cli, device_cli
+from fleet import ca_cli, claim_cli, cli, device_cli, operator_cli
 from fleet.client import FleetClient
 from security import pki
 from security.files import TlsFiles
@@ -28,6 +28,7 @@ _COMMANDS = typer.Typer()
 _COMMANDS.add_typer(cli.app, name="fleet")
 _COMMANDS.add_typer(ca_cli.app, name="ca")
 _COMMANDS.add_typer(device_cli.app, name="device")
+_COMMANDS.add_typer(operator_cli.app, name="operator")
 _COMMANDS.add_typer(claim_cli.claims, name="claim")
 _COMMANDS.add_typer(claim_cli.manufacturers, name="manufacturer")
 

@@ -422,6 +422,8 @@ ROLES = [(Role.GATEWAY, False), (Role.DEVICE, False), (Role.SERVICE, False), (Ro
 @pytest.mark.parametrize(("role", "may"), ROLES)
 def test_only_operators_administer_and_only_gateways_attach(fleet, role, may):
     files = fleet.issue(role, "caller")
+    if role is Role.OPERATOR:
+        fleet.command("operator", "add", "caller", "--role", "viewer")
     done = fleet.command("fleet", "status", identity=files.cert.parent, check=False)
     assert done.returncode == (0 if may else 2)
     if not may:

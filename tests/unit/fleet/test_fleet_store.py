@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from fleet.operators import OperatorRow, OperatorStore
+from fleet.roles import ANY
 from fleet.store import (
     CredentialRow,
     DeviceRow,
@@ -138,3 +140,35 @@ def test_a_saved_database_of_each_older_schema_is_brought_up_to_date(saved, path
     assert store.health() == [HealthRow("one", 2, 5, "edge", b"facts")]
     assert store.number("directory") == 1
     store.close()
+
+
+def test_operators_of_before_keep_what_they_could_do(path):
+    db = sqlite3.connect(path, isolation_level=None)
+    folder = resources.files("fleet") / "migrations"
+    for number in range(1, 5):
+        db.executescript((folder / f"{number:04}.sql").read_text())
+    db.execute("PRAGMA user_version=4")
+    for serial, role, name, revoked in (
+        ("1", "operator", "ada", 0),
+        ("2", "operator", "ada", 5),
+        ("3", "operator", "gone", 5),
+        ("4", "gateway", "edge", 0),
+    ):
+        db.execute(
+            "INSERT INTO credentials VALUES (?,?,?,1,9,?,'','')", (serial, role, name, revoked)
+        )
+    db.close()
+    opened = Store.open(path, lambda: 1)
+    assert OperatorStore(opened).rows() == [OperatorRow("ada", ANY, 1, "")]
+    opened.close()
+
+
+def test_a_transaction_within_another_is_part_of_it(store):
+    def both():
+        with store.transaction():
+            store.add_device(DEVICE)
+            store.add_device(DEVICE)
+
+    with pytest.raises(KnownError):
+        both()
+    assert store.devices() == []
