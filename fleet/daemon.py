@@ -157,6 +157,7 @@ class _Keeper:
                 saved = now
             if now - refreshed >= self._config.revocations_refresh_s:
                 await self._registry.refresh_revocations()
+                await self._web.upkeep()
                 refreshed = now
             try:
                 async with asyncio.timeout(TICK_S):

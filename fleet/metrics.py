@@ -18,6 +18,7 @@ METRICS: Mapping[str, Declared] = {
     "enrolment_requests": Declared("counter", "Requests for enrolment", ("operation", "code")),
     "enrolment_refused": Declared("counter", "Requests and peers refused there", ("reason",)),
     "revocation_requests": Declared("counter", "OCSP and CRL requests", ("kind", "code")),
+    "claims": Declared("gauge", "Things that nobody has registered", ("state",)),
     "web_handshakes": Declared("counter", "TLS handshakes of the web listener", ()),
     "web_handshakes_failed": Declared("counter", "Those that failed", ("reason",)),
     "revocations": Declared("gauge", "Revoked certificates that have not ended", ()),

@@ -115,6 +115,8 @@ class HttpEnd:
 
 
 class _Connection(RequestHandler):
+    """aiohttp's protocol, with an end, and without its name in the answers to what is no HTTP."""
+
     __slots__ = ("_address", "_end", "_http", "_release")
 
     def __init__(self, end: HttpEnd, release: Callable[[], None]) -> None:
@@ -136,6 +138,19 @@ class _Connection(RequestHandler):
         self._address = address
         loop = asyncio.get_running_loop()
         self._end = loop.call_later(self._http.connection_s, transport.abort)
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """The answer to a request that can't be read: its status and nothing of it."""
+        response = super().handle_error(request, status, exc, message)
+        plain = web.Response(status=response.status, headers={"Server": "wardgate"})
+        plain.force_close()
+        return plain
 
     def connection_lost(self, exc: BaseException | None) -> None:
         super().connection_lost(exc)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import sqlite3
 from collections.abc import Iterable, Mapping
 
 from aiohttp import web
@@ -16,13 +18,15 @@ from fleet.store import Store
 from fleet.web.est import EstResource
 from fleet.web.http import HttpLimits
 from fleet.web.listener import EnrolmentTls, PlainListener, WebListener
-from fleet.web.revocation import RevocationResource
+from fleet.web.revocation import ENDED_KEPT_US, RevocationResource
 from gateway.domain.ports import Clock, Counters
 from security import est, pki
 from security.identity import Auditor
 
 PLAIN_CONNECTION_S = 30.0
 PLAIN_IDLE_S = 10.0
+
+log = logging.getLogger(__name__)
 
 
 class Office:
@@ -94,6 +98,10 @@ class Web:
         """
         table = config.revocation
         self._revocation = RevocationResource(store, registry, table, clock, counters, audit)
+        self._kept = EnrolmentStore(store)
+        self._registry = registry
+        self._clock = clock
+        self._counters = counters
         self.office: Office | None = None
         """None where devices can't enrol by themselves."""
         self._listeners: dict[str, WebListener | PlainListener] = {}
@@ -122,6 +130,20 @@ class Web:
         if self.office is not None:
             self.office.use_port(bound["est"][1])
         return bound
+
+    async def upkeep(self) -> None:
+        """Forget what has ended, and say how many wait; to be called now and then."""
+        before_us = self._clock.now_us() - ENDED_KEPT_US
+        try:
+            await self._registry.run(self._kept.drop_ended, before_us)
+            claims = await self.office.claims.claims() if self.office else None
+        except sqlite3.Error as error:
+            log.error("enrolment's store can't be tidied: %s", error)  # noqa: TRY400  # the cause is told
+            return
+        if claims is not None:
+            waiting = sum(not each.rejected_by for each in claims)
+            self._counters.set("claims", waiting, "waiting")
+            self._counters.set("claims", len(claims) - waiting, "rejected")
 
     async def stop(self) -> None:
         """End every connection; idempotent."""

@@ -54,6 +54,32 @@ def coap(client, endpoints, identity, path, payload):
     )
 
 
+def enrolled(endpoints, device_id, directory):
+    """A device of its own: curl and openssl with a token; the leaf alone, as EST hands it out."""
+    directory.mkdir()
+
+    def run(*arguments):
+        done = subprocess.run(arguments, cwd=directory, capture_output=True, check=True, timeout=30)
+        return done.stdout
+
+    added = json.loads(run(*endpoints["cli"], "device", "add", device_id, "--json"))
+    ec = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes")
+    run(
+        *("openssl", "req", "-new", *ec, "-keyout", "key.pem", "-subj", f"/CN={device_id}"),
+        *("-outform", "DER", "-out", "req.der"),
+    )
+    run("openssl", "base64", "-in", "req.der", "-out", "req.b64")
+    run(
+        *("curl", "-sSf", "--cacert", endpoints["ca"], "-u", f"{device_id}:{added['token']}"),
+        *("-H", "Content-Type: application/pkcs10", "--data-binary", "@req.b64", "-o", "cert.b64"),
+        f"{endpoints['est']['url']}/simpleenroll",
+    )
+    run("openssl", "base64", "-d", "-A", "-in", "cert.b64", "-out", "cert.p7")
+    run("openssl", "pkcs7", "-inform", "DER", "-in", "cert.p7", "-print_certs", "-out", "cert.pem")
+    pair = {"cert": str(directory / "cert.pem"), "key": str(directory / "key.pem")}
+    return {"device_id": device_id, **pair}
+
+
 def restarted(ward, name, gone):
     """Whether a killed process is back under another pid."""
     return ward.endpoints[f"{name}_pid"] != gone
@@ -68,6 +94,11 @@ def test_the_ward_with_third_parties_and_kills(tmp_path):
             return {**e["payload_example"][spare["topic"]], "boot": "third", "n": n}
 
         ward.wait_for(lambda: ward.rows("SELECT 1 FROM reports WHERE device_id LIKE 'pod%'"))
+
+        newcomer = enrolled(e, "est-1", tmp_path / "est-1")
+        mine = partial(mqtt, e, newcomer, "devices/est-1/vitals", message(1))
+        ward.wait_for(lambda: mine().returncode == 0)  # as soon as the gateway has heard of it
+        ward.wait_for(lambda: ward.rows("SELECT 1 FROM reports WHERE device_id = 'est-1'"))
 
         # Accepted, both protocol versions, and at the core once however often it is sent.
         assert mqtt(e, spare, spare["topic"], message(1)).returncode == 0

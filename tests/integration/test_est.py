@@ -157,24 +157,30 @@ def test_a_thing_with_a_birth_certificate_waits_and_is_let_in(fleet, bench):
         *("curl", "-sS", "--cacert", str(bench.root), *born, f"{bench.base}/cacerts"), good=False
     )
     assert refused.returncode  # nobody believes this manufacturer: not even a TLS session
-    root = (bench.directory / "maker.pem").read_bytes()
-    ask(fleet, "AddManufacturer", pb.AddManufacturerResponse, name="maker", root_pem=root)
+    maker = str(bench.directory / "maker.pem")
+    assert "SHA-256" in fleet.command("manufacturer", "add", "maker", maker).stdout
+    assert "CN=Maker root" in fleet.command("manufacturer", "list").stdout
+    own = fleet.command("manufacturer", "add", "us", str(bench.root), check=False)
+    assert (own.returncode, "our own root" in own.stderr) == (2, True)
     bench.request("key.pem", "req", "/CN=SN-7")
     assert bench.post("simpleenroll", *born, "-D", "head")[0] == 202
     assert "Retry-After: 60" in (bench.directory / "head").read_text()
-    (claim,) = ask(fleet, "ListClaims", pb.ListClaimsResponse).claims
-    assert (claim.manufacturer, claim.serial_number) == ("maker", "SN-7")
-    device = pb.AddDeviceRequest(device_id="pump-7", kind="drip", ward="icu")
-    done = ask(
-        fleet, "DecideClaim", pb.DecideClaimResponse, claim_id=claim.claim_id, accept_as=device
-    )
-    assert done.device.device_id == "pump-7"
+    assert "SN-7" in fleet.command("claim", "list").stdout
+    (claim,) = json.loads(fleet.command("claim", "list", "--json").stdout)["claims"]
+    number = claim["claim_id"]
+    assert (claim["manufacturer"], claim["serial_number"]) == ("maker", "SN-7")
+    assert "rejected" in fleet.command("claim", "reject", number).stdout
+    assert bench.post("simpleenroll", *born)[0] == 403
+    accepted = ("claim", "accept", number, "--device", "pump-7", "--kind", "drip", "--ward", "icu")
+    assert "SN-7 is device pump-7" in fleet.command(*accepted).stdout
+    assert fleet.command(*accepted, check=False).returncode == 2  # it is settled
     assert bench.post("simpleenroll", *born)[0] == 200
     (given,) = bench.certificates("cert.pem")
     assert "pump-7" in given.subject.rfc4514_string()
     # What its birth certificate gives it is an enrolment, no renewal, and no identity of ours.
     assert bench.post("simplereenroll", *born)[0] == 403
-    ask(fleet, "RemoveManufacturer", pb.RemoveManufacturerResponse, name="maker")
+    fleet.command("manufacturer", "remove", "maker")
+    assert "maker" not in fleet.command("manufacturer", "list").stdout
     assert bench.run(
         *("curl", "-sS", "--cacert", str(bench.root), *born, f"{bench.base}/cacerts"), good=False
     ).returncode

@@ -19,6 +19,7 @@ from fleet.enrolment_store import EnrolmentStore
 from fleet.metrics import METRICS
 from fleet.registry import Change, Registry, credential_row
 from fleet.store import DeviceRow, KnownError, NotKnownError, Store
+from fleet.web.service import Web
 from gateway.domain.devices import Standing
 from gateway.domain.errors import MalformedError, RefusedError
 from gateway.telemetry import Telemetry
@@ -593,3 +594,23 @@ async def test_adding_again_goes_on_where_it_ended(office):
     with pytest.raises(KnownError, match="another key"):
         await add(row, pki.create_csr(pki.new_key(), "pump-1"), 0, "ada", resume=True)
     assert len(office.base.all_credentials()) == 1
+
+
+async def test_the_service_forgets_what_has_ended(office, tmp_path):
+    tls = TlsTable(tmp_path, tmp_path, tmp_path)
+    config = FleetConfig("x", tmp_path, tmp_path, tls)
+    web = Web(config, office.base, office.registry, office.clock, office.counters, office.audit)
+    await enrolled(office)
+
+    def kept():
+        return office.base.db.execute("SELECT count(*) FROM certificates").fetchone()[0]
+
+    office.clock.advance(365 * DAY_S)
+    await web.upkeep()
+    assert kept() == 1
+    office.clock.advance(2 * DAY_S)
+    await web.upkeep()
+    assert kept() == 0
+    assert len(office.base.all_credentials()) == 1
+    office.base.db.execute("DROP TABLE certificates")
+    await web.upkeep()  # told in the log, and no reason to end
