@@ -66,9 +66,10 @@ def connect(fleet, files=None, tls=None):
 def raw(fleet, sent):
     """What comes back for bytes, until the other end closes."""
     with connect(fleet) as connection:
-        connection.sendall(sent)
         got = b""
-        with contextlib.suppress(ssl.SSLError, ConnectionResetError):
+        with contextlib.suppress(ssl.SSLError, ConnectionError):
+            connection.sendall(sent)  # the other end may have heard enough before all is sent
+        with contextlib.suppress(ssl.SSLError, ConnectionError):
             while chunk := connection.recv(65536):
                 got += chunk
         return got
