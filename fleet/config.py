@@ -19,6 +19,7 @@ CRL_PATH = "/crl/"
 CRL_SUFFIX = ".crl"
 
 Positive = Annotated[float, msgspec.Meta(gt=0)]
+DeviceDays = Annotated[float, msgspec.Meta(gt=0, le=pki.PROFILES[pki.Role.DEVICE].days_max)]
 
 
 class TlsTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -36,8 +37,8 @@ class TlsTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class EnrolmentTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """``[enrolment]``: what certificates are issued for."""
 
-    device_days: Positive = 365
-    days_max: Positive = 1095
+    device_days: DeviceDays = 365
+    days_max: DeviceDays = 1095
     """The longest that an operator may ask for."""
     token_hours: Positive = 24
     """How long a one-time token is good."""

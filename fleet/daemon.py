@@ -156,7 +156,7 @@ class _Keeper:
                 self._gauge_certificate()
                 saved = now
             if now - refreshed >= self._config.revocations_refresh_s:
-                await self._registry.refresh_revocations()
+                await self._refresh()
                 await self._web.upkeep()
                 refreshed = now
             try:
@@ -164,6 +164,13 @@ class _Keeper:
                     await stop.wait()
             except TimeoutError:
                 continue
+
+    async def _refresh(self) -> None:
+        """Sign the revocations anew; with the key's token away, the last list stays in force."""
+        try:
+            await self._registry.refresh_revocations()
+        except pki.TokenError as error:
+            log.error("the revocation list can't be signed: %s", error)  # noqa: TRY400  # the cause is told
 
     def _gauge_certificate(self) -> None:
         """Read anew each time, since a renewed certificate applies without a restart."""

@@ -35,6 +35,7 @@ from gateway.domain.ports import Clock, Counters
 from protos.wardgate.v1 import fleet_pb2 as pb
 from security.identity import Auditor
 from security.names import Identity, Role
+from security.pki import TokenError
 from security.tls import grpc_peer_identity
 
 SERVICE = "wardgate.v1.FleetService"
@@ -130,6 +131,7 @@ class FleetService:
                 NotKnownError,
                 PreconditionError,
                 MalformedError,
+                TokenError,
             ) as error:
                 code = _code_of(error)
                 self._counters.add("calls", name, code.name.lower())
@@ -292,6 +294,7 @@ def _code_of(error: Exception) -> grpc.StatusCode:
         NotKnownError: grpc.StatusCode.NOT_FOUND,
         PreconditionError: grpc.StatusCode.FAILED_PRECONDITION,
         MalformedError: grpc.StatusCode.INVALID_ARGUMENT,
+        TokenError: grpc.StatusCode.FAILED_PRECONDITION,
     }
     if isinstance(error, RefusedError):
         denied = error.reason in {RefusalReason.IDENTITY_MISMATCH, NOT_ALLOWED}

@@ -15,7 +15,7 @@ MODULES = (
     Path("/usr/lib/aarch64-linux-gnu/softhsm/libsofthsm2.so"),
 )
 PIN = "482915"
-TOKENS = ("ca", "other", "wiped")
+TOKENS = ("ca", "other", "fleet", "locked")
 
 
 class SoftHsm(NamedTuple):

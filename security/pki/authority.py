@@ -104,6 +104,8 @@ def certify_issuing(
     """
     if not is_within(scope.trust_domain, root.trust_domain):
         raise ValueError(f"{scope.trust_domain!r} is not below {root.trust_domain!r}")
+    if public_key == root.key.public_key():
+        raise ValueError("an issuing CA has a key of its own")
     constraints = scope.constraints()
     name = form.name(
         f"{scope.trust_domain} issuing"[:47] + f" {key_id(public_key)[:_ID_OCTETS].hex()}",

@@ -5,8 +5,8 @@ Rules:
 * A key is made on the token, sensitive and not extractable; one that is not so is not used.
 * One session per token and process, and one call at a time: a login counts for the whole
   process (so the PIN of the first key that was used), and the library is not told to lock.
-* A token that was away is logged into again, once per use; what fails then is a
-  :class:`TokenError`, for the caller to try later.
+* A token that was away is logged into again, if need be with its library begun anew; what fails
+  then is a :class:`TokenError`, for the caller to try later.
 
 python-pkcs11 is imported late: it is an optional dependency (``wardgate[pkcs11]``).
 """
@@ -55,23 +55,27 @@ class _Login:
 
     def __init__(self, uri: TokenUri, library: Any) -> None:
         self._uri = uri
-        self._library = library
+        self.library = library
         self._session: Any = None
         self._keys: dict[tuple[str, bytes], tuple[Any, Any]] = {}
 
     def call(self, uri: TokenUri, use: Callable[[Any, Any], T]) -> T:
-        """``use`` the private and public key at ``uri``; logs in anew once when that fails."""
+        """``use`` the private and public key at ``uri``.
+
+        When that fails, it logs in anew, and then with the library begun anew.
+        """
         with _lock:
-            for last in (False, True):
+            for remedy in (self.forget, self._begin_anew, None):
                 try:
                     private, public = self._find(uri)
                     return use(private, public)
                 except _pkcs11().PKCS11Error as error:
-                    self.forget()
                     # A wrong PIN is not tried twice: a token locks after a few.
-                    if last or type(error).__name__.startswith("Pin"):
+                    if remedy is None or type(error).__name__.startswith("Pin"):
+                        self.forget()
                         raise _told(uri, error) from error
-        raise AssertionError("unreachable")  # the second failure is raised
+                    remedy()
+        raise AssertionError("unreachable")  # the last failure is raised
 
     def generate(self, uri: TokenUri, kind: str) -> None:
         """Make a key pair on the token.
@@ -116,9 +120,19 @@ class _Login:
             except _pkcs11().PKCS11Error:
                 return  # it was gone already
 
+    def _begin_anew(self) -> None:
+        """Some libraries see a token that came back only then; every login is lost by it."""
+        for login in _logins.values():
+            if login.library is self.library:
+                login.forget()
+        try:
+            self.library.reinitialize()
+        except _pkcs11().PKCS11Error:
+            return  # what is tried then fails, and tells
+
     def _open(self) -> Any:
         if self._session is None:
-            token = _the_token(self._uri, self._library)
+            token = _the_token(self._uri, self.library)
             self._session = token.open(rw=True, user_pin=self._uri.pin())
         return self._session
 

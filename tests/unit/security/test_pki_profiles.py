@@ -264,3 +264,48 @@ def test_whose_key_signed_it_must_be_said():
         certificate = each.sign(key, hashes.SHA256())
         with pytest.raises(RefusedError, match="issuer's key"):
             parse_identity(certificate.public_bytes(Encoding.DER), DOMAIN)
+
+
+@pytest.mark.filterwarnings("ignore")
+@settings(max_examples=60, deadline=None)
+@given(
+    requests(),
+    st.one_of(
+        st.just(DOMAIN), st.from_regex(r"[a-z0-9.-]{0,12}", fullmatch=True), st.text(max_size=9)
+    ),
+    st.lists(HOSTS, max_size=3),
+    st.floats(-400, 40_000),
+)
+def test_no_request_leads_to_more_than_an_issuing_ca(ward, csr, domain, hosts, days):
+    scope = pki.Scope(domain if domain == DOMAIN else f"{domain}.{DOMAIN}", tuple(hosts))
+    try:
+        made = pki.certify_issuing(
+            ward.root, scope, pki.read_csr(csr), pki.Validity.days(ward.now, days)
+        )
+    except (MalformedError, ValueError):
+        return
+    values = {each.oid: each for each in made.extensions}
+    constraints = values[ExtensionOID.BASIC_CONSTRAINTS]
+    assert constraints.critical
+    assert constraints.value == x509.BasicConstraints(ca=True, path_length=0)
+    names = values[ExtensionOID.NAME_CONSTRAINTS]
+    assert names.critical
+    (uri, *dns) = names.value.permitted_subtrees
+    assert uri == x509.UniformResourceIdentifier(scope.trust_domain)
+    assert len(dns) == len(hosts)
+    assert scope.trust_domain == DOMAIN or scope.trust_domain.endswith(f".{DOMAIN}")
+    assert made.not_valid_after_utc <= ward.root.certificate.not_valid_after_utc
+    assert made.public_key() == KEYS["p256"].public_key()
+    assert set(values) == {
+        ExtensionOID.BASIC_CONSTRAINTS,
+        ExtensionOID.KEY_USAGE,
+        ExtensionOID.SUBJECT_ALTERNATIVE_NAME,
+        ExtensionOID.NAME_CONSTRAINTS,
+        ExtensionOID.SUBJECT_KEY_IDENTIFIER,
+        ExtensionOID.AUTHORITY_KEY_IDENTIFIER,
+    }
+
+
+def test_a_root_certifies_no_ca_with_its_own_key(ward):
+    with pytest.raises(ValueError, match="key of its own"):
+        pki.create_issuing(ward.root, ward.now, key=ward.root.key)

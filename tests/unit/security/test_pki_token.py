@@ -176,7 +176,7 @@ def test_a_wrong_pin_is_tried_once(softhsm, tmp_path):
     pin = tmp_path / "pin"
     pin.write_text("000000")
     pin.chmod(0o600)
-    wrong = softhsm.uri("any", "wiped", pin)
+    wrong = softhsm.uri("any", "locked", pin)
     for _ in range(2):
         with pytest.raises(pki.TokenError, match="PinIncorrect"):
             pki.new_key(wrong)
