@@ -9,7 +9,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from demo.identities import EXPIRED, REVOKED, SPARE, STRANGER, Identities, device_files
+from demo.identities import (
+    EXPIRED,
+    NEIGHBOUR,
+    REVOKED,
+    SPARE,
+    STRANGER,
+    Identities,
+    device_files,
+)
 from demo.plan import Plan
 from security import est
 from security.files import TlsFiles
@@ -44,6 +52,7 @@ def build(
         "mqtt": local(ports.mqtt),
         "coaps": local(ports.coaps),
         "fleet": local(ports.fleet),
+        "core": local(ports.core),
         "est": {**local(ports.est), "url": f"https://localhost:{ports.est}{est.PATH}"},
         "metrics": {
             name: f"http://127.0.0.1:{port}/metrics"
@@ -61,11 +70,17 @@ def build(
             "topic": topic,
             "coap_path": path,
         },
+        "neighbour": {"device_id": NEIGHBOUR, **pair(device_files(plan, NEIGHBOUR))},
         "other_topic": f"devices/{OTHER_DEVICE}/vitals",
         "other_coap_path": f"/devices/{OTHER_DEVICE}/vitals",
         "stranger": {"device_id": STRANGER, **pair(identities.stranger)},
         "revoked": {"device_id": REVOKED, **pair(device_files(plan, REVOKED))},
         "expired": {"device_id": EXPIRED, **pair(identities.expired)},
+        "insiders": {
+            "gateway": pair(identities.gateway),
+            "service": pair(identities.core),
+            "operator": pair(TlsFiles.within(identities.operator)),
+        },
         "payload_example": {topic: payload, path: {**payload, "n": 2}},
         **{f"{name}_pid": pid for name, pid in pids.items()},
         "core_db": str(plan.core_db),

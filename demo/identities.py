@@ -24,6 +24,8 @@ from security.pki import Subject, Validity
 
 LOCAL = ("localhost", "127.0.0.1", "::1")
 SPARE = "spare-1"
+NEIGHBOUR = "neighbour-1"
+"""A good device beside the spare, for tests that ask whether it noticed."""
 REVOKED = "revoked-1"
 EXPIRED = "expired-1"
 STRANGER = "stranger-1"
@@ -112,7 +114,7 @@ def enrol(plan: Plan, operator: Path, devices: Sequence[SimDevice]) -> None:
                     transport={"coap": "coaps"}.get(device.group.transport, device.group.transport),
                 ),
             )
-        for device_id in (SPARE, REVOKED):
+        for device_id in (SPARE, NEIGHBOUR, REVOKED):
             _add(service, plan, pb.AddDeviceRequest(device_id=device_id, kind="monitor"))
         service.call(
             "Revoke", pb.RevokeRequest(role="device", id=REVOKED, reason="demo"), pb.RevokeResponse

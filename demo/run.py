@@ -201,7 +201,10 @@ class Demo:
         for name in ("gateway", "core", "vendor"):
             await self.processes[name].stop()
         plan = self.plan
-        withheld = [device.device_id for device in self.devices] + [identities.SPARE]
+        withheld = [device.device_id for device in self.devices] + [
+            identities.SPARE,
+            identities.NEIGHBOUR,
+        ]
         evidence = Evidence(
             seconds=seconds,
             devices=account.read_sim_log(plan.sim_log),

@@ -44,6 +44,7 @@ PARTS = {
         "claims",
         "Devices that asked for a certificate before they were registered.",
     ),
+    "attack": Part("attack.cli", "attack", "Attack a running system, and see it withstand."),
     "manufacturer": Part(
         "fleet.claim_cli", "manufacturers", "Whose birth certificates (IDevID) are believed."
     ),

@@ -5,9 +5,12 @@ Rules:
 - An accept loop of our own, since ``loop.create_server(ssl=…)`` hides why a handshake failed
   and keeps the context that it was given. Here each connection gets the context that is
   current when it arrives.
-- What is half open is bounded in number and time. When all places are taken, the oldest
-  handshake that is overdue makes room; an honest one takes milliseconds, so peers that connect
-  and keep silent delay honest ones by ``HANDSHAKE_OVERDUE_S`` at most.
+- What is half open is bounded in number and time, together and per host, and so is how often a
+  host begins (:mod:`drivers.transport.line`). Accepting never waits, so that no host's crowd
+  stands before another's device.
+- When places are short, handshakes whose peer owes us the next word for ``STALLED_S``, as the
+  kernel knows, make room, and any that lasts ``HANDSHAKE_OVERDUE_S``. One that waits for our own
+  CPU is not given up for that, so that a storm of honest devices is served in order.
 - Nothing of ours is allocated for a peer before it has proved a certificate, except the
   protocol object that its factory makes; scanners and plaintext clients cost a socket.
 - A peer that is refused gets its TLS alert, which asyncio and uvloop would keep to themselves.
@@ -18,7 +21,6 @@ Rules:
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import errno
 import logging
 import socket
@@ -27,6 +29,9 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from drivers.transport.addresses import Address, bind_stream
+from drivers.transport.dtls.rates import host_of
+from drivers.transport.line import Line, LineLimits
+from drivers.transport.sockets import hang_up, owes_us_a_word, prepared, say
 from gateway.domain.errors import RefusalReason
 from gateway.domain.ports import Admission, Counters
 from security.tls import alert_of, refusal_of
@@ -35,23 +40,24 @@ log = logging.getLogger(__name__)
 
 HANDSHAKES_MAX = 128
 """Half-open connections. At 2.5 ms of CPU each, the last of them waits a third of a second."""
+HANDSHAKES_PER_HOST_QUARTERS = 3
+"""A host may have so many quarters of the places: a whole ward may be behind one address."""
 HANDSHAKE_OVERDUE_S = 2.0
+STALLED_S = 0.25
+"""Several round trips of a ward's radio network."""
+WAITING_MAX = 8192
+"""In line for a handshake: a socket each."""
+PER_HOST_BURST = 1000
+PER_HOST_PER_S = 200.0
+"""Handshakes that a host may begin after a rest, and then per second: half a core at most. Five
+thousand devices behind one address are back within 20 s."""
+LINE_CHECK_S = 0.05
+"""How often somebody who waits is looked after, beside whenever a handshake ends."""
 HANDSHAKE_TIMEOUT_S = 10.0
 SHUTDOWN_TIMEOUT_S = 2.0
 """How long a peer may take to answer our close_notify."""
 ACCEPT_RETRY_S = 0.5
 """Pause after accept failed for want of descriptors or memory."""
-TCP_SILENCE_S = 60
-TCP_PROBE_INTERVAL_S = 10
-TCP_PROBES_MAX = 3
-TCP_UNACKED_MS_MAX = 30_000
-"""A peer that is gone without a word is noticed by TCP, also where the protocol has no timer."""
-
-ALERT_LINGER_S = 1.0
-"""How long a refused peer may take to read why."""
-ALERT_READS_MAX = 8
-ALERT_READ_BYTES = 4096
-
 _SHORTAGES = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 _OURS_TO_REPORT = {errno.EBADF, errno.EINVAL, errno.ENOTSOCK}
 
@@ -86,11 +92,36 @@ class ListenerLimits(NamedTuple):
     """After which a handshake is given up."""
     handshake_overdue_s: float = HANDSHAKE_OVERDUE_S
     """After which it makes room when places are short."""
+    waiting_max: int = WAITING_MAX
+    """In line for a handshake."""
+    per_host_burst: int = PER_HOST_BURST
+    """Handshakes that a host may begin after a rest."""
+    per_host_per_s: float = PER_HOST_PER_S
+    """And then per second."""
+
+    @property
+    def line(self) -> LineLimits:
+        """The same for who waits and who is under way."""
+        return LineLimits(
+            self.handshakes_max,
+            max(1, self.handshakes_max * HANDSHAKES_PER_HOST_QUARTERS // 4),
+            self.waiting_max,
+            self.handshake_timeout_s,
+            self.per_host_burst,
+            self.per_host_per_s,
+        )
+
+
+class _Arrival(NamedTuple):
+    sock: socket.socket
+    spare: socket.socket
+    peer: str
 
 
 class _Pending(NamedTuple):
     since: float
-    sock: socket.socket
+    host: str
+    spare: socket.socket
 
 
 class TlsListener:
@@ -123,7 +154,8 @@ class TlsListener:
         self._limits = limits
         self._connections = 0
         self._pending: dict[asyncio.Task[None], _Pending] = {}
-        self._freed = asyncio.Event()
+        self._line: Line[_Arrival] = Line(limits.line)
+        self._check: asyncio.TimerHandle | None = None
         self._sockets: list[socket.socket] = []
         self._serving: asyncio.Task[None] | None = None
         self._group = asyncio.TaskGroup()
@@ -149,6 +181,11 @@ class TlsListener:
         if serving is not None:
             serving.cancel()
             await asyncio.wait([serving])
+        if self._check is not None:
+            self._check.cancel()
+            self._check = None
+        while (arrival := self._line.leave()) is not None:
+            self._turn_away(arrival)
         for sock in self._sockets:
             sock.close()
         self._sockets = []
@@ -177,6 +214,7 @@ class TlsListener:
         for sock in ending:
             sock.close()
         self._limits = limits
+        self._line.limit(limits.line)
 
     def addresses(self) -> list[Address]:
         """Where it listens, with the ports that were taken."""
@@ -199,10 +237,9 @@ class TlsListener:
     async def _accept(self, listening: socket.socket, group: asyncio.TaskGroup) -> None:
         loop = asyncio.get_running_loop()
         while True:
-            await self._room()
             try:
                 sock, address = await loop.sock_accept(listening)
-                spare = _prepared(sock)
+                spare = prepared(sock)
             except OSError as error:
                 if error.errno in _OURS_TO_REPORT:
                     raise
@@ -212,34 +249,63 @@ class TlsListener:
                     log.warning("%s: can't accept: %s", self._name, error.strerror)
                     await asyncio.sleep(ACCEPT_RETRY_S)
                 continue
-            if self._connections >= self._limits.connections_max:
-                sock.close()
-                spare.close()
-                self._counters.add("refused", RefusalReason.OVERLOADED, self._name)
-                continue
+            arrival = _Arrival(sock, spare, _name(address))
             self._connections += 1
-            task = group.create_task(self._handshake(sock, spare, _name(address)))
-            self._pending[task] = _Pending(loop.time(), sock)
-
-    async def _room(self) -> None:
-        """Wait until one more handshake may begin."""
-        loop = asyncio.get_running_loop()
-        while len(self._pending) >= self._limits.handshakes_max:
-            oldest, pending = next(iter(self._pending.items()))
-            wait_s = pending.since + self._limits.handshake_overdue_s - loop.time()
-            if wait_s <= 0:
-                del self._pending[oldest]
-                oldest.cancel()
-                self._failed("overdue")
-                return
-            self._freed.clear()
-            try:
-                async with asyncio.timeout(wait_s):
-                    await self._freed.wait()
-            except TimeoutError:
+            full = self._connections > self._limits.connections_max
+            if full or not self._line.join(host_of(address[0]), arrival, loop.time()):
+                self._turn_away(arrival)
                 continue
+            self._serve_line(group)
 
-    async def _handshake(self, sock: socket.socket, spare: socket.socket, peer: str) -> None:
+    def _serve_line(self, group: asyncio.TaskGroup) -> None:
+        """Begin what may begin; look again soon when somebody still waits."""
+        now_s = asyncio.get_running_loop().time()
+        while True:
+            while (chosen := self._line.begin(now_s)) is not None:
+                host, arrival = chosen
+                task = group.create_task(self._handshake(host, arrival))
+                self._pending[task] = _Pending(now_s, host, arrival.spare)
+            crowded = self._line.short_of_places()
+            if crowded is None or not self._make_room(crowded, now_s):
+                break
+        while (arrival_late := self._line.overdue(now_s)) is not None:
+            self._turn_away(arrival_late)
+        if len(self._line) and self._check is None:
+            self._check = asyncio.get_running_loop().call_later(
+                LINE_CHECK_S, self._check_line, group
+            )
+
+    def _check_line(self, group: asyncio.TaskGroup) -> None:
+        self._check = None
+        if self.healthy():
+            self._serve_line(group)
+
+    def _make_room(self, host: str, now_s: float) -> bool:
+        """Give up the oldest handshake that deserves it, of a host or of anybody ("")."""
+        for task, pending in self._pending.items():
+            age_s = now_s - pending.since
+            if age_s < min(STALLED_S, self._limits.handshake_overdue_s):
+                return False  # and so are all later ones
+            if host not in ("", pending.host):
+                continue
+            if age_s >= self._limits.handshake_overdue_s or owes_us_a_word(
+                pending.spare, STALLED_S
+            ):
+                del self._pending[task]
+                self._line.end(pending.host)
+                task.cancel()
+                self._failed("overdue")
+                return True
+        return False
+
+    def _turn_away(self, arrival: _Arrival) -> None:
+        self._connections -= 1
+        arrival.sock.close()
+        arrival.spare.close()
+        self._counters.add("refused", RefusalReason.OVERLOADED, self._name)
+
+    async def _handshake(self, host: str, arrival: _Arrival) -> None:
+        sock, spare, peer = arrival
         loop = asyncio.get_running_loop()
         release = _Release(self._left)
         try:
@@ -253,7 +319,7 @@ class TlsListener:
         except ssl.SSLError as error:
             release()
             self._refused(error, peer)
-            await _say(alert_of(error), spare)
+            await say(alert_of(error), spare)
         except OSError as error:
             release()
             timed_out = isinstance(error, ConnectionAbortedError | TimeoutError)
@@ -262,20 +328,22 @@ class TlsListener:
             # A task boundary: whatever one connection brings, the others go on.
             release()
             log.exception("%s: a handshake ended in a fault of ours", self._name)
-            _hang_up(sock)
+            hang_up(sock)
         except asyncio.CancelledError:
             # Given up for another, or stopped: make sure that the socket is gone, too.
             release()
-            _hang_up(sock)
+            hang_up(sock)
             raise
         else:
             self._counters.add("handshakes", self._name)
         finally:
             spare.close()
             task = asyncio.current_task()
-            if task is not None:
-                self._pending.pop(task, None)
-            self._freed.set()
+            if task is not None and self._pending.pop(task, None) is not None:
+                self._line.end(host)
+            # Cancelled ones made room for others, who begin already, or the listener stops.
+            if len(self._line) and task is not None and not task.cancelling():
+                self._serve_line(self._group)
 
     def _refused(self, error: ssl.SSLError, peer: str) -> None:
         if isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError):
@@ -304,57 +372,6 @@ class _Release:
         give_back, self._give_back = self._give_back, None
         if give_back is not None:
             give_back()
-
-
-async def _say(alert: bytes, sock: socket.socket) -> None:
-    """Write the alert, and let the peer read it.
-
-    Closing right away would reset the connection, for what the peer sent meanwhile wasn't read.
-    """
-    if not alert:
-        return
-    loop = asyncio.get_running_loop()
-    with contextlib.suppress(OSError, TimeoutError):
-        async with asyncio.timeout(ALERT_LINGER_S):
-            await loop.sock_sendall(sock, alert)
-            sock.shutdown(socket.SHUT_WR)
-            for _ in range(ALERT_READS_MAX):
-                if not await loop.sock_recv(sock, ALERT_READ_BYTES):
-                    return
-
-
-def _prepared(sock: socket.socket) -> socket.socket:
-    """Set an accepted socket's options.
-
-    Returns:
-        A second descriptor of it, to tell the peer what is wrong: the event loop closes the
-        first as soon as a handshake fails.
-
-    Raises:
-        OSError: the peer is gone, or descriptors are short; the socket is closed.
-    """
-    try:
-        _set_options(sock)
-        return sock.dup()
-    except OSError:
-        sock.close()
-        raise
-
-
-def _set_options(sock: socket.socket) -> None:
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, TCP_SILENCE_S)
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, TCP_PROBE_INTERVAL_S)
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, TCP_PROBES_MAX)
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, TCP_UNACKED_MS_MAX)
-
-
-def _hang_up(sock: socket.socket) -> None:
-    try:
-        sock.shutdown(socket.SHUT_RDWR)
-    except OSError:
-        return  # already gone
 
 
 def _name(address: Any) -> str:

@@ -10,7 +10,8 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 OURS = (
-    "gateway|security|drivers|fleet|core|firmware_sim|wardgate|demo|bench|tools|tests|ansible|docs"
+    "gateway|security|drivers|fleet|core|attack|firmware_sim|wardgate|demo|bench|tools|tests"
+    "|ansible|docs"
 )
 NAMED = re.compile(rf"`((?:{OURS})/[\w./-]+)`")
 LINKED = re.compile(r"\]\((?!\w+:)([^)#\s]+)")

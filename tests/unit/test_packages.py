@@ -5,6 +5,7 @@ from importlib.metadata import packages_distributions
 import pytest
 
 PACKAGES = (
+    "attack",
     "core",
     "drivers",
     "firmware_sim",

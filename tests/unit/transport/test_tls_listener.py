@@ -440,3 +440,50 @@ def test_the_search_for_a_common_port_ends(monkeypatch):
     with pytest.raises(OSError):
         bind_stream([("127.0.0.1", 0), ("::1", 0)])
     assert len(tries) == SAME_PORT_ATTEMPTS_MAX
+
+
+def test_silent_peers_make_room_long_before_they_are_overdue(run, identities):
+    device = identities.device("mon-1")
+
+    async def main():
+        async with Ward(identities, handshakes_max=4, handshake_overdue_s=3600) as ward:
+            silent = [await asyncio.open_connection(ward.host, ward.port) for _ in range(9)]
+            for _, writer in silent[::2]:
+                writer.write(b"\x16\x03\x01\x02\x00\x01")  # these begin a hello, and stop
+            reader, writer = await ward.connect(device)
+            writer.write(b"hello")
+            assert await reader.readexactly(5) == b"hello"
+            assert ward.counters.counts[("handshakes_failed", "mqtt", "overdue")] >= 7
+            for _, late in silent:
+                late.close()
+            await ward.until(lambda: ward.listener.connections == 1)
+
+    run(main())
+
+
+def test_a_line_that_is_full_turns_away(run, identities):
+    async def main():
+        async with Ward(identities, handshakes_max=1, waiting_max=1) as ward:
+            peers = [await asyncio.open_connection(ward.host, ward.port) for _ in range(3)]
+            refused = ("refused", "overloaded", "mqtt")
+            await ward.until(lambda: ward.counters.counts[refused] == 1)
+            assert await peers[2][0].read() == b""
+            assert ward.listener.connections == 2
+            for _, writer in peers:
+                writer.close()
+
+    run(main())
+
+
+def test_stopping_leaves_nobody_in_line(run, identities):
+    async def main():
+        async with Ward(identities, handshakes_max=1) as ward:
+            peers = [await asyncio.open_connection(ward.host, ward.port) for _ in range(3)]
+            await ward.until(lambda: ward.listener.connections == 3)
+            await ward.listener.stop()
+            for reader, writer in peers:
+                with contextlib.suppress(ConnectionError):
+                    assert await reader.read() == b""
+                writer.close()
+
+    run(main())
