@@ -7,6 +7,8 @@ from typing import NamedTuple
 
 from google.protobuf.message import Message
 
+from fleet.approval_desk import ApprovalDesk
+from fleet.approvals import Approvals
 from fleet.commander import Commander
 from fleet.configurations import Configurations
 from fleet.enrolment_desk import Call, EnrolmentDesk
@@ -51,6 +53,7 @@ class Parts(NamedTuple):
     monitor: Monitor
     configurations: Configurations
     operators: Operators
+    approvals: Approvals
 
 
 class Admin:
@@ -77,6 +80,7 @@ class Admin:
         self._counters = counters
         self.desk = EnrolmentDesk(self.add_device)
         self._operators = OperatorDesk(parts.operators)
+        self._waiting = ApprovalDesk(parts.approvals)
         for role in Role:
             counters.add("revoked", role, n=0)
         counters.add("enrolled", n=0)
@@ -89,11 +93,13 @@ class Admin:
             "ListDevices": (pb.ListDevicesRequest, self.list_devices),
             "GetDevice": (pb.GetDeviceRequest, self.get_device),
             "Revoke": (pb.RevokeRequest, self.revoke),
+            "RevokeDevices": (pb.RevokeDevicesRequest, self.revoke_devices),
             "SendCommand": (pb.SendCommandRequest, self.send_command),
             "SetConfiguration": (pb.SetConfigurationRequest, self.set_configuration),
             "GetConfiguration": (pb.GetConfigurationRequest, self.get_configuration),
             **self.desk.methods(),
             **self._operators.methods(),
+            **self._waiting.methods(),
             "GetFleetStatus": (pb.GetFleetStatusRequest, self.status),
         }
 
@@ -225,6 +231,18 @@ class Admin:
         return pb.RevokeResponse(
             serials=[f"{each:X}" for each in done.serials],
             suspended=done.suspended,
+            revocations_number=self._registry.revocations.number,
+            gateways=told,
+        )
+
+    async def revoke_devices(
+        self, request: pb.RevokeDevicesRequest, by: str
+    ) -> pb.RevokeDevicesResponse:
+        names = self._registry.selected(request.device_ids, request.ward, request.all)
+        told = self._attached()
+        await self._registry.revoke_devices(names, request.reason, by)
+        return pb.RevokeDevicesResponse(
+            devices=len(names),
             revocations_number=self._registry.revocations.number,
             gateways=told,
         )

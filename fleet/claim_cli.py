@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from fleet.cli import AsJson, Fleet, Identity, one_line_errors
+from fleet.cli import AsJson, Fleet, Identity, leave_if_pending, one_line_errors
 
 claims = typer.Typer(
     help="Devices that asked for a certificate before they were registered.",
@@ -100,7 +100,10 @@ def add_manufacturer(
     identity: Identity = None,
     as_json: AsJson = False,
 ) -> None:
-    """Believe the birth certificates below a root; compare its fingerprint first."""
+    """Believe the birth certificates below a root; compare its fingerprint first.
+
+    A second security officer has to agree (exit code 3: it waits).
+    """
     from fleet import client, tables  # noqa: PLC0415
     from protos.wardgate.v1 import fleet_pb2 as pb  # noqa: PLC0415
 
@@ -108,6 +111,7 @@ def add_manufacturer(
         request = pb.AddManufacturerRequest(name=name, root_pem=root.read_bytes())
         with client.resolve(fleet, identity) as service:
             done = service.call("AddManufacturer", request, pb.AddManufacturerResponse)
+    leave_if_pending(done, as_json=as_json)
     if as_json:
         typer.echo(tables.as_json(done))
     else:

@@ -23,7 +23,7 @@ from fleet.askers import Manufactured, Reason
 from fleet.config import EnrolmentTable
 from fleet.enrolment_store import ClaimRow, EnrolmentStore, ManufacturerRow
 from fleet.registry import Registry
-from fleet.store import NotKnownError
+from fleet.store import KnownError, NotKnownError
 from gateway.domain.errors import MalformedError, RefusalReason, RefusedError
 from gateway.domain.ports import Clock
 from security import chains, est, pki
@@ -76,11 +76,11 @@ class Claims:
 
     # Operators
 
-    async def add_manufacturer(self, name: str, root_pem: bytes, by: str) -> ManufacturerRow:
-        """Believe the certificates of a manufacturer's root.
+    def check_manufacturer(self, name: str, root_pem: bytes) -> x509.Certificate:
+        """Whether a manufacturer's root could be believed; returns it.
 
         Raises:
-            KnownError: the name or the certificate is there already.
+            KnownError: the name is there already.
             MalformedError: ``manufacturer``: no such name, or no root certificate.
         """
         if not is_id(name):
@@ -90,9 +90,23 @@ class Claims:
         root = _root(root_pem)
         if any(root.public_key() == ours.public_key() for ours in self.roots()):
             raise MalformedError("manufacturer", "that is our own root")
+        if name in self._manufacturers:
+            raise KnownError(f"manufacturer {name} is known already")
+        return root
+
+    async def add_manufacturer(
+        self, name: str, root_pem: bytes, by: str, within: Callable[[], None] | None = None
+    ) -> ManufacturerRow:
+        """Believe the certificates of a manufacturer's root; ``within`` as in the store.
+
+        Raises:
+            KnownError: the name or the certificate is there already.
+            MalformedError: ``manufacturer``: no such name, or no root certificate.
+        """
+        root = self.check_manufacturer(name, root_pem)
         der = root.public_bytes(Encoding.DER)
         row = ManufacturerRow(name, der, self._clock.now_us(), by)
-        await self._registry.run(self._store.add_manufacturer, row)
+        await self._registry.run(self._store.add_manufacturer, row, within)
         self._manufacturers[name] = root
         self._audit.record(
             "manufacturer_added", by=by, manufacturer=name, sha256=hashlib.sha256(der).hexdigest()

@@ -9,9 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+
+PENDING_EXIT = 3
+"""A call waits for a second operator."""
 
 app = typer.Typer(
     help="The fleet service: gateways, health, certificates.",
@@ -41,6 +44,24 @@ def one_line_errors() -> Iterator[None]:
     except (WardgateError, OSError) as error:
         typer.echo(f"wardgate: {words(error)}", err=True)
         raise typer.Exit(2) from error
+
+
+def leave_if_pending(done: Any, *, as_json: bool) -> None:
+    """End a command whose call waits for a second operator, with exit code 3."""
+    from fleet import tables  # noqa: PLC0415
+
+    if not done.HasField("pending"):
+        return
+    pending = done.pending
+    if as_json:
+        typer.echo(tables.as_json(done))
+    else:
+        typer.echo(
+            f"nothing is done yet: request {pending.approval_id} ({pending.kind}) waits until"
+            f" {tables.day(pending.expires_us)} for a second security officer"
+            f" (wardgate approval approve {pending.approval_id})"
+        )
+    raise typer.Exit(PENDING_EXIT)
 
 
 @app.callback()
@@ -226,6 +247,7 @@ def revoke(  # options
     request = pb.RevokeRequest(role=role, id=name, serial=serial, reason=reason)
     with one_line_errors(), client.resolve(fleet, identity) as service:
         done = service.call("Revoke", request, pb.RevokeResponse)
+    leave_if_pending(done, as_json=as_json)
     if as_json:
         typer.echo(tables.as_json(done))
         return

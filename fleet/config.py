@@ -60,6 +60,10 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     hello_timeout_s: Positive = 10
     keepalive_s: Annotated[int, msgspec.Meta(ge=5)] = 20
     devices_max: Annotated[int, msgspec.Meta(ge=1)] = 100_000
+    revoke_devices_above: Annotated[int, msgspec.Meta(ge=0)] = 10
+    """More devices than this are revoked at once by two operators only."""
+    approval_hours: Annotated[float, msgspec.Meta(gt=0, le=720)] = 24
+    """How long a call waits for a second operator."""
 
 
 class WebTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -15,6 +15,7 @@ from contextlib import asynccontextmanager
 import grpc.aio
 
 from fleet.admin import Parts
+from fleet.approvals import Approvals
 from fleet.config import FleetConfig
 from fleet.configurations import Configurations
 from fleet.follow import follow
@@ -65,7 +66,7 @@ async def serve(config: FleetConfig, stop: asyncio.Event, ready: Callable[[], No
     registry = Registry(store, threads, site, config, clock, audit)
     monitor = Monitor(registry, config.health, clock, telemetry)
     configurations = Configurations(store, threads, clock, audit)
-    parts = Parts(registry, monitor, configurations, Operators(store, registry, clock, audit))
+    parts = _parts(config, store, registry, monitor, configurations, audit)
     service = FleetService(parts, config.limits, clock, telemetry, audit)
     web = Web(config, store, registry, clock, telemetry, audit)
     service.use_office(web.office)
@@ -84,6 +85,7 @@ async def serve(config: FleetConfig, stop: asyncio.Event, ready: Callable[[], No
         if metrics is not None:
             metrics.start()
         others = await web.start()
+        await parts.approvals.resume()
         _announce(config, host, bound, metrics.port if metrics else 0, others)
         audit.record("started", devices=len(registry.devices))
         log.info("fleet answers on %s:%d with %d devices", host, bound, len(registry.devices))
@@ -111,6 +113,21 @@ async def _beside(*work: Coroutine[None, None, None]) -> AsyncIterator[None]:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _parts(
+    config: FleetConfig,
+    store: Store,
+    registry: Registry,
+    monitor: Monitor,
+    configurations: Configurations,
+    audit: AuditLog,
+) -> Parts:
+    """What operators look at and change."""
+    operators = Operators(store, registry, SystemClock(), audit)
+    hours = config.limits.approval_hours
+    approvals = Approvals(store, operators.kept, registry, hours, audit)
+    return Parts(registry, monitor, configurations, operators, approvals)
 
 
 class _Keeper:

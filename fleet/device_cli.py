@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fleet.cli import AsJson, Fleet, Identity, one_line_errors
+from fleet.cli import AsJson, Fleet, Identity, leave_if_pending, one_line_errors
 from fleet.cli import revoke as revoke_any
 
 if TYPE_CHECKING:
@@ -250,8 +250,11 @@ def update(  # noqa: PLR0913, PLR0917  # the options of a command
 
 
 @app.command()
-def revoke(  # options
-    device: Name,
+def revoke(  # noqa: PLR0913, PLR0917  # the options of a command
+    device: Annotated[str, typer.Argument(help="The device's id")] = "",
+    every: Annotated[bool, typer.Option("--all", help="Every device in service")] = False,
+    ward: Annotated[str, typer.Option(help="Every device of a ward")] = "",
+    file: Annotated[Path | None, typer.Option(help="Devices, one a line")] = None,
     reason: Annotated[str, typer.Option(help="For the audit log")] = "",
     serial: Annotated[str, typer.Option(help="Only this certificate")] = "",
     fleet: Fleet = None,
@@ -260,9 +263,27 @@ def revoke(  # options
 ) -> None:
     """Revoke a device: its certificates, or its standing if it has none; its sessions end at once.
 
-    A device on a serial port or behind a broker is kept out there, too.
+    A device on a serial port or behind a broker is kept out there, too. With --all, --ward or
+    --file all of them or none; a second operator has to agree to many (exit code 3: it waits).
     """
-    revoke_any("device", device, reason, serial, fleet, identity, as_json)
+    from fleet import client, tables  # noqa: PLC0415
+    from fleet.approval_cli import selection  # noqa: PLC0415
+    from gateway.domain.errors import ConfigError  # noqa: PLC0415
+    from protos.wardgate.v1 import fleet_pb2 as pb  # noqa: PLC0415
+
+    if device and not (every or ward or file):
+        revoke_any("device", device, reason, serial, fleet, identity, as_json)
+        return
+    with one_line_errors():
+        if device or serial or (every, bool(ward), bool(file)).count(True) != 1:
+            raise ConfigError("give one device, or one of --all, --ward and --file")
+        request = pb.RevokeDevicesRequest(reason=reason, **selection(every, ward, file))
+        with client.resolve(fleet, identity) as service:
+            done = service.call("RevokeDevices", request, pb.RevokeDevicesResponse)
+    leave_if_pending(done, as_json=as_json)
+    told = ", ".join(done.gateways) or "none is attached"
+    words = f"revoked {done.devices} devices; gateways told: {told}"
+    typer.echo(tables.as_json(done) if as_json else words)
 
 
 @app.command()

@@ -64,6 +64,16 @@ class EnrolmentDesk:
             request.manufacturer, request.serial_number, request.device_id, by
         )
 
+    def check_manufacturer(self, name: str, root_pem: bytes) -> None:
+        """Refuse a manufacturer that could not be believed, before a second person is asked."""
+        self._there().claims.check_manufacturer(name, root_pem)
+
+    async def believe(
+        self, name: str, root_pem: bytes, by: str, within: Callable[[], None]
+    ) -> None:
+        """Believe a manufacturer, which two persons have agreed on."""
+        await self._there().claims.add_manufacturer(name, root_pem, by, within)
+
     # Calls
 
     async def add_manufacturer(

@@ -202,8 +202,10 @@ class EnrolmentStore:
         rows = self._db.execute("SELECT * FROM manufacturers ORDER BY name")
         return [ManufacturerRow(*row) for row in rows]
 
-    def add_manufacturer(self, manufacturer: ManufacturerRow) -> None:
-        """Believe a manufacturer from now on.
+    def add_manufacturer(
+        self, manufacturer: ManufacturerRow, within: Callable[[], None] | None = None
+    ) -> None:
+        """Believe a manufacturer from now on; ``within`` is called in the same transaction.
 
         Raises:
             KnownError: the name or the certificate is there already.
@@ -213,6 +215,8 @@ class EnrolmentStore:
                 self._db.execute("INSERT INTO manufacturers VALUES (?,?,?,?)", manufacturer)
             except sqlite3.IntegrityError as error:
                 raise KnownError(f"manufacturer {manufacturer.name} is known already") from error
+            if within is not None:
+                within()
 
     def remove_manufacturer(self, name: str) -> None:
         """Forget a manufacturer with its claims and bindings; what was issued stays good.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fleet.cli import AsJson, Fleet, Identity, one_line_errors
+from fleet.cli import AsJson, Fleet, Identity, leave_if_pending, one_line_errors
 
 if TYPE_CHECKING:
     from protos.wardgate.v1 import fleet_pb2 as pb
@@ -130,6 +130,7 @@ def roles(
     request = pb.SetOperatorRolesRequest(name=name, roles=wanted or ())
     with one_line_errors(), client.resolve(fleet, identity) as service:
         done = service.call("SetOperatorRoles", request, pb.SetOperatorRolesResponse)
+    leave_if_pending(done, as_json=as_json)
     typer.echo(tables.as_json(done) if as_json else _line(done.operator))
 
 
@@ -148,6 +149,7 @@ def revoke(
     request = pb.RemoveOperatorRequest(name=name, reason=reason)
     with one_line_errors(), client.resolve(fleet, identity) as service:
         done = service.call("RemoveOperator", request, pb.RemoveOperatorResponse)
+    leave_if_pending(done, as_json=as_json)
     if as_json:
         typer.echo(tables.as_json(done))
     else:

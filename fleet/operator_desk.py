@@ -12,7 +12,6 @@ from fleet.roles import parse
 from fleet.store import CredentialRow
 from gateway.domain.errors import MalformedError
 from protos.wardgate.v1 import fleet_pb2 as pb
-from security import pki
 
 Call = Callable[[Any, str], Awaitable[Message]]
 REASON_CHARS_MAX = 200
@@ -44,7 +43,7 @@ class OperatorDesk:
         return pb.AddOperatorResponse(
             operator=await self._message(row),
             certificate_pem=issued.chain_pem if issued else b"",
-            root_pem=pki.to_pem(issued.root) if issued else b"",
+            root_pem=issued.trust_pem if issued else b"",
         )
 
     async def list(self, _request: pb.ListOperatorsRequest, _by: str) -> pb.ListOperatorsResponse:

@@ -13,7 +13,7 @@ Rules:
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -48,6 +48,8 @@ class OperatorStore:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._db: sqlite3.Connection = store.db
+        self.changed: Callable[[], object] = _nothing
+        """Called in the transaction that takes something away from somebody."""
 
     def row(self, name: str) -> OperatorRow | None:
         """One operator."""
@@ -96,8 +98,10 @@ class OperatorStore:
             if credential:
                 self._store.insert_credential(credential)
 
-    def set_roles(self, name: str, roles: Roles) -> OperatorRow:
-        """Give an operator other roles.
+    def set_roles(
+        self, name: str, roles: Roles, within: Callable[[], None] | None = None
+    ) -> OperatorRow:
+        """Give an operator other roles; ``within`` is called in the same transaction.
 
         Raises:
             NotKnownError: there is none of this name.
@@ -111,6 +115,10 @@ class OperatorStore:
             self._db.execute("UPDATE operators SET roles=? WHERE name=?", (_columns(row)[1], name))
             if OperatorRole.SECURITY_OFFICER not in roles:
                 self.keep_an_officer()
+            else:
+                self.changed()
+            if within is not None:
+                within()
             return row
 
     def forget(self, name: str) -> None:
@@ -123,13 +131,14 @@ class OperatorStore:
         self.keep_an_officer()
 
     def keep_an_officer(self) -> None:
-        """Undo the transaction if it leaves no security officer.
+        """Undo the transaction if it leaves no security officer; else tell of the change.
 
         Raises:
             PreconditionError: it does.
         """
         if not self.officers():
             raise PreconditionError("the last security officer can not go: appoint another first")
+        self.changed()
 
 
 def note_on_host(database: Path, name: str, roles: Roles, clock: Clock) -> None:
@@ -202,17 +211,26 @@ class Operators:
         self._record("operator_added", row, by)
         return row, issued
 
-    async def set_roles(self, name: str, roles: Roles, by: str) -> OperatorRow:
+    async def set_roles(
+        self, name: str, roles: Roles, by: str, within: Callable[[], None] | None = None
+    ) -> OperatorRow:
         """Give an operator other roles, from the next call on.
 
         Raises:
             NotKnownError, PreconditionError: as :meth:`OperatorStore.set_roles`.
         """
-        row = await self._registry.run(self.kept.set_roles, name, roles)
+        row = await self._registry.run(self.kept.set_roles, name, roles, within)
         self._record("operator_roles", row, by)
         return row
 
-    async def remove(self, name: str, serial: int | None, reason: str, by: str) -> tuple[int, ...]:
+    async def remove(
+        self,
+        name: str,
+        serial: int | None,
+        reason: str,
+        by: str,
+        within: Callable[[], None] | None = None,
+    ) -> tuple[int, ...]:
         """Revoke an operator's certificates, or the one with ``serial``; returns which.
 
         Without ``serial`` its roles are forgotten, too.
@@ -222,16 +240,18 @@ class Operators:
             PreconditionError: no security officer would be left.
         """
 
-        def within() -> None:
+        def whole() -> None:
             if serial is None:
                 self.kept.forget(name)
             else:
                 self.kept.keep_an_officer()
+            if within is not None:
+                within()
 
         row = await self._registry.run(self.kept.row, name)
         known = row is not None and serial is None
         done = await self._registry.revoke(
-            Role.OPERATOR, name, serial, reason, by, within=within, known=known
+            Role.OPERATOR, name, serial, reason, by, within=whole, known=known
         )
         if known:
             self._audit.record("operator_removed", by=by, operator=name, reason=reason)
@@ -240,6 +260,10 @@ class Operators:
     def _record(self, event: str, row: OperatorRow, by: str) -> None:
         roles = " ".join(sorted(row.roles))
         self._audit.record(event, by=by, operator=row.name, roles=roles)
+
+
+def _nothing() -> None:
+    """Nobody listens."""
 
 
 def _columns(row: OperatorRow) -> tuple[str, str, int, str]:

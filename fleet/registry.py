@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from concurrent.futures import Executor
 from pathlib import Path
 from typing import NamedTuple, TypeVar
@@ -261,6 +261,67 @@ class Registry:
             )
         await self.refresh_revocations()
         return Revoked(tuple(hit))
+
+    def selected(self, names: Iterable[str], ward: str, every: bool) -> list[str]:
+        """The devices that a bulk call means, by id: those of a list, of a ward, or all in service.
+
+        Raises:
+            MalformedError: ``devices``: not exactly one of the three.
+            NotKnownError: one of the list is not registered, or nothing is left.
+        """
+        wanted = sorted(set(names))
+        if (bool(wanted), bool(ward), every).count(True) != 1:
+            raise MalformedError("devices", "name devices, or a ward, or all")
+        if wanted:
+            return [self.known(name).device_id for name in wanted]
+        found = sorted(
+            device.device_id
+            for device in self.devices.values()
+            if (every or device.ward == ward)
+            and device.device_id not in self.revoked_devices
+            and device.standing is not Standing.RETIRED
+        )
+        if not found:
+            raise NotKnownError("no such device is in service")
+        return found
+
+    async def revoke_devices(
+        self,
+        names: Sequence[str],
+        reason: str,
+        by: str,
+        within: Callable[[], None] | None = None,
+    ) -> None:
+        """Revoke devices as :meth:`revoke` does, all of them or none, in one transaction.
+
+        Raises:
+            NotKnownError: one is not registered.
+        """
+        async with self._changing:
+            devices = [self.known(name) for name in names]
+            suspended = await self.run(self._revoke_devices, devices, reason, within)
+            self.devices.update((each.device_id, each) for each in suspended)
+            self.directory_version = await self.run(self._store.number, "directory")
+        for name in names:
+            self._audit.record("revoked", by=by, role=Role.DEVICE, id=name, reason=reason)
+        await self.refresh_revocations()
+
+    def _revoke_devices(
+        self, devices: Sequence[DeviceRow], reason: str, within: Callable[[], None] | None
+    ) -> list[DeviceRow]:
+        """On the store's thread; returns those that had no certificate."""
+        serials: list[int] = []
+        suspended: list[DeviceRow] = []
+        with self._store.transaction():
+            for device in devices:
+                issued = self._store.credentials(Role.DEVICE, device.device_id)
+                serials += [row.serial for row in issued if not row.revoked_us]
+                if not issued and device.standing is not Standing.RETIRED:
+                    suspended.append(device._replace(standing=Standing.SUSPENDED))
+            for device in suspended:
+                self._store.update_device(device)
+            self._store.revoke(serials, reason[:REASON_CHARS_MAX], within)
+        return suspended
 
     async def _suspend(self, device: DeviceRow, reason: str, by: str) -> None:
         if device.standing not in {Standing.SUSPENDED, Standing.RETIRED}:

@@ -27,6 +27,7 @@ from google.protobuf.message import Message
 from fleet import admin
 from fleet.commander import Commander
 from fleet.config import Limits
+from fleet.dangerous import Guard
 from fleet.roles import NOT_ALLOWED
 from fleet.store import KnownError, NotKnownError, PreconditionError
 from fleet.web.service import Office
@@ -87,6 +88,13 @@ class FleetService:
         self._attached: dict[str, _Attached] = {}
         self._commander = Commander(self._push)
         self._admin = admin.Admin(parts, self._commander, audit, self.attached, counters)
+        self._guard = Guard(
+            parts.approvals,
+            parts.registry,
+            parts.operators,
+            self._admin.desk,
+            limits.revoke_devices_above,
+        )
         self._registry.listen(self._on_change)
         self._configurations.listen(self._on_change)
 
@@ -123,8 +131,8 @@ class FleetService:
         async def answer(request: Message, context: Any) -> Message:
             try:
                 operator = self._caller(context, Role.OPERATOR)
-                await self._allow(operator, name, request, context)
-                response = await asyncio.shield(asyncio.ensure_future(call(request, operator.id)))
+                work = asyncio.ensure_future(self._perform(operator, name, call, request))
+                response = await asyncio.shield(work)
             except (
                 RefusedError,
                 KnownError,
@@ -142,18 +150,26 @@ class FleetService:
 
         return answer
 
-    async def _allow(self, operator: Identity, call: str, request: Message, context: Any) -> None:
-        """Whether an operator's roles allow this.
+    async def _perform(
+        self,
+        operator: Identity,
+        name: str,
+        call: Callable[[Any, str], Awaitable[Message]],
+        request: Message,
+    ) -> Message:
+        """Do what an operator asks, or have it wait for a second one.
 
         Raises:
             RefusedError: counted and audited.
         """
         try:
-            await self._operators.check(operator.id, self._admin.rights(call, request))
+            await self._operators.check(operator.id, self._admin.rights(name, request))
+            pending = await self._guard.hold(request, operator.id)
+            return pending or await call(request, operator.id)
         except RefusedError as refusal:
             self._counters.add("refused", refusal.reason)
             who = f"{operator.role}/{operator.id}"
-            self._audit.refused(f"{refusal.reason} {call}", "grpc", context.peer(), who)
+            self._audit.refused(f"{refusal.reason} {name}", "grpc", "", who)
             raise
 
     def _caller(self, context: Any, role: Role) -> Identity:

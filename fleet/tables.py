@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
@@ -138,6 +139,44 @@ def operator(found: pb.Operator) -> str:
         *(("credential", credential(each)) for each in found.credentials),
     ]
     return "\n".join(f"{name:<12}{value or '-'}" for name, value in rows)
+
+
+def approvals(found: Sequence[pb.Approval], now_us: int) -> str:
+    """A line for each request."""
+    head = ("REQUEST", "KIND", "STATE", "BY", "ASKED", "UNTIL", "DECIDED BY", "DETAIL")
+    rows = [
+        (
+            str(each.approval_id),
+            each.kind,
+            each.state,
+            each.requested_by,
+            ago(each.requested_us, now_us),
+            day(each.expires_us),
+            each.decided_by or "-",
+            each.detail,
+        )
+        for each in found
+    ]
+    return table(head, rows)
+
+
+def approval(found: pb.Approval) -> str:
+    """Everything about one request."""
+    decided = f"{day(found.decided_us)} by {found.decided_by}" if found.decided_by else "-"
+    rows = [
+        ("request", str(found.approval_id)),
+        ("kind", found.kind),
+        ("state", found.state),
+        ("asked", f"{day(found.requested_us)} by {found.requested_by}"),
+        ("until", day(found.expires_us)),
+        ("decided", decided),
+        ("detail", found.detail),
+        ("digest", found.digest),
+    ]
+    text = "\n".join(f"{name:<12}{value or '-'}" for name, value in rows)
+    if not found.parameters:
+        return text
+    return f"{text}\n\n{json.dumps(json.loads(found.parameters), indent=2)}"
 
 
 def status(found: pb.GetFleetStatusResponse, now_us: int) -> str:

@@ -39,6 +39,9 @@ PARTS = {
         "fleet.ca_cli", "app", "Authorities: the root, issuing CAs, and how one follows another."
     ),
     "operator": Part("fleet.operator_cli", "app", "Operators: add, list, show, roles, revoke."),
+    "approval": Part(
+        "fleet.approval_cli", "app", "Dangerous calls that wait for a second operator."
+    ),
     "claim": Part(
         "fleet.claim_cli",
         "claims",

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import typer
 from typer.testing import CliRunner
 
-from fleet import ca_cli, claim_cli, cli, device_cli, operator_cli
+from fleet import approval_cli, ca_cli, claim_cli, cli, device_cli, operator_cli
 from fleet.client import FleetClient
 from security import pki
 from security.files import TlsFiles
@@ -28,6 +28,7 @@ _COMMANDS = typer.Typer()
 _COMMANDS.add_typer(cli.app, name="fleet")
 _COMMANDS.add_typer(ca_cli.app, name="ca")
 _COMMANDS.add_typer(device_cli.app, name="device")
+_COMMANDS.add_typer(approval_cli.app, name="approval")
 _COMMANDS.add_typer(operator_cli.app, name="operator")
 _COMMANDS.add_typer(claim_cli.claims, name="claim")
 _COMMANDS.add_typer(claim_cli.manufacturers, name="manufacturer")
@@ -128,6 +129,16 @@ class Fleet:
             raise result.exception
         assert not (check and result.exit_code), result.stderr
         return Done(result.exit_code, result.stdout, result.stderr)
+
+    def approve(self, number: int) -> Done:
+        """Agree to a request of the first operator, as a second security officer."""
+        second = self.directory / "operator-second"
+        if not second.exists():
+            role = ("--role", "security_officer")
+            self.command("operator", "add", "second", *role, "--bundle", str(second))
+        shown = self.command("approval", "show", str(number), "--json", identity=second)
+        digest = json.loads(shown.stdout)["digest"]
+        return self.command("approval", "approve", str(number), "--digest", digest, identity=second)
 
     def process(self, *arguments: str) -> Done:
         """``python -m fleet ARGUMENTS`` as the first operator, in a process of its own."""

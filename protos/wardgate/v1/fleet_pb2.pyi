@@ -383,16 +383,18 @@ class RevokeRequest(_message.Message):
     def __init__(self, role: _Optional[str] = ..., id: _Optional[str] = ..., serial: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...
 
 class RevokeResponse(_message.Message):
-    __slots__ = ("serials", "revocations_number", "gateways", "suspended")
+    __slots__ = ("serials", "revocations_number", "gateways", "suspended", "pending")
     SERIALS_FIELD_NUMBER: _ClassVar[int]
     REVOCATIONS_NUMBER_FIELD_NUMBER: _ClassVar[int]
     GATEWAYS_FIELD_NUMBER: _ClassVar[int]
     SUSPENDED_FIELD_NUMBER: _ClassVar[int]
+    PENDING_FIELD_NUMBER: _ClassVar[int]
     serials: _containers.RepeatedScalarFieldContainer[str]
     revocations_number: int
     gateways: _containers.RepeatedScalarFieldContainer[str]
     suspended: bool
-    def __init__(self, serials: _Optional[_Iterable[str]] = ..., revocations_number: _Optional[int] = ..., gateways: _Optional[_Iterable[str]] = ..., suspended: _Optional[bool] = ...) -> None: ...
+    pending: Pending
+    def __init__(self, serials: _Optional[_Iterable[str]] = ..., revocations_number: _Optional[int] = ..., gateways: _Optional[_Iterable[str]] = ..., suspended: _Optional[bool] = ..., pending: _Optional[_Union[Pending, _Mapping]] = ...) -> None: ...
 
 class DeviceCommand(_message.Message):
     __slots__ = ("command_id", "device_id", "kind", "valid_ms")
@@ -537,10 +539,12 @@ class AddManufacturerRequest(_message.Message):
     def __init__(self, name: _Optional[str] = ..., root_pem: _Optional[bytes] = ...) -> None: ...
 
 class AddManufacturerResponse(_message.Message):
-    __slots__ = ("manufacturer",)
+    __slots__ = ("manufacturer", "pending")
     MANUFACTURER_FIELD_NUMBER: _ClassVar[int]
+    PENDING_FIELD_NUMBER: _ClassVar[int]
     manufacturer: Manufacturer
-    def __init__(self, manufacturer: _Optional[_Union[Manufacturer, _Mapping]] = ...) -> None: ...
+    pending: Pending
+    def __init__(self, manufacturer: _Optional[_Union[Manufacturer, _Mapping]] = ..., pending: _Optional[_Union[Pending, _Mapping]] = ...) -> None: ...
 
 class ListManufacturersRequest(_message.Message):
     __slots__ = ()
@@ -663,10 +667,12 @@ class SetOperatorRolesRequest(_message.Message):
     def __init__(self, name: _Optional[str] = ..., roles: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class SetOperatorRolesResponse(_message.Message):
-    __slots__ = ("operator",)
+    __slots__ = ("operator", "pending")
     OPERATOR_FIELD_NUMBER: _ClassVar[int]
+    PENDING_FIELD_NUMBER: _ClassVar[int]
     operator: Operator
-    def __init__(self, operator: _Optional[_Union[Operator, _Mapping]] = ...) -> None: ...
+    pending: Pending
+    def __init__(self, operator: _Optional[_Union[Operator, _Mapping]] = ..., pending: _Optional[_Union[Pending, _Mapping]] = ...) -> None: ...
 
 class RemoveOperatorRequest(_message.Message):
     __slots__ = ("name", "reason")
@@ -677,7 +683,111 @@ class RemoveOperatorRequest(_message.Message):
     def __init__(self, name: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...
 
 class RemoveOperatorResponse(_message.Message):
-    __slots__ = ("serials",)
+    __slots__ = ("serials", "pending")
     SERIALS_FIELD_NUMBER: _ClassVar[int]
+    PENDING_FIELD_NUMBER: _ClassVar[int]
     serials: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, serials: _Optional[_Iterable[str]] = ...) -> None: ...
+    pending: Pending
+    def __init__(self, serials: _Optional[_Iterable[str]] = ..., pending: _Optional[_Union[Pending, _Mapping]] = ...) -> None: ...
+
+class Pending(_message.Message):
+    __slots__ = ("approval_id", "kind", "expires_us")
+    APPROVAL_ID_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    EXPIRES_US_FIELD_NUMBER: _ClassVar[int]
+    approval_id: int
+    kind: str
+    expires_us: int
+    def __init__(self, approval_id: _Optional[int] = ..., kind: _Optional[str] = ..., expires_us: _Optional[int] = ...) -> None: ...
+
+class RevokeDevicesRequest(_message.Message):
+    __slots__ = ("device_ids", "ward", "all", "reason")
+    DEVICE_IDS_FIELD_NUMBER: _ClassVar[int]
+    WARD_FIELD_NUMBER: _ClassVar[int]
+    ALL_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    device_ids: _containers.RepeatedScalarFieldContainer[str]
+    ward: str
+    all: bool
+    reason: str
+    def __init__(self, device_ids: _Optional[_Iterable[str]] = ..., ward: _Optional[str] = ..., all: _Optional[bool] = ..., reason: _Optional[str] = ...) -> None: ...
+
+class RevokeDevicesResponse(_message.Message):
+    __slots__ = ("devices", "revocations_number", "gateways", "pending")
+    DEVICES_FIELD_NUMBER: _ClassVar[int]
+    REVOCATIONS_NUMBER_FIELD_NUMBER: _ClassVar[int]
+    GATEWAYS_FIELD_NUMBER: _ClassVar[int]
+    PENDING_FIELD_NUMBER: _ClassVar[int]
+    devices: int
+    revocations_number: int
+    gateways: _containers.RepeatedScalarFieldContainer[str]
+    pending: Pending
+    def __init__(self, devices: _Optional[int] = ..., revocations_number: _Optional[int] = ..., gateways: _Optional[_Iterable[str]] = ..., pending: _Optional[_Union[Pending, _Mapping]] = ...) -> None: ...
+
+class Approval(_message.Message):
+    __slots__ = ("approval_id", "kind", "parameters", "digest", "requested_by", "requested_us", "expires_us", "state", "decided_by", "decided_us", "detail")
+    APPROVAL_ID_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    PARAMETERS_FIELD_NUMBER: _ClassVar[int]
+    DIGEST_FIELD_NUMBER: _ClassVar[int]
+    REQUESTED_BY_FIELD_NUMBER: _ClassVar[int]
+    REQUESTED_US_FIELD_NUMBER: _ClassVar[int]
+    EXPIRES_US_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    DECIDED_BY_FIELD_NUMBER: _ClassVar[int]
+    DECIDED_US_FIELD_NUMBER: _ClassVar[int]
+    DETAIL_FIELD_NUMBER: _ClassVar[int]
+    approval_id: int
+    kind: str
+    parameters: str
+    digest: str
+    requested_by: str
+    requested_us: int
+    expires_us: int
+    state: str
+    decided_by: str
+    decided_us: int
+    detail: str
+    def __init__(self, approval_id: _Optional[int] = ..., kind: _Optional[str] = ..., parameters: _Optional[str] = ..., digest: _Optional[str] = ..., requested_by: _Optional[str] = ..., requested_us: _Optional[int] = ..., expires_us: _Optional[int] = ..., state: _Optional[str] = ..., decided_by: _Optional[str] = ..., decided_us: _Optional[int] = ..., detail: _Optional[str] = ...) -> None: ...
+
+class ListApprovalsRequest(_message.Message):
+    __slots__ = ("all",)
+    ALL_FIELD_NUMBER: _ClassVar[int]
+    all: bool
+    def __init__(self, all: _Optional[bool] = ...) -> None: ...
+
+class ListApprovalsResponse(_message.Message):
+    __slots__ = ("approvals",)
+    APPROVALS_FIELD_NUMBER: _ClassVar[int]
+    approvals: _containers.RepeatedCompositeFieldContainer[Approval]
+    def __init__(self, approvals: _Optional[_Iterable[_Union[Approval, _Mapping]]] = ...) -> None: ...
+
+class GetApprovalRequest(_message.Message):
+    __slots__ = ("approval_id",)
+    APPROVAL_ID_FIELD_NUMBER: _ClassVar[int]
+    approval_id: int
+    def __init__(self, approval_id: _Optional[int] = ...) -> None: ...
+
+class GetApprovalResponse(_message.Message):
+    __slots__ = ("approval",)
+    APPROVAL_FIELD_NUMBER: _ClassVar[int]
+    approval: Approval
+    def __init__(self, approval: _Optional[_Union[Approval, _Mapping]] = ...) -> None: ...
+
+class DecideApprovalRequest(_message.Message):
+    __slots__ = ("approval_id", "approve", "digest", "reason")
+    APPROVAL_ID_FIELD_NUMBER: _ClassVar[int]
+    APPROVE_FIELD_NUMBER: _ClassVar[int]
+    DIGEST_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    approval_id: int
+    approve: bool
+    digest: str
+    reason: str
+    def __init__(self, approval_id: _Optional[int] = ..., approve: _Optional[bool] = ..., digest: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...
+
+class DecideApprovalResponse(_message.Message):
+    __slots__ = ("approval",)
+    APPROVAL_FIELD_NUMBER: _ClassVar[int]
+    approval: Approval
+    def __init__(self, approval: _Optional[_Union[Approval, _Mapping]] = ...) -> None: ...
