@@ -9,6 +9,7 @@ import msgspec
 
 from gateway import tomlfile
 from gateway.metrics_http import MetricsConfig
+from security.renewal import RenewalTable
 
 
 class TlsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -65,6 +66,7 @@ class CoreConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A JSON file with the bound addresses and the process id, written when the core answers."""
     limits: Limits = Limits()
     retention: Retention = Retention()
+    renewal: RenewalTable = RenewalTable()
 
 
 def load(path: Path) -> CoreConfig:

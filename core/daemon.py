@@ -20,8 +20,10 @@ from core.retention import keep
 from core.service import IngestService
 from core.store import Store
 from gateway import systemd
-from gateway.domain.errors import ConfigError
+from gateway.clock import SystemClock
+from gateway.domain.errors import ConfigError, WardgateError
 from gateway.metrics_http import MetricsServer
+from gateway.renewer import RESULTS, Surroundings, by_est
 from gateway.telemetry import Telemetry
 from gateway.tomlfile import address
 from gateway.wire.serving import server_options
@@ -78,6 +80,7 @@ async def serve(config: CoreConfig, stop: asyncio.Event, ready: Callable[[], Non
         worker = asyncio.create_task(inbox.run())
         watcher = asyncio.create_task(service.watch_revocations())
         keeper = asyncio.create_task(keep(inbox, config.retention, telemetry, _now_us))
+        renewing = asyncio.create_task(_renew(config, files, telemetry))
         stopping = asyncio.create_task(stop.wait())
         try:
             await server.start()
@@ -91,7 +94,7 @@ async def serve(config: CoreConfig, stop: asyncio.Event, ready: Callable[[], Non
                 worker.result()
         finally:
             await server.stop(STOP_GRACE_S)
-            tasks = (worker, watcher, keeper, stopping)
+            tasks = (worker, watcher, keeper, renewing, stopping)
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
@@ -99,6 +102,29 @@ async def serve(config: CoreConfig, stop: asyncio.Event, ready: Callable[[], Non
         if metrics is not None:
             metrics.stop()
         inbox.close()
+
+
+async def _renew(config: CoreConfig, files: TlsFiles, telemetry: Telemetry) -> None:
+    """Keep the own certificate alive; gRPC reads changed files with the next handshake."""
+    telemetry.begin("renewals", RESULTS)
+
+    def on_trouble(reason: str) -> None:
+        telemetry.set("renewal_fails", float(bool(reason)))
+
+    around = Surroundings(
+        counted=lambda result: telemetry.add("renewals", result),
+        audit=lambda result, serial, words: log.info("renewal: %s %s %s", result, serial, words),
+        on_swapped=lambda: None,
+        on_trouble=on_trouble,
+        proved=lambda _time_us: None,
+    )
+    try:
+        renewer = by_est(files, config.renewal, SystemClock(), config.tls.trust_domain, around)
+    except WardgateError as error:
+        log.error("the certificate is not renewed by itself: %s", error)  # noqa: TRY400  # the cause is told
+        return
+    if renewer is not None:
+        await renewer.run()
 
 
 def _announce(config: CoreConfig, host: str, port: int, metrics_port: int) -> None:

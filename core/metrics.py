@@ -19,4 +19,6 @@ METRICS: Mapping[str, Declared] = {
     "store_bytes": Declared("gauge", "Bytes of the store in use, without free pages", ()),
     "store_oldest_seconds": Declared("gauge", "Since the oldest report was stored", ()),
     "pruned": Declared("counter", "Rows deleted by the retention", ("table",)),
+    "renewals": Declared("counter", "Renewals of our certificate", ("result",)),
+    "renewal_fails": Declared("gauge", "1 while a renewal keeps failing", ()),
 }

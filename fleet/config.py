@@ -13,6 +13,7 @@ from gateway.metrics_http import MetricsConfig
 from security import pki
 from security.files import TlsFiles
 from security.pki import hierarchy
+from security.renewal import RenewalTable
 
 OCSP_PATH = "/ocsp"
 CRL_PATH = "/crl/"
@@ -138,6 +139,8 @@ class FleetConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A JSON file with the bound addresses and the process id, written when the service answers."""
     revoked_serials: Path | None = None
     """A file for receivers without a fleet link: revoked serials, hexadecimal, one a line."""
+    renewal: RenewalTable = RenewalTable()
+    """Of the service's own certificate, by its own authority; ``est`` is not needed."""
     revocations_refresh_s: Positive = 600
     """How often the list is signed anew, so that gateways know that it is not stale."""
 

@@ -18,10 +18,12 @@ from fleet.admin import Parts
 from fleet.approvals import Approvals
 from fleet.config import FleetConfig
 from fleet.configurations import Configurations
+from fleet.enrolment_store import EnrolmentStore
 from fleet.follow import follow
 from fleet.metrics import METRICS
 from fleet.monitor import Monitor
 from fleet.operators import Operators
+from fleet.own_renewal import renew_own
 from fleet.registry import Registry
 from fleet.service import FleetService
 from fleet.store import Store
@@ -90,7 +92,8 @@ async def serve(config: FleetConfig, stop: asyncio.Event, ready: Callable[[], No
         audit.record("started", devices=len(registry.devices))
         log.info("fleet answers on %s:%d with %d devices", host, bound, len(registry.devices))
         ready()
-        async with _beside(audit.run(), follow(config, registry, seen)):
+        own = renew_own(config, registry, EnrolmentStore(store), clock, telemetry, audit)
+        async with _beside(audit.run(), follow(config, registry, seen), own):
             await keeper.run(stop)
     finally:
         await server.stop(STOP_GRACE_S)

@@ -70,6 +70,7 @@ def add(  # noqa: PLR0913, PLR0917  # the options of a command
     from gateway.domain.errors import ConfigError  # noqa: PLC0415
     from protos.wardgate.v1 import fleet_pb2 as pb  # noqa: PLC0415
     from security import files, pki  # noqa: PLC0415
+    from security.slots import Slots  # noqa: PLC0415
 
     request = pb.AddDeviceRequest(
         device_id=device,
@@ -93,10 +94,7 @@ def add(  # noqa: PLR0913, PLR0917  # the options of a command
         with client.resolve(fleet, identity) as service:
             added = service.call("AddDevice", request, pb.AddDeviceResponse)
         if bundle:
-            bundle.mkdir(mode=0o700, parents=True, exist_ok=True)
-            files.write_atomic(bundle / "key.pem", pki.key_pem(key), files.SECRET_MODE)
-            files.write_atomic(bundle / "cert.pem", added.certificate_pem)
-            files.write_atomic(bundle / "ca.pem", added.root_pem)
+            Slots(bundle).create(key, added.certificate_pem, added.root_pem)
         elif out:
             files.write_atomic(out, added.certificate_pem)
     if as_json:

@@ -209,7 +209,7 @@ class Enrolment:
 
     async def _renew(self, asker: Holder, request: est.Request, peer: str) -> x509.Certificate:
         role, name = asker.identity.role, asker.identity.id
-        hosts = _hosts(asker.certificate)
+        hosts = pki.hosts_of(asker.certificate)
         subject = asker.certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
         names = {str(each.value) for each in subject}
         self._check_names(request, role, name, also=names, hosts=hosts)
@@ -311,11 +311,3 @@ def _token_hash(text: str) -> bytes:
     """A token has 128 random bits, so a slow hash would add nothing."""
     plain = text.lower().replace("-", "").replace(" ", "")
     return hashlib.sha256(plain.encode()).digest()
-
-
-def _hosts(certificate: x509.Certificate) -> tuple[str, ...]:
-    names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    return (
-        *names.get_values_for_type(x509.DNSName),
-        *(str(each) for each in names.get_values_for_type(x509.IPAddress)),
-    )

@@ -22,6 +22,7 @@ from security.files import TlsFiles
 from security.names import Role
 from security.pki import Subject, Validity, hierarchy
 from security.pki.hierarchy import Cross
+from security.slots import Slots
 
 CONFIG = """\
 # The fleet service of {domain}; see `wardgate fleet run --help`.
@@ -163,7 +164,12 @@ def issue(  # what a certificate needs
         store.add_credential(credential_row(issued, subject.role, subject.id, now_us))
     finally:
         store.close()
-    return pki.write_identity(directory, issued, key), issued.serial
+    if key is not None and subject.role is not Role.OPERATOR:
+        # Who renews by itself needs two slots; people come for theirs.
+        files = Slots(directory).create(key, issued.chain_pem, issued.trust_pem)
+    else:
+        files = pki.write_identity(directory, issued, key)
+    return files, issued.serial
 
 
 def issue_for(

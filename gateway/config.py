@@ -21,6 +21,7 @@ from gateway.uplink.config import DestinationConfig, LedgerConfig
 from security.audit import AuditConfig
 from security.files import TlsFiles
 from security.identity import IdentityConfig
+from security.renewal import RenewalTable
 
 
 class GatewayTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -82,6 +83,7 @@ class GatewayConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ledger: LedgerConfig = LedgerConfig()
     fleet: FleetTable | None = None
     metrics: MetricsConfig = MetricsConfig()
+    renewal: RenewalTable = RenewalTable()
 
 
 class Source(NamedTuple):

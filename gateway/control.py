@@ -68,6 +68,7 @@ class Control:
         self._hung_up = False
         self._wish: Desired | None = None
         self.link: FleetLink | None = None
+        self.revocations: RevocationBook | None = None
 
     @property
     def in_force(self) -> InForce:
@@ -111,6 +112,7 @@ class Control:
 
         link.on_stale = on_stale
         self.link = link
+        self.revocations = book
         return link
 
     def ready(self, parts: Parts, audit: AuditLog) -> Reloader:

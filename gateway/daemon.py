@@ -40,10 +40,12 @@ from gateway.reload import Parts
 from gateway.supervisor import Part, Supervisor
 from gateway.systemd import Watchdog, notify, watchdog_interval_s
 from gateway.telemetry import Telemetry
+from gateway.timekeeping import Timekeeping, secure_time
 from security.audit import AuditLog, load_or_create_key
 from security.files import sync_directory
 from security.identity import IdentityService
 from security.sealing import KeyRing, Sealer
+from security.timefloor import Standing
 from security.tls import TlsContexts
 
 log = logging.getLogger(__name__)
@@ -70,7 +72,10 @@ class Gateway:
         require_own_certificate(self.config)
         self.clock = SystemClock()
         self.telemetry = Telemetry()
-        self.tls = TlsContexts(self.config.tls.files, self.clock)
+        self.time = secure_time(self.config, self.clock)
+        self.tls = TlsContexts(
+            self.config.tls.files, self.time, lambda: self.time.standing is Standing.AGREED
+        )
         self._stop = asyncio.Event()
         self._recording_gaps = False
 
@@ -128,7 +133,7 @@ class Gateway:
         )
         stack.callback(self.audit.close)
         self.audit.record("start", gateway=config.gateway.name)
-        self.identity = IdentityService(config.identity, clock, telemetry, self.audit)
+        self.identity = IdentityService(config.identity, self.time, telemetry, self.audit)
 
         sealer = Sealer(KeyRing.load(config.gateway.seal_keys))
         self.journal = await asyncio.to_thread(
@@ -154,6 +159,8 @@ class Gateway:
         stack.push_async_callback(self._supervisor.stop)
 
         self.notices = Notices(config.gateway.name, self.intake, clock)
+        self.timekeeping = Timekeeping(self.time, self.tls, telemetry, self.audit, self.notices)
+        stack.callback(self.time.save)
         self.outbound = Outbound(
             config,
             ledger_path=state / "ledger.sqlite",
@@ -190,9 +197,16 @@ class Gateway:
         self.metrics = MetricsPlace(config.metrics, telemetry.registry)
         self.metrics.start()
         stack.callback(self.metrics.stop)
+        self._start_parts()
+
+    def _start_parts(self) -> None:
+        """What runs beside everything else."""
         self._supervisor.start(Part("tick", self._tick, vital=True))
         self._supervisor.start(Part("message-ids", lambda: self.message_ids.run(self.intake)))
         self._supervisor.start(Part("audit", self.audit.run))
+        renewer = self.timekeeping.renewer(self.config)
+        if renewer is not None:
+            self._supervisor.start(Part("renewal", renewer.run))
         self._supervisor.start(Part("housekeeping", self._keep_house, vital=True))
 
     async def _open_drivers(self, stack: contextlib.AsyncExitStack) -> None:
@@ -237,6 +251,7 @@ class Gateway:
         watchdog = Watchdog(watchdog_interval_s())
         while True:
             await asyncio.sleep(min(HOUSEKEEPING_S, watchdog.ask_every_s))
+            self.timekeeping.tick(self.control.revocations)
             self.identity.expire()
             left = self.tls.certificate_seconds_left()
             self.telemetry.set("certificate_seconds_left", left, "gateway")

@@ -11,6 +11,7 @@ import shutil
 import socket
 import ssl
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +23,13 @@ from gateway.config import GatewayConfig, load
 from gateway.domain.errors import WardgateError
 from gateway.preflight import Finding, check_start, compiled_policy
 from security.pki import load_certificates
+from security.renewal import Life
+from security.slots import Slots
 from security.tls import TlsContexts
 
 DAYS_LEFT_MIN = 14
+OVERDUE_SHARE = 1 / 10
+"""Of the life: so long a renewal may take before somebody should look."""
 REACH_TIMEOUT_S = 3.0
 SECONDS_PER_DAY = 86400
 CLOCK_UNSYNCHRONISED = 5
@@ -88,8 +93,23 @@ def _chain(config: GatewayConfig) -> Finding:
 
 
 def _renewal(config: GatewayConfig) -> Finding:
-    days = TlsContexts(config.tls.files, SystemClock()).certificate_seconds_left() / SECONDS_PER_DAY
-    return Finding("renewal", days > DAYS_LEFT_MIN, f"certificate ends in {days:.0f} days")
+    """When the certificate ends, and when it is going to be renewed."""
+    files = config.tls.files
+    now = SystemClock().now_us() / 1e6
+    life = Life.of(load_certificates(files.cert)[0])
+    days = (life.end - now) / SECONDS_PER_DAY
+    detail = f"certificate ends in {days:.0f} days, "
+    if Slots.of(files) is None:
+        detail += "and is not renewed by itself: it is not in two slots"
+        return Finding("renewal", days > DAYS_LEFT_MIN, detail)
+    if not config.renewal.est:
+        return Finding("renewal", days > DAYS_LEFT_MIN, f"{detail}and renewal.est is not set")
+    due = datetime.fromtimestamp(life.due, UTC)
+    overdue = now - life.due > OVERDUE_SHARE * life.length
+    detail += (
+        f"and has been due since {due:%F %H:%M}Z" if now > life.due else f"due {due:%F %H:%M}Z"
+    )
+    return Finding("renewal", not overdue and days > 0, detail)
 
 
 def _ports(config: GatewayConfig, path: Path) -> Iterator[Finding]:

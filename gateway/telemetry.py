@@ -80,6 +80,8 @@ METRICS: Mapping[str, Declared] = {
     "policy_loaded": Declared("gauge", "1 when a verified policy is in force", ()),
     # The gateway itself
     "certificate_seconds_left": Declared("gauge", "Until a certificate of ours ends", ("use",)),
+    "renewals": Declared("counter", "Renewals of our certificate", ("result",)),
+    "clock_wrong": Declared("gauge", "1 while the wall clock does not count", ("how",)),
     "fleet_connected": Declared("gauge", "1 while attached to the fleet service", ()),
     "revocations": Declared("gauge", "Entries in the revocation set", ()),
     "revocations_age_seconds": Declared("gauge", "Since the revocation list was confirmed", ()),

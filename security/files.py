@@ -37,6 +37,19 @@ class TlsFiles(NamedTuple):
         """``cert.pem``, ``key.pem`` and ``ca.pem`` of an identity's directory."""
         return cls(directory / "cert.pem", directory / "key.pem", directory / "ca.pem")
 
+    def pinned(self) -> TlsFiles:
+        """The same files with the links to their directory followed once, for all of them.
+
+        Where a link is swapped meanwhile (:mod:`security.slots`), key and certificate are still
+        read from the same place.
+        """
+        named, real = self.cert.parent, self.cert.resolve()
+        if real.name != self.cert.name:
+            return self
+        return TlsFiles(
+            *(real.parent / path.name if path.parent == named else path for path in self)
+        )
+
 
 def write_atomic(path: Path, content: bytes, mode: int = PUBLIC_MODE) -> None:
     """Replace ``path`` by ``content``, durably.

@@ -57,14 +57,18 @@ class VerifyWatcher(Protocol):
         """Verification ended with this X509_V_ERR code; see :func:`refusal_of_code`."""
 
 
-def server_context(files: TlsFiles) -> ssl.SSLContext:
+def server_context(files: TlsFiles, *, check_time: bool = True) -> ssl.SSLContext:
     """A context for a listener: client certificates required, verified for clientAuth.
+
+    Without ``check_time`` (the wall clock is wrong, see :mod:`security.timefloor`) whoever admits
+    must judge the certificate's end.
 
     Raises:
         ConfigError: a file is missing, readable by others, damaged or doesn't fit the others.
     """
+    files = files.pinned()
     context = _ServerContext(ssl.PROTOCOL_TLS_SERVER)
-    _harden(context, files)
+    _harden(context, files, check_time=check_time)
     # Some clients send their leaf alone, as EST hands it out. A client's issuer is our own as a
     # rule: knowing it completes their chain, which must still end at a trusted root.
     issuers = files.cert.read_text().partition(_CERTIFICATE_END)[2]
@@ -89,6 +93,7 @@ def enrolment_context(files: TlsFiles, births: bytes = b"") -> ssl.SSLContext:
     context = server_context(files)
     context.verify_mode = ssl.CERT_OPTIONAL
     context.verify_flags &= ~ssl.VerifyFlags.VERIFY_X509_STRICT
+    # Last, since the inversion above drops flags that ``ssl`` has no name for.
     context.verify_flags |= ssl.VerifyFlags(_NO_CHECK_TIME)
     if births:
         try:
@@ -108,20 +113,22 @@ def peer_certificates(connection: ssl.SSLObject) -> list[bytes]:
     return [each.public_bytes(_ssl.ENCODING_DER) for each in chain]
 
 
-def client_context(files: TlsFiles) -> ssl.SSLContext:
+def client_context(files: TlsFiles, *, check_time: bool = True) -> ssl.SSLContext:
     """A context for connecting out: shows our certificate, checks host name and serverAuth.
+
+    Without ``check_time`` the caller must judge the end of the server's certificate.
 
     Raises:
         ConfigError: as :func:`server_context`.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    _harden(context, files)
+    _harden(context, files.pinned(), check_time=check_time)
     context.check_hostname = True
     context.hostname_checks_common_name = False
     return context
 
 
-def dtls_server_context(files: TlsFiles) -> SSL.Context:
+def dtls_server_context(files: TlsFiles, *, check_time: bool = True) -> SSL.Context:
     """A DTLS 1.2 context for a listener that does a cookie exchange (RFC 6347, 4.2.1).
 
     The transport sets the cookie callbacks, on each context anew. If the connection's app data
@@ -130,6 +137,7 @@ def dtls_server_context(files: TlsFiles) -> SSL.Context:
     Raises:
         ConfigError: as :func:`server_context`.
     """
+    files = files.pinned()
     context = _dtls(SSL.DTLS_SERVER_METHOD, files)
     context.set_options(SSL.OP_COOKIE_EXCHANGE)  # type: ignore[arg-type]  # None without DTLS
     context.set_options(SSL.OP_CIPHER_SERVER_PREFERENCE)
@@ -140,6 +148,8 @@ def dtls_server_context(files: TlsFiles) -> SSL.Context:
     if store is not None:
         for issuer in x509.load_pem_x509_certificates(files.cert.read_bytes())[1:]:
             store.add_cert(crypto.X509.from_cryptography(issuer))
+        if not check_time:
+            store.set_flags(_NO_CHECK_TIME)
     return context
 
 
@@ -166,11 +176,12 @@ def grpc_server_credentials(files: TlsFiles) -> grpc.ServerCredentials:
     def reload() -> grpc.ServerCertificateConfiguration | None:
         nonlocal seen
         try:
-            found = files_signature(files)
+            pinned = files.pinned()
+            found = files_signature(pinned)
             if found == seen:
                 return None
-            check_files(files)
-            configuration = _grpc_configuration(files)
+            check_files(pinned)
+            configuration = _grpc_configuration(pinned)
         except (OSError, ConfigError):
             return None
         seen = found
@@ -189,6 +200,7 @@ def grpc_channel_credentials(files: TlsFiles) -> grpc.ChannelCredentials:
     Raises:
         ConfigError: as :func:`server_context`.
     """
+    files = files.pinned()
     check_files(files)
     return grpc.ssl_channel_credentials(
         root_certificates=files.trust.read_bytes(),
@@ -293,14 +305,17 @@ class TlsContexts:
     Its bound methods fit ``Ports.server_tls``, ``server_dtls`` and ``client_tls``.
     """
 
-    def __init__(self, files: TlsFiles, clock: Clock) -> None:
-        """Build all contexts.
+    def __init__(
+        self, files: TlsFiles, clock: Clock, checks_time: Callable[[], bool] = lambda: True
+    ) -> None:
+        """Build all contexts; ``checks_time`` is asked whether the wall clock counts.
 
         Raises:
             ConfigError: as :func:`server_context`.
         """
         self.files = files
         self._clock = clock
+        self._checks_time = checks_time
         self._built = self._build()
 
     def server(self) -> ssl.SSLContext:
@@ -341,11 +356,12 @@ class TlsContexts:
         return self._built.not_after - self._clock.now_us() / 1e6
 
     def _build(self) -> _Built:
+        files, check_time = self.files.pinned(), self._checks_time()
         return _Built(
-            server=server_context(self.files),
-            client=client_context(self.files),
-            dtls_server=dtls_server_context(self.files),
-            not_after=_leaf(self.files.cert).not_valid_after_utc.timestamp(),
+            server=server_context(files, check_time=check_time),
+            client=client_context(files, check_time=check_time),
+            dtls_server=dtls_server_context(files, check_time=check_time),
+            not_after=_leaf(files.cert).not_valid_after_utc.timestamp(),
         )
 
 
@@ -361,7 +377,7 @@ def check_files(files: TlsFiles) -> None:
     _load(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), files)
 
 
-def _harden(context: ssl.SSLContext, files: TlsFiles) -> None:
+def _harden(context: ssl.SSLContext, files: TlsFiles, *, check_time: bool) -> None:
     check_secret(files.key)
     _leaf(files.cert)
     _leaf(files.trust)
@@ -370,6 +386,8 @@ def _harden(context: ssl.SSLContext, files: TlsFiles) -> None:
     context.options |= ssl.OP_NO_TICKET | ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION
     context.verify_mode = ssl.CERT_REQUIRED
     context.verify_flags |= ssl.VerifyFlags.VERIFY_X509_STRICT
+    if not check_time:
+        context.verify_flags |= ssl.VerifyFlags(_NO_CHECK_TIME)
     _load(context, files)
 
 

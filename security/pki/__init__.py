@@ -28,7 +28,14 @@ from security.pki.authority import (
     load_authority,
     save_authority,
 )
-from security.pki.certificates import BACKDATE, Validity, load_certificates, moment, to_pem
+from security.pki.certificates import (
+    BACKDATE,
+    Validity,
+    hosts_of,
+    load_certificates,
+    moment,
+    to_pem,
+)
 from security.pki.csr import CSR_BYTES_MAX, create_csr, read_csr
 from security.pki.hierarchy import Hierarchy
 from security.pki.keys import PublicKey, SigningKey, key_pem, load_key, new_key, save_key
@@ -66,6 +73,7 @@ __all__ = [
     "create_issuing",
     "create_root",
     "cross_certify",
+    "hosts_of",
     "issue",
     "issue_responder",
     "key_id",

@@ -70,6 +70,15 @@ def load_certificates(path: Path) -> Sequence[x509.Certificate]:
         raise ConfigError(f"{path}: not a PEM certificate") from error
 
 
+def hosts_of(certificate: x509.Certificate) -> tuple[str, ...]:
+    """The DNS names and addresses of a certificate of ours, which has alternative names."""
+    names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    return (
+        *names.get_values_for_type(x509.DNSName),
+        *(str(each) for each in names.get_values_for_type(x509.IPAddress)),
+    )
+
+
 def builder(
     subject: x509.Name, issuer: x509.Name, public_key: PublicKey, validity: Validity
 ) -> x509.CertificateBuilder:
