@@ -83,7 +83,8 @@ class Floods:
         yield Attack(
             "mqtt/CONNECT, a byte at a time", ENDED, lambda: self._dribble(connect[:-1]), slow=True
         )
-        yield Attack("mqtt/PUBLISH, a byte at a time", ENDED, self._slow_publish, slow=True)
+        # Not beside the others: the spare has one session at a time.
+        yield Attack("mqtt/PUBLISH, a byte at a time", ENDED, self._slow_publish)
 
     def _under(self, flood: Callable[[], ExitStack]) -> Seen:
         """Hold a flood, and let a newcomer and the neighbour ask meanwhile."""

@@ -76,10 +76,11 @@ def run(target: Target, options: Options, scratch: Path, told: Callable[[Row], N
     neighbour.start()
     try:
         with ThreadPoolExecutor(SLOW_AT_ONCE, "slow") as threads:
+            # These wait for limits of the other side, each with a connection of its own.
+            waiting = threads.map(perform, chosen([each for each in attacks if each.slow]))
             for attack in chosen([each for each in attacks if not each.slow]):
                 note(perform(attack))
-            # These wait for limits of the other side, each with a connection of its own.
-            for row in threads.map(perform, chosen([each for each in attacks if each.slow])):
+            for row in waiting:
                 note(row)
         for attack in chosen(last):
             if attack.name.startswith("all/what"):

@@ -7,6 +7,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
+_PerSecond = Annotated[float, Meta(gt=0, le=100_000)]
 _Seconds = Annotated[float, Meta(gt=0, le=3600)]
 
 
@@ -17,6 +18,18 @@ class MqttConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     """Literal addresses: ``"10.0.0.1:8883"``, ``"[::1]:8883"``; port 0 takes a free one."""
     sessions_max: Annotated[int, Meta(ge=1, le=100_000)] = 10_000
     """Connections at a time, those that are still shaking hands included."""
+    handshakes_max: Annotated[int, Meta(ge=4, le=4096)] = 128
+    """Under way at a time; one address may have three quarters of them."""
+    handshakes_waiting_max: Annotated[int, Meta(ge=0, le=100_000)] = 8192
+    """In line for one; a socket each."""
+    handshakes_per_host: Annotated[int, Meta(ge=1, le=1_000_000)] = 1000
+    """That one address may begin at once, after a rest; a whole ward may be behind it."""
+    handshakes_per_host_s: _PerSecond = 200.0
+    """After that, per second: half a core. The others wait in line."""
+    connects_per_device: Annotated[int, Meta(ge=1, le=1_000_000)] = 60
+    """Connections of one device at once, after a rest; what is more is closed."""
+    connects_per_device_s: _PerSecond = 1.0
+    """After that, per second."""
     packet_size_bytes_max: Annotated[int, Meta(ge=1024, le=1_048_576)] = 16_384
     """Four times the longest payload: room for topic and properties."""
     receive_maximum: Annotated[int, Meta(ge=1, le=65_535)] = 256

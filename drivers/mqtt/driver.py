@@ -41,7 +41,7 @@ class MqttDriver:
             ports.server_tls,
             ports.admission,
             ports.counters,
-            ListenerLimits(config.sessions_max),
+            _limits(config),
         )
 
     async def start(self) -> None:
@@ -91,7 +91,7 @@ class MqttDriver:
         await self._listener.move(
             [each for each in listen if each not in before],
             [each for each in before if each not in listen],
-            ListenerLimits(config.sessions_max),
+            _limits(config),
         )
         self._listen, self._config, hub.config = listen, config, config
         return True
@@ -122,6 +122,16 @@ class MqttDriver:
         while True:
             await asyncio.sleep(TICK_S)
             hub.tick()
+
+
+def _limits(config: MqttConfig) -> ListenerLimits:
+    return ListenerLimits(
+        config.sessions_max,
+        config.handshakes_max,
+        waiting_max=config.handshakes_waiting_max,
+        per_host_burst=config.handshakes_per_host,
+        per_host_per_s=config.handshakes_per_host_s,
+    )
 
 
 class MqttFactory:

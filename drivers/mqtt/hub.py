@@ -5,8 +5,8 @@ Rules:
 - A device has one open session. Another CONNECT takes it over ([MQTT-3.1.4-2] of 3.1.1,
   [MQTT-3.1.4-3] of 5.0); a certificate that seems to be used twice is kept out for a while,
   with a technical alarm that commits together with the suspension and ends with it.
-- A device may have ``UNOPENED_MAX`` connections that have not sent CONNECT, so that one broken
-  device can't use up the places of the others.
+- A device may have ``UNOPENED_MAX`` connections that have not sent CONNECT, and connect only so
+  often, so that one broken device can't use up the places of the others.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from drivers.mqtt.mapping import DRIVER
 from drivers.mqtt.roles import Claimant, LateWill, Wire
 from drivers.mqtt.session import Session
 from drivers.mqtt.store import Store
+from drivers.transport.dtls.rates import HandshakeRates
 from gateway.domain.devices import CertificateCredential, Device
 from gateway.domain.errors import RefusalReason, RefusedError
 from gateway.domain.ports import Outcome, Ports, StateDelta, Submission
@@ -57,12 +58,12 @@ class Hub:
     def __init__(self, ports: Ports, config: MqttConfig) -> None:
         """Take over what was committed before."""
         self._ports = ports
-        self.config = config
-        """For sessions to come."""
+        self._config = config
         self._store = Store(ports.state, ports.clock.now_us())
         self._sessions: set[Claimant] = set()
         self._open: dict[str, Claimant] = {}
         self._unopened: Counter[str] = Counter()
+        self._connects = HandshakeRates(config.connects_per_device, config.connects_per_device_s)
         self._clones = CloneWatch()
         self._suspensions = {
             device_id: msgspec.json.decode(entry, type=Suspension)
@@ -70,6 +71,18 @@ class Hub:
         }
         self._wills: dict[str, _Due] = {}
         self._paused = 0
+
+    @property
+    def config(self) -> MqttConfig:
+        """For sessions to come."""
+        return self._config
+
+    @config.setter
+    def config(self, config: MqttConfig) -> None:
+        before, self._config = self._config, config
+        rate = (config.connects_per_device, config.connects_per_device_s)
+        if rate != (before.connects_per_device, before.connects_per_device_s):
+            self._connects = HandshakeRates(*rate)
 
     @property
     def sessions(self) -> frozenset[Claimant]:
@@ -87,7 +100,9 @@ class Hub:
             CertificateCredential(certificate, DRIVER, peer), session
         )
         session.admitted(device)
-        if self._unopened[device.device_id] >= UNOPENED_MAX:
+        now_s = self._ports.clock.monotonic()
+        too_often = not self._connects.take(device.device_id, now_s)
+        if too_often or self._unopened[device.device_id] >= UNOPENED_MAX:
             self._ports.admission.leave(session)
             self._ports.admission.refuse(RefusalReason.OVERLOADED, DRIVER, peer, device.device_id)
             raise RefusedError(RefusalReason.OVERLOADED)

@@ -32,3 +32,25 @@ def test_what_a_document_names_is_there(path):
     missing = [name for name in NAMED.findall(text) if not (ROOT / name).exists()]
     missing += [name for name in LINKED.findall(text) if not (path.parent / name).exists()]
     assert missing == []
+
+
+TESTED = re.compile(r"`(tests/[\w/]+\.py)(?:::(\w+))?`")
+THREATS = ROOT / "docs" / "threat-model.md"
+
+
+def test_each_threat_names_tests_that_exist():
+    rows = [
+        line
+        for line in THREATS.read_text().splitlines()
+        if line.startswith("| ") and not line.startswith("| threat |")
+    ]
+    assert len(rows) > 40
+    for row in rows:
+        named = TESTED.findall(row.rpartition(" | ")[2])
+        assert named, f"no test: {row}"
+        for file, test in named:
+            source = (ROOT / file).read_text()
+            assert not test or re.search(rf"^(async )?def {test}\(", source, re.MULTILINE), (
+                file,
+                test,
+            )

@@ -364,6 +364,25 @@ def test_connections_without_connect_are_bounded_per_device():
     assert len(endpoint.admission.live) == UNOPENED_MAX + 2
 
 
+def test_a_device_that_connects_too_often_is_turned_away():
+    endpoint = Endpoint(connects_per_device=3, connects_per_device_s=0.5)
+
+    def come_and_go(device_id="mon-1"):
+        client = endpoint.plug(device_id)
+        client.send(Connect(device_id))
+        client.lose()
+
+    for _ in range(3):
+        come_and_go()
+    with pytest.raises(RefusedError):
+        come_and_go()
+    assert endpoint.admission.refusals == [("overloaded", "mqtt", "mon-1")]
+    assert endpoint.admission.live == {}
+    come_and_go("mon-2")  # the others don't notice
+    endpoint.clock.advance(2.0)
+    come_and_go()
+
+
 A, B = "10.0.0.1:1000", "10.0.0.2:1000"
 
 
