@@ -71,9 +71,16 @@ class Connection(asyncio.Protocol):
             transport.close()
             asyncio.get_running_loop().call_later(CLOSE_GRACE_S, transport.abort)
 
-    def abort(self) -> None:
-        if self._transport is not None:
-            self._transport.abort()
+    def abort(self, last_words: bytes = b"") -> None:
+        transport = self._transport
+        if transport is None:
+            return
+        if not last_words or transport.is_closing():
+            transport.abort()
+            return
+        transport.write(last_words)
+        # uvloop writes at the end of a turn; what the kernel hasn't taken then is dropped.
+        asyncio.get_running_loop().call_soon(transport.abort)
 
     def pause_reading(self) -> None:
         if self._transport is not None and not self._transport.is_closing():

@@ -10,6 +10,7 @@ from drivers.mqtt.config import MqttConfig
 from drivers.mqtt.connection import Connection
 from drivers.mqtt.hub import Hub
 from drivers.mqtt.mapping import DRIVER
+from drivers.mqtt.roles import GATEWAY_STOPPED
 from drivers.transport.addresses import parse_address
 from drivers.transport.tls import ListenerLimits, TlsListener
 from gateway.domain.ports import Driver, Ports
@@ -74,7 +75,7 @@ class MqttDriver:
         except TimeoutError:
             log.warning("%s: %d connections are cut", self._name, len(hub.sessions))
         for session in hub.sessions:
-            session.kill("gateway_stopped")
+            session.kill(GATEWAY_STOPPED)
 
     async def reconfigure(self, config: MqttConfig) -> bool:
         """Follow changed addresses and limits; sessions stay, new ones get the new limits.

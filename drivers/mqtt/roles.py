@@ -10,6 +10,9 @@ from drivers.mqtt.codec.reasons import ReasonCode
 from gateway.domain.devices import Device
 from gateway.domain.records import DeviceStatus
 
+GATEWAY_STOPPED = "gateway_stopped"
+"""Why a session ends without a word about its device."""
+
 
 class Wire(Protocol):
     """The connection as the session sees it."""
@@ -20,8 +23,8 @@ class Wire(Protocol):
     def close(self) -> None:
         """Write what is left, then close."""
 
-    def abort(self) -> None:
-        """Close at once."""
+    def abort(self, last_words: bytes = b"") -> None:
+        """Close at once; last words are written as far as that needs no waiting."""
 
     def pause_reading(self) -> None:
         """Deliver no more bytes."""

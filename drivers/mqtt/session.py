@@ -47,7 +47,7 @@ from drivers.mqtt.downlink import Downlink
 from drivers.mqtt.inbound import Inbound
 from drivers.mqtt.mapping import DRIVER, Topics
 from drivers.mqtt.replies import Batch, Kind
-from drivers.mqtt.roles import OURS, LateWill, Pause, Place, State, Wire
+from drivers.mqtt.roles import GATEWAY_STOPPED, OURS, LateWill, Pause, Place, State, Wire
 from drivers.mqtt.store import Memory, Store
 from gateway.domain.devices import Device
 from gateway.domain.errors import RefusalReason
@@ -58,6 +58,15 @@ log = logging.getLogger(__name__)
 
 KEEP_ALIVE_FACTOR = 1.5
 """[MQTT-3.1.2-24] of 3.1.1, [MQTT-3.1.2-22] of 5.0."""
+
+KILLED: dict[str, ReasonCode] = {
+    RefusalReason.REVOKED: ReasonCode.NOT_AUTHORIZED,
+    RefusalReason.EXPIRED: ReasonCode.NOT_AUTHORIZED,
+    RefusalReason.UNKNOWN_DEVICE: ReasonCode.NOT_AUTHORIZED,
+    GATEWAY_STOPPED: ReasonCode.SERVER_SHUTTING_DOWN,
+}
+"""What a 5.0 client is told when its session is killed; of anything else, such as a suspension,
+that an administrator wanted it."""
 
 
 class Session:
@@ -183,8 +192,15 @@ class Session:
         self._close("link_lost")
 
     def kill(self, reason: str) -> None:
-        """Drop the connection now; idempotent."""
-        self._wire.abort()
+        """Drop the connection now; idempotent.
+
+        A 5.0 client is told why, if it takes that without being waited for.
+        """
+        last_words = b""
+        if self.state is State.OPEN and self._greeted and self._version == Version.V5:
+            code = KILLED.get(reason, ReasonCode.ADMINISTRATIVE_ACTION)
+            last_words = encode(Disconnect(code), self._version)
+        self._wire.abort(last_words)
         self._will = None
         self._close(reason)
 
@@ -216,7 +232,7 @@ class Session:
         self._pause(Pause.STOPPING, on=True)
         if not self._batches:
             self._will = None
-            self.disconnect(ReasonCode.SERVER_SHUTTING_DOWN, "gateway_stopped")
+            self.disconnect(ReasonCode.SERVER_SHUTTING_DOWN, GATEWAY_STOPPED)
 
     def host(self) -> str:
         """The peer's address without its port."""
@@ -425,7 +441,7 @@ class Session:
         memory = self._memory
         if memory is not None:
             self._downlink.close()
-            if self._end != "gateway_stopped":
+            if self._end != GATEWAY_STOPPED:
                 late = self._say_goodbye(memory)
             log.info("%s %s", self.device.device_id, self._end)
         self._place.leave(self, late)

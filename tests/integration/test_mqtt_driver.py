@@ -378,7 +378,8 @@ async def test_one_certificate_in_two_places_is_a_clone(ward):
         clients.append(client)
     last = await ward.connect(Connect("mon-1"), "127.0.0.2")
     assert await last.receive() == Connack(reason_code=ReasonCode.BANNED)
-    assert await clients[-1].receive() is None  # without a word
+    assert await clients[-1].receive() == Disconnect(ReasonCode.ADMINISTRATIVE_ACTION)
+    assert await clients[-1].receive() is None
     [alarm] = ward.alarms()
     assert (alarm.condition, alarm.device_id) == ("clone_suspected", "mon-1")
     again = await ward.connect(Connect("mon-1", Version.V311))
@@ -389,15 +390,18 @@ async def test_one_certificate_in_two_places_is_a_clone(ward):
 
 
 async def test_kill_drops_the_live_session(ward):
-    client = await ward.connect(Connect("mon-1"))
-    assert isinstance(await client.receive(), Connack)
-    [session] = ward.admission.live
-    session.kill("revoked")
-    assert await client.receive() is None
-    assert ward.statuses()[-1] == (DeviceState.OFFLINE, "revoked")
-    assert ward.admission.live == {}
-    session.kill("revoked")
-    client.drop()
+    for version in (Version.V311, Version.V5):
+        client = await ward.connect(Connect("mon-1", version))
+        assert isinstance(await client.receive(), Connack)
+        [session] = ward.admission.live
+        session.kill("revoked")
+        if version == Version.V5:
+            assert await client.receive() == Disconnect(ReasonCode.NOT_AUTHORIZED)
+        assert await client.receive() is None
+        assert ward.statuses()[-1] == (DeviceState.OFFLINE, "revoked")
+        assert ward.admission.live == {}
+        session.kill("revoked")
+        client.drop()
 
 
 async def test_revoked_on_admission_gets_nothing(pki):

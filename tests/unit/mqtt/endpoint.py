@@ -142,7 +142,8 @@ class FakeWire:
     def close(self) -> None:
         self.closed = True
 
-    def abort(self) -> None:
+    def abort(self, last_words: bytes = b"") -> None:
+        self.send(last_words)
         self.closed = self.aborted = True
 
     def pause_reading(self) -> None:

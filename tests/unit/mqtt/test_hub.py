@@ -399,6 +399,7 @@ def test_a_clone_is_kept_out_and_let_in_again():
     endpoint = Endpoint(clone_suspension_s=600)
     *_, last_good, suspect = alternate(endpoint, A, B, A, B)
     assert suspect.take() == [Connack(reason_code=ReasonCode.BANNED)]
+    assert last_good.take()[1:] == [Disconnect(ReasonCode.ADMINISTRATIVE_ACTION)]
     assert last_good.wire.aborted
     [alarm] = endpoint.alarms()
     assert alarm.phase is AlarmPhase.START
@@ -478,6 +479,42 @@ def test_a_killed_device_has_no_last_word():
     client.session.kill("revoked")
     assert client.wire.aborted
     assert details(endpoint) == [("revoked", "")]
+
+
+@pytest.mark.parametrize(
+    ("reason", "code"),
+    [
+        ("revoked", ReasonCode.NOT_AUTHORIZED),
+        ("expired", ReasonCode.NOT_AUTHORIZED),
+        ("unknown_device", ReasonCode.NOT_AUTHORIZED),
+        ("suspended", ReasonCode.ADMINISTRATIVE_ACTION),
+        ("moved", ReasonCode.ADMINISTRATIVE_ACTION),
+        ("gateway_stopped", ReasonCode.SERVER_SHUTTING_DOWN),
+    ],
+)
+def test_who_is_killed_is_told_why_where_the_version_can(reason, code):
+    endpoint = Endpoint()
+    newer, older = endpoint.connected(), endpoint.plug("mon-2")
+    older.send(Connect("mon-2", V4))
+    older.greeted()
+    for client in (newer, older):
+        client.session.kill(reason)
+        client.session.kill(reason)
+        assert client.wire.aborted
+    assert newer.take() == [Disconnect(code)]
+    assert older.take() == []
+
+
+def test_who_is_killed_before_connack_hears_nothing():
+    endpoint = Endpoint(automatic=None)
+    client = endpoint.plug()
+    client.session.kill("revoked")
+    client = endpoint.plug()
+    client.send(Connect("mon-1"))
+    client.session.kill("revoked")
+    endpoint.sink.settle()
+    assert client.take() == []
+    assert client.wire.aborted
 
 
 def delayed(delay_s, expiry_s=100):

@@ -342,6 +342,31 @@ def test_the_receive_maximum_is_announced_and_enforced():
     assert client.ended()
 
 
+@pytest.mark.parametrize("qos", [1, 2])
+@pytest.mark.parametrize(
+    ("topic", "code"),
+    [
+        ("devices/mon-2/vitals", ReasonCode.NOT_AUTHORIZED),
+        ("devices/mon-1/waves", ReasonCode.TOPIC_NAME_INVALID),
+        (VITALS, ReasonCode.PAYLOAD_FORMAT_INVALID),
+    ],
+)
+def test_a_denied_message_frees_its_place_and_no_other(topic, code, qos):
+    endpoint = Endpoint(receive_maximum=2)
+    client = endpoint.connected()
+    client.publish(vitals(1), 2, 1)  # keeps one place until its PUBREL
+    for n in range(2, 6):
+        client.publish(b"{", qos, n, topic)
+    kind = Puback if qos == 1 else Pubrec
+    assert client.take() == [Pubrec(1), *(kind(n, code) for n in range(2, 6))]
+    endpoint.sink.automatic = None
+    client.publish(vitals(6), 1, 6)
+    assert client.take() == []
+    assert not client.ended()
+    client.publish(vitals(7), 1, 7)
+    assert client.take() == [Disconnect(ReasonCode.RECEIVE_MAXIMUM_EXCEEDED)]
+
+
 def test_a_finished_exchange_frees_its_place():
     endpoint = Endpoint(receive_maximum=1)
     client = endpoint.connected()
