@@ -183,6 +183,7 @@ class Admin:
                 request.expected_firmware if request.HasField("expected_firmware") else None
             ),
             standing=standing,
+            transport=request.transport if request.HasField("transport") else None,
         )
         device = await self._registry.update_device(request.device_id, change, by)
         return pb.UpdateDeviceResponse(device=self._device(device))
@@ -321,6 +322,7 @@ class Admin:
                     bed=device.bed,
                     standing=STANDINGS[device.standing],
                     revoked=device.device_id in self._registry.revoked_devices,
+                    transport=device.transport,
                 )
                 for device in self._registry.devices.values()
             ],

@@ -218,6 +218,9 @@ def update(  # noqa: PLR0913, PLR0917  # the options of a command
     ward: Annotated[str | None, typer.Option()] = None,
     bed: Annotated[str | None, typer.Option()] = None,
     firmware: Annotated[str | None, typer.Option(help="The version that it should run")] = None,
+    transport: Annotated[
+        str | None, typer.Option(help="The only one to come by; mqtt, coaps, serial, broker, or ''")
+    ] = None,
     standing: Annotated[
         str | None, typer.Option(help="active, suspended or retired; the last two end sessions")
     ] = None,
@@ -241,6 +244,7 @@ def update(  # noqa: PLR0913, PLR0917  # the options of a command
             bed=bed,
             expected_firmware=firmware,
             standing=name,
+            transport=transport,
         )
         with client.resolve(fleet, identity) as service:
             found = service.call("UpdateDevice", request, pb.UpdateDeviceResponse).device

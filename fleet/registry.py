@@ -48,6 +48,7 @@ class Change(NamedTuple):
     bed: str | None = None
     expected_firmware: str | None = None
     standing: Standing | None = None
+    transport: str | None = None
 
 
 class Revoked(NamedTuple):

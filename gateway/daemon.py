@@ -161,6 +161,7 @@ class Gateway:
         self.notices = Notices(config.gateway.name, self.intake, clock)
         self.timekeeping = Timekeeping(self.time, self.tls, telemetry, self.audit, self.notices)
         stack.callback(self.time.save)
+        self.identity.on_suspicion = self.notices.suspicion
         self.outbound = Outbound(
             config,
             ledger_path=state / "ledger.sqlite",

@@ -309,6 +309,7 @@ def _devices_of(message: pb.Directory) -> tuple[Device, ...]:
             each.bed,
             _STANDING[each.standing],
             each.revoked,
+            each.transport,
         )
         for each in message.devices
         if each.standing in _STANDING

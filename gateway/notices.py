@@ -6,6 +6,10 @@ the core. A *condition* starts and ends; an *occurrence* is a condition that is 
 
 from __future__ import annotations
 
+import msgspec
+
+from gateway.domain.devices import Device
+from gateway.domain.errors import RefusalReason
 from gateway.domain.ports import Clock, Sink, Submission
 from gateway.domain.records import (
     Alarm,
@@ -19,6 +23,22 @@ from gateway.domain.records import (
 
 CODE_MALFUNCTION = 196678
 """MDC_EVT_MALF."""
+
+SUSPICIONS = {
+    RefusalReason.CLONE: (
+        "clone_suspected",
+        "One certificate is used from two addresses; the device is kept out",
+    ),
+    RefusalReason.IDENTITY_MISMATCH: (
+        "identity_misused",
+        "A device was refused repeatedly: it names itself as another",
+    ),
+    RefusalReason.WRONG_TRANSPORT: (
+        "wrong_transport",
+        "A device was refused repeatedly: it is registered for another transport",
+    ),
+}
+"""Condition and text."""
 
 
 class Notices:
@@ -42,6 +62,16 @@ class Notices:
                 ]
             )
         )
+
+    def suspicion(self, device: Device, reason: str, transport: str) -> None:
+        """A device's identity is misused: an occurrence, told of the device itself."""
+        now = self._clock.now_us()
+        condition, text = SUSPICIONS[reason]
+        alarm_id = f"{condition}-{device.device_id}-{now}"
+        alarm = self._alarm(alarm_id, condition, f"{text} ({transport})", AlarmPhase.START, now)
+        start = msgspec.structs.replace(alarm, device_id=device.device_id, bed=device.bed)
+        end = msgspec.structs.replace(start, phase=AlarmPhase.END)
+        self._sink.submit(Submission([start, end]))
 
     def condition(self, condition: str, text: str, *, active: bool, key: str = "") -> None:
         """A state of the gateway began or ended; repeating the same is no news.

@@ -10,7 +10,11 @@ Rules:
 * It knows each live session by device, by serial number and by who issued its certificate.
   Revoking and suspending ends them at once; so does the end of a certificate
   (:meth:`IdentityService.expire`).
-* Every refusal is counted and audited.
+* A device for which the registry names a transport may come by that one alone.
+* A driver that sees one identity used from two places refuses it as a ``clone``: the device is kept
+  out on every transport for ``CLONE_OUT_S``.
+* Every refusal is counted and audited. Clones, and refusals for the identity that repeat, are told
+  to people (:attr:`IdentityService.on_suspicion`).
 
 Revocation and standing are look-ups in a set and a dictionary, which the fleet's word replaces as
 a whole; without the fleet the last word stays in force.
@@ -36,12 +40,20 @@ from gateway.domain.devices import (
 from gateway.domain.errors import RefusalReason, RefusedError
 from gateway.domain.ports import Clock, Counters, LiveSession
 from security.names import Identity, Role, parse_identity
+from security.suspicions import Suspicions
 
 IDENTITIES_CACHED_MAX = 16_384
 """Three times the sessions that one gateway is measured with; about 200 bytes each."""
 
 MOVED = "moved"
 """Why a session ends whose device the registry has put elsewhere; it may come back at once."""
+
+CLONE_OUT_S = 600.0
+"""Long enough for somebody to look; then the next alternation shows it anew."""
+CLONES_MAX = 4096
+SUSPECT = frozenset({RefusalReason.IDENTITY_MISMATCH, RefusalReason.WRONG_TRANSPORT})
+PROTOCOLS = {"coap": "coaps"}
+"""What the registry calls the transports that drivers call otherwise."""
 
 _Key = TypeVar("_Key", str, int)
 
@@ -91,6 +103,10 @@ class IdentityService:
         self._live: dict[LiveSession, _Live] = {}
         self._by_device: dict[str, set[LiveSession]] = {}
         self._by_mark: dict[int, set[LiveSession]] = {}
+        self._suspicions = Suspicions()
+        self._clones: dict[str, float] = {}
+        self.on_suspicion: Callable[[Device, str, str], None] = _no_suspicion
+        """Called with a device, a reason of RefusalReason and a transport, for an alarm."""
         self.on_dismissed: Callable[[str], None] = _ignore
         """Called with a device that is retired or without a good certificate, and has no live
         session: nobody is to wait for it. Called again with every directory that says so."""
@@ -113,7 +129,7 @@ class IdentityService:
             case _:
                 assert_never(credential)
         try:
-            device = self._vouched(device_id)
+            device = self._vouched(device_id, transport)
         except RefusedError as refusal:
             self.refuse(refusal.reason, transport, peer, device_id)
             raise
@@ -133,6 +149,17 @@ class IdentityService:
         """Audit and count a refusal."""
         self._counters.add("refused", reason, transport)
         self._audit.refused(reason, transport, peer, device_id)
+        if not device_id:
+            return
+        now = self._clock.monotonic()
+        if reason == RefusalReason.CLONE:
+            self._keep_out(device_id, now)
+            told = self._suspicions.tell(device_id, now)
+        else:
+            told = reason in SUSPECT and self._suspicions.refused(device_id, now)
+        if told:
+            log.warning("%s is suspect: %s over %s", device_id, reason, transport)
+            self.on_suspicion(self.device(device_id) or Device(device_id), reason, transport)
 
     # What the fleet says
 
@@ -167,6 +194,9 @@ class IdentityService:
             if device.revoked:
                 vouched = [each for each in sessions if not self._live[each].marks]
                 ended += self._end(vouched, RefusalReason.REVOKED)
+            sessions = self._by_device.get(device_id, ())
+            strayed = [each for each in sessions if not _may(device, self._live[each].transport)]
+            ended += self._end(strayed, RefusalReason.WRONG_TRANSPORT)
             sessions = self._by_device.get(device_id, ())
             moved = [each for each in sessions if _moved(self._live[each].device, device)]
             ended += self._end(moved, MOVED)
@@ -219,7 +249,7 @@ class IdentityService:
             identity = self._identify(credential.der)
             device_id = identity.id
             self._check(identity)
-            device = self._standing(device_id)
+            device = self._welcome(device_id, credential.transport)
         except RefusedError as refusal:
             self.refuse(refusal.reason, credential.transport, credential.peer, device_id)
             raise
@@ -246,9 +276,27 @@ class IdentityService:
             self._identities[fingerprint] = known
         return known
 
-    def _vouched(self, device_id: str) -> Device:
-        """A device without a certificate; all of whose certificates are revoked, it is, too."""
+    def _welcome(self, device_id: str, transport: str) -> Device:
+        """A device that may come now, and this way."""
         device = self._standing(device_id)
+        until = self._clones.get(device_id)
+        if until is not None:
+            if self._clock.monotonic() < until:
+                raise RefusedError(RefusalReason.SUSPENDED, "suspected to be a clone")
+            del self._clones[device_id]
+        if not _may(device, transport):
+            raise RefusedError(RefusalReason.WRONG_TRANSPORT, f"registered for {device.transport}")
+        return device
+
+    def _keep_out(self, device_id: str, now: float) -> None:
+        if len(self._clones) >= CLONES_MAX:
+            del self._clones[next(iter(self._clones))]
+        self._clones[device_id] = now + CLONE_OUT_S
+        self.end_device(device_id, RefusalReason.CLONE)
+
+    def _vouched(self, device_id: str, transport: str) -> Device:
+        """A device without a certificate; all of whose certificates are revoked, it is, too."""
+        device = self._welcome(device_id, transport)
         if device.revoked:
             raise RefusedError(RefusalReason.REVOKED)
         return device
@@ -324,6 +372,14 @@ class IdentityService:
 
 def _ignore(_device_id: str) -> None:
     """Nobody waits for devices."""
+
+
+def _no_suspicion(_device: Device, _reason: str, _transport: str) -> None:
+    """Nobody raises an alarm of it."""
+
+
+def _may(device: Device, transport: str) -> bool:
+    return device.transport in {"", PROTOCOLS.get(transport, transport)}
 
 
 def _moved(was: Device, now: Device) -> bool:

@@ -25,10 +25,12 @@ from msgspec import Meta
 from drivers.coap.endpoint import MessageInterface, Remote, attach
 from drivers.coap.site import Link, Site
 from drivers.transport.addresses import parse_address
+from drivers.transport.clones import CloneWatch
 from drivers.transport.dtls.handshakes import ServerLimits
 from drivers.transport.dtls.server import STOPPED, DtlsServer
 from drivers.transport.dtls.session import DtlsSession, peer_name
 from gateway.domain.devices import Device
+from gateway.domain.errors import RefusalReason
 from gateway.domain.ports import Ports, Submission
 from gateway.domain.records import Attestation, DeviceState, DeviceStatus, Provenance
 
@@ -36,6 +38,11 @@ logger = logging.getLogger(__name__)
 
 NAME: Final = "coap"
 _LIBRARY_LOGGER = "drivers.coap.library"
+
+
+TURNS: Final = 6
+"""Changes between addresses that make a clone. A device that roams makes one, or three when a late
+datagram comes by the old way."""
 
 
 class CoapConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -90,6 +97,9 @@ class CoapDriver:
         self._context: _Context | None = None
         self._bound: list[tuple[str, int]] = []
         self._connected: Counter[str] = Counter()
+        self._clones = CloneWatch(TURNS)
+        self._speaking: dict[str, str] = {}
+        """The address that spoke last, of each device with several sessions."""
 
     # -- Driver
 
@@ -176,6 +186,8 @@ class CoapDriver:
     def received(self, session: DtlsSession, plaintext: bytes) -> None:
         """A message of a device."""
         link: Link = session.owned
+        if self._connected[link.device.device_id] > 1 and self._is_clone(session):
+            return
         if not self._interface.received(link.remote, plaintext):
             self._ports.counters.add("malformed", NAME, "not_coap")
 
@@ -188,8 +200,27 @@ class CoapDriver:
         self._connected[device.device_id] -= 1
         if self._connected[device.device_id] == 0:
             del self._connected[device.device_id]
+            self._speaking.pop(device.device_id, None)
             if reason != STOPPED:  # our own end says nothing of the device
                 self._tell(device, DeviceState.OFFLINE, reason)
+
+    def _is_clone(self, session: DtlsSession) -> bool:
+        """Whether sessions of one device from several addresses speak in turns, and now too often.
+
+        A device that has moved speaks from the new address alone.
+        """
+        device_id, host = session.device.device_id, session.address[0]
+        before = self._speaking.get(device_id, host)
+        if before == host:
+            self._speaking.setdefault(device_id, host)
+            return False
+        self._speaking[device_id] = host
+        now = self._ports.clock.monotonic()
+        self._clones.tick(now)
+        if not self._clones.taken_over(device_id, before, host, now):
+            return False
+        self._ports.admission.refuse(RefusalReason.CLONE, NAME, session.peer, device_id)
+        return True
 
     def _tell(self, device: Device, state: DeviceState, reason: str) -> None:
         status = DeviceStatus(

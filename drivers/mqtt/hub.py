@@ -18,12 +18,12 @@ from typing import NamedTuple
 import msgspec
 
 from drivers.mqtt import mapping
-from drivers.mqtt.clones import CloneWatch
 from drivers.mqtt.config import MqttConfig
 from drivers.mqtt.mapping import DRIVER
 from drivers.mqtt.roles import Claimant, LateWill, Wire
 from drivers.mqtt.session import Session
 from drivers.mqtt.store import Store
+from drivers.transport.clones import CloneWatch
 from drivers.transport.dtls.rates import HandshakeRates
 from gateway.domain.devices import CertificateCredential, Device
 from gateway.domain.errors import RefusalReason, RefusedError

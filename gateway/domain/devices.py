@@ -29,6 +29,8 @@ class Device(msgspec.Struct, frozen=True):
     standing: Standing = Standing.ACTIVE
     revoked: bool = False
     """Every certificate it had is revoked: it can't come back with one of them."""
+    transport: str = ""
+    """The only one that it may come by: ``mqtt``, ``coaps``, ``serial``, ``broker``; empty: any."""
 
     @property
     def dismissed(self) -> bool:

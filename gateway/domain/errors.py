@@ -53,6 +53,10 @@ class RefusalReason:
     MALFORMED = "malformed"
     SUSPENDED = "suspended"
     UNKNOWN_DEVICE = "unknown_device"
+    WRONG_TRANSPORT = "wrong_transport"
+    """The registry says that this device comes by another one."""
+    CLONE = "clone"
+    """One identity is used from two places."""
     OVERLOADED = "overloaded"
     HANDSHAKE = "handshake"
     ALL = (
@@ -64,6 +68,8 @@ class RefusalReason:
         MALFORMED,
         SUSPENDED,
         UNKNOWN_DEVICE,
+        WRONG_TRANSPORT,
+        CLONE,
         OVERLOADED,
         HANDSHAKE,
     )

@@ -1,7 +1,10 @@
 """The gateway's own alarms: a condition starts once and ends once; an occurrence does both."""
 
+import pytest
+
+from gateway.domain.devices import Device
 from gateway.domain.records import Alarm, AlarmPhase
-from gateway.notices import Notices
+from gateway.notices import SUSPICIONS, Notices
 from tests.fakes import FakeClock, FakeSink
 
 
@@ -31,3 +34,15 @@ def test_an_occurrence_is_over_at_once():
     (_, first, one), (_, second, other) = phases(sink)
     assert (first, second) == (AlarmPhase.START, AlarmPhase.END)
     assert one == other
+
+
+@pytest.mark.parametrize("reason", SUSPICIONS)
+def test_a_suspicion_is_told_of_the_device_and_names_nobody_in_its_text(reason):
+    sink = FakeSink()
+    device = Device("pump-1", bed="7")
+    Notices("gw", sink, FakeClock()).suspicion(device, reason, "coap")
+    start, end = (each for each in sink.records if isinstance(each, Alarm))
+    assert (start.phase, end.phase) == (AlarmPhase.START, AlarmPhase.END)
+    assert start.alarm_id == end.alarm_id
+    assert (start.device_id, start.bed, start.condition) == ("pump-1", "7", SUSPICIONS[reason][0])
+    assert "pump-1" not in start.text

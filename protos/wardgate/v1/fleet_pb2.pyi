@@ -126,20 +126,22 @@ class Directory(_message.Message):
     def __init__(self, version: _Optional[int] = ..., devices: _Optional[_Iterable[_Union[DirectoryEntry, _Mapping]]] = ...) -> None: ...
 
 class DirectoryEntry(_message.Message):
-    __slots__ = ("device_id", "kind", "ward", "bed", "standing", "revoked")
+    __slots__ = ("device_id", "kind", "ward", "bed", "standing", "revoked", "transport")
     DEVICE_ID_FIELD_NUMBER: _ClassVar[int]
     KIND_FIELD_NUMBER: _ClassVar[int]
     WARD_FIELD_NUMBER: _ClassVar[int]
     BED_FIELD_NUMBER: _ClassVar[int]
     STANDING_FIELD_NUMBER: _ClassVar[int]
     REVOKED_FIELD_NUMBER: _ClassVar[int]
+    TRANSPORT_FIELD_NUMBER: _ClassVar[int]
     device_id: str
     kind: str
     ward: str
     bed: str
     standing: Standing
     revoked: bool
-    def __init__(self, device_id: _Optional[str] = ..., kind: _Optional[str] = ..., ward: _Optional[str] = ..., bed: _Optional[str] = ..., standing: _Optional[_Union[Standing, str]] = ..., revoked: _Optional[bool] = ...) -> None: ...
+    transport: str
+    def __init__(self, device_id: _Optional[str] = ..., kind: _Optional[str] = ..., ward: _Optional[str] = ..., bed: _Optional[str] = ..., standing: _Optional[_Union[Standing, str]] = ..., revoked: _Optional[bool] = ..., transport: _Optional[str] = ...) -> None: ...
 
 class RevocationUpdate(_message.Message):
     __slots__ = ("signed_list",)
@@ -317,20 +319,22 @@ class AddDeviceResponse(_message.Message):
     def __init__(self, device: _Optional[_Union[Device, _Mapping]] = ..., certificate_pem: _Optional[bytes] = ..., root_pem: _Optional[bytes] = ..., token: _Optional[str] = ..., token_expires_us: _Optional[int] = ..., est_url: _Optional[str] = ...) -> None: ...
 
 class UpdateDeviceRequest(_message.Message):
-    __slots__ = ("device_id", "kind", "ward", "bed", "expected_firmware", "standing")
+    __slots__ = ("device_id", "kind", "ward", "bed", "expected_firmware", "standing", "transport")
     DEVICE_ID_FIELD_NUMBER: _ClassVar[int]
     KIND_FIELD_NUMBER: _ClassVar[int]
     WARD_FIELD_NUMBER: _ClassVar[int]
     BED_FIELD_NUMBER: _ClassVar[int]
     EXPECTED_FIRMWARE_FIELD_NUMBER: _ClassVar[int]
     STANDING_FIELD_NUMBER: _ClassVar[int]
+    TRANSPORT_FIELD_NUMBER: _ClassVar[int]
     device_id: str
     kind: str
     ward: str
     bed: str
     expected_firmware: str
     standing: Standing
-    def __init__(self, device_id: _Optional[str] = ..., kind: _Optional[str] = ..., ward: _Optional[str] = ..., bed: _Optional[str] = ..., expected_firmware: _Optional[str] = ..., standing: _Optional[_Union[Standing, str]] = ...) -> None: ...
+    transport: str
+    def __init__(self, device_id: _Optional[str] = ..., kind: _Optional[str] = ..., ward: _Optional[str] = ..., bed: _Optional[str] = ..., expected_firmware: _Optional[str] = ..., standing: _Optional[_Union[Standing, str]] = ..., transport: _Optional[str] = ...) -> None: ...
 
 class UpdateDeviceResponse(_message.Message):
     __slots__ = ("device",)
