@@ -413,6 +413,10 @@ class Journal:
         """Keep everything behind ``seq`` whatever the destinations have; moves with each call."""
         self._upkeep.hold(name, lane, seq)
 
+    def held(self, name: str, lane: Lane) -> int | None:
+        """Where a hold stands; None without one."""
+        return self._upkeep.held(name, lane)
+
     def release(self, name: str) -> None:
         """Give up a hold."""
         self._upkeep.release(name)

