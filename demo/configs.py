@@ -76,6 +76,9 @@ server_name = "localhost"
 pseudonym_key = "vendor.key"
 project = "demo-maintenance"
 
+[renewal]
+est = "https://localhost:{ports.est}"
+
 [fleet]
 address = "127.0.0.1:{ports.fleet}"
 server_name = "localhost"

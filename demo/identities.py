@@ -18,9 +18,10 @@ from fleet.setup import InitOptions, init, issue
 from gateway.clock import SystemClock
 from protos.wardgate.v1 import fleet_pb2 as pb
 from security import pki
-from security.files import SECRET_MODE, TlsFiles, write_atomic
+from security.files import TlsFiles
 from security.names import Role
 from security.pki import Subject, Validity
+from security.slots import Slots
 
 LOCAL = ("localhost", "127.0.0.1", "::1")
 SPARE = "spare-1"
@@ -128,8 +129,5 @@ def _add(service: FleetClient, plan: Plan, request: pb.AddDeviceRequest) -> None
     key = pki.new_key()
     request.csr = pki.create_csr(key, request.device_id)
     answer = service.call("AddDevice", request, pb.AddDeviceResponse)
-    files = device_files(plan, request.device_id)
-    files.key.parent.mkdir(mode=0o700, parents=True)
-    write_atomic(files.key, pki.key_pem(key), SECRET_MODE)
-    write_atomic(files.cert, answer.certificate_pem)
-    write_atomic(files.trust, answer.root_pem)
+    slots = Slots(device_files(plan, request.device_id).key.parent)
+    slots.create(key, answer.certificate_pem, answer.root_pem)

@@ -15,6 +15,7 @@ from pathlib import Path
 from firmware_sim import endpoints, scenario
 from firmware_sim.links import link_maker
 from firmware_sim.log import Log
+from firmware_sim.renewal import Renewals
 from firmware_sim.replay import Replay
 from firmware_sim.ward import Ward
 from firmware_sim.wfdb import read_record
@@ -36,9 +37,12 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
 async def _run(options: argparse.Namespace) -> None:
     replay = Replay(read_record(options.replay)) if options.replay else None
     with Log(options.log) as log:
+        who = scenario.load(options.scenario)
+        found = endpoints.load(options.endpoints)
+        renewals = Renewals(found)
         ward = Ward(
-            scenario.load(options.scenario),
-            link_maker(endpoints.load(options.endpoints)),
+            who,
+            link_maker(found, renewals),
             log,
             lambda: time.time_ns() // 1000,
             replay,
@@ -48,7 +52,11 @@ async def _run(options: argparse.Namespace) -> None:
             loop.add_signal_handler(number, ward.stop)
         if options.seconds is not None:
             loop.call_later(options.seconds, ward.stop)
-        await ward.run()
+        renewing = asyncio.create_task(renewals.run())
+        try:
+            await ward.run()
+        finally:
+            renewing.cancel()
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -24,6 +24,13 @@ class Address(msgspec.Struct, frozen=True):
     port: int
 
 
+class Est(msgspec.Struct, frozen=True):
+    """The fleet's EST listener."""
+
+    url: str
+    """``https://host:port``, with or without EST's path."""
+
+
 class KeyPair(msgspec.Struct, frozen=True):
     """A certificate (leaf, then issuers) and its key, PEM."""
 
@@ -39,6 +46,8 @@ class Endpoints(msgspec.Struct, frozen=True):
     devices: Path | None = None
     mqtt: Address | None = None
     coaps: Address | None = None
+    est: Est | None = None
+    """Where devices renew; None: they don't."""
     serial: dict[str, str] = {}
     """Device id -> the path or URL of the line it is plugged into."""
     stranger: KeyPair | None = None
@@ -113,8 +122,17 @@ def device_dtls(ca: Path, pair: KeyPair | None) -> SSL.Context:
     try:
         context.load_verify_locations(str(ca))
         if pair is not None:
-            context.use_certificate_chain_file(str(pair.cert))
-            context.use_privatekey_file(str(pair.key))
+            show(context, pair)
     except SSL.Error as error:
         raise ConfigError(f"endpoints: a device's certificate can't be used: {error}") from error
     return context
+
+
+def show(context: SSL.Context, pair: KeyPair) -> None:
+    """Have the next handshakes of a DTLS context show a certificate.
+
+    Raises:
+        SSL.Error: it can't be used.
+    """
+    context.use_certificate_chain_file(str(pair.cert))
+    context.use_privatekey_file(str(pair.key))

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from random import Random
 
 from drivers.mqtt.codec.packets import Version
 from firmware_sim import coap
 from firmware_sim.coap import CoapLink
-from firmware_sim.endpoints import Address, Endpoints, KeyPair, device_dtls, device_tls
+from firmware_sim.endpoints import Address, Endpoints, KeyPair, device_dtls, device_tls, show
 from firmware_sim.intellivue.link import MonitorLink
 from firmware_sim.link import DeviceLink
 from firmware_sim.messages import answer_command
 from firmware_sim.mqtt import MqttLink, Settings
+from firmware_sim.renewal import Renewals
 from firmware_sim.scenario import SimDevice
 from gateway.clock import SystemClock
 from gateway.domain.errors import ConfigError
@@ -27,8 +29,8 @@ LinkMaker = Callable[[SimDevice, str, Random], DeviceLink]
 """Device, whose credential it shows (``own``, ``stranger``, ``revoked``, …), its randomness."""
 
 
-def link_maker(endpoints: Endpoints) -> LinkMaker:
-    """Make links to the gateway that ``endpoints`` describes.
+def link_maker(endpoints: Endpoints, renewals: Renewals | None = None) -> LinkMaker:
+    """Make links to the gateway that ``endpoints`` describes; ``renewals`` keeps certificates.
 
     The maker raises ConfigError for a transport without a listener or a credential without
     files.
@@ -37,20 +39,29 @@ def link_maker(endpoints: Endpoints) -> LinkMaker:
     def make(device: SimDevice, credential: str, random: Random) -> DeviceLink:
         match device.group.transport:
             case "mqtt":
-                return _mqtt(endpoints, device, credential, random)
+                return _mqtt(endpoints, device, credential, random, renewals)
             case "coap":
-                return _coap(endpoints, device, credential, random)
+                return _coap(endpoints, device, credential, random, renewals)
             case "serial":
                 return _serial(endpoints, device, credential)
 
     return make
 
 
-def _mqtt(endpoints: Endpoints, device: SimDevice, credential: str, random: Random) -> MqttLink:
+def _mqtt(
+    endpoints: Endpoints,
+    device: SimDevice,
+    credential: str,
+    random: Random,
+    renewals: Renewals | None,
+) -> MqttLink:
     address = _listener(endpoints.mqtt, "mqtt")
     tls = None
     if endpoints.ca is not None:
-        tls = device_tls(endpoints.ca, _key_pair(endpoints, device.device_id, credential))
+        pair = _key_pair(endpoints, device.device_id, credential)
+        tls = device_tls(endpoints.ca, pair)
+        if renewals is not None and pair is not None and credential == OWN:
+            renewals.watch(pair, partial(tls.load_cert_chain, pair.cert, pair.key))
     settings = Settings(
         device.device_id,
         address.host,
@@ -63,16 +74,25 @@ def _mqtt(endpoints: Endpoints, device: SimDevice, credential: str, random: Rand
     return MqttLink(settings, random, answer_command)
 
 
-def _coap(endpoints: Endpoints, device: SimDevice, credential: str, random: Random) -> CoapLink:
+def _coap(
+    endpoints: Endpoints,
+    device: SimDevice,
+    credential: str,
+    random: Random,
+    renewals: Renewals | None,
+) -> CoapLink:
     address = _listener(endpoints.coaps, "coaps")
     if endpoints.ca is None:
         raise ConfigError("endpoints: CoAP devices need `ca`")
     pair = _key_pair(endpoints, device.device_id, credential)
+    dtls = device_dtls(endpoints.ca, pair)
+    if renewals is not None and pair is not None and credential == OWN:
+        renewals.watch(pair, partial(show, dtls, pair))
     settings = coap.Settings(
         device.device_id,
         address.host,
         address.port,
-        device_dtls(endpoints.ca, pair),
+        dtls,
         confirmable=device.group.qos > 0,
         content_format=coap.CBOR if device.group.cbor else coap.JSON,
     )

@@ -20,12 +20,14 @@ import logging
 import random
 import ssl
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from gateway.clock import SystemClock
 from gateway.domain.errors import RefusedError, WardgateError
 from gateway.domain.ports import Clock
 from gateway.estclient import EstClient, OutageError
@@ -271,6 +273,27 @@ def by_est(
     return Renewer(slots, EstIssuer(client, checks_time), table, clock, trust_domain, around)
 
 
+def of_device(directory: Path, est_url: str, on_swapped: Callable[[], None]) -> Renewer | None:
+    """For a device that has no word but its log; None where its identity is of plain files.
+
+    ``est_url`` may end with EST's path; the trust domain is the certificate's own.
+
+    Raises:
+        ConfigError: as :func:`by_est`.
+    """
+    files = TlsFiles.within(directory)
+    trust_domain = pki.trust_domain_of(pki.load_certificates(files.cert)[0])
+    around = Surroundings(
+        counted=lambda _result: None,
+        audit=lambda *_words: None,
+        on_swapped=on_swapped,
+        on_trouble=lambda _reason: None,
+        proved=lambda _time_us: None,
+    )
+    table = RenewalTable(est=est_url.removesuffix(est.PATH))
+    return by_est(files, table, SystemClock(), trust_domain, around)
+
+
 def accepted_roots(
     offered: Iterable[x509.Certificate], trusted: Sequence[x509.Certificate]
 ) -> list[x509.Certificate]:
@@ -300,8 +323,8 @@ def chain_of(
     others = [each for each in offered if not _self_issued(each)]
     chains.verify([leaf, *others], roots, leaf.not_valid_before_utc + pki.BACKDATE)
     issuers = [each for each in others if _issued(leaf, each)]
-    keys = {_public(root) for root in roots}
-    return [leaf, *issuers, *(each for each in others if _public(each) in keys)]
+    crosses = [each for each in others if any(_issued(issuer, each) for issuer in issuers)]
+    return [leaf, *issuers, *crosses]
 
 
 def _self_issued(certificate: x509.Certificate) -> bool:

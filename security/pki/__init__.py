@@ -35,6 +35,7 @@ from security.pki.certificates import (
     load_certificates,
     moment,
     to_pem,
+    trust_domain_of,
 )
 from security.pki.csr import CSR_BYTES_MAX, create_csr, read_csr
 from security.pki.hierarchy import Hierarchy
@@ -89,5 +90,6 @@ __all__ = [
     "save_authority",
     "save_key",
     "to_pem",
+    "trust_domain_of",
     "write_identity",
 ]

@@ -79,6 +79,20 @@ def hosts_of(certificate: x509.Certificate) -> tuple[str, ...]:
     )
 
 
+def trust_domain_of(certificate: x509.Certificate) -> str:
+    """The trust domain of a certificate of ours.
+
+    Raises:
+        ConfigError: it names none.
+    """
+    try:
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        (uri,) = names.get_values_for_type(x509.UniformResourceIdentifier)
+    except (ValueError, x509.ExtensionNotFound) as error:
+        raise ConfigError("the certificate names no identity") from error
+    return uri.removeprefix("spiffe://").partition("/")[0]
+
+
 def builder(
     subject: x509.Name, issuer: x509.Name, public_key: PublicKey, validity: Validity
 ) -> x509.CertificateBuilder:

@@ -2,10 +2,17 @@
 
 import asyncio
 import threading
+from random import Random
+from typing import Any
 
 import pytest
 from cryptography import x509
+from OpenSSL import SSL
 
+from firmware_sim.endpoints import Address, Endpoints, Est
+from firmware_sim.links import OWN, link_maker
+from firmware_sim.renewal import Renewals
+from firmware_sim.scenario import Group, Scenario, devices
 from fleet import config as fleet_config
 from fleet import setup
 from gateway.clock import SystemClock
@@ -18,6 +25,7 @@ from security.renewal import RenewalTable
 from security.slots import Slots
 from security.tls import check_files, client_context, server_context
 from tests.integration.fleet_process import TRUST_DOMAIN, Fleet
+from tests.unit.security.handshakes import shake
 
 LIFE_S = 20.0
 WAIT_S = 60
@@ -231,3 +239,38 @@ def test_the_fleet_renews_itself(tmp_path):
         assert done
     finally:
         fleet.close()
+
+
+async def test_simulated_devices_renew_and_show_the_new_certificate(fleet):
+    directory = fleet.directory.parent / "devices"
+    endpoints = Endpoints(
+        ca=fleet.directory / "service" / "ca.pem",
+        devices=directory,
+        est=Est(f"https://localhost:{fleet.est_port}/.well-known/est"),
+        mqtt=Address("localhost", 1),
+        coaps=Address("localhost", 2),
+    )
+    renewals = Renewals(endpoints)
+    make = link_maker(endpoints, renewals)
+    links: list[Any] = []
+    groups = (
+        Group(name="m", kind="monitor", transport="mqtt"),
+        Group(name="c", kind="monitor", transport="coap"),
+    )
+    before = []
+    for device in devices(Scenario(groups)):
+        out = directory / device.device_id
+        fleet.command("device", "add", device.device_id, "--bundle", str(out))
+        links.append(make(device, OWN, Random(1)))
+        before.append((out / "cert.pem", pki.load_certificates(out / "cert.pem")[0]))
+    for renewer in renewals._renewers:
+        renewer.machine.life = renewer.machine.life._replace(begin=0.0)
+    await renewals.step()
+    after = [pki.load_certificates(path)[0] for path, _ in before]
+    assert not set(after) & {old for _, old in before}
+    server = server_context(TlsFiles.within(fleet.directory / "service"))
+    ours, _ = shake(server, links[0]._settings.tls)
+    assert x509.load_der_x509_certificate(ours.tls.getpeercert(binary_form=True)) == after[0]
+    shown = SSL.Connection(links[1]._settings.dtls).get_certificate()
+    assert shown is not None
+    assert shown.to_cryptography() == after[1]
