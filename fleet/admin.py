@@ -101,6 +101,7 @@ class Admin:
             **self._operators.methods(),
             **self._waiting.methods(),
             "GetFleetStatus": (pb.GetFleetStatusRequest, self.status),
+            "GetRevocations": (pb.GetRevocationsRequest, self.revocations),
         }
 
     def rights(self, call: str, request: Message) -> tuple[str, ...]:
@@ -246,6 +247,17 @@ class Admin:
             devices=len(names),
             revocations_number=self._registry.revocations.number,
             gateways=told,
+        )
+
+    async def revocations(
+        self, _request: pb.GetRevocationsRequest, _by: str
+    ) -> pb.GetRevocationsResponse:
+        listed = self._registry.revocations
+        return pb.GetRevocationsResponse(
+            signed_list=self._registry.revocations_signed,
+            number=listed.number,
+            issued_us=listed.issued_us,
+            entries=len(listed.serials),
         )
 
     async def send_command(self, request: pb.SendCommandRequest, by: str) -> pb.SendCommandResponse:

@@ -263,6 +263,38 @@ def revoke(  # options
 
 
 @app.command()
+def revocations(
+    out: Annotated[Path, typer.Option(help="The file to write")],
+    fleet: Fleet = None,
+    identity: Identity = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write the signed list of revocations, to be carried to a gateway that is cut off.
+
+    There: wardgate gateway apply-revocations FILE. The list is no secret, and can't be changed on
+    its way.
+    """
+    import json  # noqa: PLC0415
+
+    from fleet import client, tables  # noqa: PLC0415
+    from protos.wardgate.v1 import fleet_pb2 as pb  # noqa: PLC0415
+    from security.files import write_atomic  # noqa: PLC0415
+
+    with one_line_errors():
+        with client.resolve(fleet, identity) as service:
+            found = service.call(
+                "GetRevocations", pb.GetRevocationsRequest(), pb.GetRevocationsResponse
+            )
+        write_atomic(out, found.signed_list)
+    if as_json:
+        told = {"number": found.number, "issued_us": found.issued_us, "entries": found.entries}
+        typer.echo(json.dumps({**told, "file": str(out)}))
+        return
+    issued = tables.day(found.issued_us)
+    typer.echo(f"{out}: list {found.number} of {issued}, {found.entries} entries")
+
+
+@app.command()
 def audit(
     log: Annotated[Path, typer.Argument(help="The directory of an audit log")],
     key: Annotated[Path, typer.Option(help="The log's signing key (its public part is used)")],

@@ -53,6 +53,7 @@ RIGHTS: Final[Mapping[str, Roles]] = {
     "GetConfiguration": ANY,
     "GetDevice": ANY,
     "GetFleetStatus": ANY,
+    "GetRevocations": ANY,
     "ListApprovals": _OVERSIGHT,
     "ListClaims": ANY,
     "ListDevices": ANY,

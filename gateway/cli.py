@@ -57,6 +57,31 @@ def gateway_addresses(config: ConfigOption = DEFAULT_CONFIG) -> None:
     typer.echo(preflight.address_limits(config))
 
 
+@gateway_app.command("apply-revocations")
+def gateway_apply_revocations(
+    file: Annotated[Path, typer.Argument(help="From: wardgate fleet revocations --out FILE")],
+    config: ConfigOption = DEFAULT_CONFIG,
+) -> None:
+    """Apply a signed list of revocations that was carried here; for a gateway that is cut off.
+
+    Live sessions of what it revokes end at once. A list that is older, damaged or another ward's
+    is refused. Run it as the gateway's user, or as root.
+    """
+    from gateway.carried import Told, apply  # noqa: PLC0415
+    from gateway.clock import SystemClock  # noqa: PLC0415
+    from gateway.config import load  # noqa: PLC0415
+
+    done = apply(load(config), file, SystemClock())
+    told = {
+        Told.RUNNING: "the running gateway is told",
+        Told.NONE_RUNS: "no gateway runs here: it counts from the next start",
+        Told.UNKNOWN: "the running gateway could not be told: send it SIGHUP",
+    }[done.told]
+    what = "in force" if done.newer else "in force already"
+    entries = len(done.current.serials)
+    typer.echo(f"list {done.current.number}, {entries} entries, is {what}; {told}")
+
+
 @policy_app.command("check")
 def policy_check(config: ConfigOption = DEFAULT_CONFIG) -> None:
     """Verify the policy as the gateway would, and print its version."""

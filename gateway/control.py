@@ -7,25 +7,26 @@ ready are remembered and count then.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable, Iterable
 from importlib.metadata import version
 from typing import NamedTuple
 
 from gateway import changes, desired
+from gateway.carried import revocation_book
 from gateway.commands import Commands
 from gateway.config import FleetTable, GatewayConfig, Source, build
 from gateway.desired import Desired
 from gateway.domain.errors import WardgateError
 from gateway.domain.ports import Clock, Counters
-from gateway.fleetlink import REVOCATIONS_FILE, FleetLink, FleetLinkConfig
+from gateway.fleetlink import FleetLink, FleetLinkConfig
 from gateway.fleetreport import SeenDevice
 from gateway.notices import Notices
 from gateway.reload import InForce, Parts, Reloader, Verdict
 from protos.wardgate.v1 import fleet_pb2 as pb
 from security.audit import AuditLog
 from security.identity import IdentityService
-from security.pki import load_certificates
 from security.revocations import RevocationBook
 
 log = logging.getLogger(__name__)
@@ -69,6 +70,8 @@ class Control:
         self._wish: Desired | None = None
         self.link: FleetLink | None = None
         self.revocations: RevocationBook | None = None
+        self._identity: IdentityService | None = None
+        self._rereading: asyncio.Task[None] | None = None
 
     @property
     def in_force(self) -> InForce:
@@ -76,18 +79,14 @@ class Control:
         return self._first if self._reloader is None else self._reloader.in_force
 
     def attach(self, fleet: FleetTable, around: Surroundings) -> FleetLink:
-        """Apply the fleet's last word; the link is returned to be run."""
-        config = self.in_force.config
-        files, state = config.tls.files, config.gateway.state_dir
-        book = RevocationBook(
-            state / REVOCATIONS_FILE,
-            lambda: load_certificates(files.trust),
-            config.identity.trust_domain,
-            around.clock,
-        )
+        """Apply the fleet's last word; the link is returned to be run.
+
+        Call :meth:`apply_revocations` before.
+        """
+        config, book = self.in_force.config, self._book()
         link = FleetLink(
             link_config(config, fleet),
-            files,
+            config.tls.files,
             around.identity,
             book,
             around.seen,
@@ -112,8 +111,20 @@ class Control:
 
         link.on_stale = on_stale
         self.link = link
-        self.revocations = book
         return link
+
+    def apply_revocations(self, identity: IdentityService, clock: Clock) -> None:
+        """Apply the list of revocations that is on disk, with a fleet or without one."""
+        book = revocation_book(self.in_force.config, clock)
+        listed = book.load()
+        if listed.number:
+            identity.set_revocations(listed.serials, listed.number)
+        self.revocations, self._identity = book, identity
+
+    def _book(self) -> RevocationBook:
+        if self.revocations is None:
+            raise RuntimeError("the revocations come first")
+        return self.revocations
 
     def ready(self, parts: Parts, audit: AuditLog) -> Reloader:
         """From now on changes are applied, those first that were asked for meanwhile."""
@@ -126,11 +137,33 @@ class Control:
         return reloader
 
     def hung_up(self) -> None:
-        """SIGHUP: the file is to be read again."""
+        """SIGHUP: the file is to be read again, and so is the list of revocations.
+
+        The list does not wait for the file, nor for the file to be right.
+        """
+        if self.revocations is not None:
+            self._rereading = asyncio.create_task(self._reread(self._rereading))
         if self._reloader is None:
             self._hung_up = True
         else:
             self._reloader.file_changed()
+
+    async def _reread(self, before: asyncio.Task[None] | None) -> None:
+        """Apply a list that was carried here."""
+        if before is not None:
+            await before
+        book, identity = self._book(), self._identity
+        try:
+            found = await asyncio.to_thread(book.newer_on_disk)
+            if found is None or identity is None or not book.accept(*found):
+                return
+        except WardgateError as error:
+            # The list in force stays; the fleet may have sent a newer one meanwhile.
+            log.error("the revocation list on disk is refused: %s", error)  # noqa: TRY400  # the cause is told
+            return
+        listed = book.current
+        ended = identity.set_revocations(listed.serials, listed.number)
+        log.warning("revocation list %d, from disk, ended %d sessions", listed.number, ended)
 
     def follow(self, config: GatewayConfig) -> None:
         """Go on under a changed ``[fleet]``."""

@@ -6,7 +6,6 @@ is tried only while no gateway runs, for otherwise it is the gateway that has th
 
 from __future__ import annotations
 
-import fcntl
 import shutil
 import socket
 import ssl
@@ -21,6 +20,7 @@ from gateway import plugins, tomlfile
 from gateway.clock import SystemClock
 from gateway.config import GatewayConfig, load
 from gateway.domain.errors import WardgateError
+from gateway.journal.lock import holder
 from gateway.preflight import Finding, check_start, compiled_policy
 from security.pki import load_certificates
 from security.renewal import Life
@@ -60,14 +60,7 @@ def examine(path: Path) -> list[Finding]:
 
 def _runs(config: GatewayConfig) -> bool:
     """Whether a process has the journal open."""
-    try:
-        with (config.gateway.state_dir / "journal" / "lock").open("rb") as lock:
-            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:
-        return False  # never started here
-    return False
+    return holder(config.gateway.state_dir / "journal") is not None
 
 
 def _policy(config: GatewayConfig) -> Finding:

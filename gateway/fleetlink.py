@@ -133,7 +133,10 @@ class FleetLink:
         """Called with what the fleet wants; what becomes of it is in the reports."""
 
     def load(self) -> None:
-        """Apply the last word of the fleet from disk; what is missing or damaged counts as none."""
+        """Apply the last word of the fleet on devices, from disk; a damaged one counts as none.
+
+        The revocations come to a gateway without a fleet, too: whoever made the book loads it.
+        """
         self._counters.set("fleet_connected", 0)
         try:
             encoded = (self._config.state_dir / DIRECTORY_FILE).read_bytes()
@@ -144,9 +147,6 @@ class FleetLink:
             log.error("the fleet's directory on disk can't be used: %s", error)  # noqa: TRY400  # the cause is told
         else:
             self._identity.apply_directory(self._directory.devices)
-        revoked = self._book.load()
-        if revoked.number:
-            self._identity.set_revocations(revoked.serials, revoked.number)
 
     async def run(self) -> None:
         """Keep the link up until cancelled."""

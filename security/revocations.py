@@ -20,9 +20,12 @@ signature length u16, ECDSA-SHA-256 signature over everything before it.
 
 from __future__ import annotations
 
+import fcntl
 import logging
+import os
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
@@ -61,6 +64,11 @@ class RevocationList(NamedTuple):
     serials: frozenset[int]
     signer: int = 0
     """The mark of the authority that signed it."""
+
+    @property
+    def age_order(self) -> tuple[int, int]:
+        """Of two lists the one with the greater one is the newer."""
+        return self.number, self.issued_us
 
 
 NONE_YET = RevocationList(0, 0, frozenset())
@@ -152,15 +160,35 @@ class RevocationBook:
 
     def load(self) -> RevocationList:
         """Read the list from disk; what is missing or damaged counts as none, hence as stale."""
+        kept = self._kept()
+        if kept is not None:
+            self._encoded, self.current = kept
+        return self.current
+
+    def newer_on_disk(self) -> tuple[bytes, RevocationList] | None:
+        """What somebody else has put on disk meanwhile, verified, for :meth:`accept`.
+
+        Changes nothing, so a thread may call it. None: the list on disk is no newer.
+
+        Raises:
+            RefusedError: ``untrusted``: the list on disk is not our authority's.
+            ConfigError: the roots can't be read.
+        """
+        kept = self._kept()
+        if kept is None or kept[1].age_order <= self.current.age_order:
+            return None
+        return kept[0], self.verify(kept[0])
+
+    def _kept(self) -> tuple[bytes, RevocationList] | None:
+        """The list on disk; it was verified before it was put there."""
         try:
             encoded = self._path.read_bytes()
-            self.current = read_list(encoded, None, self._trust_domain)
-            self._encoded = encoded
+            return encoded, read_list(encoded, None, self._trust_domain)
         except FileNotFoundError:
             log.info("no revocation list yet at %s", self._path)
         except (OSError, MalformedError, RefusedError) as error:
             log.error("the revocation list at %s can't be used: %s", self._path, error)  # noqa: TRY400  # the cause is told; a trace adds nothing
-        return self.current
+        return None
 
     def verify(self, encoded: bytes) -> RevocationList:
         """Verify and decode, as :func:`read_list`; changes nothing, so a thread may do it.
@@ -179,11 +207,9 @@ class RevocationBook:
         """
         if verified.signer in self.current.serials:
             raise RefusedError(RefusalReason.UNTRUSTED, "the list's signer is void")
-        newer = (verified.number, verified.issued_us)
-        present = (self.current.number, self.current.issued_us)
-        if newer == present:
+        if verified.age_order == self.current.age_order:
             return False
-        if newer < present:
+        if verified.age_order < self.current.age_order:
             raise RefusedError(
                 RefusalReason.UNTRUSTED,
                 f"revocation list {verified.number} is older than {self.current.number}",
@@ -194,10 +220,16 @@ class RevocationBook:
     def save(self) -> None:
         """Write the list in force to disk, durably; may run in a thread.
 
+        A newer one that another process has put there meanwhile stays.
+
         Raises:
             OSError: the list on disk is the one before.
         """
-        write_atomic(self._path, self._encoded)
+        encoded, current = self._encoded, self.current
+        with _alone(self._path.parent):
+            kept = self._kept()
+            if kept is None or kept[1].age_order < current.age_order:
+                write_atomic(self._path, encoded)
 
     def age_s(self) -> float:
         """Seconds since the list in force was issued; infinite without one."""
@@ -208,6 +240,17 @@ class RevocationBook:
     def stale(self) -> bool:
         """Whether the fleet's word is too old to rely on; a condition for an alarm."""
         return self.age_s() > self._stale_after_s
+
+
+@contextmanager
+def _alone(directory: Path) -> Iterator[None]:
+    """Keep other processes from exchanging a list; the kernel ends it however we end."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 class _Reader:

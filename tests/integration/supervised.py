@@ -118,9 +118,11 @@ class Ward:
 
 
 @contextlib.contextmanager
-def session(ward: Ward, port: int = 0) -> Iterator[Device]:
-    """A connected device, at the ward's MQTT port or another."""
-    device = Device(ward, port or ward.plan.ports.mqtt)
+def session(
+    ward: Ward, port: int = 0, name: str = DEVICE, files: TlsFiles | None = None
+) -> Iterator[Device]:
+    """A connected device, at the ward's MQTT port or another; the ward's device or another."""
+    device = Device(files or ward.device, port or ward.plan.ports.mqtt, name)
     try:
         yield device
     finally:
@@ -131,17 +133,17 @@ def session(ward: Ward, port: int = 0) -> Iterator[Device]:
 class Device:
     """A device by another's client library."""
 
-    def __init__(self, ward: Ward, port: int) -> None:
+    def __init__(self, files: TlsFiles, port: int, name: str) -> None:
+        self.name = name
         self.boot = secrets.token_hex(4)
         self.connects = 0
         self.losses = 0
         self._n = 0
         self._connected = threading.Event()
-        self.client = paho.Client(
-            CallbackAPIVersion.VERSION2, client_id=DEVICE, protocol=paho.MQTTv5
-        )
-        context = ssl.create_default_context(cafile=str(ward.device.trust))
-        context.load_cert_chain(ward.device.cert, ward.device.key)
+        self.lost = threading.Event()
+        self.client = paho.Client(CallbackAPIVersion.VERSION2, client_id=name, protocol=paho.MQTTv5)
+        context = ssl.create_default_context(cafile=str(files.trust))
+        context.load_cert_chain(files.cert, files.key)
         self.client.tls_set_context(context)
         self.client.on_connect = self._on_connect
         self.client.on_disconnect = self._on_disconnect
@@ -155,12 +157,13 @@ class Device:
 
     def _on_disconnect(self, *_: Any) -> None:
         self.losses += 1
+        self.lost.set()
 
     def report(self) -> None:
         """Send one report and wait until it is acknowledged."""
         self._n += 1
         now = time.time_ns() // 1_000_000
         payload = f'{{"v":1,"boot":"{self.boot}","n":{self._n},"t":{now},"hr":72.0}}'
-        sent = self.client.publish(f"devices/{DEVICE}/vitals", payload, qos=1)
+        sent = self.client.publish(f"devices/{self.name}/vitals", payload, qos=1)
         sent.wait_for_publish(WAIT_S)
         assert sent.is_published()

@@ -91,6 +91,13 @@ class Gateway:
         self._watch("apply_directory")
         self._task: Any = None
 
+    def load(self):
+        """Apply what is on disk, as a gateway does at its start."""
+        listed = self.book.load()
+        if listed.number:
+            self.identity.set_revocations(listed.serials, listed.number)
+        self.link.load()
+
     def _watch(self, name):
         """Wake the test when the fleet's word has arrived."""
         real = getattr(self.identity, name)
@@ -103,7 +110,7 @@ class Gateway:
         setattr(self.identity, name, watched)
 
     async def __aenter__(self):
-        self.link.load()
+        self.load()
         self._task = asyncio.create_task(self.link.run())
         return self
 
@@ -185,7 +192,7 @@ async def test_a_device_is_added_admitted_and_revoked_while_it_is_live(fleet, tm
         await gateway.until(lambda: not gateway.identity.device("mon-1").revoked)
     # A start without the fleet has its last word.
     alone = Gateway(fleet, "edge-1", tmp_path / "state")
-    alone.link.load()
+    alone.load()
     known = alone.identity.device("mon-1")
     assert known is not None
     assert known.ward == "icu"

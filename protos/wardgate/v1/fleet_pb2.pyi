@@ -149,6 +149,36 @@ class RevocationUpdate(_message.Message):
     signed_list: bytes
     def __init__(self, signed_list: _Optional[bytes] = ...) -> None: ...
 
+class GetRevocationsRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class GetRevocationsResponse(_message.Message):
+    __slots__ = ("signed_list", "number", "issued_us", "entries")
+    SIGNED_LIST_FIELD_NUMBER: _ClassVar[int]
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
+    ISSUED_US_FIELD_NUMBER: _ClassVar[int]
+    ENTRIES_FIELD_NUMBER: _ClassVar[int]
+    signed_list: bytes
+    number: int
+    issued_us: int
+    entries: int
+    def __init__(self, signed_list: _Optional[bytes] = ..., number: _Optional[int] = ..., issued_us: _Optional[int] = ..., entries: _Optional[int] = ...) -> None: ...
+
+class WatchRevocationsRequest(_message.Message):
+    __slots__ = ("number", "issued_us")
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
+    ISSUED_US_FIELD_NUMBER: _ClassVar[int]
+    number: int
+    issued_us: int
+    def __init__(self, number: _Optional[int] = ..., issued_us: _Optional[int] = ...) -> None: ...
+
+class WatchRevocationsResponse(_message.Message):
+    __slots__ = ("signed_list",)
+    SIGNED_LIST_FIELD_NUMBER: _ClassVar[int]
+    signed_list: bytes
+    def __init__(self, signed_list: _Optional[bytes] = ...) -> None: ...
+
 class HealthReport(_message.Message):
     __slots__ = ("sent_us", "devices", "gateway")
     SENT_US_FIELD_NUMBER: _ClassVar[int]

@@ -62,6 +62,13 @@ class Edge:
         self.commands = Commands(self.clock)
         self.link.commands.use(self.commands)
 
+    def load(self):
+        """As a gateway does at its start."""
+        listed = self.book.load()
+        if listed.number:
+            self.identity.set_revocations(listed.serials, listed.number)
+        self.link.load()
+
     async def revocations(self, number, *serials):
         said = RevocationList(number, self.clock.now_us(), frozenset(serials))
         signed = sign_list(self.authority, said)
@@ -86,7 +93,7 @@ def authority():
 @pytest.fixture
 def edge(tmp_path, authority):
     made = Edge(tmp_path, authority)
-    made.link.load()
+    made.load()
     return made
 
 
@@ -96,7 +103,7 @@ async def test_the_last_word_is_there_after_a_restart(edge, tmp_path, authority)
     await edge.directory(5, ("one", pb.STANDING_ACTIVE), ("two", pb.STANDING_SUSPENDED))
     assert stat.S_IMODE((tmp_path / DIRECTORY_FILE).stat().st_mode) == 0o600
     again = Edge(tmp_path, authority)
-    again.link.load()
+    again.load()
     assert again.identity.device("one") == Device("one", bed="7")
     assert again.identity.device("two") == Device("two", bed="7", standing=Standing.SUSPENDED)
     assert again.counters.gauges[("revocations",)] == 1
@@ -109,7 +116,7 @@ def test_damaged_files_count_as_none(tmp_path, authority, content):
     (tmp_path / DIRECTORY_FILE).write_bytes(content)
     (tmp_path / REVOCATIONS_FILE).write_bytes(content)
     edge = Edge(tmp_path, authority)
-    edge.link.load()
+    edge.load()
     assert edge.identity.device("one") is None
     assert edge.book.current.number == 0
     assert edge.link._directory.version == 0

@@ -208,3 +208,37 @@ def test_a_damaged_list_on_disk_counts_as_none(ward, roots, tmp_path, clock):
     book = RevocationBook(path, lambda: roots, DOMAIN, clock)
     assert book.load() == NONE_YET
     assert book.stale()
+
+
+def test_a_list_that_another_process_put_on_disk_is_found_and_stays(ward, roots, tmp_path, clock):
+    path = tmp_path / "revocations"
+    running, carrier = (RevocationBook(path, lambda: roots, DOMAIN, clock) for _ in range(2))
+
+    def offer(book, number):
+        encoded = sign_list(ward.issuing, content(clock, number=number))
+        return book.accept(encoded, book.verify(encoded))
+
+    assert running.newer_on_disk() is None
+    assert offer(running, 1)
+    assert offer(carrier, 3)
+    carrier.save()
+    running.save()  # of an older one: must not undo what was carried here
+    assert RevocationBook(path, lambda: roots, DOMAIN, clock).load().number == 3
+    found = running.newer_on_disk()
+    assert found
+    assert running.accept(*found)
+    assert running.current.number == 3
+    assert running.newer_on_disk() is None
+    assert offer(running, 4)
+    running.save()
+    assert RevocationBook(path, lambda: roots, DOMAIN, clock).load().number == 4
+
+
+def test_what_is_put_on_disk_must_be_signed_below_our_roots(ward, stranger, roots, tmp_path, clock):
+    path = tmp_path / "revocations"
+    book = RevocationBook(path, lambda: roots, DOMAIN, clock)
+    path.write_bytes(sign_list(stranger.issuing, content(clock)))
+    with pytest.raises(RefusedError, match="no root of ours"):
+        book.newer_on_disk()
+    path.write_bytes(b"garbage")
+    assert book.newer_on_disk() is None

@@ -1,0 +1,185 @@
+"""A gateway that no fleet reaches takes a list of revocations that was carried to it."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import ssl
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from demo.plan import TRUST_DOMAIN, free_ports
+from security import pki
+from security.files import TlsFiles
+from security.revocations import RevocationList, sign_list
+from tests.integration.fleet_process import ANSWERS, Done
+from tests.integration.supervised import WAIT_S, Supervised, Ward, session
+
+STOLEN, GOOD = "icu-monitor-88", "icu-monitor-89"
+
+
+class CutOff(Ward):
+    """The fleet answers operators at a port that the gateway does not know."""
+
+    def __init__(self, directory: Path) -> None:
+        super().__init__(directory)
+        (port,) = free_ports(1)
+        self.address = f"localhost:{port}"
+        config = self.plan.fleet_config
+        there, here = f'"127.0.0.1:{self.plan.ports.fleet}"', f'"127.0.0.1:{port}"'
+        assert there in config.read_text()
+        config.write_text(config.read_text().replace(there, here))
+        self.fleet = subprocess.Popen(
+            [sys.executable, "-m", "wardgate", "fleet", "run", "--config", str(config)],
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert self.fleet.stderr is not None
+        assert any(ANSWERS in line for line in self.fleet.stderr)
+
+    def stop_fleet(self) -> None:
+        if self.fleet.poll() is None:
+            self.fleet.terminate()
+        self.fleet.wait(WAIT_S)
+        assert self.fleet.stderr is not None
+        self.fleet.stderr.close()
+
+    def wardgate(self, *words: object) -> Done:
+        """The command line, as the operator."""
+        done = subprocess.run(
+            [sys.executable, "-m", "wardgate", *map(str, words)],
+            env={
+                **os.environ,
+                "WARDGATE_FLEET": self.address,
+                "WARDGATE_IDENTITY": str(self.operator),
+            },
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=WAIT_S,
+        )
+        return Done(done.returncode, done.stdout, done.stderr)
+
+    def done(self, *words: object) -> str:
+        done = self.wardgate(*words)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def apply(self, path: Path) -> Done:
+        config = self.plan.gateway_config
+        return self.wardgate("gateway", "apply-revocations", path, "--config", config)
+
+    def audited(self, event: str) -> list[dict[str, object]]:
+        log = self.plan.gateway_state / "audit" / "audit.log"
+        entries = [json.loads(line) for line in log.read_text().splitlines()]
+        return [each for each in entries if each["event"] == event]
+
+
+@pytest.fixture
+def ward(tmp_path: Path) -> Iterator[CutOff]:
+    made = CutOff(tmp_path)
+    yield made
+    made.stop_fleet()
+
+
+def test_a_carried_list_ends_sessions_and_lasts(ward: CutOff, tmp_path: Path) -> None:
+    files = {}
+    for name in (STOLEN, GOOD):
+        ward.done("device", "add", name, "--bundle", tmp_path / name)
+        files[name] = TlsFiles.within(tmp_path / name)
+    older, newer = tmp_path / "older.bin", tmp_path / "newer.bin"
+    assert "0 entries" in ward.done("fleet", "revocations", "--out", older)
+    ward.done("device", "revoke", STOLEN, "--reason", "stolen")
+    told = json.loads(ward.done("fleet", "revocations", "--out", newer, "--json"))
+    assert told["entries"] == 1
+    ward.stop_fleet()
+    port = ward.plan.ports.mqtt
+
+    running = tmp_path / "first"
+    running.mkdir()
+    gateway = Supervised(ward.plan.gateway_config, running, port)
+    try:
+        gateway.wait_for("READY=1")
+        with session(ward, port, STOLEN, files[STOLEN]) as stolen:
+            with session(ward, port, GOOD, files[GOOD]) as good:
+                stolen.report()
+                good.report()
+                first = ward.apply(older)
+                assert "the running gateway is told" in first.stdout, first.stderr
+                stolen.report()
+                applied = ward.apply(newer)
+                assert applied.returncode == 0, applied.stderr
+                expected = f"list {told['number']}, 1 entries, is in force; the running gateway"
+                assert applied.stdout.startswith(expected)
+                assert stolen.lost.wait(WAIT_S), gateway.words()
+                good.report()
+                assert good.losses == 0
+            refused_for_good(ward, gateway, files[STOLEN])
+        before = (ward.plan.gateway_state / "revocations.bin").read_bytes()
+        assert before == newer.read_bytes()
+        refuses_what_is_not_newer(ward, older, newer, tmp_path)
+        again = ward.apply(newer)
+        assert again.returncode == 0
+        assert "is in force already; the running gateway is told" in again.stdout
+    finally:
+        assert gateway.end() == 0, gateway.words()
+    assert "no gateway runs here" in ward.apply(newer).stdout
+
+    running = tmp_path / "second"
+    running.mkdir()
+    gateway = Supervised(ward.plan.gateway_config, running, port)
+    try:
+        gateway.wait_for("READY=1")
+        refused_for_good(ward, gateway, files[STOLEN])
+        with session(ward, port, GOOD, files[GOOD]) as good:
+            good.report()
+    finally:
+        assert gateway.end() == 0, gateway.words()
+
+
+def refused_for_good(ward: CutOff, gateway: Supervised, files: TlsFiles) -> None:
+    """A connection with a revoked certificate ends before a word of MQTT, and is audited."""
+    before = len(ward.audited("refused"))
+    context = ssl.create_default_context(cafile=str(files.trust))
+    context.load_cert_chain(files.cert, files.key)
+    with socket.create_connection(("127.0.0.1", gateway.port), WAIT_S) as raw:
+        try:
+            with context.wrap_socket(raw, server_hostname="localhost") as tls:
+                assert tls.recv(1) == b""
+        except (ssl.SSLError, ConnectionError):
+            pass  # refused more rudely
+    refused = ward.audited("refused")[before:]
+    assert ("revoked", STOLEN) in {(each["reason"], each.get("device")) for each in refused}
+
+
+def refuses_what_is_not_newer(ward: CutOff, older: Path, newer: Path, scratch: Path) -> None:
+    """One line and exit code 2, and the list on disk stays."""
+    kept = (ward.plan.gateway_state / "revocations.bin").read_bytes()
+    damaged, foreign, empty = scratch / "damaged", scratch / "foreign", scratch / "empty"
+    content = bytearray(newer.read_bytes())
+    content[40] ^= 1
+    damaged.write_bytes(content)
+    empty.touch()
+    now = datetime.now(UTC)
+    stranger = pki.create_issuing(pki.create_root(TRUST_DOMAIN, now), now)
+    said = RevocationList(99, round(now.timestamp() * 1e6), frozenset((1,)))
+    foreign.write_bytes(sign_list(stranger, said))
+    for path, why in (
+        (older, "is older than"),
+        (damaged, ""),
+        (empty, "bytes needed"),
+        (foreign, "no root of ours"),
+        (scratch / "absent", "No such file"),
+    ):
+        done = ward.apply(path)
+        assert done.returncode == 2, path
+        assert done.stderr.startswith("wardgate: "), path
+        assert done.stderr.count("\n") == 1, path
+        assert why in done.stderr
+    assert (ward.plan.gateway_state / "revocations.bin").read_bytes() == kept
