@@ -129,6 +129,9 @@ def _parts(
     """What operators look at and change."""
     operators = Operators(store, registry, SystemClock(), audit)
     hours = config.limits.approval_hours
+    monitor.on_twin = lambda device, gateway: audit.record(
+        "clone_suspected", device=device, gateway=gateway
+    )
     approvals = Approvals(store, operators.kept, registry, hours, audit)
     return Parts(registry, monitor, configurations, operators, approvals)
 

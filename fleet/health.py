@@ -161,8 +161,15 @@ class DeviceHealth:
         self._pending = Step(health, 0)
         self._measured_us = 0
 
-    def observe(
-        self, facts: Facts, sent_us: int, now_us: int, expected_firmware: str, config: HealthConfig
+    def observe(  # what is known
+        self,
+        facts: Facts,
+        sent_us: int,
+        now_us: int,
+        expected_firmware: str,
+        config: HealthConfig,
+        *,
+        twin: bool = False,
     ) -> bool:
         """Take one report's facts; True when the state changed.
 
@@ -172,6 +179,7 @@ class DeviceHealth:
             now_us: the fleet's time, for ``since_us``.
             expected_firmware: empty when none is prescribed.
             config: the thresholds.
+            twin: its identity is live behind two gateways.
         """
         elapsed_s = (sent_us - self._measured_us) / 1e6 if self._measured_us else 0.0
         self._measured_us = sent_us
@@ -184,6 +192,8 @@ class DeviceHealth:
         self.faults = _faults(self.faults, measures, config)
         if expected_firmware and facts.firmware and facts.firmware != expected_firmware:
             self.faults |= {"firmware"}
+        if twin:
+            self.faults |= {"clone"}
         if not facts.last_seen_us:
             return False  # never heard: connected is not yet heard, and nothing is lost
         silence_s = (sent_us - facts.last_seen_us) / 1e6

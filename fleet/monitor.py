@@ -14,13 +14,14 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 import msgspec
 
 from fleet.health import DeviceHealth, Facts, Health, HealthConfig
 from fleet.store import DeviceRow, GatewayRow, HealthRow
+from fleet.twins import Twins
 from gateway.domain.devices import Standing
 from gateway.domain.ports import Clock, Counters
 from protos.wardgate.v1 import fleet_pb2 as pb
@@ -62,6 +63,9 @@ class Monitor:
         self._clock = clock
         self._counters = counters
         self._dirty: set[str] = set()
+        self._twins = Twins()
+        self.on_twin: Callable[[str, str], None] = _ignore
+        """Called with a device that is live behind two gateways, and the one that showed it."""
         for health in Health:
             counters.add("health_changes", health.name.lower(), n=0)
         counters.add("unregistered", n=0)
@@ -113,13 +117,19 @@ class Monitor:
             )
         told = {each.device_id: facts_of(each) for each in report.devices}
         fresh = self._place(gateway, state, told)
+        self._compare(gateway, told)
         now_us = self._clock.now_us()
         for device_id in state.devices:
             device = self._registry.devices[device_id]
             health = self._health[device_id]
             facts = told.get(device_id, health.facts)
             changed = health.observe(
-                facts, report.sent_us, now_us, device.expected_firmware, self._config
+                facts,
+                report.sent_us,
+                now_us,
+                device.expected_firmware,
+                self._config,
+                twin=self._twins.is_twin(device_id),
             )
             self._dirty.add(device_id)
             if changed:
@@ -129,6 +139,7 @@ class Monitor:
     def tick(self) -> None:
         """Judge silent gateways, and set the gauges; to be called every second."""
         now, now_us = self._clock.monotonic(), self._clock.now_us()
+        self._twins.tick(now)
         for state in self.gateways.values():
             if now - state.heard > self._config.gateway_dead_after_s:
                 for device_id in state.devices:
@@ -140,7 +151,7 @@ class Monitor:
         for each in Health:
             self._counters.set("devices", counts[each], each.name.lower())
         faults = Counter(fault for health in self._health.values() for fault in health.faults)
-        for fault in ("battery", "clock", "errors", "certificate", "firmware"):
+        for fault in ("battery", "clock", "errors", "certificate", "firmware", "clone"):
             self._counters.set("device_faults", faults[fault], fault)
         attached = sum(state.attached for state in self.gateways.values())
         self._counters.set("gateways", attached, "yes")
@@ -198,10 +209,25 @@ class Monitor:
             state.devices.add(device_id)
         return fresh
 
+    def _compare(self, gateway: str, told: Mapping[str, Facts]) -> None:
+        """Look for identities that are live behind another gateway, too."""
+        live = {
+            device_id: facts.last_seen_us
+            for device_id, facts in told.items()
+            if facts.connected and device_id in self._registry.devices
+        }
+        for device_id in self._twins.heard(gateway, live, self._clock.monotonic()):
+            log.warning("device %s is live behind two gateways, %s is one", device_id, gateway)
+            self.on_twin(device_id, gateway)
+
     def _changed(self, device_id: str, health: DeviceHealth) -> None:
         name = health.health.name.lower()
         self._counters.add("health_changes", name)
         log.info("device %s is %s %s", device_id, name, " ".join(sorted(health.faults)))
+
+
+def _ignore(_device_id: str, _gateway: str) -> None:
+    """Nobody is told."""
 
 
 def facts_of(message: pb.DeviceFacts) -> Facts:
