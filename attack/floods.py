@@ -27,6 +27,8 @@ HALF_OPEN = 400
 """More than a listener lets one address have."""
 HELLOS = 3_000
 DTLS_HALF_OPEN = 200
+UNANSWERED_MAX = 5
+"""Then the flood is as large as the server lets it be."""
 STORM = 5_000
 STORM_AT_ONCE = 500
 SLOW_S = 30
@@ -120,10 +122,15 @@ class Floods:
         """Each returns its cookie, gets the server's flight, and says no more."""
         held = ExitStack()
         tls = dtls.context(None)
+        unanswered = 0
         for _ in range(DTLS_HALF_OPEN):
             one = held.enter_context(dtls.Connection(self._target.coaps, tls))
-            with contextlib.suppress(SSL.Error, OSError):
+            try:
                 _until_the_cookie(one)
+            except TimeoutError:
+                unanswered += 1  # beyond this address' share, the server keeps silent
+            if unanswered == UNANSWERED_MAX:
+                break
         return held
 
     def _storm(self) -> ExitStack:

@@ -85,7 +85,7 @@ def all_attacks(target: Target, forger: Forger) -> Iterator[Attack]:
                 continue
             tls = context(pair, None, place.alpn)
             yield _knock(f"{place.name}/{name}", KEPT_OUT, place, tls)
-        yield from _broken(place, target.spare)
+        yield from broken(place, target.spare)
     for name, pair in elsewhere:
         for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
             label = f"mqtt/{name}, {version.name[:3]} 1.{version.name[-1]}"
@@ -109,7 +109,7 @@ def _knock(name: str, expected: frozenset[Word], place: Place, tls: ssl.SSLConte
     return Attack(name, expected, lambda: knock(place.address, tls, place.question))
 
 
-def _broken(place: Place, spare: KeyPair) -> Iterator[Attack]:
+def broken(place: Place, spare: KeyPair) -> Iterator[Attack]:
     """What needs no certificate, and what a good one doesn't help."""
     for version in (ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1):
         name = "TLS 1.0" if version is ssl.TLSVersion.TLSv1 else "TLS 1.1"
@@ -268,7 +268,6 @@ def _broken_dtls(target: Target) -> Iterator[Attack]:
         "a record longer than its datagram": hello[:11] + b"\xff\xff" + hello[13:],
         "a hello in fragments": hello[:19] + b"\0\0\x05" + b"\0\0\x08" + hello[25:33],
         "a forged cookie": _with_cookie(hello, secrets.token_bytes(32)),
-        "a cookie of another address": _with_cookie(hello, _cookie_for(address, hello)),
     }.items():
         # A hello without the right cookie may be answered with another cookie, and no more.
         yield Attack(
@@ -277,6 +276,12 @@ def _broken_dtls(target: Target) -> Iterator[Attack]:
             lambda d=datagram: _only_a_cookie(dtls.raw(address, d)),  # type: ignore[misc]
             slow=True,
         )
+    yield Attack(
+        "coap/a cookie of another address",
+        NO_WORD,
+        lambda: _only_a_cookie(dtls.raw(address, _with_cookie(hello, _cookie_for(address, hello)))),
+        slow=True,
+    )
     yield Attack("coap/session resumption", RESUMED_NOT, lambda: _resume_dtls(target))
     yield Attack("coap/renegotiation", NO_WORD, lambda: _renegotiate_dtls(target))
 

@@ -104,7 +104,7 @@ def of_error(error: OSError | SSL.Error) -> Seen:
     if isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError):
         return Seen(Word.CLOSED)
     if isinstance(error, ssl.SSLError):
-        return _of_reasons([error.reason or str(error)])
+        return _of_reasons([getattr(error, "reason", None) or str(error)])
     if isinstance(error, TimeoutError):
         return Seen(Word.SILENT)
     if isinstance(error, ConnectionResetError | BrokenPipeError | ConnectionAbortedError):

@@ -21,7 +21,12 @@ def write(plan: Plan, identities: Identities, serial_ports: Sequence[tuple[str, 
     plan.gateway_config.write_text(_gateway(plan, identities, serial_ports))
     plan.core_config.write_text(
         _core(plan.ports.core, plan.ports.core_metrics, plan.core_db, identities.core)
+        + f'revoked_serials = "{plan.revoked_serials}"\n'
     )
+    # The core hears of revocations by a file of the fleet's; the vendor is elsewhere.
+    plan.revoked_serials.touch()
+    fleet = plan.fleet_config.read_text()
+    plan.fleet_config.write_text(f'revoked_serials = "{plan.revoked_serials}"\n{fleet}')
     plan.vendor_config.write_text(
         _core(plan.ports.vendor, plan.ports.vendor_metrics, plan.vendor_db, identities.vendor)
     )
