@@ -8,8 +8,8 @@ its work later still, so that ``--help`` stays quick.
 from __future__ import annotations
 
 import sys
-from importlib import import_module
-from typing import Any, NamedTuple
+from importlib import import_module, metadata
+from typing import Annotated, Any, NamedTuple
 
 import typer
 from typer.core import TyperGroup
@@ -92,15 +92,35 @@ app = typer.Typer(
 )
 
 
+def _say_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"wardgate {metadata.version('wardgate')}")
+        raise typer.Exit
+
+
 @app.callback()
-def main() -> None:
+def main(
+    *,
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="Say the version.", callback=_say_version, is_eager=True),
+    ] = False,
+) -> None:
     """Every command has --help."""
+    del version  # its callback has said it
 
 
 def run() -> None:
     """Run the command line; the entry point of the distribution."""
     try:
-        app()
+        # Else Typer would end the process itself, and say what is wrong in four lines.
+        code = app(prog_name="wardgate", standalone_mode=False)
+    except typer.Abort:
+        _say_misuse("given up")
+        sys.exit(1)
+    except typer.TyperException as error:
+        _say_misuse(error.format_message())
+        sys.exit(error.exit_code)
     except WardgateError as error:
         print(f"wardgate: {error}", file=sys.stderr)  # noqa: T201  # this is the terminal
         sys.exit(2)
@@ -109,6 +129,14 @@ def run() -> None:
     except OSError as error:
         print(f"wardgate: {words(error)}", file=sys.stderr)  # noqa: T201
         sys.exit(2)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _say_misuse(message: str) -> None:
+    """One line, unless it is the help that a group shows when no command is named."""
+    if not message.startswith("Usage:"):
+        message = f"wardgate: {' '.join(message.split())}"
+    print(message, file=sys.stderr)  # noqa: T201
 
 
 if __name__ == "__main__":

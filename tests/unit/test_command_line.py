@@ -3,12 +3,13 @@
 import subprocess
 import sys
 from importlib import import_module
+from importlib.metadata import version
 
 import pytest
 import typer
 from typer.testing import CliRunner
 
-from wardgate.main import PARTS, app
+from wardgate.main import PARTS, Part, app, run
 
 
 @pytest.mark.parametrize("name", PARTS)
@@ -37,7 +38,45 @@ def test_the_list_of_commands_imports_no_part():
     assert all(f"\n  {name} " in done.stdout for name in PARTS)
 
 
-def test_an_unknown_part_is_refused():
-    result = CliRunner().invoke(app, ["nosuch"])
-    assert result.exit_code == 2
-    assert "No such command" in result.output
+def ran(monkeypatch, capsys, *arguments):
+    """The exit code, what is on standard output and what on standard error."""
+    monkeypatch.setattr(sys, "argv", ["wardgate", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        run()
+    return ended.value.code, *capsys.readouterr()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["nosuch"], "No such command 'nosuch'."),
+        (["gateway", "nosuch"], "No such command 'nosuch'."),
+        (["gateway", "check", "--nosuch"], "No such option: --nosuch"),
+        (["fleet", "init"], "Missing argument 'directory'."),
+        (["core", "run", "--config"], "Option '--config' requires an argument."),
+        (["gateway", "check", "--config", "/nosuch"], "/nosuch: No such file or directory"),
+    ],
+)
+def test_what_is_wrong_is_said_in_one_line(monkeypatch, capsys, arguments, words):
+    assert ran(monkeypatch, capsys, *arguments) == (2, "", f"wardgate: {words}\n")
+
+
+@pytest.mark.parametrize("arguments", [[], ["gateway"]])
+def test_who_names_no_command_sees_which_there_are(monkeypatch, capsys, arguments):
+    code, out, err = ran(monkeypatch, capsys, *arguments)
+    assert (code, out) == (2, "")
+    assert err.startswith(f"{' '.join(['Usage: wardgate', *arguments])} [OPTIONS] COMMAND")
+    assert "Commands:" in err
+
+
+def test_the_version_is_the_distributions(monkeypatch, capsys):
+    assert ran(monkeypatch, capsys, "--version") == (0, f"wardgate {version('wardgate')}\n", "")
+
+
+def test_a_commands_own_exit_code_is_the_process(monkeypatch, capsys):
+    def end() -> None:
+        raise typer.Exit(75)
+
+    monkeypatch.setitem(PARTS, "end", Part("tests.unit.test_command_line", "END", ""))
+    monkeypatch.setitem(globals(), "END", end)
+    assert ran(monkeypatch, capsys, "end") == (75, "", "")

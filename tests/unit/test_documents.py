@@ -1,12 +1,25 @@
-"""Documents name files that exist."""
+"""Documents name files, commands, options and settings that exist, and show TOML that is taken."""
 
 from __future__ import annotations
 
+import inspect
 import re
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import pytest
+import typer
+
+from core.config import CoreConfig
+from fleet import cli as fleet_cli
+from fleet.config import FleetConfig
+from gateway import plugins, tomlfile
+from gateway.config import GatewayConfig
+from gateway.metrics_http import MetricsConfig
+from wardgate.main import app
 
 ROOT = Path(__file__).parents[2]
 OURS = (
@@ -54,3 +67,141 @@ def test_each_threat_names_tests_that_exist():
                 file,
                 test,
             )
+
+
+# Commands
+
+CALL = re.compile(r"(?<![\w/.-])wardgate((?:\s+[a-z][a-z-]*)+)([^|;\n]*)")
+CODE = re.compile(r"```\w*\n(.*?)```|`([^`]+)`", re.DOTALL)
+OPTION = re.compile(r"(?<![\w-])--[a-z][\w-]*")
+GLOBAL = {"--help"}
+
+
+def calls(path: Path) -> Iterator[tuple[list[str], list[str]]]:
+    """The words and options of each call of ours that a file shows."""
+    text = path.read_text().replace("\\\n", " ")
+    for code in (block or span for block, span in CODE.findall(text)):
+        for words, rest in CALL.findall(code):
+            yield words.split(), OPTION.findall(rest)
+
+
+def what_is_wrong(words: list[str], options: list[str]) -> str | None:
+    """Why a call can't be one: an unknown or hidden command, or an option that it lacks."""
+    command: Any = typer.main.get_command(app)
+    context = typer.Context(command, info_name="wardgate")
+    for word in words:
+        if not hasattr(command, "get_command"):
+            break  # its arguments
+        command = command.get_command(context, word)
+        if command is None or command.hidden:
+            return word
+    known = {name for each in command.params for name in (*each.opts, *each.secondary_opts)}
+    return next((option for option in options if option not in known | GLOBAL), None)
+
+
+def test_commands_that_are_shown_are_there():
+    texts = [*documents(), ROOT / "ansible/roles/monitoring/files/rules/wardgate.yml"]
+    shown = [(path, *call) for path in texts for call in calls(path)]
+    assert len(shown) > 80
+    wrong = [(path.name, *call) for path, *call in shown if what_is_wrong(*call)]
+    assert wrong == []
+
+
+@pytest.mark.parametrize(
+    ("words", "options", "wrong"),
+    [
+        (["gateway", "check"], ["--config"], None),
+        (["gateway", "chek"], [], "chek"),
+        (["fleet", "issue"], [], "issue"),  # a former name, hidden
+        (["gateway", "check"], ["--conf"], "--conf"),
+    ],
+)
+def test_a_wrong_call_is_found(words, options, wrong):
+    assert what_is_wrong(words, options) == wrong
+
+
+# Configuration
+
+TOML = re.compile(r"```toml\n(.*?)```", re.DOTALL)
+TLS = {"cert": "cert.pem", "key": "key.pem", "trust": "ca.pem"}
+GATEWAY = {
+    "gateway": {"name": "gw-1", "state_dir": "state", "seal_keys": "seal.keys"},
+    "tls": TLS,
+    "identity": {"trust_domain": "hospital.example"},
+    "policy": {"file": "release.cedar"},
+    "drivers": {},
+}
+FLEET = {"listen": "127.0.0.1:0", "state": "state", "authority": "ca", "tls": TLS}
+CORE = {
+    "listen": "127.0.0.1:0",
+    "database": "core.db",
+    "tls": {
+        "certificate": "cert.pem",
+        "key": "key.pem",
+        "client_ca": "ca.pem",
+        "trust_domain": "hospital.example",
+    },
+}
+OF_THE_FLEET, OF_THE_CORE = {"enrolment.md"}, {"ingest-protocol.md"}
+
+
+def examples() -> list[Any]:
+    """Every TOML example, with the document's name."""
+    return [
+        pytest.param(path.name, block, id=f"{path.relative_to(ROOT)}:{number}")
+        for path in documents()
+        for number, block in enumerate(TOML.findall(path.read_text()))
+    ]
+
+
+@pytest.mark.parametrize(("name", "block"), examples())
+def test_toml_that_is_shown_is_taken(name, block, monkeypatch, tmp_path):
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
+    table = tomlfile.decode(block.encode(), name)
+    if name in OF_THE_FLEET:
+        tomlfile.convert(FLEET | table, FleetConfig, base=tmp_path, where=name)
+    elif name in OF_THE_CORE:
+        tomlfile.convert(CORE | table, CoreConfig, base=tmp_path, where=name)
+    else:
+        whole = {} if "gateway" in table else GATEWAY
+        config = tomlfile.convert(whole | table, GatewayConfig, base=tmp_path, where=name)
+        plugins.check(config.drivers, tmp_path, name)
+
+
+def test_the_example_of_a_gateway_has_the_ports_that_are_the_defaults(monkeypatch, tmp_path):
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
+    [block] = TOML.findall((ROOT / "docs/configuration.md").read_text())
+    table = tomlfile.decode(block.encode(), "configuration.md")
+    config = tomlfile.convert(table, GatewayConfig, base=tmp_path, where="configuration.md")
+    listen = inspect.signature(fleet_cli.init).parameters["listen"].default
+    assert config.fleet is not None
+    assert config.fleet.address.rpartition(":")[2] == listen.rpartition(":")[2]
+    assert config.metrics.port == MetricsConfig().port
+
+
+def fields(kind: Any) -> dict[str, Any]:
+    """The keys of a table of the configuration; none of anything else."""
+    try:
+        return {each.name: each.type for each in msgspec.structs.fields(kind)}
+    except TypeError:
+        return {}
+
+
+def test_every_setting_is_in_the_table_of_what_is_applied_live():
+    rows = re.findall(
+        r"^\| (`.*?) \| (?:live|restart) \|",
+        (ROOT / "docs/configuration.md").read_text(),
+        re.MULTILINE,
+    )
+    named = {name for row in rows for name in re.findall(r"`([\w.*]+)`", row)}
+    tables = {table: set(fields(kind)) for table, kind in fields(GatewayConfig).items()}
+    settings = {f"{table}.{key}" for table, keys in tables.items() for key in keys}
+    whole = {f"{table}.*" for table in tables} | set(tables)
+    assert named <= settings | whole
+    told = {
+        f"{table}.{key}"
+        for table, keys in tables.items()
+        for key in keys
+        if {table, f"{table}.*"} & named
+    }
+    assert settings - told - named == set()
