@@ -17,7 +17,7 @@ from gateway.domain.devices import (
 )
 from gateway.domain.errors import RefusedError
 from gateway.domain.ports import Command, LiveSession, Outcome, Submission
-from gateway.telemetry import METRICS
+from gateway.telemetry import METRICS, Declared
 
 
 class FakeClock:
@@ -41,13 +41,14 @@ class FakeClock:
 class FakeCounters:
     """Counts in a dict and refuses undeclared names and wrong label counts."""
 
-    def __init__(self) -> None:
+    def __init__(self, declared: Mapping[str, Declared] = METRICS) -> None:
+        self._declared = declared
         self.counts: Counter[tuple[str, ...]] = Counter()
         self.gauges: dict[tuple[str, ...], float] = {}
         self.observed: dict[tuple[str, ...], list[float]] = {}
 
     def _check(self, kind: str, name: str, labels: tuple[str, ...]) -> None:
-        declared = METRICS[name]
+        declared = self._declared[name]
         assert declared.kind == kind
         assert len(labels) == len(declared.labels)
 

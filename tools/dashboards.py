@@ -217,6 +217,41 @@ FLEET = (
         ),
     ),
     Row(
+        "Enrolment",
+        (
+            _number(
+                "Things to be registered",
+                'sum(wardgate_fleet_claims{state="waiting"})',
+                "waiting",
+            ),
+            Panel(
+                "Requests",
+                "cps",
+                ((_rate("fleet_enrolment_requests", "operation, code"), "{{operation}} {{code}}"),),
+            ),
+            Panel(
+                "Refused there",
+                "cps",
+                ((_rate("fleet_enrolment_refused", "reason"), "{{reason}}"),),
+            ),
+            Panel(
+                "Handshakes",
+                "cps",
+                ((_rate("fleet_web_handshakes", "instance"), "{{instance}}"),),
+            ),
+            Panel(
+                "Renewed by their holders",
+                "none",
+                (("sum by (role) (wardgate_fleet_renewed_total)", "{{role}}"),),
+            ),
+            Panel(
+                "Questions about revocation",
+                "cps",
+                ((_rate("fleet_revocation_requests", "kind, code"), "{{kind}} {{code}}"),),
+            ),
+        ),
+    ),
+    Row(
         "Who may talk",
         (
             Panel(

@@ -24,7 +24,7 @@ from fleet.askers import Asker, Reason
 from fleet.claims import Claims
 from fleet.config import WebTable
 from fleet.enrolment import Enrolment
-from fleet.web.http import Peer, peer_of, read_body
+from fleet.web.http import FAULT, Peer, peer_of, read_body
 from fleet.web.listener import TRANSPORT
 from fleet.web.rates import Rate, Rates
 from gateway.domain.errors import MalformedError, RefusalReason, RefusedError
@@ -91,6 +91,8 @@ class EstResource:
         self._by_identity = rates(identity, identity)
         for reason in Reason.ALL:
             counters.add("enrolment_refused", reason, n=0)
+        for operation in (*Operation, OTHER):
+            counters.add("enrolment_requests", operation, FAULT, n=0)  # an alert rule watches it
 
     async def handle(self, request: web.BaseRequest) -> web.Response:
         """Answer one request."""
@@ -100,6 +102,9 @@ class EstResource:
             response = await self._serve(request, operation)
         except _Answer as answer:
             response = _text(answer.status, answer.words, answer.retry_after_s)
+        except Exception:
+            self._counters.add("enrolment_requests", operation or OTHER, FAULT)
+            raise  # the listener answers it
         self._counters.add("enrolment_requests", operation or OTHER, str(response.status))
         return response
 

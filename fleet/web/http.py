@@ -24,6 +24,8 @@ LINE_BYTES_MAX = 4096
 FIELD_BYTES_MAX = 4096
 FIELDS_MAX = 32
 LINGER_S = 2.0
+FAULT = "500"
+"""The code of what a fault of ours made of a request, as metrics have it."""
 STOP_S = 2.0
 
 Handler = Callable[[web.BaseRequest], Awaitable[web.Response]]
@@ -82,7 +84,7 @@ class HttpEnd:
         except Exception:
             # A task boundary: whatever one request brings, the others go on.
             log.exception("a request ended in a fault of ours")
-            response = web.Response(status=500)
+            response = web.Response(status=int(FAULT))
         response.headers["Server"] = "wardgate"
         return response
 

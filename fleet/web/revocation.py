@@ -25,7 +25,7 @@ from aiohttp import web
 from fleet.config import CRL_PATH, CRL_SUFFIX, OCSP_PATH, RevocationTable
 from fleet.registry import Registry
 from fleet.store import CredentialRow, Store
-from fleet.web.http import peer_of, read_body
+from fleet.web.http import FAULT, peer_of, read_body
 from fleet.web.rates import Rate, Rates
 from gateway.domain.errors import MalformedError
 from gateway.domain.ports import Clock, Counters
@@ -74,6 +74,8 @@ class RevocationResource:
         self._building = asyncio.Lock()
         rate = config.requests_per_address_per_minute
         self._rates = Rates(Rate(rate, max(1, round(rate))), clock.monotonic)
+        for kind in ("ocsp", "crl"):
+            counters.add("revocation_requests", kind, FAULT, n=0)  # an alert rule watches it
 
     @staticmethod
     def serves(path: str) -> bool:
@@ -83,17 +85,21 @@ class RevocationResource:
     async def handle(self, request: web.BaseRequest) -> web.Response:
         """Answer one request."""
         kind = "crl" if request.path.startswith(CRL_PATH) else "ocsp"
-        wait_s = self._rates.take(peer_of(request).address)
-        if wait_s:
-            response = web.Response(status=429, headers={"Retry-After": str(wait_s)})
-        elif not self.serves(request.path):
-            response = web.Response(status=404)
-        elif kind == "crl":
-            response = await self._crl(request)
-        else:
-            response = await self._ocsp(request)
+        try:
+            response = await self._serve(request, kind)
+        except Exception:
+            self._counters.add("revocation_requests", kind, FAULT)
+            raise  # the listener answers it
         self._counters.add("revocation_requests", kind, str(response.status))
         return response
+
+    async def _serve(self, request: web.BaseRequest, kind: str) -> web.Response:
+        wait_s = self._rates.take(peer_of(request).address)
+        if wait_s:
+            return web.Response(status=429, headers={"Retry-After": str(wait_s)})
+        if not self.serves(request.path):
+            return web.Response(status=404)
+        return await (self._crl(request) if kind == "crl" else self._ocsp(request))
 
     # OCSP
 

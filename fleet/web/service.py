@@ -129,6 +129,7 @@ class Web:
         bound = {name: await each.start() for name, each in self._listeners.items()}
         if self.office is not None:
             self.office.use_port(bound["est"][1])
+        await self.upkeep()
         return bound
 
     async def upkeep(self) -> None:
