@@ -26,77 +26,16 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
-import msgspec
-
 from gateway.domain.errors import WardgateError
-from gateway.domain.labels import DataClass, Label, Lane, ReleaseRow, Treatment
+from gateway.domain.labels import Lane, ReleaseRow
 from gateway.domain.ports import Clock
-from gateway.uplink import days
+from gateway.uplink import days, ledger_file
 from gateway.uplink.release import Released
 
 ENTRY_SPAN_US = 10_000_000
 SET_ASIDE_BYTES_MAX = 64 << 20
 """Bodies of rejected batches kept for the engineer; beyond it only what they were is kept."""
 FILE_MODE = 0o600
-_SCHEMA_VERSION = 2
-_SCHEMA = """
-BEGIN IMMEDIATE;
-CREATE TABLE entries (
-  id INTEGER PRIMARY KEY,
-  destination TEXT NOT NULL,
-  lane TEXT NOT NULL,
-  epoch INTEGER NOT NULL,
-  first_seq INTEGER NOT NULL,
-  last_seq INTEGER NOT NULL,
-  class TEXT NOT NULL,
-  level INTEGER NOT NULL,
-  treatment TEXT NOT NULL,
-  records INTEGER NOT NULL,
-  bytes INTEGER NOT NULL,
-  policy TEXT NOT NULL,
-  collected_under TEXT NOT NULL,
-  begun_us INTEGER NOT NULL,
-  written_us INTEGER NOT NULL
-) STRICT;
-CREATE INDEX entries_by_destination ON entries (destination, lane, epoch, first_seq);
-CREATE TABLE unsettled (
-  destination TEXT NOT NULL,
-  lane TEXT NOT NULL,
-  epoch INTEGER NOT NULL,
-  first_seq INTEGER NOT NULL,
-  last_seq INTEGER NOT NULL,
-  policy TEXT NOT NULL,
-  PRIMARY KEY (destination, lane, epoch, first_seq, last_seq, policy)
-) STRICT, WITHOUT ROWID;
-CREATE TABLE marks (
-  destination TEXT NOT NULL,
-  lane TEXT NOT NULL,
-  start_seq INTEGER NOT NULL,
-  epoch INTEGER NOT NULL,
-  seq INTEGER NOT NULL,
-  PRIMARY KEY (destination, lane)
-) STRICT, WITHOUT ROWID;
-CREATE TABLE policies (
-  version TEXT PRIMARY KEY,
-  rows TEXT NOT NULL,
-  first_used_us INTEGER NOT NULL
-) STRICT;
-CREATE TABLE rejected (
-  id INTEGER PRIMARY KEY,
-  destination TEXT NOT NULL,
-  lane TEXT NOT NULL,
-  epoch INTEGER NOT NULL,
-  first_seq INTEGER NOT NULL,
-  last_seq INTEGER NOT NULL,
-  reason TEXT NOT NULL,
-  policy TEXT NOT NULL,
-  at_us INTEGER NOT NULL,
-  key_id TEXT,
-  body BLOB
-) STRICT;
-PRAGMA user_version = 1;
-COMMIT;
-"""
 
 
 class LedgerError(WardgateError):
@@ -173,13 +112,15 @@ class Ledger:
         except (OSError, sqlite3.Error) as error:
             raise LedgerError(f"{path}: {error}") from error
         try:
-            version = _prepare(db)
+            version = ledger_file.prepare(db)
         except sqlite3.Error as error:
             db.close()
             raise LedgerError(f"{path}: {error}") from error
-        if version != _SCHEMA_VERSION:
+        if version != ledger_file.SCHEMA_VERSION:
             db.close()
-            raise LedgerError(f"{path}: schema {version}, this software knows {_SCHEMA_VERSION}")
+            raise LedgerError(
+                f"{path}: schema {version}, this software knows {ledger_file.SCHEMA_VERSION}"
+            )
         return cls(db, clock, make_room)
 
     def close(self) -> None:
@@ -193,7 +134,7 @@ class Ledger:
         with self._access():
             self._db.execute(
                 "INSERT INTO policies VALUES (?,?,?) ON CONFLICT DO NOTHING",
-                (version, _pack(rows), self._clock.now_us()),
+                (version, ledger_file.pack(rows), self._clock.now_us()),
             )
         self._tables[version] = {name: dict(row) for name, row in rows.items()}
 
@@ -207,7 +148,7 @@ class Ledger:
                 ).fetchone()
             if found is None:
                 return None
-            known = self._tables[version] = _unpack(found[0])
+            known = self._tables[version] = ledger_file.unpack(found[0])
         return known
 
     # -- where destinations stand ------------------------------------------------------------
@@ -410,34 +351,3 @@ class Ledger:
                 yield
             except sqlite3.Error as error:
                 raise LedgerError(str(error)) from error
-
-
-def _prepare(db: sqlite3.Connection) -> int:
-    """Set the connection up, make the schema in a new file, and return its number."""
-    db.execute("PRAGMA journal_mode=WAL")
-    db.execute("PRAGMA synchronous=FULL")
-    db.execute("PRAGMA busy_timeout=5000")
-    select = "PRAGMA user_version"
-    for number, script in enumerate((_SCHEMA, days.SCHEMA)):
-        if db.execute(select).fetchone()[0] == number:
-            db.executescript(script)
-    return int(db.execute(select).fetchone()[0])
-
-
-def _pack(rows: Mapping[str, ReleaseRow]) -> str:
-    plain = {
-        name: {f"{int(label.data_class)}/{label.level}": int(t) for label, t in row.items()}
-        for name, row in rows.items()
-    }
-    return msgspec.json.encode(plain).decode()
-
-
-def _unpack(packed: str) -> dict[str, ReleaseRow]:
-    plain = msgspec.json.decode(packed, type=dict[str, dict[str, int]])
-    rows: dict[str, ReleaseRow] = {}
-    for name, row in plain.items():
-        rows[name] = {}
-        for cell, treatment in row.items():
-            data_class, _, level = cell.partition("/")
-            rows[name][Label(DataClass(int(data_class)), int(level))] = Treatment(treatment)
-    return rows

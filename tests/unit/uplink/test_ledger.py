@@ -8,8 +8,7 @@ from contextlib import closing
 import pytest
 
 from gateway.domain.labels import DataClass, Label, Lane, Treatment
-from gateway.uplink import days
-from gateway.uplink import ledger as ledger_module
+from gateway.uplink import days, ledger_file
 from gateway.uplink.ledger import ENTRY_SPAN_US, Ledger, LedgerError, Rejected, Settled
 from gateway.uplink.release import EntryKey, Released
 from gateway.uplink.writer import LedgerWriter
@@ -301,7 +300,7 @@ def test_a_slice_that_fails_changes_nothing(ledger, path, clock, monkeypatch):
 
 def test_a_ledger_of_the_first_schema_is_carried_over(path, clock):
     with closing(sqlite3.connect(path)) as db:
-        db.executescript(ledger_module._SCHEMA)
+        db.executescript(ledger_file.SCHEMA)
         db.execute(
             "INSERT INTO entries VALUES (1, 'core', 'telemetry', 5, 1, 9, 'health_status', 3,"
             " 'pass', 9, 90, 'p1', 'p1', 1000, 2000)"
