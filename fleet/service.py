@@ -2,7 +2,8 @@
 
 Rules:
 
-* Who calls is who the certificate says. A gateway may only Attach, an operator what its roles
+* Who calls is who the certificate says. A gateway may only Attach, a service (a core) only
+  WatchRevocations, an operator what its roles
   allow (:mod:`fleet.roles`), looked up at each call; a revoked certificate may nothing, and its
   open stream ends at once.
 * What an operator has begun is done to its end, whatever becomes of the connection.
@@ -45,6 +46,8 @@ DIRECTORY_INTERVAL_S = 0.25
 suspension still takes effect well within one."""
 COMMANDS_WAITING_MAX = 64
 """Per stream; a gateway that takes no more is as good as absent."""
+WATCHERS_MAX = 256
+"""Streams of revocations to services, all together."""
 
 log = logging.getLogger(__name__)
 
@@ -62,6 +65,15 @@ class _Attached:
         self.commands: deque[pb.DeviceCommand] = deque()
         self.wake = asyncio.Event()
         self.end: tuple[grpc.StatusCode, str] | None = None
+
+
+class _Watching:
+    """One service's stream of revocations."""
+
+    def __init__(self, identity: Identity) -> None:
+        self.identity = identity
+        self.wake = asyncio.Event()
+        self.revoked = False
 
 
 class FleetService:
@@ -86,6 +98,7 @@ class FleetService:
             counters.add("refused", reason, n=0)
         self._audit = audit
         self._attached: dict[str, _Attached] = {}
+        self._watching: set[_Watching] = set()
         self._commander = Commander(self._push)
         self._admin = admin.Admin(parts, self._commander, audit, self.attached, counters)
         self._guard = Guard(
@@ -113,7 +126,12 @@ class FleetService:
                 self._attach,
                 request_deserializer=pb.AttachRequest.FromString,
                 response_serializer=pb.AttachResponse.SerializeToString,
-            )
+            ),
+            "WatchRevocations": grpc.unary_stream_rpc_method_handler(
+                self._watch,
+                request_deserializer=pb.WatchRevocationsRequest.FromString,
+                response_serializer=_serialise,
+            ),
         }
         for name, (request, call) in self._admin.methods().items():
             methods[name] = grpc.unary_unary_rpc_method_handler(
@@ -287,6 +305,34 @@ class FleetService:
                 async with asyncio.timeout(wait_s):
                     await stream.wake.wait()
 
+    # Services
+
+    async def _watch(self, request: pb.WatchRevocationsRequest, context: Any) -> None:
+        """Tell a service the newest list until either side ends."""
+        try:
+            watching = _Watching(self._caller(context, Role.SERVICE))
+        except RefusedError as error:
+            await context.abort(_code_of(error), str(error))
+            return
+        if len(self._watching) >= WATCHERS_MAX:
+            await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, f"{WATCHERS_MAX} are watching")
+        self._watching.add(watching)
+        sent = (request.number, request.issued_us)
+        try:
+            await context.send_initial_metadata(())  # tells the service that it is in
+            while not watching.revoked:
+                watching.wake.clear()
+                signed = self._registry.revocations
+                if sent == signed.age_order:
+                    await watching.wake.wait()
+                    continue
+                sent = signed.age_order
+                update = pb.WatchRevocationsResponse(signed_list=self._registry.revocations_signed)
+                await context.write(update)
+        finally:
+            self._watching.discard(watching)
+        await context.abort(grpc.StatusCode.UNAUTHENTICATED, RefusalReason.REVOKED)
+
     def _push(self, gateway: str, command: pb.DeviceCommand) -> bool:
         """Send a command down a gateway's stream; False when there is none, or it is stuffed."""
         stream = self._attached.get(gateway)
@@ -301,6 +347,9 @@ class FleetService:
             if self._registry.is_revoked(stream.identity):
                 stream.end = (grpc.StatusCode.UNAUTHENTICATED, RefusalReason.REVOKED)
             stream.wake.set()
+        for watching in self._watching:
+            watching.revoked = self._registry.is_revoked(watching.identity)
+            watching.wake.set()
         self._counters.set("revocations", len(self._registry.revocations.serials))
 
 

@@ -23,7 +23,8 @@ from security.audit import AuditLog, load_or_create_key, verify
 from security.files import TlsFiles
 from security.identity import IdentityConfig, IdentityService
 from security.names import Role
-from security.revocations import RevocationBook
+from security.revocations import RevocationBook, read_list
+from security.tls import grpc_channel_credentials
 from tests.fakes import FakeCounters
 from tests.integration.fleet_process import TRUST_DOMAIN, Fleet
 
@@ -537,3 +538,46 @@ def test_the_audit_log_holds_who_did_what(fleet):
     assert {("device_added", "admin"), ("revoked", "admin"), ("gateway_attached", None)} <= events
     assert "refused" in {entry["event"] for entry in entries}
     fleet.start()
+
+
+async def test_a_service_is_told_the_revocations_until_it_is_revoked_itself(fleet, tmp_path):
+    def watch(files, **have):
+        channel = grpc.aio.secure_channel(fleet.address, grpc_channel_credentials(files))
+        call = channel.unary_stream(
+            "/wardgate.v1.FleetService/WatchRevocations",
+            request_serializer=pb.WatchRevocationsRequest.SerializeToString,
+            response_deserializer=pb.WatchRevocationsResponse.FromString,
+        )
+        return channel, call(pb.WatchRevocationsRequest(**have))
+
+    out = tmp_path / "core-9"
+    where = ("--config", str(fleet.config), "--out", str(out))
+    await asyncio.to_thread(fleet.command, "ca", "issue", "service", "core-9", *where)
+    files = TlsFiles.within(out)
+    roots = pki.load_certificates(files.trust)
+
+    def understood(answer):
+        return read_list(answer.signed_list, roots, TRUST_DOMAIN)
+
+    gateway, refused = watch(fleet.issue(Role.GATEWAY, "edge-watch"))
+    with pytest.raises(grpc.aio.AioRpcError) as told:
+        await refused.read()
+    assert told.value.code() is grpc.StatusCode.PERMISSION_DENIED
+    await gateway.close()
+
+    channel, stream = watch(files)
+    async with channel, asyncio.timeout(EVENT_S):
+        first = understood(await stream.read())
+        await add(fleet, tmp_path, "mon-watch")
+        await asyncio.to_thread(fleet.command, "device", "revoke", "mon-watch")
+        second = understood(await stream.read())
+        assert second.number > first.number
+        assert len(second.serials) == len(first.serials) + 1
+        own, later = watch(files, number=second.number, issued_us=second.issued_us)
+        await later.initial_metadata()  # it has that one, and hears of the next
+        await asyncio.to_thread(fleet.command, "fleet", "revoke", "service", "core-9")
+        for each in (stream, later):
+            with pytest.raises(grpc.aio.AioRpcError) as ended:
+                await each.read()
+            assert ended.value.code() is grpc.StatusCode.UNAUTHENTICATED
+        await own.close()
