@@ -26,7 +26,8 @@ from drivers.mqtt.codec.packets import Connect, Version
 HALF_OPEN = 400
 """More than a listener lets one address have."""
 HELLOS = 3_000
-DTLS_HALF_OPEN = 200
+DTLS_HALF_OPEN = 100
+"""Below one address' share: beyond it, newcomers of the same address wait up to 30 s."""
 UNANSWERED_MAX = 5
 """Then the flood is as large as the server lets it be."""
 STORM = 5_000
