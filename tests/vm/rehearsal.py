@@ -174,7 +174,7 @@ class Rehearsal:
         command = ["coap-client-openssl", "-B", "60", "-m", "post", "-t", "application/json"]
         command += ["-c", str(identity / "cert.pem"), "-j", str(identity / "key.pem")]
         command += ["-C", str(identity / "ca.pem"), "-e", self._payload(), "-v", "6"]
-        url = f"coaps://localhost:{self.vm.ports['coaps']}/devices/{site.DEVICE}/vitals"
+        url = f"coaps://127.0.0.1:{self.vm.ports['coaps']}/devices/{site.DEVICE}/vitals"
         done = subprocess.run([*command, url], capture_output=True, text=True, check=False)
         assert "2.04" in done.stdout + done.stderr, done.stdout + done.stderr + self.journal()
         return f"vm:{self._n}"
