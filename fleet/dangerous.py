@@ -7,7 +7,8 @@
 | ``appoint_officer`` | somebody becomes one, once there are two security officers |
 | ``add_manufacturer`` | a manufacturer's root is to be believed |
 
-While there is one security officer, that one appoints the second alone: somebody must begin.
+While there is one security officer, that one appoints the second alone: somebody must begin. What
+would take that last one away is refused at once, since nobody could approve it.
 """
 
 from __future__ import annotations
@@ -107,7 +108,7 @@ class Guard:
         return wanted
 
     async def _removal(self, name: str, serial: str, reason: str) -> Wanted | None:
-        if not await self._roles(name) & TRUSTED:
+        if not await self._roles(name) & TRUSTED or await self._alone(name):
             return None
         parameters = {"name": name, "serial": serial, "reason": reason, "change": "revoke"}
         return Wanted("remove_officer", parameters)
@@ -115,7 +116,7 @@ class Guard:
     async def _other_roles(self, name: str, roles: Roles) -> Wanted | None:
         before = await self._roles(name)
         parameters = {"name": name, "roles": sorted(roles)}
-        if before & TRUSTED - roles:
+        if before & TRUSTED - roles and not await self._alone(name):
             return Wanted("remove_officer", {**parameters, "change": "roles"})
         if roles & TRUSTED - before and await self._appointing_takes_two():
             return Wanted("appoint_officer", parameters)
@@ -124,6 +125,13 @@ class Guard:
     async def _appointing_takes_two(self) -> bool:
         officers = await self._registry.run(self._operators.kept.officers)
         return len(officers) >= APPOINTING_ALONE_BELOW
+
+    async def _alone(self, name: str) -> bool:
+        """Whether nobody could approve what concerns ``name``.
+
+        The change itself refuses to take the last officer away.
+        """
+        return set(await self._registry.run(self._operators.kept.officers)) == {name}
 
     async def _roles(self, name: str) -> Roles:
         return await self._registry.run(self._operators.kept.roles, name)
