@@ -21,6 +21,7 @@ TREATMENTS = {
     "pass": "passed",
     "aggregate": "aggregated",
     "pseudonymise": "pseudonymised",
+    "generalise": "generalised",
     "mask": "masked",
     "withhold": "withheld",
 }

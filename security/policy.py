@@ -3,14 +3,15 @@
 Rules:
 
 1. Treatments are Cedar actions. For each (destination, class, level) they are asked in the order
-   pass, aggregate, pseudonymise, mask; the first that is permitted wins. None: withhold. So a
-   permit of a more revealing treatment always wins over a stricter one, and a ``forbid`` takes
-   treatments away.
+   pass, pseudonymise, generalise, mask, aggregate; the first that is permitted wins. None:
+   withhold. So a permit of a more revealing treatment always wins over a stricter one, and a
+   ``forbid`` takes treatments away.
 2. A policy is taken whole or refused whole. It is refused on anything that Cedar would pass over
    in silence: a validation error, an evaluation error (Cedar skips a ``forbid`` that fails), a
    comparison with an entity of another type (always false), a destination that nobody
    configured (a misspelt ``forbid``), a policy without an ``@id`` of its own.
-3. ``aggregate`` is a word of the schema and refused until records can be aggregated.
+3. ``aggregate`` and ``generalise`` are words of the schema and refused until records can be
+   treated so.
 4. Cedar is asked when the policy loads, never per record. ``version`` names text, schema and
    destinations together: equal versions are equal tables.
 """
@@ -35,7 +36,15 @@ from gateway.domain.labels import (
     Treatment,
 )
 
-ORDER = (Treatment.PASS, Treatment.AGGREGATE, Treatment.PSEUDONYMISE, Treatment.MASK)
+ORDER = (
+    Treatment.PASS,
+    Treatment.PSEUDONYMISE,
+    Treatment.GENERALISE,
+    Treatment.MASK,
+    Treatment.AGGREGATE,
+)
+NOT_YET = frozenset((Treatment.AGGREGATE, Treatment.GENERALISE))
+_NOT_YET_WORDS = frozenset(treatment.name.lower() for treatment in NOT_YET)
 POLICY_BYTES_MAX = 256 * 1024
 VERSION_CHARS = 16
 
@@ -179,8 +188,8 @@ def _examine_node(node: Any, name: str, destinations: frozenset[str]) -> None:
         return
     if node.get("type") == "Destination" and node.get("id") not in destinations:
         raise PolicyError(f"{name}: no destination is named {node.get('id')!r}")
-    if (node.get("type"), node.get("id")) == ("Action", Treatment.AGGREGATE.name.lower()):
-        raise PolicyError(f"{name}: records can't be aggregated yet")
+    if node.get("type") == "Action" and node.get("id") in _NOT_YET_WORDS:
+        raise PolicyError(f"{name}: records can't be treated so yet: {node['id']}")
     for operator in ("==", "!=", "in"):
         if operator in node and isinstance(node[operator], dict):
             _examine_comparison(node[operator], name)
@@ -219,11 +228,11 @@ def _decide(
 def _first_permitted(name: str, label: Label, answers: Sequence[Asked]) -> Decision:
     for position, answer in enumerate(answers):
         if answer.permitted:
-            if answer.treatment is Treatment.AGGREGATE:
+            if answer.treatment in NOT_YET:
                 raise PolicyError(
-                    f"{', '.join(answer.policies)}: would aggregate class"
+                    f"{', '.join(answer.policies)}: would {answer.treatment.name.lower()} class"
                     f" {label.data_class.name.lower()} level {label.level} for {name}, and records"
-                    " can't be aggregated yet"
+                    " can't be treated so yet"
                 )
             return Decision(name, label, answer.treatment, tuple(answers[: position + 1]))
     return Decision(name, label, Treatment.WITHHOLD, tuple(answers))

@@ -6,6 +6,7 @@ Numbers equal those of ``protos/wardgate/v1/ingest.proto``.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import IntEnum, StrEnum
 from typing import NamedTuple
 
@@ -52,13 +53,41 @@ class Zone(StrEnum):
 
 
 class Treatment(IntEnum):
-    """The policy's answer. Greater is stricter: ``max`` of two is the stricter one."""
+    """The policy's answer. The numbers are the wire's and say nothing about strictness."""
 
     PASS = 1
     AGGREGATE = 2
+    """Statistics of a window, over a group of devices."""
     PSEUDONYMISE = 3
+    """Names become keyed pseudonyms; places and texts are gone; times stay."""
     MASK = 4
+    """Names, places and texts are gone; times stay."""
     WITHHOLD = 5
+    GENERALISE = 6
+    """Names become keyed pseudonyms, texts are gone, times and places are made coarse."""
+
+
+AS_STRICT: Mapping[Treatment, frozenset[Treatment]] = {
+    Treatment.PASS: frozenset(Treatment),
+    Treatment.PSEUDONYMISE: frozenset(
+        (Treatment.PSEUDONYMISE, Treatment.MASK, Treatment.AGGREGATE, Treatment.WITHHOLD)
+    ),
+    Treatment.GENERALISE: frozenset(
+        (Treatment.GENERALISE, Treatment.AGGREGATE, Treatment.WITHHOLD)
+    ),
+    Treatment.MASK: frozenset((Treatment.MASK, Treatment.AGGREGATE, Treatment.WITHHOLD)),
+    Treatment.AGGREGATE: frozenset((Treatment.AGGREGATE, Treatment.WITHHOLD)),
+    Treatment.WITHHOLD: frozenset((Treatment.WITHHOLD,)),
+}
+"""Treatment -> those that reveal nothing that it does not reveal. A partial order: generalising
+hides times that pseudonymising and masking show, and shows places or names that they hide."""
+
+
+def stricter(one: Treatment, other: Treatment) -> Treatment:
+    """The stricter of two; where neither is, only silence keeps what both promise."""
+    if other in AS_STRICT[one]:
+        return other
+    return one if one in AS_STRICT[other] else Treatment.WITHHOLD
 
 
 class DestinationInfo(NamedTuple):

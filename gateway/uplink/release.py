@@ -2,9 +2,10 @@
 
 Rules:
 
-1. The stricter of the table at collection and the table now applies, label by label. Where the
-   table at collection is unknown, or had no row for this destination, nothing leaves. Records
-   that were collected while no policy was in force are judged by the table now.
+1. The stricter of the table at collection and the table now applies, label by label; where neither
+   is the stricter, nothing leaves (:func:`gateway.domain.labels.stricter`). Where the table at
+   collection is unknown, or had no row for this destination, nothing leaves. Records that were
+   collected while no policy was in force are judged by the table now.
 2. What passes leaves byte by byte as the journal holds it; only treated sections are decoded.
 3. A batch never crosses an epoch, and states its whole range: what is withheld is counted in it.
 """
@@ -16,7 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from gateway.domain.errors import MalformedError
-from gateway.domain.labels import Label, Lane, ReleaseRow, Treatment
+from gateway.domain.labels import Label, Lane, ReleaseRow, Treatment, stricter
 from gateway.journal.types import StoredGroup
 from gateway.uplink.treatments import Pseudonyms, treat
 from gateway.wire.sections import encode_batch_request
@@ -80,8 +81,8 @@ class Release:
             ValueError: the row pseudonymises and there is no key, or it aggregates.
         """
         treatments = set(row.values())
-        if Treatment.AGGREGATE in treatments:
-            raise ValueError(f"destination {destination}: records can't be aggregated yet")
+        if treatments & {Treatment.AGGREGATE, Treatment.GENERALISE}:
+            raise ValueError(f"destination {destination}: records can't be treated so yet")
         if Treatment.PSEUDONYMISE in treatments and pseudonyms is None:
             raise ValueError(
                 f"destination {destination}: the policy pseudonymises, and there is no"
@@ -157,7 +158,7 @@ class Release:
         if then is None:
             return {}
         withhold = Treatment.WITHHOLD
-        row = {label: max(now, then.get(label, withhold)) for label, now in self._row.items()}
+        row = {label: stricter(now, then.get(label, withhold)) for label, now in self._row.items()}
         if self._pseudonyms is None:
             # The key went with an earlier policy: what it promised can only be kept by silence.
             row = {

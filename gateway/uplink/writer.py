@@ -135,4 +135,5 @@ _WORDS = {
     Treatment.PSEUDONYMISE: "pseudonymised",
     Treatment.MASK: "masked",
     Treatment.WITHHOLD: "withheld",
+    Treatment.GENERALISE: "generalised",
 }

@@ -37,6 +37,7 @@ class Treatment(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     TREATMENT_PSEUDONYMISE: _ClassVar[Treatment]
     TREATMENT_MASK: _ClassVar[Treatment]
     TREATMENT_WITHHOLD: _ClassVar[Treatment]
+    TREATMENT_GENERALISE: _ClassVar[Treatment]
 
 class TimeQuality(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -124,6 +125,7 @@ TREATMENT_AGGREGATE: Treatment
 TREATMENT_PSEUDONYMISE: Treatment
 TREATMENT_MASK: Treatment
 TREATMENT_WITHHOLD: Treatment
+TREATMENT_GENERALISE: Treatment
 TIME_QUALITY_UNSPECIFIED: TimeQuality
 TIME_QUALITY_GOOD: TimeQuality
 TIME_QUALITY_OFFSET: TimeQuality

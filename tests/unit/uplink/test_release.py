@@ -86,7 +86,14 @@ def test_the_ledger_hears_of_records_and_bytes_by_label_treatment_and_collection
 def test_the_stricter_of_then_and_now_applies(then, now):
     tables = {"then": {"core": {VITALS: then}}}
     batch = release({VITALS: now}, tables).batch(Lane.TELEMETRY, [group(1, notes=0, policy="then")])
-    assert batch.counts == {max(then, now): 2}
+    assert batch.counts == {max(then, now): 2}  # of these four the numbers rise with strictness
+
+
+def test_where_neither_is_stricter_nothing_leaves():
+    tables = {"then": {"core": {VITALS: Treatment.GENERALISE}}}
+    stored = [group(1, notes=0, policy="then")]
+    batch = release({VITALS: PSEUDONYMISE}, tables).batch(Lane.TELEMETRY, stored)
+    assert batch.counts == {WITHHOLD: 2}
 
 
 @pytest.mark.parametrize(
@@ -121,7 +128,10 @@ def test_a_promise_to_pseudonymise_without_the_key_becomes_silence():
 
 @pytest.mark.parametrize(
     ("row", "names", "why"),
-    [({VITALS: PSEUDONYMISE}, None, "pseudonym_key"), ({VITALS: Treatment(2)}, NAMES, "aggregate")],
+    [
+        ({VITALS: PSEUDONYMISE}, None, "pseudonym_key"),
+        ({VITALS: Treatment(2)}, NAMES, "treated so"),
+    ],
 )
 def test_a_row_that_can_not_be_kept_is_refused(row, names, why):
     with pytest.raises(ValueError, match=why):
