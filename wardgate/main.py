@@ -8,7 +8,7 @@ its work later still, so that ``--help`` stays quick.
 from __future__ import annotations
 
 import sys
-from importlib import import_module, metadata
+from importlib import import_module
 from typing import Annotated, Any, NamedTuple
 
 import typer
@@ -94,6 +94,8 @@ app = typer.Typer(
 
 def _say_version(wanted: bool) -> None:
     if wanted:
+        from importlib import metadata  # noqa: PLC0415  # it reads mail headers; --help needs none
+
         typer.echo(f"wardgate {metadata.version('wardgate')}")
         raise typer.Exit
 
