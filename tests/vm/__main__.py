@@ -76,6 +76,9 @@ def main() -> int:
     say("switching the machine on")
     with machine.running(image, CACHE / "run", shelf, services) as vm:
         vm.ssh(site.WARM)
+        for name, (kind, behind) in services.items():
+            if kind == "udp" and not vm.echoes(name, behind):
+                raise RuntimeError(f"no datagram gets into the machine and back ({name})")
         say(f"booted: {vm.ssh('uname -sr').stdout.strip()}, {vm.ssh('python3 -V').stdout.strip()}")
         rehearsal = Rehearsal(vm, files, wheel, Random(arguments.seed))
         rehearsed = chosen(arguments.acts, arguments.cuts)

@@ -1,5 +1,8 @@
 """A Debian machine in an emulator: its disk is thrown away, and no way leads out of it.
 
+It has neither a route nor a resolver (see make-image). The emulator's own ``restrict=on`` won't do:
+it drops what the machine answers over UDP, also to forwarded ports.
+
 Loopback ports of the host are forwarded to it; the key that opens it is made for the run. Its disk
 has a volatile write cache (see disk.py), so that :meth:`Machine.cut` is a power cut.
 """
@@ -22,6 +25,7 @@ from tests.vm.disk import Disk, Loss
 BOOT_S_MAX = 400.0
 SSH_TIMEOUT_S = 300.0
 """An emulated machine on a busy host is slow; a command that hangs is found by its own test."""
+ECHO_S_MAX = 60.0
 MEMORY_MIB = 2048
 KERNEL = "root=/dev/vda rw console=ttyS0 quiet mitigations=off"
 CPU = "Westmere"
@@ -119,7 +123,7 @@ class Machine:
         command += ["-drive", f"file=nbd+unix:///?socket={self._socket},if=virtio,format=raw"]
         command[-1] += ",cache=writeback,discard=ignore"
         command += ["-drive", f"file={self._shelf},if=virtio,format=raw,readonly=on"]
-        command += ["-netdev", f"user,id=net,restrict=on,{self._forwards}"]
+        command += ["-netdev", f"user,id=net,{self._forwards}"]
         command += ["-device", "virtio-net-pci,netdev=net", "-device", "virtio-rng-pci"]
         self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL)
         deadline = time.monotonic() + BOOT_S_MAX
@@ -132,6 +136,30 @@ class Machine:
         master = ["ssh", *self._login(), "-M", "-N", "root@127.0.0.1"]
         self._connection = subprocess.Popen(master, stdin=subprocess.DEVNULL)
         self.ssh("mountpoint -q /mnt || mount -o ro /dev/vdb /mnt")
+
+    def echoes(self, service: str, behind: int) -> bool:
+        """Whether a datagram to a forwarded port comes back, while nobody else has the port."""
+        echo = f"""import socket
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.bind(("0.0.0.0", {behind}))
+s.settimeout({ECHO_S_MAX})
+s.sendto(*s.recvfrom(99))
+"""
+        command = ["ssh", *self._login(), "root@127.0.0.1", f"python3 -c '{echo}'"]
+        answering = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        try:
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+                sender.settimeout(1.0)
+                for _ in range(int(ECHO_S_MAX)):
+                    sender.sendto(b"echo", ("127.0.0.1", self.ports[service]))
+                    with contextlib.suppress(OSError):
+                        return sender.recv(99) == b"echo"
+        finally:
+            answering.kill()
+            answering.wait()
+        return False
 
     def _login(self) -> list[str]:
         return [*self.ssh_options(), "-i", str(self.key), "-p", str(self.ports["ssh"])]
