@@ -26,10 +26,10 @@ from drivers.mqtt.codec.packets import Connect, Version
 HALF_OPEN = 400
 """More than a listener lets one address have."""
 HELLOS = 3_000
-DTLS_HALF_OPEN = 100
-"""Below one address' share: beyond it, newcomers of the same address wait up to 30 s."""
+DTLS_HALF_OPEN = 400
+"""More than a listener lets one address have."""
 UNANSWERED_MAX = 5
-"""Then the flood is as large as the server lets it be."""
+"""Then the flood is as large as the server lets it be: all of an address' places are taken."""
 STORM = 5_000
 STORM_AT_ONCE = 500
 SLOW_S = 30
@@ -120,7 +120,11 @@ class Floods:
         return held
 
     def _dtls_half_open(self) -> ExitStack:
-        """Each returns its cookie, gets the server's flight, and says no more."""
+        """Each returns its cookie, gets the server's flight, and says no more.
+
+        While the last ones wait in vain for an answer, the first have been silent for so long
+        that they make room for somebody else.
+        """
         held = ExitStack()
         tls = dtls.context(None)
         unanswered = 0

@@ -37,6 +37,8 @@ APPLICATION_DATA: Final = 23
 _CLIENT_HELLO = 1
 _HELLO_VERIFY_REQUEST = 3
 _DTLS_1_0 = b"\xfe\xff"
+_DTLS_1_2 = b"\xfe\xfd"
+_FATAL_INTERNAL_ERROR = b"\x02\x50"
 _VERSION_MAJOR = 0xFE
 
 TRUNCATED: Final = "truncated"
@@ -170,3 +172,12 @@ def hello_verify_request(hello: ClientHello, cookie: bytes) -> bytes:
     return (
         bytes([HANDSHAKE]) + _DTLS_1_0 + hello.sequence + len(message).to_bytes(2, "big") + message
     )
+
+
+def final_alert() -> bytes:
+    """A fatal internal_error, unencrypted, for a peer whose handshake is forgotten.
+
+    It says that memory or the like was short (RFC 5246, 7.2.2). Its sequence number is the
+    greatest, so that it is newer than whatever was said before (RFC 6347, 4.1.2.6).
+    """
+    return bytes([ALERT]) + _DTLS_1_2 + b"\0\0" + b"\xff" * 6 + b"\0\2" + _FATAL_INTERNAL_ERROR

@@ -8,7 +8,10 @@ Rules:
   ends only when the new handshake is complete and its device admitted (RFC 6347, 4.2.8).
 - A repeated ClientHello is told from a new one by its random, and goes to where it belongs.
 - Handshakes are bounded in number, per host and in time; sessions in number, per device and in
-  idle time. What is beyond a bound is refused, or the longest idle makes room.
+  idle time. What is beyond a bound is refused, or the longest silent makes room
+  (:mod:`drivers.transport.dtls.handshakes`, for handshakes).
+- A handshake that is given up for another gets an alert, so that an honest peer begins anew
+  instead of repeating itself to nobody.
 - A certificate proves a device to the identity service before the owner hears of the session.
   Of a peer that is refused the network sees an alert and nothing else.
 - Killing a session sends close_notify and forgets it; both at once.
@@ -28,6 +31,7 @@ from weakref import WeakSet
 
 from OpenSSL import SSL
 
+from drivers.transport.dtls import arrival
 from drivers.transport.dtls.association import (
     TIMEOUT,
     Association,
@@ -40,6 +44,7 @@ from drivers.transport.dtls.records import (
     APPLICATION_DATA,
     HANDSHAKE,
     ClientHello,
+    final_alert,
     hello_verify_request,
     read_client_hello,
     read_headers,
@@ -63,6 +68,8 @@ TAKEN_OVER: Final = "taken_over"
 """The same device has newer sessions elsewhere."""
 IDLE: Final = "idle"
 PEER_CLOSED: Final = "closed"
+OVERDUE: Final = "overdue"
+"""A handshake that was given up for another one."""
 STOPPED: Final = "stopped"
 
 
@@ -101,6 +108,7 @@ class DtlsServer(asyncio.DatagramProtocol):
         self._loop: asyncio.AbstractEventLoop | None = None
         self._sweeper: asyncio.TimerHandle | None = None
         self._congested = False
+        self._descriptor: int | None = None
 
     # -- life-cycle
 
@@ -117,6 +125,8 @@ class DtlsServer(asyncio.DatagramProtocol):
         for reason in RefusalReason.ALL:
             self._counters.add("refused", reason, self._name, n=0)  # alert rules see it from 0
         self._counters.set("sessions", 0, self._name)
+        arrival.watch(sock)
+        self._descriptor = sock.fileno()
         self._transport, _ = await loop.create_datagram_endpoint(lambda: self, sock=sock)
         self._sweep()
         bound = sock.getsockname()
@@ -132,7 +142,7 @@ class DtlsServer(asyncio.DatagramProtocol):
             self.drop(session, STOPPED)
         if self._transport is not None:
             self._transport.close()
-            self._transport = None
+            self._transport = self._descriptor = None
 
     def listening(self) -> bool:
         """Whether the socket is open."""
@@ -226,27 +236,38 @@ class DtlsServer(asyncio.DatagramProtocol):
             cookie = self._cookies.bake(address, hello.random)
             self.transmit(hello_verify_request(hello, cookie), address)
             return
-        if not self._may_begin(address):
+        leaving = self._room_for(address)
+        if leaving is None:
             self._counters.add("handshakes_failed", self._name, RefusalReason.OVERLOADED)
             return
-        if handshake is not None:
-            self._handshakes.remove(handshake)
+        for each in leaving:
+            self._handshakes.remove(each)
+            if each is not handshake:  # else its peer has begun anew by itself
+                self._counters.add("handshakes_failed", self._name, OVERDUE)
+                self.transmit(final_alert(), each.address)
         self._begin(datagram, hello, address)
 
-    def _may_begin(self, address: Address) -> bool:
+    def _room_for(self, address: Address) -> tuple[Handshake, ...] | None:
+        """Whose handshakes end so that one more begins; None: it may not."""
         now_s = self._clock.monotonic()
         if address not in self._sessions and len(self._sessions) >= self._limits.sessions_max:
             longest_idle = next(iter(self._sessions.values()))
             if now_s - longest_idle.active_s < self._limits.evict_idle_s_min:
-                return False
-        return self._handshakes.may_begin(address, now_s)
+                return None
+        return self._handshakes.room_for(address, now_s, self._waited_s())
+
+    def _waited_s(self) -> float:
+        if self._descriptor is None:
+            return 0.0
+        return arrival.waited_s(self._descriptor, self._clock.now_us())
 
     def _begin(self, datagram: bytes, hello: ClientHello, address: Address) -> None:
         association = Association(
             self._current_context(), server=True, note=(address, hello.random, self._cookies)
         )
-        deadline_s = self._clock.monotonic() + self._limits.handshake_s_max
-        handshake = Handshake(association, address, hello.random, deadline_s)
+        now_s = self._clock.monotonic()
+        deadline_s = now_s + self._limits.handshake_s_max
+        handshake = Handshake(association, address, hello.random, now_s, deadline_s)
         self._handshakes.add(handshake)
         try:
             association.listen(datagram)
@@ -261,6 +282,7 @@ class DtlsServer(asyncio.DatagramProtocol):
         except HandshakeError as error:
             self._fail(handshake, error)
             return
+        self._handshakes.heard(handshake, self._clock.monotonic())
         self._after(handshake, plaintexts)
 
     def _after(self, handshake: Handshake, plaintexts: list[bytes]) -> None:

@@ -16,12 +16,11 @@ from drivers.transport.dtls.association import (
     HandshakeError,
     State,
 )
-from drivers.transport.dtls.cookies import Address
 from drivers.transport.dtls.handshakes import ServerLimits
-from drivers.transport.dtls.records import read_client_hello, read_headers
+from drivers.transport.dtls.records import read_headers
 from security import tls
 from tests.unit.coap.test_dtls_records import client_hello
-from tests.unit.coap.wire import HOME, Bench, Peer
+from tests.unit.coap.wire import HOME, Bench, Peer, leave_half_open
 from tests.ward_pki import Holder, WardPki
 
 ELSEWHERE = ("192.0.2.2", 40000)
@@ -223,7 +222,7 @@ async def test_a_failed_new_handshake_leaves_the_session_alone(
 async def test_half_open_handshakes_are_bounded(ward: WardPki, monitor: Holder) -> None:
     bench = Bench(ward, monitor, limits=ServerLimits(half_open_max=3))
     for port in range(5):
-        _leave_half_open(bench, monitor, ("192.0.2.9", port))
+        leave_half_open(bench, monitor, ("192.0.2.9", port))
     assert bench.server.half_open == 3
     assert bench.failed("overloaded") == 2
 
@@ -232,7 +231,7 @@ async def test_no_host_takes_all_the_places(ward: WardPki, monitor: Holder) -> N
     limits = ServerLimits(half_open_max=10, half_open_per_host_max=3)
     bench = Bench(ward, monitor, limits=limits)
     for port in range(5):
-        _leave_half_open(bench, monitor, ("192.0.2.9", port))
+        leave_half_open(bench, monitor, ("192.0.2.9", port))
     assert bench.server.half_open == 3
     assert bench.connect(monitor, ("192.0.2.10", 1)).association.established
     for handshake in bench.server._handshakes:
@@ -253,7 +252,7 @@ async def test_handshakes_of_one_host_are_bounded(ward: WardPki, monitor: Holder
 
 async def test_a_stalled_handshake_ends_in_time(ward: WardPki, monitor: Holder) -> None:
     bench = Bench(ward, monitor, limits=ServerLimits(handshake_s_max=5.0))
-    _leave_half_open(bench, monitor, HOME)
+    leave_half_open(bench, monitor, HOME)
     (handshake,) = bench.server._handshakes
     bench.clock.advance(6.0)
     bench.server._on_timer(handshake)
@@ -404,7 +403,7 @@ async def test_a_new_certificate_is_used_at_the_next_handshake(
 async def test_stopping_says_goodbye(ward: WardPki, monitor: Holder) -> None:
     bench = Bench(ward, monitor)
     peer = bench.connect(monitor)
-    _leave_half_open(bench, monitor, ELSEWHERE)
+    leave_half_open(bench, monitor, ELSEWHERE)
     bench.server.stop()
     bench.server.stop()
     peer.read()
@@ -436,14 +435,3 @@ async def test_nothing_is_sealed_before_the_handshake_or_beyond_the_mtu(
     assert len(peer.association.seal(bytes(longest))) <= 1232
     with pytest.raises(ValueError, match="can't seal"):
         peer.association.seal(bytes(longest + 1))
-
-
-def _leave_half_open(bench: Bench, holder: Holder, address: Address) -> None:
-    peer = Peer(bench, holder, address)
-    peer.association.start()
-    for datagram in peer.association.outgoing():
-        bench.put(datagram, address)
-    peer.read()
-    for datagram in peer.association.outgoing():
-        assert read_client_hello(datagram) is not None
-        bench.put(datagram, address)

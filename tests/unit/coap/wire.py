@@ -11,7 +11,7 @@ from OpenSSL import SSL
 from drivers.transport.dtls.association import Association
 from drivers.transport.dtls.cookies import Address
 from drivers.transport.dtls.handshakes import ServerLimits
-from drivers.transport.dtls.records import read_headers
+from drivers.transport.dtls.records import read_client_hello, read_headers
 from drivers.transport.dtls.server import DtlsServer
 from drivers.transport.dtls.session import DtlsSession
 from gateway.domain.devices import Device
@@ -115,6 +115,17 @@ class Peer:
             if not self.read() and not outgoing:
                 return
 
+    def greet(self) -> bytes:
+        """Send hello, get a cookie, send and return the hello with it."""
+        self.association.start()
+        for datagram in self.association.outgoing():
+            self.bench.put(datagram, self.address)
+        self.read()
+        (with_cookie,) = self.association.outgoing()
+        assert read_client_hello(with_cookie) is not None
+        self.bench.put(with_cookie, self.address)
+        return with_cookie
+
     def read(self) -> int:
         datagrams = self.bench.wire.take(self.address)
         for datagram in datagrams:
@@ -123,6 +134,13 @@ class Peer:
 
     def say(self, plaintext: bytes) -> None:
         self.bench.put(self.association.seal(plaintext), self.address)
+
+
+def leave_half_open(bench: Bench, holder: Holder, address: Address) -> Peer:
+    """A peer that has shown its cookie, and says no more."""
+    peer = Peer(bench, holder, address)
+    peer.greet()
+    return peer
 
 
 def device(bench: Bench, holder: Holder) -> Device:
