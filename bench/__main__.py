@@ -22,6 +22,7 @@ from typing import Any
 from bench import rounds, table
 from bench.bridge import available
 from bench.site import make_identities
+from bench.storm import storm
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 
@@ -60,6 +61,7 @@ async def measure(arguments: argparse.Namespace, root: Path) -> dict[str, Any]:
         "coap": lambda: rounds.coap(root, identities, scale),
         "core": lambda: rounds.core_ingest(root, identities, scale),
         "sessions": lambda: rounds.idle_sessions(root, int(5000 * scale)),
+        "storm": lambda: storm(root, int(5000 * scale)),
         "help": rounds.help_time,
     }
     results: dict[str, Any] = {"machine": machine(), "quick": arguments.quick}

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import secrets
+import signal
 import time
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,6 +25,7 @@ DOMAIN = "bench.wardgate.internal"
 LOCAL = ("localhost", "127.0.0.1", "::1")
 START_S_MAX = 30.0
 DRAIN_S_MAX = 120.0
+END_S_MAX = 10.0
 
 
 class Identities(NamedTuple):
@@ -124,6 +127,13 @@ class Site:
                 return
             await asyncio.sleep(0.05)
         raise RuntimeError(f"{name} did not start: {process.last_words()}")
+
+    async def kill(self, name: str) -> None:
+        """End one process as a power cut would."""
+        process = self.processes[name]
+        os.kill(process.pid, signal.SIGKILL)
+        if not await process.ended(END_S_MAX):
+            raise RuntimeError(f"{name} outlives SIGKILL")
 
     async def samples(self, name: str) -> Samples:
         """What a process's metrics say now."""

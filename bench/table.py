@@ -110,9 +110,51 @@ def _rows(results: dict[str, Any]) -> list[tuple[str, str, str, str]]:
                 "",
             ),
         ]
+    if storm := results.get("storm"):
+        rows += _storm(storm)
     if text := results.get("help"):
         rows.append(("`wardgate --help`", f"{text['median_ms']} ms", "", "150 ms"))
     return rows
+
+
+def _storm(storm: dict[str, Any]) -> list[tuple[str, str, str, str]]:
+    dropped, killed = storm["dropped"], storm["killed"]
+    return [
+        (
+            f"{storm['devices']:,} reporting devices dropped at once, seconds until all are back",
+            f"{dropped['all_back_s']} ({dropped['failed']} failed tries; connect "
+            f"p50 {dropped['connect_p50_ms']:,.0f}, p99 {dropped['connect_p99_ms']:,.0f} ms)",
+            "",
+            "",
+        ),
+        (
+            "the same, gateway killed and started again",
+            f"{killed['all_back_s']}, of which {killed['of_which_restart_s']} without a gateway "
+            f"({killed['failed']} failed tries; connect p50 {killed['connect_p50_ms']:,.0f}, "
+            f"p99 {killed['connect_p99_ms']:,.0f} ms)",
+            "",
+            "",
+        ),
+        (
+            "meanwhile, a neighbour's report to its acknowledgement, p50 / p99: calm, dropped, killed",
+            "; ".join(
+                f"{each['p50_ms']} / {each['p99_ms']}"
+                for each in (
+                    storm[phase]["neighbour"]["acknowledged"]
+                    for phase in ("calm", "dropped", "killed")
+                )
+            )
+            + " ms",
+            "",
+            "p99 2,000 ms",
+        ),
+        (
+            "acknowledged in all that, and not held by the core / held twice",
+            f"{storm['acknowledged']:,}: {storm['acknowledged_and_lost']} / {storm['held_twice']}",
+            "",
+            "0 / 0",
+        ),
+    ]
 
 
 def _each(values: dict[str, float]) -> str:

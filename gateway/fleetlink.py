@@ -273,7 +273,7 @@ class FleetLink:
             return
         ended = self._identity.set_revocations(verified.serials, verified.number)
         if ended:
-            log.warning("revocation list %d ended %d sessions", verified.number, ended)
+            log.warning("revocation list %d ended %d sessions at once", verified.number, ended)
         await self._keep("revocations", self._book.save)
 
     async def _take_directory(self, message: pb.Directory) -> None:

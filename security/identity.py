@@ -17,11 +17,13 @@ Rules:
   to people (:attr:`IdentityService.on_suspicion`).
 
 Revocation and standing are look-ups in a set and a dictionary, which the fleet's word replaces as
-a whole; without the fleet the last word stays in force.
+a whole; without the fleet the last word stays in force. A new set counts at once for whoever comes;
+live sessions are looked up in it a slice at a time, so that the loop serves others in between.
 """
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import logging
 from collections.abc import Callable, Iterable, Mapping
@@ -40,6 +42,7 @@ from gateway.domain.devices import (
 from gateway.domain.errors import RefusalReason, RefusedError
 from gateway.domain.ports import Clock, Counters, LiveSession
 from security.names import Identity, Role, parse_identity
+from security.serials import NO_SERIALS, Serials
 from security.suspicions import Suspicions
 
 IDENTITIES_CACHED_MAX = 16_384
@@ -51,6 +54,8 @@ MOVED = "moved"
 CLONE_OUT_S = 600.0
 """Long enough for somebody to look; then the next alternation shows it anew."""
 CLONES_MAX = 4096
+SWEEP_MARKS = 1000
+"""Live sessions that are looked up in one turn of the loop, in less than a millisecond."""
 SUSPECT = frozenset({RefusalReason.IDENTITY_MISMATCH, RefusalReason.WRONG_TRANSPORT})
 PROTOCOLS = {"coap": "coaps"}
 """What the registry calls the transports that drivers call otherwise."""
@@ -98,11 +103,13 @@ class IdentityService:
         self._counters = counters
         self._audit = audit
         self._directory: Mapping[str, Device] | None = None
-        self._revoked: set[int] = set()
+        self._revoked = NO_SERIALS
         self._identities: dict[bytes, Identity] = {}
         self._live: dict[LiveSession, _Live] = {}
         self._by_device: dict[str, set[LiveSession]] = {}
         self._by_mark: dict[int, set[LiveSession]] = {}
+        self._unswept: list[int] = []
+        """Marks of live sessions that are still to be looked up in a new set."""
         self._suspicions = Suspicions()
         self._clones: dict[str, float] = {}
         self.on_suspicion: Callable[[Device, str, str], None] = _no_suspicion
@@ -164,15 +171,19 @@ class IdentityService:
     # What the fleet says
 
     def set_revocations(self, serials: Iterable[int], number: int = 0) -> int:
-        """Replace the set of revoked serial numbers; returns how many sessions it ended."""
-        self._revoked = set(serials)
+        """Replace the set of revoked serial numbers; returns how many sessions it ended at once.
+
+        Of more than ``SWEEP_MARKS`` live sessions the others end in the loop's next turns. Give
+        :class:`Serials` where there may be many, as a verified list has them.
+        """
+        self._revoked = serials if isinstance(serials, Serials) else Serials.of(serials)
         self._counters.set("revocations", len(self._revoked))
         self._audit.record("revocations", number=number, entries=len(self._revoked))
         return self._end_revoked()
 
     def revoke(self, serials: Iterable[int]) -> int:
-        """Add revoked serial numbers; returns how many sessions it ended."""
-        self._revoked.update(serials)
+        """Add revoked serial numbers; returns as :meth:`set_revocations`."""
+        self._revoked = Serials.of((*self._revoked, *serials))
         self._counters.set("revocations", len(self._revoked))
         return self._end_revoked()
 
@@ -325,9 +336,20 @@ class IdentityService:
             self._by_mark.setdefault(mark, set()).add(session)
 
     def _end_revoked(self) -> int:
-        hit = [mark for mark in self._by_mark if mark in self._revoked]
+        # What an earlier sweep has not seen yet is among these, too.
+        self._unswept = list(self._by_mark)
+        return self._sweep()
+
+    def _sweep(self) -> int:
+        part = self._unswept[-SWEEP_MARKS:]
+        del self._unswept[-SWEEP_MARKS:]
+        if self._unswept:
+            asyncio.get_running_loop().call_soon(self._sweep)
+        hit = self._revoked.among(part)
         devices = {
-            self._live[session].device.device_id for mark in hit for session in self._by_mark[mark]
+            self._live[session].device.device_id
+            for mark in hit
+            for session in self._by_mark.get(mark, ())  # it may have left meanwhile
         }
         ended = 0
         for mark in hit:

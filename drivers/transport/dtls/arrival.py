@@ -29,4 +29,5 @@ def waited_s(descriptor: int, now_us: int) -> float:
     except OSError:
         return 0.0
     seconds, microseconds = _TIMEVAL.unpack(stamp)
-    return max(0.0, now_us / 1e6 - seconds - microseconds / 1e6)
+    arrived_us: int = seconds * 1_000_000 + microseconds
+    return max(0.0, (now_us - arrived_us) / 1e6)

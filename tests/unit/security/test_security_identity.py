@@ -1,5 +1,7 @@
 """The identity service: who gets in, who is put out, and that each refusal is told."""
 
+import asyncio
+
 import msgspec
 import pytest
 
@@ -176,6 +178,23 @@ def test_revocation_ends_the_live_sessions_of_that_certificate_alone(ward, servi
     assert counters.gauges[("revocations",)] == 2
     assert service.live_sessions() == 1
     assert service.revoke([serial]) == 0
+
+
+async def test_many_live_sessions_are_looked_up_in_turns(ward, service, monkeypatch):
+    """A new list counts at once for who comes; two lists in a row end all that they name."""
+    monkeypatch.setattr("security.identity.SWEEP_MARKS", 2)
+    held = [ward.der(Role.DEVICE, f"many-{number}") for number in range(6)]
+    sessions = [admitted(service, certificate(der))[0] for der, _ in held]
+    at_once = service.set_revocations([serial for _, serial in held[:3]], number=1)
+    service.set_revocations([serial for _, serial in held[:4]], number=2)
+    assert at_once < 3
+    assert refused(service, certificate(held[3][0])) == RefusalReason.REVOKED
+    left_meanwhile = sessions[5]
+    service.leave(left_meanwhile)
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert [each.killed for each in sessions] == [["revoked"]] * 4 + [[], []]
+    assert service.live_sessions() == 1
 
 
 def test_a_void_authority_ends_all_that_it_has_issued(ward, stranger, service):

@@ -5,6 +5,8 @@ from datetime import timedelta
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -64,6 +66,18 @@ def test_every_flipped_byte_and_every_cut_is_refused(ward, roots, clock):
 def test_garbage_gives_only_the_typed_errors(roots, garbage):
     with pytest.raises((MalformedError, RefusedError)):
         read_list(b"WGRL1\n" + garbage, roots, DOMAIN)
+
+
+def test_serials_out_of_order_are_refused(ward, roots, clock):
+    """Only an authority that does not keep the format can make such a list."""
+    encoded = sign_list(ward.issuing, content(clock, serials=(1, 2)))
+    numbers = [each.to_bytes(20, "big") for each in (1, 2)]
+    body = encoded.replace(b"".join(numbers), b"".join(reversed(numbers)))
+    signer_at = body.index(ward.issuing.certificate.public_bytes(Encoding.DER))
+    signed = body[: signer_at + len(ward.issuing.certificate.public_bytes(Encoding.DER))]
+    signature = ward.issuing.key.sign(signed, ec.ECDSA(hashes.SHA256()))
+    with pytest.raises(MalformedError, match="order"):
+        read_list(signed + len(signature).to_bytes(2, "big") + signature, roots, DOMAIN)
 
 
 def test_only_an_authority_below_a_root_may_sign(ward, stranger, roots, clock, tmp_path):
