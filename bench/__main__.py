@@ -21,6 +21,7 @@ from typing import Any
 
 from bench import rounds, table
 from bench.bridge import available
+from bench.long_list import long_list
 from bench.site import make_identities
 from bench.storm import storm
 
@@ -62,6 +63,7 @@ async def measure(arguments: argparse.Namespace, root: Path) -> dict[str, Any]:
         "core": lambda: rounds.core_ingest(root, identities, scale),
         "sessions": lambda: rounds.idle_sessions(root, int(5000 * scale)),
         "storm": lambda: storm(root, int(5000 * scale)),
+        "long_list": lambda: long_list(root, arguments.rounds),
         "help": rounds.help_time,
     }
     results: dict[str, Any] = {"machine": machine(), "quick": arguments.quick}

@@ -17,7 +17,7 @@ from demo.processes import Process, Usage
 from demo.scrape import Samples, matching, scrape, total
 from security.files import SECRET_MODE, TlsFiles, write_atomic
 from security.names import Role
-from security.pki import Subject, Validity, create_issuing, create_root, make_identity
+from security.pki import Authority, Subject, Validity, create_issuing, create_root, make_identity
 from security.policy import default_policy
 from security.sealing import KeyRing
 
@@ -38,6 +38,8 @@ class Identities(NamedTuple):
     broker: TlsFiles
     devices: Path
     """JSON: [{device_id, cert, key}], for ``bench.load``."""
+    authority: Authority
+    """Which issued them all."""
 
 
 def make_identities(directory: Path, devices: int) -> Identities:
@@ -64,6 +66,7 @@ def make_identities(directory: Path, devices: int) -> Identities:
         make(Role.SERVICE, "vendor"),
         make(Role.SERVICE, "broker"),
         listed,
+        issuing,
     )
 
 

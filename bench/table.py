@@ -112,6 +112,8 @@ def _rows(results: dict[str, Any]) -> list[tuple[str, str, str, str]]:
         ]
     if storm := results.get("storm"):
         rows += _storm(storm)
+    if found := results.get("long_list"):
+        rows += _long_list(found)
     if text := results.get("help"):
         rows.append(("`wardgate --help`", f"{text['median_ms']} ms", "", "150 ms"))
     return rows
@@ -119,40 +121,83 @@ def _rows(results: dict[str, Any]) -> list[tuple[str, str, str, str]]:
 
 def _storm(storm: dict[str, Any]) -> list[tuple[str, str, str, str]]:
     dropped, killed = storm["dropped"], storm["killed"]
+    restart = f", of which {killed['of_which_restart_s']} without a gateway"
+    waits = [
+        f"{each['p50_ms']} / {each['p99_ms']}"
+        for phase in ("calm", "dropped", "killed")
+        for each in (storm[phase]["neighbour"]["acknowledged"],)
+    ]
     return [
         (
             f"{storm['devices']:,} reporting devices dropped at once, seconds until all are back",
-            f"{dropped['all_back_s']} ({dropped['failed']} failed tries; connect "
-            f"p50 {dropped['connect_p50_ms']:,.0f}, p99 {dropped['connect_p99_ms']:,.0f} ms)",
+            f"{dropped['all_back_s']} ({_connects(dropped)})",
             "",
             "",
         ),
         (
             "the same, gateway killed and started again",
-            f"{killed['all_back_s']}, of which {killed['of_which_restart_s']} without a gateway "
-            f"({killed['failed']} failed tries; connect p50 {killed['connect_p50_ms']:,.0f}, "
-            f"p99 {killed['connect_p99_ms']:,.0f} ms)",
+            f"{killed['all_back_s']}{restart} ({_connects(killed)})",
             "",
             "",
         ),
         (
-            "meanwhile, a neighbour's report to its acknowledgement, p50 / p99: calm, dropped, killed",
-            "; ".join(
-                f"{each['p50_ms']} / {each['p99_ms']}"
-                for each in (
-                    storm[phase]["neighbour"]["acknowledged"]
-                    for phase in ("calm", "dropped", "killed")
-                )
-            )
-            + " ms",
+            "a neighbour's report to its acknowledgement, p50 / p99: calm, dropped, killed",
+            f"{'; '.join(waits)} ms",
             "",
             "p99 2,000 ms",
         ),
         (
-            "acknowledged in all that, and not held by the core / held twice",
+            "acknowledged in all that, of it not held by the core / held twice",
             f"{storm['acknowledged']:,}: {storm['acknowledged_and_lost']} / {storm['held_twice']}",
             "",
             "0 / 0",
+        ),
+    ]
+
+
+def _connects(back: dict[str, Any]) -> str:
+    return (
+        f"{back['failed']} failed tries; connect p50 {back['connect_p50_ms']:,.0f}, "
+        f"p99 {back['connect_p99_ms']:,.0f} ms"
+    )
+
+
+def _long_list(found: dict[str, Any]) -> list[tuple[str, str, str, str]]:
+    def both(*keys: str) -> str:
+        return " against ".join(
+            " / ".join(f"{found[kind][key]:g}" for key in keys) for kind in ("long", "empty")
+        )
+
+    applying = found["applying"]
+    pauses = ", ".join(f"{each} {applying[each]['longest_pause_ms']:g}" for each in applying["of"])
+    cpu_ms = (
+        f"of CPU {applying['long']['cpu_on_loop_ms']:g} ms by the loop itself, "
+        f"{applying['long']['longest_slice_cpu_ms']:g} ms by the verifying thread in one slice"
+    )
+    return [
+        (
+            f"{found['entries']:,} revocations against none: handshakes/s",
+            both("handshakes_per_s"),
+            "",
+            "no difference",
+        ),
+        (
+            "the same: handshake to CONNACK, p50 / p99 ms",
+            both("connect_p50_ms", "connect_p99_ms"),
+            "",
+            "no difference",
+        ),
+        (
+            "the same: report to PUBACK at 200/s, p50 / p99 ms",
+            both("report_p50_ms", "report_p99_ms"),
+            "",
+            "no difference",
+        ),
+        (
+            f"a new list, {applying['live_sessions']:,} live sessions: longest pause of the loop",
+            f"{pauses} ms by the clock; {cpu_ms}",
+            "",
+            "2 ms",
         ),
     ]
 

@@ -124,13 +124,13 @@ def read_list(
     (count,) = _COUNT.unpack(reader.take(_COUNT.size))
     packed = reader.take(count * SERIAL_BYTES)
     signer = reader.take(*_LENGTH.unpack(reader.take(_LENGTH.size)))
-    signed = encoded[: reader.position]
+    signed = reader.taken()
     signature = reader.take(*_LENGTH.unpack(reader.take(_LENGTH.size)))
     if reader.position != len(encoded):
         raise MalformedError("trailing", "bytes after the signature")
-    if domain != trust_domain.encode():
+    if bytes(domain) != trust_domain.encode():
         raise RefusedError(RefusalReason.UNTRUSTED, "revocation list of another trust domain")
-    mark = _verify(signed, signature, signer, issued_us, roots, trust_domain)
+    mark = _verify(signed, bytes(signature), bytes(signer), issued_us, roots, trust_domain)
     return RevocationList(number, issued_us, Serials(packed), mark)
 
 
@@ -253,13 +253,16 @@ def _alone(directory: Path) -> Iterator[None]:
 
 
 class _Reader:
-    """Takes bytes from the front and refuses to run past the end."""
+    """Takes bytes from the front, without copying them, and refuses to run past the end."""
 
     def __init__(self, encoded: bytes) -> None:
-        self._encoded = encoded
+        self._encoded = memoryview(encoded)
         self.position = 0
 
-    def take(self, length: int) -> bytes:
+    def taken(self) -> memoryview:
+        return self._encoded[: self.position]
+
+    def take(self, length: int) -> memoryview:
         end = self.position + length
         if end > len(self._encoded):
             raise MalformedError("truncated", f"{end} bytes needed of {len(self._encoded)}")
@@ -269,7 +272,7 @@ class _Reader:
 
 
 def _verify(
-    signed: bytes,
+    signed: memoryview,
     signature: bytes,
     signer_der: bytes,
     issued_us: int,
