@@ -1,7 +1,8 @@
 """``make bench``: every figure that the project states, in interleaved rounds where it has a peer.
 
 Writes ``docs/performance.json`` and the table ``docs/performance.md``. ``--quick`` takes a few
-minutes with fewer messages, and writes nothing unless told to with ``--write``.
+minutes with fewer messages, ``--only`` runs some parts and leaves the figures of the others; both
+write nothing unless told to with ``--write``.
 """
 
 from __future__ import annotations
@@ -76,6 +77,14 @@ async def measure(arguments: argparse.Namespace, root: Path) -> dict[str, Any]:
     return results
 
 
+def alone(results: dict[str, Any]) -> dict[str, Any]:
+    """The figures of the last whole run, with these parts in their places and marked as such."""
+    kept: dict[str, Any] = json.loads((DOCS / "performance.json").read_text())
+    conditions = results.pop("machine") | {"quick": results.pop("quick")}
+    marks = kept.get("alone", {}) | dict.fromkeys(results, conditions)
+    return kept | results | {"alone": marks}
+
+
 def main() -> int:
     """Measure, print the table, write the documents."""
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
@@ -94,6 +103,8 @@ def main() -> int:
         results = asyncio.run(measure(arguments, root))
     finally:
         shutil.rmtree(root, ignore_errors=True)
+    if arguments.only:
+        results = alone(results)
     document = table.render(results)
     print(document)
     if arguments.write or not (arguments.quick or arguments.only):
