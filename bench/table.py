@@ -138,7 +138,7 @@ def _alone(results: dict[str, Any]) -> list[str]:
     """Which parts were measured at another time, and under what."""
     return [
         f"`{part}` was measured alone: Linux {machine['kernel']}, {machine['date']}, with "
-        f"{machine['load_before']:.1f} other processes running"
+        f"a load of {machine['load_before']:.1f} by other processes"
         + (" (quick run)" if machine["quick"] else "")
         + "."
         for part, machine in results.get("alone", {}).items()

@@ -163,7 +163,9 @@ class Control:
             return
         listed = book.current
         ended = identity.set_revocations(listed.serials, listed.number)
-        log.warning("revocation list %d, from disk, ended %d sessions at once", listed.number, ended)
+        log.warning(
+            "revocation list %d, from disk, ended %d sessions at once", listed.number, ended
+        )
 
     def follow(self, config: GatewayConfig) -> None:
         """Go on under a changed ``[fleet]``."""
