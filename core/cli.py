@@ -1,9 +1,11 @@
-"""``core run | tail``: a sub-application that the command ``wardgate`` mounts."""
+"""``core run``, ``tail``, ``apply-revocations``: what the command ``wardgate`` mounts as `core`."""
 
 from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -19,6 +21,17 @@ def main() -> None:
     """The reference receiving end."""
 
 
+@contextmanager
+def _one_line_errors() -> Iterator[None]:
+    from gateway.domain.errors import WardgateError  # noqa: PLC0415
+
+    try:
+        yield
+    except (WardgateError, OSError) as error:
+        typer.echo(f"core: {error}", err=True)
+        raise typer.Exit(2) from error
+
+
 @app.command()
 def run(config: Annotated[Path, typer.Option(help="Configuration file (TOML)")]) -> None:
     """Receive streams until stopped."""
@@ -30,14 +43,10 @@ def run(config: Annotated[Path, typer.Option(help="Configuration file (TOML)")])
 
     from core import daemon  # noqa: PLC0415
     from core.config import load  # noqa: PLC0415
-    from gateway.domain.errors import WardgateError  # noqa: PLC0415
 
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
-    try:
+    with _one_line_errors():
         daemon.run(load(config))
-    except (WardgateError, OSError) as error:
-        typer.echo(f"core: {error}", err=True)
-        raise typer.Exit(2) from error
 
 
 @app.command()
@@ -51,17 +60,13 @@ def tail(
     """Show the newest readings."""
     from core import tail as store  # noqa: PLC0415
     from core.config import load  # noqa: PLC0415
-    from gateway.domain.errors import WardgateError  # noqa: PLC0415
 
-    try:
+    with _one_line_errors():
         if database is None:
             if config is None:
                 raise typer.BadParameter("give --config or --database")
             database = load(config).database
         db = store.connect(database)
-    except WardgateError as error:
-        typer.echo(f"core: {error}", err=True)
-        raise typer.Exit(2) from error
     after = store.newest(db, reports)
     try:
         while True:
@@ -76,6 +81,29 @@ def tail(
         return
     finally:
         db.close()
+
+
+@app.command("apply-revocations")
+def apply_revocations(
+    file: Annotated[Path, typer.Argument(help="From: wardgate fleet revocations --out FILE")],
+    config: Annotated[Path, typer.Option(help="Configuration file (TOML)")],
+) -> None:
+    """Apply a signed list of revocations that was carried here; for a core that is cut off.
+
+    A running core ends the live streams of revoked gateways within a second. A list that is older,
+    damaged or another ward's is refused. Run it as the core's user.
+    """
+    from core.config import load  # noqa: PLC0415
+    from core.revocations import revocation_book  # noqa: PLC0415
+    from gateway.clock import SystemClock  # noqa: PLC0415
+    from security.revocations_in_force import put_on_disk  # noqa: PLC0415
+
+    with _one_line_errors():
+        book = revocation_book(load(config), SystemClock())
+        newer = put_on_disk(book, file)
+    entries = len(book.current.serials)
+    what = "is in force from now on" if newer else "was there already"
+    typer.echo(f"list {book.current.number}, {entries} entries, {what}")
 
 
 def _show(reading: dict[str, object], *, as_json: bool) -> None:

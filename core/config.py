@@ -9,6 +9,7 @@ import msgspec
 
 from gateway import tomlfile
 from gateway.metrics_http import MetricsConfig
+from security.files import TlsFiles
 from security.renewal import RenewalTable
 
 
@@ -22,8 +23,19 @@ class TlsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """PEM: the root of the gateways' certificates."""
     trust_domain: str
     """A gateway is ``spiffe://<trust_domain>/gateway/<id>``."""
-    revoked_serials: Path | None = None
-    """A file of revoked serial numbers, one in hexadecimal a line, read for every stream."""
+
+    @property
+    def files(self) -> TlsFiles:
+        return TlsFiles(self.certificate, self.key, self.client_ca)
+
+
+class FleetTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """``[fleet]``: who tells which gateways are revoked."""
+
+    address: str
+    """``host:port`` of the fleet service."""
+    server_name: str = ""
+    """The name in its certificate, where it is not the host that is dialled."""
 
 
 class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -67,6 +79,13 @@ class CoreConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     limits: Limits = Limits()
     retention: Retention = Retention()
     renewal: RenewalTable = RenewalTable()
+    fleet: FleetTable | None = None
+    """Absent: revocations come by ``core apply-revocations`` alone."""
+
+    @property
+    def revocations(self) -> Path:
+        """Where the list of revocations is kept, signed."""
+        return self.database.with_name(f"{self.database.name}.revocations")
 
 
 def load(path: Path) -> CoreConfig:

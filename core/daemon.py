@@ -17,6 +17,7 @@ from core.config import CoreConfig
 from core.inbox import Inbox
 from core.metrics import METRICS
 from core.retention import keep
+from core.revocations import FleetWatch, look_on_disk, revocation_book
 from core.service import IngestService
 from core.store import Store
 from gateway import systemd
@@ -27,7 +28,8 @@ from gateway.renewer import RESULTS, Surroundings, by_est
 from gateway.telemetry import Telemetry
 from gateway.tomlfile import address
 from gateway.wire.serving import server_options
-from security.files import TlsFiles, write_atomic
+from security.files import write_atomic
+from security.revocations_in_force import RevocationsInForce
 from security.tls import grpc_server_credentials
 
 log = logging.getLogger(__name__)
@@ -51,20 +53,17 @@ async def serve(config: CoreConfig, stop: asyncio.Event, ready: Callable[[], Non
     """
     telemetry = Telemetry(METRICS, prefix="wardgate_core")
     tls = config.tls
-    files = TlsFiles(tls.certificate, tls.key, tls.client_ca)
-    credentials = grpc_server_credentials(files)
+    clock = SystemClock()
+    credentials = grpc_server_credentials(tls.files)
     host, port = address(config.listen, "listen")
     metrics = MetricsServer(config.metrics, telemetry.registry) if config.metrics else None
     store = Store.open(config.database, _now_us)
     inbox = Inbox(store, telemetry, config.limits.group_bytes_max)
     try:
-        service = IngestService(
-            inbox,
-            telemetry,
-            config.limits,
-            tls.trust_domain,
-            tls.revoked_serials,
-        )
+        service = IngestService(inbox, telemetry, config.limits, tls.trust_domain)
+        book = revocation_book(config, clock)
+        revocations = RevocationsInForce(book, service.set_revocations, telemetry)
+        await asyncio.to_thread(revocations.load)
         server = grpc.aio.server(
             options=server_options(config.limits.message_bytes_max, config.limits.keepalive_s),
             # Streams that have not said who they are count here, not in the service.
@@ -78,10 +77,18 @@ async def serve(config: CoreConfig, stop: asyncio.Event, ready: Callable[[], Non
         except RuntimeError as error:
             raise ConfigError(f"listen: can't bind {config.listen}") from error
         worker = asyncio.create_task(inbox.run())
-        watcher = asyncio.create_task(service.watch_revocations())
-        keeper = asyncio.create_task(keep(inbox, config.retention, telemetry, _now_us))
-        renewing = asyncio.create_task(_renew(config, files, telemetry))
+        beside = [
+            look_on_disk(config.revocations, revocations),
+            keep(inbox, config.retention, telemetry, _now_us),
+            _renew(config, telemetry),
+        ]
+        if config.fleet is not None:
+            watch = FleetWatch(config.fleet, tls.files, revocations, clock, telemetry)
+            beside.append(watch.run())
+        else:
+            telemetry.set("fleet_connected", -1)  # nothing to alert about
         stopping = asyncio.create_task(stop.wait())
+        tasks = (worker, stopping, *map(asyncio.create_task, beside))
         try:
             await server.start()
             if metrics is not None:
@@ -94,7 +101,6 @@ async def serve(config: CoreConfig, stop: asyncio.Event, ready: Callable[[], Non
                 worker.result()
         finally:
             await server.stop(STOP_GRACE_S)
-            tasks = (worker, watcher, keeper, renewing, stopping)
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
@@ -104,7 +110,7 @@ async def serve(config: CoreConfig, stop: asyncio.Event, ready: Callable[[], Non
         inbox.close()
 
 
-async def _renew(config: CoreConfig, files: TlsFiles, telemetry: Telemetry) -> None:
+async def _renew(config: CoreConfig, telemetry: Telemetry) -> None:
     """Keep the own certificate alive; gRPC reads changed files with the next handshake."""
     telemetry.begin("renewals", RESULTS)
 
@@ -118,8 +124,9 @@ async def _renew(config: CoreConfig, files: TlsFiles, telemetry: Telemetry) -> N
         on_trouble=on_trouble,
         proved=lambda _time_us: None,
     )
+    tls = config.tls
     try:
-        renewer = by_est(files, config.renewal, SystemClock(), config.tls.trust_domain, around)
+        renewer = by_est(tls.files, config.renewal, SystemClock(), tls.trust_domain, around)
     except WardgateError as error:
         log.error("the certificate is not renewed by itself: %s", error)  # noqa: TRY400  # the cause is told
         return

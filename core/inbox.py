@@ -32,13 +32,15 @@ class StreamState:
 
     def __init__(self, identity: Identity, lanes: frozenset[Lane], in_flight_max: int) -> None:
         self.gateway = identity.id
-        self.serial = identity.serial
+        self.identity = identity
         self.lanes = lanes
         self.in_flight_max = in_flight_max
         self.room = asyncio.Semaphore(in_flight_max)
         self.ended = False
         self.fault = ""
         """Why the stream must end, if not because its gateway closed it."""
+        self.cut_off = asyncio.Event()
+        """The stream is to end now, whatever waits to be written."""
         self._answers = asyncio.Event()
         self._acks: dict[Lane, Ack] = {}
         self._rejects: deque[Reject] = deque()
@@ -73,6 +75,12 @@ class StreamState:
             self.ended = True
             self.fault = fault
         self._answers.set()
+
+    def cut(self, fault: str) -> None:
+        """Let the stream end at once, also when its gateway reads no answers."""
+        self.end()
+        self.fault = fault
+        self.cut_off.set()
 
     async def answers(self) -> list[pb.StreamResponse]:
         """What is to be written now; waits for it. Empty when the stream has ended."""

@@ -19,6 +19,12 @@ METRICS: Mapping[str, Declared] = {
     "store_bytes": Declared("gauge", "Bytes of the store in use, without free pages", ()),
     "store_oldest_seconds": Declared("gauge", "Since the oldest report was stored", ()),
     "pruned": Declared("counter", "Rows deleted by the retention", ("table",)),
+    "fleet_connected": Declared(
+        "gauge", "1 while the fleet tells us the revocations; -1 without one", ()
+    ),
+    "revocations": Declared("gauge", "Entries of the revocation list in force", ()),
+    "revocations_age_seconds": Declared("gauge", "Since the revocation list was signed", ()),
+    "revoked_streams": Declared("counter", "Live streams ended by a revocation", ()),
     "renewals": Declared("counter", "Renewals of our certificate", ("result",)),
     "renewal_fails": Declared("gauge", "1 while a renewal keeps failing", ()),
 }

@@ -8,6 +8,8 @@ Rules:
 4. What a stream may cost is bounded: message length, batches in flight (the stream is not read
    beyond them, so HTTP/2 flow control holds the sender), unsent answers, time until the Hello.
 5. A message that can't be read is answered with a permanent reject, and ends the stream.
+6. Who is revoked gets no stream. TLS knows nothing of it, so it is looked up for every stream, and
+   again once the Hello is there; a list that comes later cuts the live streams at once.
 """
 
 from __future__ import annotations
@@ -16,7 +18,6 @@ import asyncio
 import logging
 import sqlite3
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import grpc
@@ -24,19 +25,19 @@ import grpc.aio
 
 from core.batches import BadBatchError, parse_request
 from core.config import Limits
-from core.identity import gateway_of, read_revoked
 from core.inbox import Inbox, StreamState
 from gateway.domain.errors import RefusalReason, RefusedError
 from gateway.domain.labels import Lane
 from gateway.domain.ports import Counters
 from protos.wardgate.v1 import ingest_pb2 as pb
-from security.names import Identity
+from security.names import Identity, Role
+from security.revocations import NONE_YET, RevocationList
+from security.tls import grpc_peer_identity
 
 log = logging.getLogger(__name__)
 
 METHOD = "Stream"
 SERVICE = "wardgate.v1.IngestService"
-REVOCATIONS_INTERVAL_S = 0.5
 FAREWELL_S = 2.0
 """How long a gateway may take to hang up after a fault; what it sends meanwhile is dropped."""
 
@@ -50,7 +51,6 @@ class IngestService:
         counters: Counters,
         limits: Limits,
         trust_domain: str,
-        revoked_serials: Path | None = None,
     ) -> None:
         self._inbox = inbox
         self._counters = counters
@@ -58,7 +58,7 @@ class IngestService:
             counters.add("refused", reason, n=0)
         self._limits = limits
         self._trust_domain = trust_domain
-        self._revoked_serials = revoked_serials
+        self._revoked = NONE_YET
         self._live: dict[tuple[str, Lane], StreamState] = {}
         self._streams = 0
 
@@ -69,19 +69,17 @@ class IngestService:
         )
         return grpc.method_handlers_generic_handler(SERVICE, {METHOD: method})
 
-    async def watch_revocations(self) -> None:
-        """End live streams of gateways whose certificates are revoked; runs until cancelled."""
-        while True:
-            await asyncio.sleep(REVOCATIONS_INTERVAL_S)
-            try:
-                revoked = await asyncio.to_thread(read_revoked, self._revoked_serials)
-            except (OSError, ValueError) as error:
-                log.warning("revoked serials can't be read, the last ones stand: %s", error)
-                continue
-            for state in set(self._live.values()):
-                if state.serial in revoked:
-                    log.warning("gateway %s: revoked", state.gateway)
-                    state.end(RefusalReason.REVOKED)
+    def set_revocations(self, listed: RevocationList) -> int:
+        """Refuse whom a list revokes from now on; returns how many live streams it ended."""
+        self._revoked = listed
+        self._counters.set("revocations", len(listed.serials))
+        states = set(self._live.values())
+        revoked = [each for each in states if each.identity.is_in(listed.serials)]
+        for state in revoked:
+            log.warning("gateway %s: revoked", state.gateway)
+            state.cut(RefusalReason.REVOKED)
+        self._counters.add("revoked_streams", n=len(revoked))
+        return len(revoked)
 
     async def _stream(self, _requests: object, context: Any) -> None:
         identity = await self._identify(context)
@@ -105,18 +103,31 @@ class IngestService:
             self._counters.add("refused", RefusalReason.OVERLOADED)
             await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, RefusalReason.OVERLOADED)
         try:
-            revoked = read_revoked(self._revoked_serials)
-        except (OSError, ValueError) as error:
-            log.warning("revoked serials can't be read: %s", error)
-            await context.abort(grpc.StatusCode.UNAVAILABLE, "revocations")
-            raise
-        try:
-            return gateway_of(context, self._trust_domain, revoked)
+            return self._gateway_of(context)
         except RefusedError as error:
-            self._counters.add("refused", error.reason)
-            log.warning("stream refused: %s", error)
-            await context.abort(grpc.StatusCode.UNAUTHENTICATED, error.reason)
+            await self._refuse(error, context)
             raise
+
+    def _gateway_of(self, context: Any) -> Identity:
+        """Who opened a stream.
+
+        Raises:
+            RefusedError: not a gateway's certificate, a revoked one, or a TLS version too old.
+        """
+        identity = grpc_peer_identity(context, self._trust_domain)
+        if identity.role is not Role.GATEWAY:
+            raise RefusedError(RefusalReason.IDENTITY_MISMATCH, f"a {identity.role}, not a gateway")
+        self._check_revoked(identity)
+        return identity
+
+    def _check_revoked(self, identity: Identity) -> None:
+        if identity.is_in(self._revoked.serials):
+            raise RefusedError(RefusalReason.REVOKED, f"gateway {identity.id}")
+
+    async def _refuse(self, error: RefusedError, context: Any) -> None:
+        self._counters.add("refused", error.reason)
+        log.warning("stream refused: %s", error)
+        await context.abort(grpc.StatusCode.UNAUTHENTICATED, error.reason)
 
     async def _greet(self, identity: Identity, context: Any) -> StreamState:
         try:
@@ -135,6 +146,11 @@ class IngestService:
             self._counters.add("refused", reason)
             log.warning("gateway %s: hello refused: %s", identity.id, reason)
             await context.abort(grpc.StatusCode.PERMISSION_DENIED, reason)
+        try:
+            self._check_revoked(identity)  # it may have been revoked while we waited
+        except RefusedError as error:
+            await self._refuse(error, context)
+            raise
         state = StreamState(identity, lanes, self._limits.batches_in_flight_max)
         for lane in lanes:
             older = self._live.get((identity.id, lane))
@@ -163,18 +179,21 @@ class IngestService:
     async def _serve(self, state: StreamState, context: Any) -> None:
         reader = asyncio.create_task(self._read(state, context))
         writer = asyncio.create_task(self._write(state, context))
+        cut = asyncio.create_task(state.cut_off.wait())
         try:
-            await asyncio.wait((reader, writer), return_when=asyncio.FIRST_COMPLETED)
-            if reader.done() and not reader.cancelled() and reader.exception() is None:
+            await asyncio.wait((reader, writer, cut), return_when=asyncio.FIRST_COMPLETED)
+            if state.cut_off.is_set():
+                pass  # nothing that waits is read or written any more
+            elif reader.done() and not reader.cancelled() and reader.exception() is None:
                 state.end()
-                await writer
+                await asyncio.wait((writer, cut), return_when=asyncio.FIRST_COMPLETED)
             elif state.fault in _FAREWELL:
                 # A status can overtake the last answers: let the gateway read them and hang up.
                 await asyncio.wait((reader,), timeout=FAREWELL_S)
         finally:
-            reader.cancel()
-            writer.cancel()
-            await asyncio.gather(reader, writer, return_exceptions=True)
+            for task in (reader, writer, cut):
+                task.cancel()
+            await asyncio.gather(reader, writer, cut, return_exceptions=True)
         if state.fault:
             await context.abort(_STATUS[state.fault], state.fault)
 

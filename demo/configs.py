@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from demo.identities import Identities
-from demo.plan import CORE, GATEWAY, TRUST_DOMAIN, VENDOR, Plan
+from demo.plan import CORE, GATEWAY, TRUST_DOMAIN, VENDOR, Plan, Ports
 from security.files import SECRET_MODE, TlsFiles, write_atomic
 from security.policy import default_policy
 from security.sealing import KeyRing
@@ -19,16 +19,13 @@ def write(plan: Plan, identities: Identities, serial_ports: Sequence[tuple[str, 
     KeyRing.generate().save(plan.state / "seal.keys")
     write_atomic(plan.state / "vendor.key", secrets.token_bytes(32), SECRET_MODE)
     plan.gateway_config.write_text(_gateway(plan, identities, serial_ports))
+    ports = plan.ports
     plan.core_config.write_text(
-        _core(plan.ports.core, plan.ports.core_metrics, plan.core_db, identities.core)
-        + f'revoked_serials = "{plan.revoked_serials}"\n'
+        _core(ports, ports.core, ports.core_metrics, plan.core_db, identities.core)
     )
-    # The core hears of revocations by a file of the fleet's; the vendor is elsewhere.
-    plan.revoked_serials.touch()
-    fleet = plan.fleet_config.read_text()
-    plan.fleet_config.write_text(f'revoked_serials = "{plan.revoked_serials}"\n{fleet}')
+    # The vendor is elsewhere, but has a certificate of the fleet's, and so may ask it, too.
     plan.vendor_config.write_text(
-        _core(plan.ports.vendor, plan.ports.vendor_metrics, plan.vendor_db, identities.vendor)
+        _core(ports, ports.vendor, ports.vendor_metrics, plan.vendor_db, identities.vendor)
     )
 
 
@@ -107,7 +104,7 @@ listen = ["127.0.0.1:{ports.coaps}", "[::1]:{ports.coaps}"]
     return "\n".join(lines)
 
 
-def _core(port: int, metrics: int, database: Path, files: TlsFiles) -> str:
+def _core(ports: Ports, port: int, metrics: int, database: Path, files: TlsFiles) -> str:
     return f"""# Written by the demo for this run.
 listen = "127.0.0.1:{port}"
 database = "{database}"
@@ -120,4 +117,11 @@ certificate = "{files.cert}"
 key = "{files.key}"
 client_ca = "{files.trust}"
 trust_domain = "{TRUST_DOMAIN}"
+
+[renewal]
+est = "https://localhost:{ports.est}"
+
+[fleet]
+address = "127.0.0.1:{ports.fleet}"
+server_name = "localhost"
 """

@@ -73,10 +73,6 @@ class Plan(NamedTuple):
         return self.fleet / "fleet.toml"
 
     @property
-    def revoked_serials(self) -> Path:
-        return self.fleet / "revoked.txt"
-
-    @property
     def policy(self) -> Path:
         return self.state / "release.cedar"
 

@@ -112,8 +112,13 @@ class Demo:
         await asyncio.to_thread(identities.enrol, plan, self.identities.operator, self.devices)
         for name, config in (("core", plan.core_config), ("vendor", plan.vendor_config)):
             await self._spawn(name, ["-m", "wardgate", "core", "run", "--config", str(config)])
-        await self._answers("core", ports.core_metrics, bool)
-        await self._answers("vendor", ports.vendor_metrics, bool)
+
+        def told(samples: Samples) -> bool:
+            """Whether it answers, and knows who is revoked."""
+            return total(samples, "wardgate_core_revocations") >= 1
+
+        await self._answers("core", ports.core_metrics, told)
+        await self._answers("vendor", ports.vendor_metrics, told)
         await self._spawn(
             "gateway", ["-m", "wardgate", "gateway", "run", "--config", str(plan.gateway_config)]
         )

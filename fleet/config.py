@@ -137,8 +137,6 @@ class FleetConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Where Prometheus scrapes; absent: nowhere."""
     announce: Path | None = None
     """A JSON file with the bound addresses and the process id, written when the service answers."""
-    revoked_serials: Path | None = None
-    """A file for receivers without a fleet link: revoked serials, hexadecimal, one a line."""
     renewal: RenewalTable = RenewalTable()
     """Of the service's own certificate, by its own authority; ``est`` is not needed."""
     revocations_refresh_s: Positive = 600

@@ -13,7 +13,6 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from concurrent.futures import Executor
-from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 from cryptography import x509
@@ -25,7 +24,6 @@ from gateway.domain.devices import Standing
 from gateway.domain.errors import MalformedError
 from gateway.domain.ports import Clock
 from security import pki
-from security.files import write_atomic
 from security.identity import Auditor
 from security.names import Identity, Role, is_id
 from security.pki import Hierarchy, Issued, Subject, Validity
@@ -396,8 +394,6 @@ class Registry:
         serials |= self._site.void(pki.moment(now_us))
         number = self._store.number("revocations") + 1  # 0 means none, for a gateway
         signed = RevocationList(number, now_us, serials)
-        if self._config.revoked_serials is not None:
-            export_serials(self._config.revoked_serials, serials)
         return signed, sign_list(self._site.list_signer, signed)
 
     def known(self, device_id: str) -> DeviceRow:
@@ -471,11 +467,6 @@ def credential_row(issued: Issued, role: Role, name: str, now_us: int) -> Creden
     not_after_us = round(issued.certificate.not_valid_after_utc.timestamp() * 1e6)
     issuer = pki.authority_id(issued.issuer)
     return CredentialRow(issued.serial, role, name, now_us, not_after_us, issuer=issuer)
-
-
-def export_serials(path: Path, serials: frozenset[int]) -> None:
-    """Write revoked serial numbers, one in hexadecimal a line, atomically."""
-    write_atomic(path, "".join(f"{serial:X}\n" for serial in sorted(serials)).encode())
 
 
 def _check(device: DeviceRow) -> None:

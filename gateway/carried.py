@@ -22,7 +22,8 @@ from gateway.domain.ports import Clock
 from gateway.fleetlink import REVOCATIONS_FILE
 from gateway.journal.lock import holder
 from security.pki import load_certificates
-from security.revocations import LIST_BYTES_MAX, RevocationBook, RevocationList
+from security.revocations import RevocationBook, RevocationList
+from security.revocations_in_force import put_on_disk
 
 
 class Told(Enum):
@@ -64,16 +65,11 @@ def apply(config: GatewayConfig, path: Path, clock: Clock) -> Applied:
         ConfigError: the gateway has no state yet, or its roots can't be read.
         OSError: the list can't be read or kept.
     """
-    with path.open("rb") as file:
-        encoded = file.read(LIST_BYTES_MAX + 1)
     state = config.gateway.state_dir
     if not state.is_dir():
         raise ConfigError(f"{state}: no such directory; has the gateway ever run?")
     book = revocation_book(config, clock)
-    book.load()
-    newer = book.accept(encoded, book.verify(encoded))
-    if newer:
-        book.save()
+    newer = put_on_disk(book, path)
     return Applied(book.current, newer, _tell(state))
 
 

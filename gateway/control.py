@@ -27,7 +27,8 @@ from gateway.reload import InForce, Parts, Reloader, Verdict
 from protos.wardgate.v1 import fleet_pb2 as pb
 from security.audit import AuditLog
 from security.identity import IdentityService
-from security.revocations import RevocationBook
+from security.revocations import RevocationList
+from security.revocations_in_force import RevocationsInForce
 
 log = logging.getLogger(__name__)
 
@@ -69,8 +70,7 @@ class Control:
         self._hung_up = False
         self._wish: Desired | None = None
         self.link: FleetLink | None = None
-        self.revocations: RevocationBook | None = None
-        self._identity: IdentityService | None = None
+        self.revocations: RevocationsInForce | None = None
         self._rereading: asyncio.Task[None] | None = None
 
     @property
@@ -83,12 +83,12 @@ class Control:
 
         Call :meth:`apply_revocations` before.
         """
-        config, book = self.in_force.config, self._book()
+        config, revocations = self.in_force.config, self._in_force()
         link = FleetLink(
             link_config(config, fleet),
             config.tls.files,
             around.identity,
-            book,
+            revocations,
             around.seen,
             around.clock,
             around.counters,
@@ -106,22 +106,27 @@ class Control:
                 "revocations_stale",
                 "The list of revoked certificates is stale",
                 active=stale,
-                key=str(book.current.number),
+                key=str(revocations.current.number),
             )
 
-        link.on_stale = on_stale
+        revocations.on_stale = on_stale
         self.link = link
         return link
 
-    def apply_revocations(self, identity: IdentityService, clock: Clock) -> None:
+    def apply_revocations(
+        self, identity: IdentityService, clock: Clock, counters: Counters
+    ) -> None:
         """Apply the list of revocations that is on disk, with a fleet or without one."""
-        book = revocation_book(self.in_force.config, clock)
-        listed = book.load()
-        if listed.number:
-            identity.set_revocations(listed.serials, listed.number)
-        self.revocations, self._identity = book, identity
 
-    def _book(self) -> RevocationBook:
+        def put_in_force(listed: RevocationList) -> int:
+            return identity.set_revocations(listed.serials, listed.number)
+
+        book = revocation_book(self.in_force.config, clock)
+        self.revocations = RevocationsInForce(book, put_in_force, counters)
+        self.revocations.load()
+        counters.set("fleet_connected", -1)  # without a link nothing is to be alerted about
+
+    def _in_force(self) -> RevocationsInForce:
         if self.revocations is None:
             raise RuntimeError("the revocations come first")
         return self.revocations
@@ -142,30 +147,11 @@ class Control:
         The list does not wait for the file, nor for the file to be right.
         """
         if self.revocations is not None:
-            self._rereading = asyncio.create_task(self._reread(self._rereading))
+            self._rereading = asyncio.create_task(self.revocations.reread())
         if self._reloader is None:
             self._hung_up = True
         else:
             self._reloader.file_changed()
-
-    async def _reread(self, before: asyncio.Task[None] | None) -> None:
-        """Apply a list that was carried here."""
-        if before is not None:
-            await before
-        book, identity = self._book(), self._identity
-        try:
-            found = await asyncio.to_thread(book.newer_on_disk)
-            if found is None or identity is None or not book.accept(*found):
-                return
-        except WardgateError as error:
-            # The list in force stays; the fleet may have sent a newer one meanwhile.
-            log.error("the revocation list on disk is refused: %s", error)  # noqa: TRY400  # the cause is told
-            return
-        listed = book.current
-        ended = identity.set_revocations(listed.serials, listed.number)
-        log.warning(
-            "revocation list %d, from disk, ended %d sessions at once", listed.number, ended
-        )
 
     def follow(self, config: GatewayConfig) -> None:
         """Go on under a changed ``[fleet]``."""

@@ -181,7 +181,7 @@ class Gateway:
         self._record_gaps(self.journal.discovered_gaps())
 
         self.commands = Commands(clock)
-        self.control.apply_revocations(self.identity, clock)
+        self.control.apply_revocations(self.identity, clock, telemetry)
         if config.fleet is not None:
             self.identity.on_dismissed = self.intake.retire
             around = Surroundings(

@@ -16,48 +16,30 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-import grpc
-import grpc.aio
 import msgspec
 
 from gateway.desired import Desired
 from gateway.domain.devices import Device, Standing
-from gateway.domain.errors import ConfigError, MalformedError, RefusedError
 from gateway.domain.ports import Clock, Counters
 from gateway.fleetcommands import CommandRelay
 from gateway.fleetreport import Reporter, SeenDevice
+from gateway.wire.dialling import fleet_channel, keep_up, let_in
 from protos.wardgate.v1 import fleet_pb2 as pb
 from security.files import SECRET_MODE, TlsFiles, write_atomic
 from security.identity import IdentityService
 from security.pki import load_certificates
-from security.revocations import RevocationBook
-from security.tls import grpc_channel_credentials
+from security.revocations_in_force import RevocationsInForce
+from security.writing import write_in_thread
 
 METHOD = "/wardgate.v1.FleetService/Attach"
-BACKOFF_S_MIN = 0.25
-BACKOFF_S_MAX = 15.0
-"""Within a ward's patience, and a thousand gateways still knock only 70 times a second."""
-SETTLED_AFTER_S = 30.0
-"""A stream that stood so long has recovered: the back-off starts anew."""
-MESSAGE_BYTES_MAX = 32 << 20
-"""A million revocations are 20 MB."""
 REPORT_INTERVAL_S = 2.0
 DIRECTORY_FILE = "directory.json"
 REVOCATIONS_FILE = "revocations.bin"
 
-_CHANNEL_OPTIONS = (
-    ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
-    ("grpc.keepalive_time_ms", 20_000),
-    ("grpc.keepalive_timeout_ms", 10_000),
-    ("grpc.keepalive_permit_without_calls", 1),
-    ("grpc.enable_retries", 0),
-    ("grpc.use_local_subchannel_pool", 1),
-)
 _STANDING: Mapping[int, Standing] = {
     pb.STANDING_EXPECTED: Standing.EXPECTED,
     pb.STANDING_ENROLLED: Standing.ENROLLED,
@@ -96,7 +78,7 @@ class FleetLink:
         config: FleetLinkConfig,
         files: TlsFiles,
         identity: IdentityService,
-        book: RevocationBook,
+        revocations: RevocationsInForce,
         seen: Callable[[], Iterable[SeenDevice]],
         clock: Clock,
         counters: Counters,
@@ -106,26 +88,22 @@ class FleetLink:
         Args:
             config: where the fleet is.
             files: the gateway's certificate, read for every attempt, so that a renewal applies.
-            identity: told of the directory and of revocations.
-            book: the revocation list, made with ``REVOCATIONS_FILE``.
+            identity: told of the directory.
+            revocations: handed the lists that the fleet sends.
             seen: everything to report on, called once per report.
             clock: for times in reports.
-            counters: ``fleet_connected`` and ``revocations_age_seconds``.
+            counters: ``fleet_connected``.
         """
         self._config = config
         self._files = files
         self._identity = identity
-        self._book = book
+        self._revocations = revocations
         self._clock = clock
         self._counters = counters
         self.commands = CommandRelay(clock)
         self.reporter = Reporter(identity, seen, clock)
         self._directory = Directory(0, ())
         self.connected = False
-        self.stale = False
-        """Whether the fleet's word on revocations is too old; it still applies."""
-        self.on_stale: Callable[[bool], None] = _ignore
-        """Called when ``stale`` changes, for a technical alarm."""
         self._moved = asyncio.Event()
         self.configuration_version: Callable[[], int] = int
         """The desired configuration that is in force; 0 for none."""
@@ -135,7 +113,7 @@ class FleetLink:
     def load(self) -> None:
         """Apply the last word of the fleet on devices, from disk; a damaged one counts as none.
 
-        The revocations come to a gateway without a fleet, too: whoever made the book loads it.
+        The revocations come to a gateway without a fleet, too: whoever made them loads them.
         """
         self._counters.set("fleet_connected", 0)
         try:
@@ -150,27 +128,7 @@ class FleetLink:
 
     async def run(self) -> None:
         """Keep the link up until cancelled."""
-        backoff = BACKOFF_S_MIN
-        while True:
-            began = self._clock.monotonic()
-            try:
-                if await self._attach_here():
-                    backoff = BACKOFF_S_MIN
-                    continue
-                reason = "the service ended the stream"
-            except grpc.aio.AioRpcError as error:
-                reason = f"{error.code().name.lower()}: {error.details()}"
-            except ConfigError as error:
-                reason = str(error)
-            finally:
-                self.connected = False
-                self._counters.set("fleet_connected", 0)
-            if self._clock.monotonic() - began > SETTLED_AFTER_S:
-                backoff = BACKOFF_S_MIN
-            log.warning("no link to the fleet: %s", reason)
-            self._watch_age()
-            await asyncio.sleep(random.uniform(backoff / 2, backoff))  # noqa: S311  # jitter
-            backoff = min(backoff * 2, BACKOFF_S_MAX)
+        await keep_up(self._attach_here, self._revocations.watch_age, self._clock)
 
     def follow(self, config: FleetLinkConfig) -> None:
         """Go on with another address; the stream to the one before ends."""
@@ -195,43 +153,32 @@ class FleetLink:
             await asyncio.gather(attached, moved, return_exceptions=True)
         return False
 
-    def _watch_age(self) -> None:
-        if self._book.current.number:
-            self._counters.set("revocations_age_seconds", self._book.age_s())
-        stale = self._book.stale()
-        if stale != self.stale:
-            self.stale = stale
-            word = "stale: what was revoked since is not known here" if stale else "fresh again"
-            log.warning("the revocation list is %s", word)
-            self.on_stale(stale)
-
     async def _attach(self) -> None:
         config = self._config
-        credentials = grpc_channel_credentials(self._files)
         end = load_certificates(self._files.cert)[0].not_valid_after_utc
         self.reporter.certificate_end_us = round(end.timestamp() * 1e6)
-        options: list[tuple[str, str | int]] = list(_CHANNEL_OPTIONS)
-        if config.server_name:
-            options.append(("grpc.ssl_target_name_override", config.server_name))
-        async with grpc.aio.secure_channel(config.address, credentials, options) as channel:
+        async with fleet_channel(config.address, config.server_name, self._files) as channel:
             call = channel.stream_stream(
                 METHOD,
                 request_serializer=pb.AttachRequest.SerializeToString,
                 response_deserializer=pb.AttachResponse.FromString,
             )(self._reports())
-            await call.initial_metadata()  # sent once the service has let this gateway in
-            if call.done():
-                async for _ in call:  # raises why
-                    pass
+            if not await let_in(call):
                 return
-            self.connected = True
-            self._counters.set("fleet_connected", 1)
-            log.info("attached to the fleet at %s", config.address)
-            async for response in call:
-                await self._take(response)
+            self._set_connected(True)
+            try:
+                log.info("attached to the fleet at %s", config.address)
+                async for response in call:
+                    await self._take(response)
+            finally:
+                self._set_connected(False)
+
+    def _set_connected(self, connected: bool) -> None:
+        self.connected = connected
+        self._counters.set("fleet_connected", float(connected))
 
     async def _reports(self) -> AsyncIterator[pb.AttachRequest]:
-        listed = self._book.current
+        listed = self._revocations.current
         yield pb.AttachRequest(
             hello=pb.GatewayHello(
                 software_version=self._config.software_version,
@@ -242,16 +189,16 @@ class FleetLink:
             )
         )
         while True:
-            numbers = self._directory.version, self._book.current.number
+            numbers = self._directory.version, self._revocations.current.number
             yield pb.AttachRequest(health=await self.reporter.make(*numbers))
             async for outcome in self.commands.outcomes_for(self._config.report_interval_s):
                 yield pb.AttachRequest(command_outcome=outcome)
-            self._watch_age()  # by now the fleet's list has arrived, if it has one
+            self._revocations.watch_age()  # by now the fleet's list has arrived, if it has one
 
     async def _take(self, response: pb.AttachResponse) -> None:
         match response.WhichOneof("message"):
             case "revocations":
-                await self._take_revocations(response.revocations.signed_list)
+                await self._revocations.take(response.revocations.signed_list)
             case "directory":
                 await self._take_directory(response.directory)
             case "command":
@@ -262,41 +209,19 @@ class FleetLink:
             case _:
                 log.debug("the fleet says something that this version does not know")
 
-    async def _take_revocations(self, encoded: bytes) -> None:
-        try:
-            verified = await asyncio.to_thread(self._book.verify, encoded)
-            if not self._book.accept(encoded, verified):
-                return
-        except (MalformedError, RefusedError, ConfigError) as error:
-            # The list in force stays; its age raises the alarm. The directory still counts.
-            log.error("a revocation list is refused: %s", error)  # noqa: TRY400  # the cause is told
-            return
-        ended = self._identity.set_revocations(verified.serials, verified.number)
-        if ended:
-            log.warning("revocation list %d ended %d sessions at once", verified.number, ended)
-        await self._keep("revocations", self._book.save)
-
     async def _take_directory(self, message: pb.Directory) -> None:
         devices = await asyncio.to_thread(_devices_of, message)
         self._directory = Directory(message.version, devices)
         self._identity.apply_directory(devices)
-        await self._keep("directory", self._save_directory)
+        try:
+            await write_in_thread(self._save_directory)
+        except OSError as error:
+            # It applies all the same; the next start asks the fleet again.
+            log.error("the fleet's directory can't be kept: %s", error)  # noqa: TRY400  # the cause is told
 
     def _save_directory(self) -> None:
         path = self._config.state_dir / DIRECTORY_FILE
         write_atomic(path, msgspec.json.encode(self._directory), SECRET_MODE)
-
-    async def _keep(self, what: str, save: Callable[[], None]) -> None:
-        """Write in a thread; what applies already is also kept when the gateway stops now."""
-        saving = asyncio.ensure_future(asyncio.to_thread(save))
-        try:
-            await asyncio.shield(saving)
-        except asyncio.CancelledError:
-            await asyncio.wait((saving,))
-            raise
-        except OSError as error:
-            # It applies all the same; the next start asks the fleet again.
-            log.error("the fleet's %s can't be kept: %s", what, error)  # noqa: TRY400  # the cause is told
 
 
 def _devices_of(message: pb.Directory) -> tuple[Device, ...]:
@@ -314,10 +239,6 @@ def _devices_of(message: pb.Directory) -> tuple[Device, ...]:
         for each in message.devices
         if each.standing in _STANDING
     )
-
-
-def _ignore(_stale: bool) -> None:
-    """Nobody raises an alarm of it."""
 
 
 def _no_configuration(_wanted: Desired) -> None:

@@ -82,7 +82,9 @@ METRICS: Mapping[str, Declared] = {
     "certificate_seconds_left": Declared("gauge", "Until a certificate of ours ends", ("use",)),
     "renewals": Declared("counter", "Renewals of our certificate", ("result",)),
     "clock_wrong": Declared("gauge", "1 while the wall clock does not count", ("how",)),
-    "fleet_connected": Declared("gauge", "1 while attached to the fleet service", ()),
+    "fleet_connected": Declared(
+        "gauge", "1 while attached to the fleet service; -1 without one", ()
+    ),
     "revocations": Declared("gauge", "Entries in the revocation set", ()),
     "revocations_age_seconds": Declared("gauge", "Since the revocation list was confirmed", ()),
     "ready": Declared("gauge", "1 when journal, policy and listeners are ready", ()),

@@ -18,7 +18,7 @@ from gateway.notices import Notices
 from gateway.renewer import RESULTS, Renewer, Surroundings, by_est
 from security import pki
 from security.audit import AuditLog
-from security.revocations import RevocationBook
+from security.revocations_in_force import RevocationsInForce
 from security.timefloor import SecureTime, Standing
 from security.tls import TlsContexts
 
@@ -59,7 +59,7 @@ class Timekeeping:
             counters.add("renewals", result, n=0)
         self._say()
 
-    def tick(self, revocations: RevocationBook | None) -> None:
+    def tick(self, revocations: RevocationsInForce | None) -> None:
         """To be called every second."""
         before = self._time.standing
         if revocations is not None:

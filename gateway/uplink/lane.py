@@ -19,9 +19,9 @@ from typing import Any, NamedTuple
 
 import grpc.aio
 
+from gateway.backoff import Backoff
 from gateway.domain.errors import WardgateError
 from gateway.domain.labels import Lane
-from gateway.uplink.backoff import Backoff
 from gateway.uplink.flight import Flight, oldest_alarm_us
 from gateway.uplink.greeting import Troubles, greet
 from gateway.uplink.link import Link

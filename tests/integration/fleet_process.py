@@ -64,7 +64,6 @@ class Fleet:
             'state = "state"',
             'authority = "authority"',
             'announce = "announce.json"',
-            'revoked_serials = "revoked.txt"',
             "[tls]",
             'cert = "service/cert.pem"',
             'key = "service/key.pem"',

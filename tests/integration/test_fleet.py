@@ -24,6 +24,7 @@ from security.files import TlsFiles
 from security.identity import IdentityConfig, IdentityService
 from security.names import Role
 from security.revocations import RevocationBook, read_list
+from security.revocations_in_force import RevocationsInForce
 from security.tls import grpc_channel_credentials
 from tests.fakes import FakeCounters
 from tests.integration.fleet_process import TRUST_DOMAIN, Fleet
@@ -74,13 +75,18 @@ class Gateway:
             TRUST_DOMAIN,
             clock,
         )
+        self.revocations = RevocationsInForce(
+            self.book,
+            lambda listed: self.identity.set_revocations(listed.serials, listed.number),
+            self.counters,
+        )
         self.seen = SeenTable(100)
         self.changed = asyncio.Event()
         self.link = FleetLink(
             FleetLinkConfig(fleet.address, state, "0.1", report_interval_s=0.1),
             self.files,
             self.identity,
-            self.book,
+            self.revocations,
             lambda: self.seen,
             clock,
             self.counters,
@@ -94,9 +100,7 @@ class Gateway:
 
     def load(self):
         """Apply what is on disk, as a gateway does at its start."""
-        listed = self.book.load()
-        if listed.number:
-            self.identity.set_revocations(listed.serials, listed.number)
+        self.revocations.load()
         self.link.load()
 
     def _watch(self, name):

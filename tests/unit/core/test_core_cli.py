@@ -34,7 +34,8 @@ def test_paths_are_relative_to_the_file(tmp_path):
     config = load(write(tmp_path, HEAD + TLS))
     assert config.database == tmp_path / "data" / "core.db"
     assert config.tls.certificate == tmp_path / "c.pem"
-    assert config.tls.revoked_serials is None
+    assert config.revocations == tmp_path / "data" / "core.db.revocations"
+    assert config.fleet is None
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import logging
 import sqlite3
 from contextlib import asynccontextmanager, closing
 from datetime import UTC, datetime
@@ -11,14 +12,16 @@ import grpc
 import grpc.aio
 import pytest
 
+from core import revocations
 from core.config import CoreConfig, Limits, TlsConfig
 from core.daemon import serve
 from gateway.domain.labels import Lane
 from protos.wardgate.v1 import ingest_pb2 as pb
 from security import pki
-from security.files import TlsFiles
-from security.names import Role
+from security.files import TlsFiles, write_atomic
+from security.names import Role, authority_mark
 from security.pki import Subject, Validity
+from security.revocations import RevocationList, sign_list
 from security.tls import grpc_channel_credentials
 from tests.ingest import EPOCH, reports
 
@@ -32,7 +35,8 @@ class Ward:
     def __init__(self, folder):
         self.folder = folder
         self.now = datetime.now(UTC)
-        self.authority = pki.create_issuing(pki.create_root(TRUST_DOMAIN, self.now), self.now)
+        self.root = pki.create_root(TRUST_DOMAIN, self.now)
+        self.authority = pki.create_issuing(self.root, self.now)
         self.core, _ = self.issue(Role.SERVICE, "core", hosts=("localhost",))
         self.gateway, self.gateway_certificate = self.issue(Role.GATEWAY, "gw-1")
 
@@ -47,15 +51,28 @@ class Ward:
 
     def config(self, folder, **changes):
         files = self.core
-        tls = TlsConfig(files.cert, files.key, files.trust, TRUST_DOMAIN, folder / "revoked")
+        tls = TlsConfig(files.cert, files.key, files.trust, TRUST_DOMAIN)
         return CoreConfig(
             "127.0.0.1:0", folder / "core.db", tls, announce=folder / "core.json", **changes
         )
+
+    def carry(self, config, number, *entries, authority=None):
+        """Lay a list of revocations beside the core's database, as `core apply-revocations`."""
+        said = RevocationList(number, round(self.now.timestamp() * 1e6), frozenset(entries))
+        write_atomic(config.revocations, sign_list(authority or self.authority, said))
 
 
 @pytest.fixture(scope="module")
 def ward(tmp_path_factory):
     return Ward(tmp_path_factory.mktemp("core-pki"))
+
+
+@pytest.fixture
+def looks(monkeypatch, caplog):
+    """The core looks at the list on disk more often, and says so; seconds between two looks."""
+    caplog.set_level(logging.INFO, "security.revocations_in_force")
+    monkeypatch.setattr(revocations, "LOOK_INTERVAL_S", 0.02)
+    return 0.02
 
 
 @asynccontextmanager
@@ -184,26 +201,59 @@ async def test_silence_instead_of_a_hello_ends_the_stream(ward, tmp_path):
 
 async def test_a_revoked_gateway_is_refused(ward, tmp_path):
     config = ward.config(tmp_path)
-    assert config.tls.revoked_serials is not None
-    config.tls.revoked_serials.write_text(f"# gone\n{ward.gateway_certificate.serial:x}\n")
+    ward.carry(config, 1, ward.gateway_certificate.serial)
     async with running(config) as port, stream(port, ward.gateway) as call:
         assert await ending(call) == (grpc.StatusCode.UNAUTHENTICATED, "revoked")
 
 
-async def test_a_live_stream_ends_when_its_gateway_is_revoked(ward, tmp_path):
+@pytest.mark.parametrize("whole_authority", [False, True])
+async def test_a_live_stream_ends_when_its_gateway_is_revoked(ward, tmp_path, whole_authority):
     config = ward.config(tmp_path)
+    entry = ward.gateway_certificate.serial
+    if whole_authority:
+        entry = authority_mark(pki.key_id(ward.authority.certificate.public_key()))
     async with running(config) as port, stream(port, ward.gateway) as call:
         await call.write(hello())
         await answer(call)
-        config.tls.revoked_serials.write_text(f"{ward.gateway_certificate.serial:x}")
+        # An authority can't void itself: another one of the root's says so.
+        other = pki.create_issuing(ward.root, ward.now)
+        ward.carry(config, 1, entry, authority=other)
         assert await ending(call) == (grpc.StatusCode.UNAUTHENTICATED, "revoked")
 
 
-async def test_a_list_that_can_not_be_read_refuses_new_streams_for_the_moment(ward, tmp_path):
+async def test_who_is_revoked_before_the_hello_gets_no_stream(ward, tmp_path, looks, caplog):
     config = ward.config(tmp_path)
-    config.tls.revoked_serials.write_text("no number")
     async with running(config) as port, stream(port, ward.gateway) as call:
-        assert await ending(call) == (grpc.StatusCode.UNAVAILABLE, "revocations")
+        await call.wait_for_connection()
+        ward.carry(config, 1, ward.gateway_certificate.serial)
+        while "revocation list 1" not in caplog.text:
+            await asyncio.sleep(looks)
+        await call.write(hello())
+        assert await rest(call) == []
+        assert (await call.code(), await call.details()) == (
+            grpc.StatusCode.UNAUTHENTICATED,
+            "revoked",
+        )
+
+
+async def test_a_list_on_disk_that_is_forged_older_or_damaged_ends_nothing(ward, tmp_path, looks):
+    config = ward.config(tmp_path)
+    serial = ward.gateway_certificate.serial
+    ward.carry(config, 5)
+    stranger = pki.create_issuing(pki.create_root(TRUST_DOMAIN, ward.now), ward.now)
+    async with running(config) as port, stream(port, ward.gateway) as call:
+        await call.write(hello())
+        await answer(call)
+        ward.carry(config, 9, serial, authority=stranger)
+        await asyncio.sleep(10 * looks)
+        ward.carry(config, 4, serial)
+        await asyncio.sleep(10 * looks)
+        write_atomic(config.revocations, b"no list")
+        await asyncio.sleep(10 * looks)
+        await call.write(reports(1, 2))
+        await acknowledged(call, 2)
+        ward.carry(config, 6, serial)
+        assert await ending(call) == (grpc.StatusCode.UNAUTHENTICATED, "revoked")
 
 
 async def test_a_stranger_and_an_expired_gateway_do_not_get_through_tls(ward, tmp_path):

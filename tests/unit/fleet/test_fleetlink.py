@@ -25,6 +25,7 @@ from security.files import TlsFiles
 from security.identity import IdentityConfig, IdentityService
 from security.names import Role
 from security.revocations import RevocationBook, RevocationList, sign_list
+from security.revocations_in_force import RevocationsInForce
 from tests.fakes import FakeClock, FakeCounters
 
 DOMAIN = "ward.example"
@@ -50,11 +51,16 @@ class Edge:
         self.book = RevocationBook(
             directory / REVOCATIONS_FILE, lambda: (authority.root,), DOMAIN, self.clock
         )
+        self.in_force = RevocationsInForce(
+            self.book,
+            lambda listed: self.identity.set_revocations(listed.serials, listed.number),
+            self.counters,
+        )
         self.link = FleetLink(
             FleetLinkConfig("localhost:1", directory, "0.1"),
             TlsFiles.within(directory),
             self.identity,
-            self.book,
+            self.in_force,
             lambda: (),
             self.clock,
             self.counters,
@@ -64,9 +70,7 @@ class Edge:
 
     def load(self):
         """As a gateway does at its start."""
-        listed = self.book.load()
-        if listed.number:
-            self.identity.set_revocations(listed.serials, listed.number)
+        self.in_force.load()
         self.link.load()
 
     async def revocations(self, number, *serials):
@@ -148,14 +152,14 @@ async def test_a_disk_that_is_full_does_not_stop_a_revocation(edge, tmp_path):
 
 async def test_a_stale_list_is_told_once_and_when_it_is_over(edge):
     told: list[bool] = []
-    edge.link.on_stale = told.append
-    edge.link._watch_age()  # none yet is stale
+    edge.in_force.on_stale = told.append
+    edge.in_force.watch_age()  # none yet is stale
     await edge.revocations(3)
     for _ in range(3):
-        edge.link._watch_age()
+        edge.in_force.watch_age()
     edge.clock.advance(25 * 3600)
     for _ in range(3):
-        edge.link._watch_age()
+        edge.in_force.watch_age()
     assert told == [True, False, True]
     assert edge.counters.gauges[("revocations_age_seconds",)] == 25 * 3600
 

@@ -20,7 +20,7 @@ from gateway.domain.errors import ConfigError, RefusedError
 from gateway.journal.lock import DirectoryLock, holder
 from security import pki
 from security.revocations import RevocationList, sign_list
-from tests.fakes import FakeClock
+from tests.fakes import FakeClock, FakeCounters
 from tests.unit.gateway.test_gateway_changes import BASE
 
 
@@ -129,7 +129,7 @@ def test_the_lock_dies_with_its_process(tmp_path):
 
 async def test_sighup_brings_a_newer_list_in_force_and_no_other(place):
     identity: Any = Identity()
-    place.control.apply_revocations(identity, place.clock)
+    place.control.apply_revocations(identity, place.clock, FakeCounters())
     assert identity.told == []
     place.control.hung_up()
     assert place.control._rereading is not None
@@ -157,6 +157,6 @@ async def test_sighup_brings_a_newer_list_in_force_and_no_other(place):
 def test_a_start_without_a_fleet_applies_the_list(place):
     apply(place.config, place.carry(3, 7), place.clock)
     identity: Any = Identity()
-    place.control.apply_revocations(identity, place.clock)
+    place.control.apply_revocations(identity, place.clock, FakeCounters())
     assert identity.told == [(3, {7})]
     assert revocation_book(place.config, place.clock).load().number == 3

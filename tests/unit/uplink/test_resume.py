@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from gateway.uplink.backoff import Backoff
+from gateway.backoff import Backoff
 from gateway.uplink.resume import Held, Point, Resume, Verdict, resume
 
 OLD, NOW, NEXT = 10, 20, 30
