@@ -23,6 +23,7 @@ from demo import configs, identities, plan
 from security import pki
 from security.files import TlsFiles
 from security.names import Role
+from tests.integration.fleet_process import ANSWERS, Done
 
 WAIT_S = 30.0
 WATCHDOG_S = 1.0
@@ -115,6 +116,63 @@ class Ward:
             directory / "device",
             pki.Validity.days(datetime.now(UTC), 1),
         )
+
+
+class WithFleet(Ward):
+    """The same, and the fleet service as a process; it is started by :meth:`start_fleet`."""
+
+    def __init__(self, directory: Path) -> None:
+        super().__init__(directory)
+        self.fleet_port = self.plan.ports.fleet
+        self.fleet: subprocess.Popen[str] | None = None
+
+    def move_fleet(self) -> None:
+        """Let it answer at a port that neither gateway nor core knows."""
+        there = f'"127.0.0.1:{self.fleet_port}"'
+        (self.fleet_port,) = plan.free_ports(1)
+        config = self.plan.fleet_config
+        assert there in config.read_text()
+        config.write_text(config.read_text().replace(there, f'"127.0.0.1:{self.fleet_port}"'))
+
+    def start_fleet(self) -> None:
+        self.fleet = subprocess.Popen(
+            [sys.executable, "-m", "wardgate", "fleet", "run", "--config", self.plan.fleet_config],
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert self.fleet.stderr is not None
+        assert any(ANSWERS in line for line in self.fleet.stderr)
+
+    def stop_fleet(self) -> None:
+        if self.fleet is None:
+            return
+        if self.fleet.poll() is None:
+            self.fleet.terminate()
+        self.fleet.wait(WAIT_S)
+        assert self.fleet.stderr is not None
+        self.fleet.stderr.close()
+        self.fleet = None
+
+    def wardgate(self, *words: object) -> Done:
+        """The command line, as the operator."""
+        done = subprocess.run(
+            [sys.executable, "-m", "wardgate", *map(str, words)],
+            env={
+                **os.environ,
+                "WARDGATE_FLEET": f"localhost:{self.fleet_port}",
+                "WARDGATE_IDENTITY": str(self.operator),
+            },
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=WAIT_S,
+        )
+        return Done(done.returncode, done.stdout, done.stderr)
+
+    def done(self, *words: object) -> str:
+        done = self.wardgate(*words)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
 
 
 @contextlib.contextmanager

@@ -3,73 +3,31 @@
 from __future__ import annotations
 
 import json
-import os
 import socket
 import ssl
-import subprocess
-import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from demo.plan import TRUST_DOMAIN, free_ports
+from demo.plan import TRUST_DOMAIN
 from security import pki
 from security.files import TlsFiles
 from security.revocations import RevocationList, sign_list
-from tests.integration.fleet_process import ANSWERS, Done
-from tests.integration.supervised import WAIT_S, Supervised, Ward, session
+from tests.integration.fleet_process import Done
+from tests.integration.supervised import WAIT_S, Supervised, WithFleet, session
 
 STOLEN, GOOD = "icu-monitor-88", "icu-monitor-89"
 
 
-class CutOff(Ward):
+class CutOff(WithFleet):
     """The fleet answers operators at a port that the gateway does not know."""
 
     def __init__(self, directory: Path) -> None:
         super().__init__(directory)
-        (port,) = free_ports(1)
-        self.address = f"localhost:{port}"
-        config = self.plan.fleet_config
-        there, here = f'"127.0.0.1:{self.plan.ports.fleet}"', f'"127.0.0.1:{port}"'
-        assert there in config.read_text()
-        config.write_text(config.read_text().replace(there, here))
-        self.fleet = subprocess.Popen(
-            [sys.executable, "-m", "wardgate", "fleet", "run", "--config", str(config)],
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        assert self.fleet.stderr is not None
-        assert any(ANSWERS in line for line in self.fleet.stderr)
-
-    def stop_fleet(self) -> None:
-        if self.fleet.poll() is None:
-            self.fleet.terminate()
-        self.fleet.wait(WAIT_S)
-        assert self.fleet.stderr is not None
-        self.fleet.stderr.close()
-
-    def wardgate(self, *words: object) -> Done:
-        """The command line, as the operator."""
-        done = subprocess.run(
-            [sys.executable, "-m", "wardgate", *map(str, words)],
-            env={
-                **os.environ,
-                "WARDGATE_FLEET": self.address,
-                "WARDGATE_IDENTITY": str(self.operator),
-            },
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=WAIT_S,
-        )
-        return Done(done.returncode, done.stdout, done.stderr)
-
-    def done(self, *words: object) -> str:
-        done = self.wardgate(*words)
-        assert done.returncode == 0, done.stderr
-        return done.stdout
+        self.move_fleet()
+        self.start_fleet()
 
     def apply(self, path: Path) -> Done:
         config = self.plan.gateway_config
