@@ -313,6 +313,19 @@ CORE = (
         ),
     ),
     Row(
+        "No certificate, no data",
+        (
+            _number("Link to the fleet", "wardgate_core_fleet_connected", "{{instance}}"),
+            _number("Revoked streams ended", "wardgate_core_revoked_streams_total", "{{instance}}"),
+            Panel("Revocations", "none", (("wardgate_core_revocations", "{{instance}}"),)),
+            Panel(
+                "Age of the revocation list",
+                "s",
+                (("wardgate_core_revocations_age_seconds", "{{instance}}"),),
+            ),
+        ),
+    ),
+    Row(
         "What is kept",
         (
             Panel("Store in use", "bytes", (("wardgate_core_store_bytes", "{{instance}}"),)),
