@@ -58,8 +58,9 @@ $(VENV_DEPLOY)/.ready: requirements-deploy.lock
 	@touch $@
 
 # Ansible is under the GPL and only run as a command: it has an environment of its own.
-check-deploy: $(VENV_DEPLOY)/.ready
+check-deploy: $(VENV)/.ready $(VENV_DEPLOY)/.ready
 	PATH="$(abspath $(VENV_DEPLOY))/bin:$$PATH" ansible-lint -c .ansible-lint.yml ansible
+	$(BIN)/python -m pytest tests/integration/test_identity_role.py
 
 # The roles in a virtual machine without a network, and its power cut under load: half an hour, and
 # two GiB of disk. ACTS=power: only install, then cut the power CUTS times.

@@ -13,6 +13,7 @@ import ssl
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
+from urllib.parse import urlsplit
 
 import typer
 
@@ -27,6 +28,7 @@ from security.sealing import KeyRing
 from security.tls import TlsContexts
 
 SECONDS_PER_DAY = 86400
+HTTPS_PORT = 443
 RESOLVER = Path("/etc/resolv.conf")
 
 
@@ -130,8 +132,8 @@ def address_limits(path: Path, resolver: Path = RESOLVER) -> str:
     """A systemd drop-in: the gateway's cgroup reaches loopback and what the configuration names.
 
     That is the ward's networks (devices, brokers, serial servers, whoever scrapes metrics),
-    destinations, fleet, and this host's name servers. Names are resolved now; a destination whose
-    address moves needs a new drop-in.
+    destinations, fleet, the EST listener of ``[renewal]``, and this host's name servers. Names are
+    resolved now; a destination whose address moves needs a new drop-in.
 
     Raises:
         ConfigError: a name can't be resolved, or a network is none.
@@ -146,6 +148,8 @@ def address_limits(path: Path, resolver: Path = RESOLVER) -> str:
     targets = [each.address for each in config.destinations]
     if config.fleet is not None:
         targets.append(config.fleet.address)
+    if config.renewal.est:
+        targets.append(_est_address(config.renewal.est))
     for target in targets:
         allowed.update(_addresses_of(target))
     lines = [f"IPAddressAllow={each}" for each in sorted(allowed)]
@@ -169,6 +173,13 @@ def _first_pem(path: Path) -> str:
     if end < 0:
         raise ConfigError(f"{path}: not a PEM certificate")
     return text[: end + len("-----END CERTIFICATE-----")] + "\n"
+
+
+def _est_address(url: str) -> str:
+    """``host:port`` of ``renewal.est``."""
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    return f"{f'[{host}]' if ':' in host else host}:{parts.port or HTTPS_PORT}"
 
 
 def _addresses_of(target: str) -> Iterator[str]:

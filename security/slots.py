@@ -95,18 +95,29 @@ class Slots:
         if self.exists() or TlsFiles.within(self.directory).key.exists():
             raise ConfigError(f"{self.directory} holds an identity already")
         self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        first = self.directory / NAMES[0]
-        self._empty(first)
-        files = TlsFiles.within(first)
-        pki.save_key(key, files.key)
-        write_atomic(files.trust, trust_pem)
-        write_atomic(files.cert, chain_pem)
+        self._write(self.directory / NAMES[0], key, chain_pem, trust_pem)
         named = TlsFiles.within(self.directory)
         for path in named:
             path.unlink(missing_ok=True)
             path.symlink_to(Path(CURRENT) / path.name)
         self._point(NAMES[0])
         return named
+
+    def replace(self, key: pki.SigningKey, chain_pem: bytes, trust_pem: bytes) -> None:
+        """Put an identity in force that comes with its key; the former one stays in its slot.
+
+        A request that is under way for this directory fails, and begins anew.
+
+        Raises:
+            ConfigError: there is no identity yet, or it began before the one in force.
+            OSError: it can't be written; the former one is in force.
+        """
+        self._write(self._spare(), key, chain_pem, trust_pem)
+        self.swap()
+
+    def newest(self) -> float:
+        """When the newest of the two was issued, in Unix seconds."""
+        return max(_began(self.files), _began(self.spare_files))
 
     def spare(self) -> Spare:
         """What is in the slot that is not current; see the module's rules."""
@@ -182,12 +193,15 @@ class Slots:
         """Make the spare slot current; what was current stays as it is, in the spare slot.
 
         Raises:
-            ConfigError: the spare slot holds no whole identity.
+            ConfigError: the spare slot holds no whole identity, or one from before the current.
             OSError: nothing was swapped.
         """
         spare = self._spare()
-        if not _whole(TlsFiles.within(spare)):
+        files = TlsFiles.within(spare)
+        if not _whole(files):
             raise ConfigError(f"{spare}: not a whole identity")
+        if _began(files) < _began(self.files):
+            raise ConfigError(f"{spare}: older than the identity in force")
         self._point(spare.name)
 
     def _spare(self) -> Path:
@@ -208,6 +222,13 @@ class Slots:
             scratch.unlink(missing_ok=True)
             raise
         sync_directory(self.directory)
+
+    def _write(self, slot: Path, key: pki.SigningKey, chain_pem: bytes, trust_pem: bytes) -> None:
+        self._empty(slot)
+        files = TlsFiles.within(slot)
+        pki.save_key(key, files.key)
+        write_atomic(files.trust, trust_pem)
+        write_atomic(files.cert, chain_pem)
 
     def _empty(self, slot: Path) -> None:
         if not slot.exists():

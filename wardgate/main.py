@@ -38,6 +38,7 @@ PARTS = {
     "ca": Part(
         "fleet.ca_cli", "app", "Authorities: the root, issuing CAs, and how one follows another."
     ),
+    "identity": Part("wardgate.identity_cli", "app", "An identity on its host: install."),
     "operator": Part("fleet.operator_cli", "app", "Operators: add, list, show, roles, revoke."),
     "approval": Part(
         "fleet.approval_cli", "app", "Dangerous calls that wait for a second operator."

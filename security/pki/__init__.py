@@ -39,7 +39,7 @@ from security.pki.certificates import (
 )
 from security.pki.csr import CSR_BYTES_MAX, create_csr, read_csr
 from security.pki.hierarchy import Hierarchy
-from security.pki.keys import PublicKey, SigningKey, key_pem, load_key, new_key, save_key
+from security.pki.keys import PublicKey, SigningKey, key_pem, load_key, new_key, read_key, save_key
 from security.pki.leaf import Issued, Subject, issue, issue_responder, make_identity, write_identity
 from security.pki.profiles import LEAF_DAYS, PROFILES, RESPONDER, Profile
 from security.pki.scope import Scope
@@ -87,6 +87,7 @@ __all__ = [
     "new_key",
     "parse_identity",
     "read_csr",
+    "read_key",
     "save_authority",
     "save_key",
     "to_pem",

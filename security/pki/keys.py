@@ -70,10 +70,19 @@ def load_key(path: Path) -> SigningKey:
     held = read_secret(path)
     if held.startswith(SCHEME.encode()):
         return token.TokenKey(TokenUri.parse(held.decode(errors="replace")))
+    return read_key(held, str(path))
+
+
+def read_key(pem: bytes, where: str) -> SigningKey:
+    """A P-256 key from PEM; ``where`` it came from is for the message.
+
+    Raises:
+        ConfigError: not such a key.
+    """
     try:
-        key = load_pem_private_key(held, password=None)
+        key = load_pem_private_key(pem, password=None)
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-        raise ConfigError(f"{path}: not a PEM private key") from error
+        raise ConfigError(f"{where}: not a PEM private key") from error
     if not isinstance(key, ec.EllipticCurvePrivateKey) or not isinstance(key.curve, ec.SECP256R1):
-        raise ConfigError(f"{path}: not a P-256 key")
+        raise ConfigError(f"{where}: not a P-256 key")
     return key

@@ -40,9 +40,9 @@ state_dir = "/var/lib/wardgate"
 seal_keys = "credential:seal.keys"
 ward_networks = ["{EMULATORS_NETWORK}"]
 [tls]
-cert = "cert.pem"
-key = "credential:key.pem"
-trust = "ca.pem"
+cert = "/var/lib/wardgate/identity/cert.pem"
+key = "/var/lib/wardgate/identity/key.pem"
+trust = "/var/lib/wardgate/identity/ca.pem"
 [identity]
 trust_domain = "{TRUST_DOMAIN}"
 [policy]
@@ -78,9 +78,9 @@ database = "/var/lib/wardgate-core/core.db"
 [metrics]
 port = 9466
 [tls]
-certificate = "cert.pem"
-key = "credential:key.pem"
-client_ca = "ca.pem"
+certificate = "/var/lib/wardgate-core/identity/cert.pem"
+key = "/var/lib/wardgate-core/identity/key.pem"
+client_ca = "/var/lib/wardgate-core/identity/ca.pem"
 trust_domain = "{TRUST_DOMAIN}"
 """
 
