@@ -7,7 +7,9 @@ from typing import Annotated
 
 import typer
 
-app = typer.Typer(help="An identity on its host: install.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(
+    help="An identity on its host: install.", no_args_is_help=True, rich_markup_mode=None
+)
 
 
 @app.callback()

@@ -6,15 +6,12 @@ import json
 import socket
 import ssl
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from demo.plan import TRUST_DOMAIN
-from security import pki
 from security.files import TlsFiles
-from security.revocations import RevocationList, sign_list
+from tests.integration.carried import unfit
 from tests.integration.fleet_process import Done
 from tests.integration.supervised import WAIT_S, Supervised, WithFleet, session
 
@@ -119,22 +116,7 @@ def refused_for_good(ward: CutOff, gateway: Supervised, files: TlsFiles) -> None
 def refuses_what_is_not_newer(ward: CutOff, older: Path, newer: Path, scratch: Path) -> None:
     """One line and exit code 2, and the list on disk stays."""
     kept = (ward.plan.gateway_state / "revocations.bin").read_bytes()
-    damaged, foreign, empty = scratch / "damaged", scratch / "foreign", scratch / "empty"
-    content = bytearray(newer.read_bytes())
-    content[40] ^= 1
-    damaged.write_bytes(content)
-    empty.touch()
-    now = datetime.now(UTC)
-    stranger = pki.create_issuing(pki.create_root(TRUST_DOMAIN, now), now)
-    said = RevocationList(99, round(now.timestamp() * 1e6), frozenset((1,)))
-    foreign.write_bytes(sign_list(stranger, said))
-    for path, why in (
-        (older, "is older than"),
-        (damaged, ""),
-        (empty, "bytes needed"),
-        (foreign, "no root of ours"),
-        (scratch / "absent", "No such file"),
-    ):
+    for path, why in ((older, "is older than"), *unfit(newer, scratch)):
         done = ward.apply(path)
         assert done.returncode == 2, path
         assert done.stderr.startswith("wardgate: "), path

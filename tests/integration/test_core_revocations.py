@@ -6,15 +6,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from demo.plan import CORE, GATEWAY, TRUST_DOMAIN
+from demo.plan import CORE, GATEWAY
 from demo.scrape import scrape, total
-from security import pki
-from security.revocations import RevocationList, sign_list
+from tests.integration.carried import unfit
 from tests.integration.fleet_process import Done
 from tests.integration.supervised import WAIT_S, Supervised, WithFleet, session
 
@@ -162,19 +160,7 @@ def test_a_carried_list_ends_the_streams_of_a_core_that_is_cut_off(site: Site) -
 def refuses_what_is_not_ours(site: Site, newer: Path) -> None:
     """One line and exit code 2, and the list on disk stays."""
     before = site.kept.read_bytes()
-    damaged, foreign = site.directory / "damaged.bin", site.directory / "foreign.bin"
-    content = bytearray(newer.read_bytes())
-    content[40] ^= 1
-    damaged.write_bytes(content)
-    now = datetime.now(UTC)
-    stranger = pki.create_issuing(pki.create_root(TRUST_DOMAIN, now), now)
-    said = RevocationList(99, round(now.timestamp() * 1e6), frozenset((1,)))
-    foreign.write_bytes(sign_list(stranger, said))
-    for path, why in (
-        (damaged, ""),
-        (foreign, "no root of ours"),
-        (site.directory / "absent.bin", "No such file"),
-    ):
+    for path, why in unfit(newer, site.directory):
         done = site.apply(path)
         assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
         assert why in done.stderr
