@@ -112,7 +112,9 @@ class RevocationsInForce:
         listed = self._book.current
         ended = self._apply(listed)
         level = logging.WARNING if ended else logging.INFO
-        log.log(level, "revocation list %d%s ended %d sessions at once", listed.number, whence, ended)
+        log.log(
+            level, "revocation list %d%s ended %d sessions at once", listed.number, whence, ended
+        )
 
 
 def put_on_disk(book: RevocationBook, path: Path) -> bool:
