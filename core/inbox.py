@@ -32,7 +32,7 @@ class StreamState:
 
     def __init__(self, identity: Identity, lanes: frozenset[Lane], in_flight_max: int) -> None:
         self.gateway = identity.id
-        self.serial = identity.serial
+        self.identity = identity
         self.lanes = lanes
         self.in_flight_max = in_flight_max
         self.room = asyncio.Semaphore(in_flight_max)

@@ -79,7 +79,7 @@ class IngestService:
                 log.warning("revoked serials can't be read, the last ones stand: %s", error)
                 continue
             for state in set(self._live.values()):
-                if state.serial in revoked:
+                if state.identity.is_in(revoked):
                     log.warning("gateway %s: revoked", state.gateway)
                     state.end(RefusalReason.REVOKED)
 

@@ -17,7 +17,7 @@ from gateway.domain.labels import Lane
 from protos.wardgate.v1 import ingest_pb2 as pb
 from security import pki
 from security.files import TlsFiles
-from security.names import Role
+from security.names import Role, authority_mark
 from security.pki import Subject, Validity
 from security.tls import grpc_channel_credentials
 from tests.ingest import EPOCH, reports
@@ -196,6 +196,16 @@ async def test_a_live_stream_ends_when_its_gateway_is_revoked(ward, tmp_path):
         await call.write(hello())
         await answer(call)
         config.tls.revoked_serials.write_text(f"{ward.gateway_certificate.serial:x}")
+        assert await ending(call) == (grpc.StatusCode.UNAUTHENTICATED, "revoked")
+
+
+async def test_a_live_stream_ends_when_the_authority_of_its_gateway_is_void(ward, tmp_path):
+    config = ward.config(tmp_path)
+    mark = authority_mark(pki.key_id(ward.authority.key.public_key()))
+    async with running(config) as port, stream(port, ward.gateway) as call:
+        await call.write(hello())
+        await answer(call)
+        config.tls.revoked_serials.write_text(f"{mark:x}")
         assert await ending(call) == (grpc.StatusCode.UNAUTHENTICATED, "revoked")
 
 
