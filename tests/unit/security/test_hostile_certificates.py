@@ -8,6 +8,7 @@ import base64
 import contextlib
 import ssl
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from cryptography import x509
@@ -227,7 +228,7 @@ def _length(content):
     return bytes([len(content)]) if len(content) < 128 else bytes([0x81, len(content)])
 
 
-CASES = {
+CASES: dict[str, dict[str, Any]] = {
     "two names": {"names": [x509.UniformResourceIdentifier(ONE)] * 2},
     "a second identity": {
         "names": [
