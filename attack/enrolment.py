@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import http.client
-import secrets
 from collections.abc import Iterator
 from contextlib import closing
 
@@ -12,25 +11,45 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import pkcs7
 
 from attack.channel import context, dial, until_closed
-from attack.forge import request
+from attack.forge import domain_of, request
 from attack.outcome import ACCEPTED, REFUSED, Attack, Seen, Word, of_error
-from attack.rpc import CALL_S, FLEET, Grpc
+from attack.probe import EST, Probes
+from attack.rpc import CALL_S
 from attack.target import Address, KeyPair, Target
-from protos.wardgate.v1 import fleet_pb2
 
 SLOW_S = 40
-EST = "/.well-known/est"
+_ASK = f"GET {EST}/cacerts HTTP/1.1\r\nHost: localhost\r\n".encode()
+HEADS = {
+    "two lengths": _ASK + b"Content-Length: 5\r\nContent-Length: 6\r\n\r\nhello",
+    "a length and chunks": (
+        _ASK + b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
+    ),
+    "chunks of an unknown coding": _ASK + b"Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n",
+    "a length with a sign": _ASK + b"Content-Length: +5\r\n\r\nhello",
+    "a length of 30 digits": _ASK + b"Content-Length: " + b"9" * 30 + b"\r\n\r\n",
+    "a space before a colon": _ASK + b"Content-Length : 5\r\n\r\nhello",
+    "a folded field": _ASK + b"X-A: b\r\n c\r\n\r\n",
+    "a NUL in a field": _ASK + b"X-A: b\0c\r\n\r\n",
+    "a bare CR in a field": _ASK + b"X-A: b\rX-B: c\r\n\r\n",
+    "1,000 fields": _ASK + b"X-A: b\r\n" * 1000 + b"\r\n",
+    "a field of 100,000 bytes": _ASK + b"X-A: " + b"b" * 100_000 + b"\r\n\r\n",
+    "CONNECT to elsewhere": b"CONNECT 192.0.2.1:443 HTTP/1.1\r\nHost: 192.0.2.1:443\r\n\r\n",
+    "an absolute path to elsewhere": b"GET http://192.0.2.1/x HTTP/1.1\r\nHost: 192.0.2.1\r\n\r\n",
+    "a version that does not exist": _ASK.replace(b"HTTP/1.1", b"HTTP/9.9") + b"\r\n",
+    "the preface of HTTP/2": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+}
+"""Shapes by which two readers of one connection see different requests (RFC 9112, 11.2)."""
 
 
 class Enrolment:
     """EST: tokens, requests, and who may ask for what."""
 
-    def __init__(self, target: Target, address: Address) -> None:
+    def __init__(self, target: Target, address: Address, probes: Probes | None) -> None:
         """Keep the parts."""
         self._target = target
         self._address = address
-        self._domain = _domain(target)
-        self._mark = secrets.token_hex(4)
+        self._probes = probes
+        self._domain = domain_of(target)
 
     def all(self) -> Iterator[Attack]:
         """Every attack of this place."""
@@ -55,14 +74,20 @@ class Enrolment:
         yield self._row("renewal in another's name", spare, "simplereenroll", other)
         for who, pair in self._target.insiders.items():
             yield self._row(f"a device's certificate for a {who}", pair, "simplereenroll", other)
-        if "operator" in self._target.insiders and self._target.fleet is not None:
-            yield from self._tokens(self._target.fleet)
+        if self._probes is not None:
+            yield from self._tokens(self._probes)
         yield Attack(
             "est/a body of 100 MB", REFUSED, lambda: self._oversize("Content-Length: 100000000")
         )
         yield Attack(
             "est/chunks without end", REFUSED, lambda: self._oversize("Transfer-Encoding: chunked")
         )
+        for name, head in HEADS.items():
+            yield Attack(
+                f"est/{name}",
+                frozenset({Word.REFUSED, Word.CLOSED}),
+                lambda h=head: self._raw(h),  # type: ignore[misc]
+            )
         for name, path in (
             ("path with ..", f"{EST}/../../etc/passwd"),
             ("unknown label", f"{EST}/x/cacerts"),
@@ -95,24 +120,13 @@ class Enrolment:
             lambda: self._enrol(pair, operation, device_id, user)[0],
         )
 
-    def _tokens(self, fleet: Address) -> Iterator[Attack]:
+    def _tokens(self, probes: Probes) -> Iterator[Attack]:
         """With a token that an operator made, as after reading it over somebody's shoulder."""
-        operator = self._target.insiders["operator"]
         made: dict[str, str] = {}
 
         def new() -> tuple[str, str]:
-            device_id = f"probe-{len(made)}-{self._mark}"
-            call = Grpc(self._target, fleet, operator).channel.unary_unary(
-                f"/{FLEET.full_name}/AddDevice",
-                fleet_pb2.AddDeviceRequest.SerializeToString,
-                fleet_pb2.AddDeviceResponse.FromString,
-            )
-            answer = call(
-                fleet_pb2.AddDeviceRequest(device_id=device_id, kind="monitor", token=True),
-                timeout=CALL_S,
-            )
-            made[device_id] = answer.token
-            return device_id, answer.token
+            device_id, made[device_id] = probes.token()
+            return device_id, made[device_id]
 
         def control() -> Seen:
             user = new()
@@ -184,6 +198,17 @@ class Enrolment:
             status = connection.getresponse().status
         return Seen(Word.REFUSED if status >= 400 else Word.ACCEPTED, str(status))
 
+    def _raw(self, head: bytes) -> Seen:
+        """Ask for what everybody may have, in a way that must not be understood."""
+        with closing(dial(self._address, context(None))) as sock:
+            sock.settimeout(CALL_S)
+            sock.sendall(head)
+            answer = sock.recv(4096)
+        if not answer:
+            return Seen(Word.CLOSED)
+        status = answer[9:12].decode("ascii", "replace")
+        return Seen(Word.REFUSED if status >= "400" else Word.ACCEPTED, status)
+
     def _head(self, field: str) -> bytes:
         credentials = base64.b64encode(b"nobody:nothing").decode()
         return (
@@ -224,10 +249,3 @@ def _rights(certificate: x509.Certificate, device_id: str) -> Seen:
     if own and not authority and list(usages) == [x509.oid.ExtendedKeyUsageOID.CLIENT_AUTH]:
         return Seen(Word.REFUSED, "granted a device's rights alone")
     return Seen(Word.ACCEPTED, str(names))
-
-
-def _domain(target: Target) -> str:
-    certificate = x509.load_pem_x509_certificates(target.spare.cert.read_bytes())[0]
-    names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    uri: str = names.get_values_for_type(x509.UniformResourceIdentifier)[0]
-    return uri.removeprefix("spiffe://").partition("/")[0]

@@ -34,6 +34,7 @@ from tests.unit.security.test_security_identity import Audit, Session
 ONE = f"spiffe://{DOMAIN}/device/one"
 CLIENT = ExtendedKeyUsageOID.CLIENT_AUTH
 
+OWN = (x509.UniformResourceIdentifier(ONE),)
 NAMES = {
     "another case of the scheme": f"SPIFFE://{DOMAIN}/device/one",
     "another case of the domain": f"spiffe://{DOMAIN.upper()}/device/one",
@@ -77,7 +78,7 @@ class Mint:
     def make(
         self,
         *,
-        names=(x509.UniformResourceIdentifier(ONE),),
+        names=OWN,
         usages=(CLIENT,),
         key=None,
         begins=-1,
