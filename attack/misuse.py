@@ -39,7 +39,8 @@ class Attacks:
         """Keep the parts."""
         self._target = target
         self._probes = probes
-        self._copied: Holder | None = None
+        self.copied: Holder | None = None
+        """The device whose key was copied last."""
 
     def all(self) -> Iterator[Attack]:
         """Every attack of this place."""
@@ -58,10 +59,12 @@ class Attacks:
         yield Attack("est/one token, eight requests at once", REFUSED, self._token_race)
         if _is_loopback(self._target.mqtt) and _is_loopback(self._target.coaps):
             # From elsewhere the attacker has one address only.
-            yield Attack("mqtt/a copied key, in turns from two addresses", REFUSED, self._copy_mqtt)
+            yield Attack(
+                "mqtt/a copied key, in turns from two addresses", REFUSED, self.copy_over_mqtt
+            )
             yield Attack("coap/a key that was copied over MQTT", KEPT_OUT, self._copy_elsewhere)
             yield Attack(
-                "coap/a copied key, in turns from two addresses", KEPT_OUT, self._copy_coap
+                "coap/a copied key, in turns from two addresses", KEPT_OUT, self.copy_over_coap
             )
 
     # Revoked while in use
@@ -70,11 +73,11 @@ class Attacks:
         """A live session must end; what one before it left must not open another one."""
         holder = self._probes.enrol()
         tls = context(holder, version)
-        with closing(self._admitted(holder, tls)) as before:
+        with closing(self.admitted(holder, tls)) as before:
             session = before.sock.session
             before.send(Disconnect())  # a session that was cut off is not resumed anyway
             _ends(before)
-        with closing(self._admitted(holder, tls)) as client:
+        with closing(self.admitted(holder, tls)) as client:
             self._probes.revoke(holder.device_id)
             if not _ends(client):
                 return Seen(Word.HELD, "the live session")
@@ -135,10 +138,11 @@ class Attacks:
 
     # Copied
 
-    def _copy_mqtt(self) -> Seen:
-        holder = self._copied = self._probes.enrol()
+    def copy_over_mqtt(self) -> Seen:
+        """Two holders of one certificate take the session over from each other."""
+        holder = self.copied = self._probes.enrol()
         tls = context(holder)
-        self._admitted(holder, tls).close()
+        self.admitted(holder, tls).close()
         with ExitStack() as stack:
             for turn in range(TURNS_MAX):
                 client = Client(self._target.mqtt, tls, (THERE, HERE)[turn % 2])
@@ -150,12 +154,13 @@ class Attacks:
         return Seen(Word.ADMITTED, f"{TURNS_MAX} turns")
 
     def _copy_elsewhere(self) -> Seen:
-        if self._copied is None:
-            self._copy_mqtt()
-        return coap.certificate(self._target, self._copied)
+        if self.copied is None:
+            self.copy_over_mqtt()
+        return coap.certificate(self._target, self.copied)
 
-    def _copy_coap(self) -> Seen:
-        holder = self._probes.enrol()
+    def copy_over_coap(self) -> Seen:
+        """Two holders of one certificate, each with a session, speak in turns."""
+        holder = self.copied = self._probes.enrol()
         tls = dtls.context(holder)
         end = time.monotonic() + KNOWN_S_MAX
         while coap.certificate(self._target, holder).word is not Word.ADMITTED:
@@ -195,7 +200,7 @@ class Attacks:
         word = {0: Word.NOT_TRIED, 1: Word.REFUSED}.get(given, Word.ACCEPTED)
         return Seen(word, f"{given} certificates")
 
-    def _admitted(self, holder: Holder, tls: ssl.SSLContext) -> Client:
+    def admitted(self, holder: Holder, tls: ssl.SSLContext) -> Client:
         """A session of a device that the gateway has only just heard of.
 
         Raises:
