@@ -64,6 +64,7 @@ async def serve(config: CoreConfig, stop: asyncio.Event, ready: Callable[[], Non
             config.limits,
             tls.trust_domain,
             tls.revoked_serials,
+            _now_us,
         )
         server = grpc.aio.server(
             options=server_options(config.limits.message_bytes_max, config.limits.keepalive_s),

@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ import grpc.aio
 
 from core.batches import BadBatchError, parse_request
 from core.config import Limits
-from core.identity import gateway_of, read_revoked
+from core.identity import gateway_of, read_revoked, void
 from core.inbox import Inbox, StreamState
 from gateway.domain.errors import RefusalReason, RefusedError
 from gateway.domain.labels import Lane
@@ -50,7 +50,8 @@ class IngestService:
         counters: Counters,
         limits: Limits,
         trust_domain: str,
-        revoked_serials: Path | None = None,
+        revoked_serials: Path | None,
+        now_us: Callable[[], int],
     ) -> None:
         self._inbox = inbox
         self._counters = counters
@@ -59,6 +60,7 @@ class IngestService:
         self._limits = limits
         self._trust_domain = trust_domain
         self._revoked_serials = revoked_serials
+        self._now_us = now_us
         self._live: dict[tuple[str, Lane], StreamState] = {}
         self._streams = 0
 
@@ -70,7 +72,7 @@ class IngestService:
         return grpc.method_handlers_generic_handler(SERVICE, {METHOD: method})
 
     async def watch_revocations(self) -> None:
-        """End live streams of gateways whose certificates are revoked; runs until cancelled."""
+        """End live streams whose certificate is revoked or has ended; runs until cancelled."""
         while True:
             await asyncio.sleep(REVOCATIONS_INTERVAL_S)
             try:
@@ -79,9 +81,10 @@ class IngestService:
                 log.warning("revoked serials can't be read, the last ones stand: %s", error)
                 continue
             for state in set(self._live.values()):
-                if state.identity.is_in(revoked):
-                    log.warning("gateway %s: revoked", state.gateway)
-                    state.end(RefusalReason.REVOKED)
+                reason = void(state.identity, revoked, self._now_us())
+                if reason:
+                    log.warning("gateway %s: %s", state.gateway, reason)
+                    state.end(reason)
 
     async def _stream(self, _requests: object, context: Any) -> None:
         identity = await self._identify(context)
@@ -111,7 +114,7 @@ class IngestService:
             await context.abort(grpc.StatusCode.UNAVAILABLE, "revocations")
             raise
         try:
-            return gateway_of(context, self._trust_domain, revoked)
+            return gateway_of(context, self._trust_domain, revoked, self._now_us())
         except RefusedError as error:
             self._counters.add("refused", error.reason)
             log.warning("stream refused: %s", error)
@@ -201,6 +204,7 @@ _FAREWELL = frozenset(("unreadable", "answers_unread", "store"))
 _STATUS: Mapping[str, grpc.StatusCode] = {
     "superseded": grpc.StatusCode.ABORTED,
     RefusalReason.REVOKED: grpc.StatusCode.UNAUTHENTICATED,
+    RefusalReason.EXPIRED: grpc.StatusCode.UNAUTHENTICATED,
     "unreadable": grpc.StatusCode.INVALID_ARGUMENT,
     "answers_unread": grpc.StatusCode.RESOURCE_EXHAUSTED,
     "store": grpc.StatusCode.UNAVAILABLE,
