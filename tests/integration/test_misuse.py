@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import re
 import shutil
 import signal
@@ -304,7 +305,7 @@ class Openssl:
             with contextlib.suppress(BrokenPipeError):
                 process.stdin.write(question.words)
                 process.stdin.flush()
-            while piece := process.stdout.read1(65_536):
+            while piece := os.read(process.stdout.fileno(), 65_536):
                 said += piece
                 if not answered and question.answer.search(said):
                     answered = True
