@@ -6,18 +6,24 @@ import base64
 import http.client
 from collections.abc import Iterator
 from contextlib import closing
+from typing import Any
 
 from cryptography import x509
-from cryptography.hazmat.primitives.serialization import pkcs7
 
 from attack.channel import context, dial, until_closed
 from attack.forge import domain_of, request
 from attack.outcome import ACCEPTED, REFUSED, Attack, Seen, Word, of_error
-from attack.probe import EST, Probes
+from attack.probe import EST, Probes, ask
 from attack.rpc import CALL_S
 from attack.target import Address, KeyPair, Target
 
 SLOW_S = 40
+NAMES = {
+    "an X.400 address": bytes.fromhex("3002a300"),
+    "an EDI party's name": bytes.fromhex("3007a505a1030c0178"),
+    "names that are no names": bytes.fromhex("0500"),
+}
+"""Alternative names (RFC 5280, 4.2.1.6), DER, that libraries do not read."""
 _ASK = f"GET {EST}/cacerts HTTP/1.1\r\nHost: localhost\r\n".encode()
 HEADS = {
     "two lengths": _ASK + b"Content-Length: 5\r\nContent-Length: 6\r\n\r\nhello",
@@ -150,11 +156,21 @@ class Enrolment:
             seen, certificate = self._enrol(None, "simpleenroll", user[0], user, greedy=True)
             return seen if certificate is None else _rights(certificate, user[0])
 
+        def strange(what: bytes) -> Seen:
+            user = new()
+            return self._enrol(None, "simpleenroll", user[0], user, names=what)[0]
+
         yield Attack("est/control: a fresh token", ACCEPTED, control)
         yield Attack("est/a token again", REFUSED, replay)
         yield Attack("est/a token for another id", REFUSED, another_id)
         yield Attack("est/a token, and another's name in the request", REFUSED, another_name)
         yield Attack("est/an authority's rights in the request", REFUSED, greedy)
+        for name, names in NAMES.items():
+            yield Attack(
+                f"est/{name} in the request",
+                REFUSED,
+                lambda n=names: strange(n),  # type: ignore[misc]
+            )
 
     def _enrol(
         self,
@@ -162,30 +178,22 @@ class Enrolment:
         operation: str,
         device_id: str,
         user: tuple[str, str] | None = None,
-        *,
-        greedy: bool = False,
+        **asked: Any,
     ) -> tuple[Seen, x509.Certificate | None]:
-        """Ask for a certificate; the certificate if there is one."""
+        """Ask for a certificate, with what ``asked`` tells :func:`attack.forge.request`."""
         uri = f"spiffe://{self._domain}/device/{device_id}"
-        body = base64.encodebytes(request(device_id, uri, greedy=greedy))
-        headers = {"Content-Type": "application/pkcs10", "Content-Transfer-Encoding": "base64"}
-        if user is not None:
-            headers["Authorization"] = f"Basic {base64.b64encode(':'.join(user).encode()).decode()}"
-        connection = self._connection(pair)
+        csr = request(device_id, uri, **asked)
         try:
-            connection.request("POST", f"{EST}/{operation}", body, headers)
-            answer = connection.getresponse()
-            content = answer.read(65_536)
+            with closing(self._connection(pair)) as connection:
+                answer = ask(connection, operation, csr, user)
         except ConnectionRefusedError:
             raise
         except OSError as error:
             return of_error(error), None
-        finally:
-            connection.close()
-        if answer.status != 200:
-            return Seen(Word.REFUSED, str(answer.status)), None
-        certificate = pkcs7.load_der_pkcs7_certificates(base64.b64decode(content))[0]
-        return Seen(Word.ACCEPTED, f"serial {certificate.serial_number:x}"), certificate
+        if answer.certificate is None:
+            return _of_status(answer.status), None
+        serial = answer.certificate.serial_number
+        return Seen(Word.ACCEPTED, f"serial {serial:x}"), answer.certificate
 
     def _connection(self, pair: KeyPair | None) -> http.client.HTTPSConnection:
         return http.client.HTTPSConnection(
@@ -195,8 +203,7 @@ class Enrolment:
     def _get(self, path: str) -> Seen:
         with closing(self._connection(None)) as connection:
             connection.request("GET", path)
-            status = connection.getresponse().status
-        return Seen(Word.REFUSED if status >= 400 else Word.ACCEPTED, str(status))
+            return _of_status(connection.getresponse().status)
 
     def _raw(self, head: bytes) -> Seen:
         """Ask for what everybody may have, in a way that must not be understood."""
@@ -206,8 +213,7 @@ class Enrolment:
             answer = sock.recv(4096)
         if not answer:
             return Seen(Word.CLOSED)
-        status = answer[9:12].decode("ascii", "replace")
-        return Seen(Word.REFUSED if status >= "400" else Word.ACCEPTED, status)
+        return _of_line(answer)
 
     def _head(self, field: str) -> bytes:
         credentials = base64.b64encode(b"nobody:nothing").decode()
@@ -222,8 +228,7 @@ class Enrolment:
             sock.sendall(self._head(field))
             sock.settimeout(CALL_S)
             answer = sock.recv(4096)
-        status = answer[9:12].decode("ascii", "replace")
-        return Seen(Word.REFUSED if status >= "400" else Word.ACCEPTED, status)
+        return _of_line(answer)
 
     def _slow_body(self) -> Seen:
         """As a device that may renew, for whom alone a body is read."""
@@ -236,6 +241,17 @@ class Enrolment:
         with closing(dial(self._address, context(None))) as sock:
             sock.sendall(b"GET / HTTP/1.1\r\nHost: ")
             return until_closed(sock, SLOW_S, lambda: b"a")
+
+
+def _of_line(answer: bytes) -> Seen:
+    status = answer[9:12].decode("ascii", "replace")
+    return _of_status(int(status) if status.isdecimal() else 0)
+
+
+def _of_status(status: int) -> Seen:
+    if status == http.client.INTERNAL_SERVER_ERROR:
+        return Seen(Word.FAULT, str(status))
+    return Seen(Word.REFUSED if status >= http.client.BAD_REQUEST else Word.ACCEPTED, str(status))
 
 
 def _rights(certificate: x509.Certificate, device_id: str) -> Seen:

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
     load_pem_private_key,
 )
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID, NameOID
 
 from attack.target import KeyPair, Target
 
@@ -116,6 +116,7 @@ def request(
     *,
     greedy: bool = False,
     key: ec.EllipticCurvePrivateKey | None = None,
+    names: bytes = b"",
 ) -> bytes:
     """A certificate request, DER.
 
@@ -123,16 +124,20 @@ def request(
         device_id: the subject's name.
         uri: the identity that is asked for.
         greedy: also ask for an authority's rights, a server's use and a host's name.
+        names: the alternative names' DER, instead of the uri.
         key: whose possession is proved; a new one, which is forgotten, if there is none.
     """
     building = x509.CertificateSigningRequestBuilder().subject_name(_name(device_id))
-    names: list[x509.GeneralName] = [x509.UniformResourceIdentifier(uri)]
+    wanted: list[x509.GeneralName] = [x509.UniformResourceIdentifier(uri)]
     if greedy:
-        names.append(x509.DNSName("localhost"))
+        wanted.append(x509.DNSName("localhost"))
         building = building.add_extension(
             x509.BasicConstraints(ca=True, path_length=None), critical=True
         ).add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
-    building = building.add_extension(x509.SubjectAlternativeName(names), critical=False)
+    extension: x509.ExtensionType = x509.SubjectAlternativeName(wanted)
+    if names:
+        extension = x509.UnrecognizedExtension(ExtensionOID.SUBJECT_ALTERNATIVE_NAME, names)
+    building = building.add_extension(extension, critical=False)
     return building.sign(key or _key(), hashes.SHA256()).public_bytes(Encoding.DER)
 
 

@@ -28,6 +28,7 @@ from attack.target import Address, Holder, KeyPair, Target
 from protos.wardgate.v1 import fleet_pb2
 
 EST = "/.well-known/est"
+CONTENT_BYTES_MAX = 65_536
 
 
 class Answer(NamedTuple):
@@ -113,7 +114,6 @@ class Probes:
         *,
         user: tuple[str, str] | None = None,
         key: ec.EllipticCurvePrivateKey | None = None,
-        greedy: bool = False,
         over: http.client.HTTPConnection | None = None,
     ) -> Answer:
         """Ask for a certificate, on a connection of its own or ``over`` one that stays open.
@@ -121,23 +121,38 @@ class Probes:
         Raises:
             OSError: the connection's.
         """
-        uri = f"spiffe://{domain_of(self._target)}/device/{device_id}"
-        body = base64.encodebytes(request(device_id, uri, greedy=greedy, key=key))
-        headers = {"Content-Type": "application/pkcs10", "Content-Transfer-Encoding": "base64"}
-        if user is not None:
-            headers["Authorization"] = f"Basic {base64.b64encode(':'.join(user).encode()).decode()}"
+        csr = request(device_id, self._uri(device_id), key=key)
         connection = over or self.connection()
         try:
-            connection.request("POST", f"{EST}/{operation}", body, headers)
-            answer = connection.getresponse()
-            content = answer.read(65_536)
+            return ask(connection, operation, csr, user)
         finally:
             if over is None:
                 connection.close()
-        if answer.status != http.client.OK:
-            return Answer(answer.status)
-        found = pkcs7.load_der_pkcs7_certificates(base64.b64decode(content))
-        return Answer(answer.status, found[0])
+
+    def _uri(self, device_id: str) -> str:
+        return f"spiffe://{domain_of(self._target)}/device/{device_id}"
 
     def _grpc(self) -> Grpc:
         return Grpc(self._target, self._fleet, self._target.insiders["operator"])
+
+
+def ask(
+    connection: http.client.HTTPConnection,
+    operation: str,
+    csr: bytes,
+    user: tuple[str, str] | None = None,
+) -> Answer:
+    """Ask EST for a certificate (RFC 7030, 4.2).
+
+    Raises:
+        OSError: the connection's.
+    """
+    headers = {"Content-Type": "application/pkcs10", "Content-Transfer-Encoding": "base64"}
+    if user is not None:
+        headers["Authorization"] = f"Basic {base64.b64encode(':'.join(user).encode()).decode()}"
+    connection.request("POST", f"{EST}/{operation}", base64.encodebytes(csr), headers)
+    answer = connection.getresponse()
+    content = answer.read(CONTENT_BYTES_MAX)
+    if answer.status != http.client.OK:
+        return Answer(answer.status)
+    return Answer(answer.status, pkcs7.load_der_pkcs7_certificates(base64.b64decode(content))[0])
