@@ -57,6 +57,7 @@ class Attacks:
             )
         yield Attack("coap/session from before the revocation", KEPT_OUT, self._coap_session)
         yield Attack("est/one token, eight requests at once", REFUSED, self._token_race)
+        yield Attack("est/token from before the revocation", REFUSED, self._old_token)
         if _is_loopback(self._target.mqtt) and _is_loopback(self._target.coaps):
             # From elsewhere the attacker has one address only.
             yield Attack(
@@ -199,6 +200,16 @@ class Attacks:
             given = sum(threads.map(ask, range(AT_ONCE)))
         word = {0: Word.NOT_TRIED, 1: Word.REFUSED}.get(given, Word.ACCEPTED)
         return Seen(word, f"{given} certificates")
+
+    def _old_token(self) -> Seen:
+        """A token for a new key, made while the device was good and stolen with it."""
+        device_id = self._probes.enrol().device_id
+        user = self._probes.token(device_id)
+        self._probes.revoke(device_id)
+        answer = self._probes.ask("simpleenroll", device_id, user=user)
+        return Seen(
+            Word.REFUSED if answer.certificate is None else Word.ACCEPTED, str(answer.status)
+        )
 
     def admitted(self, holder: Holder, tls: ssl.SSLContext) -> Client:
         """A session of a device that the gateway has only just heard of.

@@ -61,16 +61,20 @@ class Probes:
             return None
         return cls(target, scratch, target.fleet, target.est)
 
-    def token(self) -> tuple[str, str]:
-        """A new device's id and its token."""
-        device_id = f"probe-{self._made}-{self._mark}"
-        self._made += 1
+    def token(self, device_id: str = "") -> tuple[str, str]:
+        """A device's id and its token: a new one's, or a further one of a device."""
+        renew = bool(device_id)
+        if not renew:
+            device_id = f"probe-{self._made}-{self._mark}"
+            self._made += 1
         call = self._grpc().channel.unary_unary(
             f"/{FLEET.full_name}/AddDevice",
             fleet_pb2.AddDeviceRequest.SerializeToString,
             fleet_pb2.AddDeviceResponse.FromString,
         )
-        wanted = fleet_pb2.AddDeviceRequest(device_id=device_id, kind="monitor", token=True)
+        wanted = fleet_pb2.AddDeviceRequest(
+            device_id=device_id, kind="monitor", token=True, renew=renew
+        )
         return device_id, call(wanted, timeout=CALL_S).token
 
     def enrol(self) -> Holder:
