@@ -48,20 +48,24 @@ def context(
     return made
 
 
-def tcp(address: Address, patience_s: float = PATIENCE_S) -> socket.socket:
-    """A TCP connection.
+def tcp(address: Address, patience_s: float = PATIENCE_S, source: str = "") -> socket.socket:
+    """A TCP connection, ``source`` being our own address if it matters.
 
     Raises:
         UnreachableError: there is none.
     """
     try:
-        return socket.create_connection((address.host, address.port), patience_s)
+        at = (source, 0) if source else None
+        return socket.create_connection((address.host, address.port), patience_s, at)
     except OSError as error:
         raise UnreachableError(0, f"{address.host}:{address.port}: {error}") from error
 
 
 def dial(
-    address: Address, tls: ssl.SSLContext, session: ssl.SSLSession | None = None
+    address: Address,
+    tls: ssl.SSLContext,
+    session: ssl.SSLSession | None = None,
+    source: str = "",
 ) -> ssl.SSLSocket:
     """A TLS connection, as far as the client's side of the handshake goes.
 
@@ -69,7 +73,7 @@ def dial(
         UnreachableError: there is no TCP connection.
         OSError: what the handshake met; ``ssl.SSLError`` is one.
     """
-    raw = tcp(address)
+    raw = tcp(address, source=source)
     try:
         return tls.wrap_socket(raw, session=session)
     except BaseException:

@@ -19,6 +19,7 @@ from attack.target import KeyPair, Reports, Target
 PING = b"\x40\x00\x00\x01"
 """An empty confirmable message; its answer is a reset (RFC 7252, 4.3)."""
 JSON = 50
+BLOCK_EXPONENT, BLOCK_BYTES = 2, 64
 TAKEN_NOT = frozenset({Word.REFUSED, Word.CLOSED, Word.SILENT})
 """What is no CoAP is dropped without an answer (RFC 7252, 3)."""
 
@@ -55,6 +56,7 @@ class Attacks:
         yield Attack(
             "coap/observe another's commands", TAKEN_NOT, lambda: self._ask(observe.encode())
         )
+        yield Attack("coap/a body begun in another session", TAKEN_NOT, self._two_sessions)
         for name, words in self._broken():
             yield Attack(f"coap/{name}", TAKEN_NOT, lambda w=words: self._ask(w))  # type: ignore[misc]
 
@@ -85,6 +87,9 @@ class Attacks:
         host = self._message(Code.POST, own, self._evil.next())
         host.opt.proxy_uri = "coap://192.0.2.1/"
         yield "a proxy's request", host.encode()
+        scheme = self._message(Code.POST, own, self._evil.next())
+        scheme.opt.proxy_scheme = "coaps"
+        yield "a proxy's request by scheme", scheme.encode()
         critical = self._message(Code.POST, own, self._evil.next()).encode()
         yield "an unknown critical option", critical[:8] + b"\x91x" + critical[8:][:0] + b"\xff{}"
         yield "a payload of another format", self._post(own, b"<xml/>")
@@ -105,6 +110,25 @@ class Attacks:
 
     def _control(self) -> Seen:
         return self._ask(self._post(("devices", self._id, "vitals"), self._honest.next()))
+
+    def _two_sessions(self) -> Seen:
+        """The first block in one session, the last in another one of the same device."""
+        payload = self._evil.next(pad="a" * 24)
+        blocks = []
+        for number, more in ((0, True), (1, False)):
+            message = self._message(Code.POST, ("devices", self._id, "vitals"))
+            message.opt.content_format = JSON
+            message.opt.block1 = (number, more, BLOCK_EXPONENT)
+            start = number * BLOCK_BYTES
+            message.payload = payload[start : start + BLOCK_BYTES] if more else payload[start:]
+            blocks.append(message.encode())
+        first = self._ask(blocks[0])
+        if first.word is not Word.ACCEPTED:
+            return Seen(Word.NOT_TRIED, f"the first block: {first}")
+        with dtls.Connection(self._target.coaps, self._tls) as held:
+            held.handshake()
+            held.ask(blocks[0], patience_s=2.0)
+            return self._ask(blocks[1])
 
     def _ask(self, words: bytes) -> Seen:
         try:

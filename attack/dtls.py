@@ -40,12 +40,18 @@ class Connection:
     """One association; a context manager that closes its socket."""
 
     def __init__(
-        self, address: Address, tls: SSL.Context, session: SSL.Session | None = None
+        self,
+        address: Address,
+        tls: SSL.Context,
+        session: SSL.Session | None = None,
+        source: str = "",
     ) -> None:
-        """Open a socket; sends nothing."""
+        """Open a socket, with the address ``source`` if it matters; sends nothing."""
         self._sock = socket.socket(
             socket.AF_INET6 if ":" in address.host else socket.AF_INET, socket.SOCK_DGRAM
         )
+        if source:
+            self._sock.bind((source, 0))
         self._sock.connect((address.host, address.port))
         self._sock.settimeout(WAIT_S)
         self.tls = SSL.Connection(tls, None)
@@ -109,9 +115,12 @@ class Connection:
 
     def flush(self) -> None:
         """Send what the library wrote."""
+        written = b""
         with contextlib.suppress(SSL.WantReadError):
-            for datagram in pack(self.tls.bio_read(READ_BYTES), DATAGRAM_BYTES_MAX):
-                self._sock.send(datagram)
+            while True:  # a flight may be longer than one read
+                written += self.tls.bio_read(READ_BYTES)
+        for datagram in pack(written, DATAGRAM_BYTES_MAX):
+            self._sock.send(datagram)
 
     def send(self, datagram: bytes) -> None:
         """Send bytes as they are."""

@@ -4,33 +4,58 @@ from __future__ import annotations
 
 import base64
 import http.client
-import secrets
 from collections.abc import Iterator
 from contextlib import closing
+from typing import Any
 
 from cryptography import x509
-from cryptography.hazmat.primitives.serialization import pkcs7
 
 from attack.channel import context, dial, until_closed
-from attack.forge import request
+from attack.forge import domain_of, request
 from attack.outcome import ACCEPTED, REFUSED, Attack, Seen, Word, of_error
-from attack.rpc import CALL_S, FLEET, Grpc
+from attack.probe import EST, Probes, ask
+from attack.rpc import CALL_S
 from attack.target import Address, KeyPair, Target
-from protos.wardgate.v1 import fleet_pb2
 
 SLOW_S = 40
-EST = "/.well-known/est"
+NAMES = {
+    "an X.400 address": bytes.fromhex("3002a300"),
+    "an EDI party's name": bytes.fromhex("3007a505a1030c0178"),
+    "names that are no names": bytes.fromhex("0500"),
+}
+"""Alternative names (RFC 5280, 4.2.1.6), DER, that libraries do not read."""
+_ASK = f"GET {EST}/cacerts HTTP/1.1\r\nHost: localhost\r\n".encode()
+HEADS = {
+    "two lengths": _ASK + b"Content-Length: 5\r\nContent-Length: 6\r\n\r\nhello",
+    "a length and chunks": (
+        _ASK + b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
+    ),
+    "chunks of an unknown coding": _ASK + b"Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n",
+    "a length with a sign": _ASK + b"Content-Length: +5\r\n\r\nhello",
+    "a length of 30 digits": _ASK + b"Content-Length: " + b"9" * 30 + b"\r\n\r\n",
+    "a space before a colon": _ASK + b"Content-Length : 5\r\n\r\nhello",
+    "a folded field": _ASK + b"X-A: b\r\n c\r\n\r\n",
+    "a NUL in a field": _ASK + b"X-A: b\0c\r\n\r\n",
+    "a bare CR in a field": _ASK + b"X-A: b\rX-B: c\r\n\r\n",
+    "1,000 fields": _ASK + b"X-A: b\r\n" * 1000 + b"\r\n",
+    "a field of 100,000 bytes": _ASK + b"X-A: " + b"b" * 100_000 + b"\r\n\r\n",
+    "CONNECT to elsewhere": b"CONNECT 192.0.2.1:443 HTTP/1.1\r\nHost: 192.0.2.1:443\r\n\r\n",
+    "an absolute path to elsewhere": b"GET http://192.0.2.1/x HTTP/1.1\r\nHost: 192.0.2.1\r\n\r\n",
+    "a version that does not exist": _ASK.replace(b"HTTP/1.1", b"HTTP/9.9") + b"\r\n",
+    "the preface of HTTP/2": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+}
+"""Shapes by which two readers of one connection see different requests (RFC 9112, 11.2)."""
 
 
 class Enrolment:
     """EST: tokens, requests, and who may ask for what."""
 
-    def __init__(self, target: Target, address: Address) -> None:
+    def __init__(self, target: Target, address: Address, probes: Probes | None) -> None:
         """Keep the parts."""
         self._target = target
         self._address = address
-        self._domain = _domain(target)
-        self._mark = secrets.token_hex(4)
+        self._probes = probes
+        self._domain = domain_of(target)
 
     def all(self) -> Iterator[Attack]:
         """Every attack of this place."""
@@ -55,14 +80,20 @@ class Enrolment:
         yield self._row("renewal in another's name", spare, "simplereenroll", other)
         for who, pair in self._target.insiders.items():
             yield self._row(f"a device's certificate for a {who}", pair, "simplereenroll", other)
-        if "operator" in self._target.insiders and self._target.fleet is not None:
-            yield from self._tokens(self._target.fleet)
+        if self._probes is not None:
+            yield from self._tokens(self._probes)
         yield Attack(
             "est/a body of 100 MB", REFUSED, lambda: self._oversize("Content-Length: 100000000")
         )
         yield Attack(
             "est/chunks without end", REFUSED, lambda: self._oversize("Transfer-Encoding: chunked")
         )
+        for name, head in HEADS.items():
+            yield Attack(
+                f"est/{name}",
+                frozenset({Word.REFUSED, Word.CLOSED}),
+                lambda h=head: self._raw(h),  # type: ignore[misc]
+            )
         for name, path in (
             ("path with ..", f"{EST}/../../etc/passwd"),
             ("unknown label", f"{EST}/x/cacerts"),
@@ -95,24 +126,13 @@ class Enrolment:
             lambda: self._enrol(pair, operation, device_id, user)[0],
         )
 
-    def _tokens(self, fleet: Address) -> Iterator[Attack]:
+    def _tokens(self, probes: Probes) -> Iterator[Attack]:
         """With a token that an operator made, as after reading it over somebody's shoulder."""
-        operator = self._target.insiders["operator"]
         made: dict[str, str] = {}
 
         def new() -> tuple[str, str]:
-            device_id = f"probe-{len(made)}-{self._mark}"
-            call = Grpc(self._target, fleet, operator).channel.unary_unary(
-                f"/{FLEET.full_name}/AddDevice",
-                fleet_pb2.AddDeviceRequest.SerializeToString,
-                fleet_pb2.AddDeviceResponse.FromString,
-            )
-            answer = call(
-                fleet_pb2.AddDeviceRequest(device_id=device_id, kind="monitor", token=True),
-                timeout=CALL_S,
-            )
-            made[device_id] = answer.token
-            return device_id, answer.token
+            device_id, made[device_id] = probes.token()
+            return device_id, made[device_id]
 
         def control() -> Seen:
             user = new()
@@ -136,11 +156,21 @@ class Enrolment:
             seen, certificate = self._enrol(None, "simpleenroll", user[0], user, greedy=True)
             return seen if certificate is None else _rights(certificate, user[0])
 
+        def strange(what: bytes) -> Seen:
+            user = new()
+            return self._enrol(None, "simpleenroll", user[0], user, names=what)[0]
+
         yield Attack("est/control: a fresh token", ACCEPTED, control)
         yield Attack("est/a token again", REFUSED, replay)
         yield Attack("est/a token for another id", REFUSED, another_id)
         yield Attack("est/a token, and another's name in the request", REFUSED, another_name)
         yield Attack("est/an authority's rights in the request", REFUSED, greedy)
+        for name, names in NAMES.items():
+            yield Attack(
+                f"est/{name} in the request",
+                REFUSED,
+                lambda n=names: strange(n),  # type: ignore[misc]
+            )
 
     def _enrol(
         self,
@@ -148,30 +178,22 @@ class Enrolment:
         operation: str,
         device_id: str,
         user: tuple[str, str] | None = None,
-        *,
-        greedy: bool = False,
+        **asked: Any,
     ) -> tuple[Seen, x509.Certificate | None]:
-        """Ask for a certificate; the certificate if there is one."""
+        """Ask for a certificate, with what ``asked`` tells :func:`attack.forge.request`."""
         uri = f"spiffe://{self._domain}/device/{device_id}"
-        body = base64.encodebytes(request(device_id, uri, greedy=greedy))
-        headers = {"Content-Type": "application/pkcs10", "Content-Transfer-Encoding": "base64"}
-        if user is not None:
-            headers["Authorization"] = f"Basic {base64.b64encode(':'.join(user).encode()).decode()}"
-        connection = self._connection(pair)
+        csr = request(device_id, uri, **asked)
         try:
-            connection.request("POST", f"{EST}/{operation}", body, headers)
-            answer = connection.getresponse()
-            content = answer.read(65_536)
+            with closing(self._connection(pair)) as connection:
+                answer = ask(connection, operation, csr, user)
         except ConnectionRefusedError:
             raise
         except OSError as error:
             return of_error(error), None
-        finally:
-            connection.close()
-        if answer.status != 200:
-            return Seen(Word.REFUSED, str(answer.status)), None
-        certificate = pkcs7.load_der_pkcs7_certificates(base64.b64decode(content))[0]
-        return Seen(Word.ACCEPTED, f"serial {certificate.serial_number:x}"), certificate
+        if answer.certificate is None:
+            return _of_status(answer.status), None
+        serial = answer.certificate.serial_number
+        return Seen(Word.ACCEPTED, f"serial {serial:x}"), answer.certificate
 
     def _connection(self, pair: KeyPair | None) -> http.client.HTTPSConnection:
         return http.client.HTTPSConnection(
@@ -181,8 +203,17 @@ class Enrolment:
     def _get(self, path: str) -> Seen:
         with closing(self._connection(None)) as connection:
             connection.request("GET", path)
-            status = connection.getresponse().status
-        return Seen(Word.REFUSED if status >= 400 else Word.ACCEPTED, str(status))
+            return _of_status(connection.getresponse().status)
+
+    def _raw(self, head: bytes) -> Seen:
+        """Ask for what everybody may have, in a way that must not be understood."""
+        with closing(dial(self._address, context(None))) as sock:
+            sock.settimeout(CALL_S)
+            sock.sendall(head)
+            answer = sock.recv(4096)
+        if not answer:
+            return Seen(Word.CLOSED)
+        return _of_line(answer)
 
     def _head(self, field: str) -> bytes:
         credentials = base64.b64encode(b"nobody:nothing").decode()
@@ -197,8 +228,7 @@ class Enrolment:
             sock.sendall(self._head(field))
             sock.settimeout(CALL_S)
             answer = sock.recv(4096)
-        status = answer[9:12].decode("ascii", "replace")
-        return Seen(Word.REFUSED if status >= "400" else Word.ACCEPTED, status)
+        return _of_line(answer)
 
     def _slow_body(self) -> Seen:
         """As a device that may renew, for whom alone a body is read."""
@@ -213,6 +243,17 @@ class Enrolment:
             return until_closed(sock, SLOW_S, lambda: b"a")
 
 
+def _of_line(answer: bytes) -> Seen:
+    status = answer[9:12].decode("ascii", "replace")
+    return _of_status(int(status) if status.isdecimal() else 0)
+
+
+def _of_status(status: int) -> Seen:
+    if status == http.client.INTERNAL_SERVER_ERROR:
+        return Seen(Word.FAULT, str(status))
+    return Seen(Word.REFUSED if status >= http.client.BAD_REQUEST else Word.ACCEPTED, str(status))
+
+
 def _rights(certificate: x509.Certificate, device_id: str) -> Seen:
     """A greedy request may be granted as a device's own certificate, and as nothing more."""
     extensions = certificate.extensions
@@ -224,10 +265,3 @@ def _rights(certificate: x509.Certificate, device_id: str) -> Seen:
     if own and not authority and list(usages) == [x509.oid.ExtendedKeyUsageOID.CLIENT_AUTH]:
         return Seen(Word.REFUSED, "granted a device's rights alone")
     return Seen(Word.ACCEPTED, str(names))
-
-
-def _domain(target: Target) -> str:
-    certificate = x509.load_pem_x509_certificates(target.spare.cert.read_bytes())[0]
-    names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    uri: str = names.get_values_for_type(x509.UniformResourceIdentifier)[0]
-    return uri.removeprefix("spiffe://").partition("/")[0]

@@ -15,11 +15,12 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
     load_pem_private_key,
 )
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID, NameOID
 
 from attack.target import KeyPair, Target
 
 _LIFE = timedelta(days=1)
+_NOBODYS = x509.ObjectIdentifier("1.3.6.1.4.1.99999.1")
 
 
 class Authority(NamedTuple):
@@ -38,7 +39,7 @@ class Forger:
         spare = x509.load_pem_x509_certificates(target.spare.cert.read_bytes())
         self._spare_chain = spare
         self._root = x509.load_pem_x509_certificates(target.ca.read_bytes())[0]
-        self.domain = _spiffe(spare[0]).removeprefix("spiffe://").partition("/")[0]
+        self.domain = domain_of(target)
         key = load_pem_private_key(target.spare.key.read_bytes(), None)
         assert isinstance(key, ec.EllipticCurvePrivateKey)  # what this project issues for
         self._spare = Authority(spare[0], key)
@@ -52,6 +53,18 @@ class Forger:
         key = _key()
         leaf = _sign(_name(device_id), key, None, uri=self.device(device_id))
         return self._write("self-signed", key, leaf)
+
+    def too_much(self, device_id: str) -> KeyPair:
+        """64 KiB of certificate."""
+        key = _key()
+        leaf = _sign(_name(device_id), key, None, uri=self.device(device_id), ballast=65_536)
+        return self._write("too-much", key, leaf)
+
+    def long_chain(self) -> KeyPair:
+        """The spare's own good certificate, and a quarter of a megabyte of others behind it."""
+        key = _key()
+        strays = [_sign(_name(f"stray {n}"), key, None, ca=True, ballast=8192) for n in range(32)]
+        return self._write("long-chain", self._spare.key, *self._spare_chain, *strays)
 
     def look_alike(self, device_id: str) -> KeyPair:
         """Of an authority that calls itself as the real ones do, with other keys."""
@@ -91,23 +104,41 @@ class Forger:
         return pair
 
 
-def request(device_id: str, uri: str, *, greedy: bool = False) -> bytes:
+def domain_of(target: Target) -> str:
+    """The trust domain that the spare's certificate names."""
+    spare = x509.load_pem_x509_certificates(target.spare.cert.read_bytes())[0]
+    return _spiffe(spare).removeprefix("spiffe://").partition("/")[0]
+
+
+def request(
+    device_id: str,
+    uri: str,
+    *,
+    greedy: bool = False,
+    key: ec.EllipticCurvePrivateKey | None = None,
+    names: bytes = b"",
+) -> bytes:
     """A certificate request, DER.
 
     Args:
         device_id: the subject's name.
         uri: the identity that is asked for.
         greedy: also ask for an authority's rights, a server's use and a host's name.
+        names: the alternative names' DER, instead of the uri.
+        key: whose possession is proved; a new one, which is forgotten, if there is none.
     """
     building = x509.CertificateSigningRequestBuilder().subject_name(_name(device_id))
-    names: list[x509.GeneralName] = [x509.UniformResourceIdentifier(uri)]
+    wanted: list[x509.GeneralName] = [x509.UniformResourceIdentifier(uri)]
     if greedy:
-        names.append(x509.DNSName("localhost"))
+        wanted.append(x509.DNSName("localhost"))
         building = building.add_extension(
             x509.BasicConstraints(ca=True, path_length=None), critical=True
         ).add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
-    building = building.add_extension(x509.SubjectAlternativeName(names), critical=False)
-    return building.sign(_key(), hashes.SHA256()).public_bytes(Encoding.DER)
+    extension: x509.ExtensionType = x509.SubjectAlternativeName(wanted)
+    if names:
+        extension = x509.UnrecognizedExtension(ExtensionOID.SUBJECT_ALTERNATIVE_NAME, names)
+    building = building.add_extension(extension, critical=False)
+    return building.sign(key or _key(), hashes.SHA256()).public_bytes(Encoding.DER)
 
 
 def _key() -> ec.EllipticCurvePrivateKey:
@@ -130,6 +161,7 @@ def _sign(
     *,
     uri: str = "",
     ca: bool = False,
+    ballast: int = 0,
 ) -> x509.Certificate:
     now = datetime.now(UTC)
     issuer, signer = (name, key) if by is None else (by.certificate.subject, by.key)
@@ -165,6 +197,9 @@ def _sign(
         building = building.add_extension(
             x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH]), critical=False
         )
+    if ballast:
+        unknown = x509.UnrecognizedExtension(_NOBODYS, bytes(ballast))
+        building = building.add_extension(unknown, critical=False)
     if uri:
         building = building.add_extension(
             x509.SubjectAlternativeName([x509.UniformResourceIdentifier(uri)]), critical=False

@@ -23,6 +23,7 @@ HTTP2_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x
 HTTP_REQUEST = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
 OPTIONAL = ("no certificate", "expired")
 """Where a certificate is asked for only by some requests; see the attacks on enrolment."""
+LONG_CHAIN = "good, with 256 KiB of chain"
 HANDSHAKE_PATIENCE_S = 25
 """Longer than any listener waits for a handshake or a first request."""
 _SSL_3 = b"\x16\x03\0\0\x2d\x01\0\0\x29\x03\0" + b"r" * 32 + b"\0\0\x02\0\x0a\x01\0"
@@ -41,18 +42,17 @@ class Place(NamedTuple):
     alpn: tuple[str, ...] = ()
     demands: bool = True
     """Whether it demands a good certificate in the handshake, and not only for some requests."""
-    resumed: frozenset[Word] = frozenset({Word.FULL})
-    """What an offered session may bring. gRPC's library can't decline one: there each call is
-    judged anew by the certificate that the session was made with."""
+    tickets: bool = False
+    """Whether it gives tickets. gRPC's library can't be told not to."""
 
 
 def places(target: Target) -> Iterator[Place]:
     """What the target has."""
     yield Place("mqtt", target.mqtt, mqtt.CONNECT_ANYBODY)
     if target.fleet is not None:
-        yield Place("fleet", target.fleet, HTTP2_PREFACE, ("h2",), resumed=EITHER)
+        yield Place("fleet", target.fleet, HTTP2_PREFACE, ("h2",), tickets=True)
     if target.core is not None:
-        yield Place("core", target.core, HTTP2_PREFACE, ("h2",), resumed=EITHER)
+        yield Place("core", target.core, HTTP2_PREFACE, ("h2",), tickets=True)
     if target.est is not None:
         yield Place("est", target.est, HTTP_REQUEST, demands=False)
 
@@ -68,6 +68,8 @@ def certificates(target: Target, forger: Forger) -> Iterator[tuple[str, KeyPair 
     yield "signed by a device", forger.by_a_leaf(target.other_device)
     yield "authority below a device", forger.by_a_sub_authority(target.other_device)
     other = f"other.{forger.domain}"
+    yield "certificate of 64 KiB", forger.too_much(device)
+    yield LONG_CHAIN, forger.long_chain()
     yield "name outside the constraint", forger.by_a_sub_authority(device, other)
 
 
@@ -98,7 +100,8 @@ def all_attacks(target: Target, forger: Forger) -> Iterator[Attack]:
     for name, pair in [*pairs, *elsewhere]:
         yield Attack(
             f"coap/{name}",
-            KEPT_OUT,
+            # A flight beyond every bound is not answered: nothing says whose it is.
+            NO_WORD if name == LONG_CHAIN else KEPT_OUT,
             lambda p=pair: coap.certificate(target, p),  # type: ignore[misc]
         )
     yield from _broken_dtls(target)
@@ -144,11 +147,15 @@ def broken(place: Place, spare: KeyPair) -> Iterator[Attack]:
         lambda: _silent(place.address, hello),
         slow=True,
     )
+    # Python's and gRPC's libraries can't decline a session id of TLS 1.2. Whatever is resumed is
+    # judged anew, by the certificate that it was made with: see the attacks after a revocation.
     yield Attack(
-        f"{place.name}/session resumption, TLS 1.2", place.resumed, lambda: _resume(place, spare, 2)
+        f"{place.name}/session resumption, TLS 1.2", EITHER, lambda: _resume(place, spare, 2)
     )
     yield Attack(
-        f"{place.name}/session resumption, TLS 1.3", place.resumed, lambda: _resume(place, spare, 3)
+        f"{place.name}/session resumption, TLS 1.3",
+        EITHER if place.tickets else RESUMED_NOT,
+        lambda: _resume(place, spare, 3),
     )
     yield Attack(
         f"{place.name}/renegotiation",
@@ -185,13 +192,14 @@ def _resume(place: Place, spare: KeyPair, minor: int) -> Seen:
     with closing(dial(place.address, tls)) as first:
         seen = first_answer(first, place.question)  # tickets of TLS 1.3 come before it
         session = first.session
-    if seen.word is not Word.ADMITTED:
-        return seen
-    if session is None:
-        return Seen(Word.FULL, "no session")
-    with closing(dial(place.address, tls, session)) as second:
-        if second.session_reused:
-            return Seen(Word.RESUMED)
+        if seen.word is not Word.ADMITTED:
+            return seen
+        if session is None:
+            return Seen(Word.FULL, "no session")
+        # While the first one stands: a server forgets the session of a connection that is cut.
+        with closing(dial(place.address, tls, session)) as second:
+            if second.session_reused:
+                return Seen(Word.RESUMED)
     return Seen(Word.FULL, "ticket ignored" if session.has_ticket else "no ticket")
 
 

@@ -34,6 +34,7 @@ from drivers.mqtt.codec.packets import (
     Version,
     Will,
 )
+from drivers.mqtt.codec.properties import Properties
 
 PACKET_BYTES_MAX = 65_536
 WIDE_S = "\uff53"
@@ -49,13 +50,13 @@ class RefusedError(Exception):
 class Client:
     """A client that speaks 5.0, one question at a time."""
 
-    def __init__(self, address: Address, tls: ssl.SSLContext) -> None:
-        """Shake hands.
+    def __init__(self, address: Address, tls: ssl.SSLContext, source: str = "") -> None:
+        """Shake hands, from the address ``source`` if it matters.
 
         Raises:
             OSError: as :func:`attack.channel.dial`.
         """
-        self.sock = dial(address, tls)
+        self.sock = dial(address, tls, source=source)
         self._decoder = Decoder(Role.CLIENT, PACKET_BYTES_MAX, Version.V5)
         self._packets: list[Packet] = []
 
@@ -156,6 +157,14 @@ class Attacks:
             ),
             "client id with a path": Connect(f"{self._id}/../{other}"),
             "client id of 60,000 bytes": Connect("a" * 60_000),
+            "client id in other letters": Connect(self._id.swapcase()),
+            "user name in other letters": Connect(self._id, user_name=self._id.swapcase()),
+            "enhanced authentication": Connect(
+                self._id, properties=Properties(authentication_method="PLAIN")
+            ),
+            "2,000 user properties": Connect(
+                self._id, properties=Properties(user_property=(("key", "value"),) * 2000)
+            ),
         }
         for name, connect in connects.items():
             yield Attack(f"mqtt/{name}", NOT_TAKEN, lambda c=connect: self._connect(c))  # type: ignore[misc]
@@ -164,11 +173,14 @@ class Attacks:
         for name, wanted in {
             "listen to everybody": "#",
             "listen to another's commands": f"devices/{other}/command",
+            "listen to everybody's commands": "devices/+/command",
+            "listen to commands in other letters": f"devices/{other}/COMMAND",
             "listen through a shared subscription": f"$share/x/devices/{other}/command",
         }.items():
             yield Attack(f"mqtt/{name}", NOT_TAKEN, lambda w=wanted: self._listen(w))  # type: ignore[misc]
         for name, words in self._broken():
             yield Attack(f"mqtt/{name}", NOT_TAKEN, lambda w=words: self._raw(w))  # type: ignore[misc]
+        yield Attack("mqtt/topic alias for another's topic", NOT_TAKEN, self._alias)
         yield Attack("mqtt/publish before CONNECT", KEPT_OUT, self._no_connect)
 
     def _topics(self) -> Iterator[tuple[str, str]]:
@@ -199,6 +211,14 @@ class Attacks:
         yield "QoS 3", b"\x36" + _publish(own, self._evil.next())[1:]
         yield "packet id 0", _publish(own, self._evil.next(), 0)
         yield "CONNECT twice", encode(Connect(self._id), Version.V5)
+        alias = b"\x03\x23"  # three bytes of properties: a topic alias
+        yield "topic alias 0", _publish(own, self._evil.next(), properties=alias + b"\0\0")
+        yield "topic alias 65,535", _publish(own, self._evil.next(), properties=alias + b"\xff\xff")
+        yield (
+            "topic alias of nobody",
+            _publish(b"", self._evil.next(), properties=alias + b"\0\x01"),
+        )
+        yield "no topic, no alias", _publish(b"", self._evil.next())
         yield "a server's packet", b"\x20\x03\x00\x00\x00"
         yield "garbage after CONNECT", b"\xff" * 512
 
@@ -262,14 +282,33 @@ class Attacks:
 
         return observe(exchange)
 
+    def _alias(self) -> Seen:
+        """Another's topic by an alias: whoever refuses the topic may have kept its alias."""
+        other = self._target.other_topic
+
+        def exchange() -> Word:
+            with closing(self._session()) as client:
+                for topic in (other, ""):
+                    properties = Properties(topic_alias=1)
+                    client.send(Publish(topic, self._evil.next(), 1, 1, properties=properties))
+                    answer = client.next()
+                    if getattr(answer, "reason_code", 0) < FAILURE:
+                        return Word.ACCEPTED
+                raise RefusedError(_reason(answer))
+
+        return observe(exchange)
+
     def _no_connect(self) -> Seen:
         own = f"devices/{self._id}/vitals".encode()
         return knock(self._target.mqtt, self._tls, _publish(own, self._evil.next()))
 
 
-def _publish(topic: bytes, payload: bytes, packet_id: int = 1) -> bytes:
+def _publish(
+    topic: bytes, payload: bytes, packet_id: int = 1, properties: bytes = b"\x00"
+) -> bytes:
     """A PUBLISH of QoS 1 in 5.0 that no encoder would write."""
-    body = len(topic).to_bytes(2, "big") + topic + packet_id.to_bytes(2, "big") + b"\x00" + payload
+    head = len(topic).to_bytes(2, "big") + topic + packet_id.to_bytes(2, "big")
+    body = head + properties + payload
     size, length = len(body), bytearray()
     while True:
         size, digit = size >> 7, size & 0x7F

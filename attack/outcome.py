@@ -31,6 +31,8 @@ class Word(StrEnum):
     HELD = "held open"
     ARRIVED = "arrived"
     LEAKED = "leaked"
+    FAULT = "a fault of theirs"
+    """It broke, by its own word."""
     UNREACHABLE = "unreachable"
     """Nobody answered where somebody should: proves nothing."""
     NOT_TRIED = "not tried"

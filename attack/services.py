@@ -8,6 +8,7 @@ from contextlib import closing
 
 from attack.enrolment import Enrolment
 from attack.outcome import REFUSED, Attack, Seen, Word
+from attack.probe import Probes
 from attack.rpc import CALL_S, FLEET, Grpc
 from attack.target import Address, KeyPair, Reports, Target
 from protos.wardgate.v1 import fleet_pb2, ingest_pb2
@@ -18,9 +19,10 @@ INGEST = "/wardgate.v1.IngestService/Stream"
 class Attacks:
     """Fleet, core, enrolment and metrics, as far as the target has them."""
 
-    def __init__(self, target: Target, evil: Reports) -> None:
-        """``evil`` marks what must never arrive."""
+    def __init__(self, target: Target, evil: Reports, probes: Probes | None) -> None:
+        """``evil`` marks what must never arrive; tokens come from ``probes``."""
         self._target = target
+        self._probes = probes
         self._evil = evil
         self._people: dict[str, KeyPair] = {"device": target.spare, **target.insiders}
 
@@ -31,7 +33,7 @@ class Attacks:
         if self._target.core is not None:
             yield from self._core(self._target.core)
         if self._target.est is not None:
-            yield from Enrolment(self._target, self._target.est).all()
+            yield from Enrolment(self._target, self._target.est, self._probes).all()
         for name, url in self._target.metrics.items():
             yield from self._metrics(name, url)
 

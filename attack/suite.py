@@ -10,11 +10,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
-from attack import coap, handshakes, mqtt, services
+from attack import coap, handshakes, misuse, mqtt, services
 from attack.floods import Floods
 from attack.forge import Forger
 from attack.neighbour import Neighbour, served
 from attack.outcome import Attack, Row, Seen, Word, perform
+from attack.probe import Probes
 from attack.target import Reports, Target
 
 SLOW_AT_ONCE = 32
@@ -43,12 +44,14 @@ def run(target: Target, options: Options, scratch: Path, told: Callable[[Row], N
     """
     evil, honest, beside = Reports("evil"), Reports("good"), Reports("near")
     neighbour = Neighbour(target, beside)
+    probes = Probes.of(target, scratch)
     floods = Floods(target, neighbour, options.bound_s)
     attacks = [
         *handshakes.all_attacks(target, Forger(scratch, target)),
         *mqtt.Attacks(target, evil, honest).all(),
         *coap.Attacks(target, evil, honest).all(),
-        *services.Attacks(target, evil).all(),
+        *services.Attacks(target, evil, probes).all(),
+        *(misuse.Attacks(target, probes).all() if probes is not None else ()),
         *floods.slow(),
     ]
     last = [

@@ -60,7 +60,7 @@ async def serve(config: CoreConfig, stop: asyncio.Event, ready: Callable[[], Non
     store = Store.open(config.database, _now_us)
     inbox = Inbox(store, telemetry, config.limits.group_bytes_max)
     try:
-        service = IngestService(inbox, telemetry, config.limits, tls.trust_domain)
+        service = IngestService(inbox, telemetry, config.limits, tls.trust_domain, _now_us)
         book = revocation_book(config, clock)
         revocations = RevocationsInForce(book, service.set_revocations, telemetry)
         await asyncio.to_thread(revocations.load)
@@ -79,6 +79,7 @@ async def serve(config: CoreConfig, stop: asyncio.Event, ready: Callable[[], Non
         worker = asyncio.create_task(inbox.run())
         beside = [
             look_on_disk(config.revocations, revocations),
+            service.watch_ends(),
             keep(inbox, config.retention, telemetry, _now_us),
             _renew(config, telemetry),
         ]

@@ -8,8 +8,10 @@ Rules:
 4. What a stream may cost is bounded: message length, batches in flight (the stream is not read
    beyond them, so HTTP/2 flow control holds the sender), unsent answers, time until the Hello.
 5. A message that can't be read is answered with a permanent reject, and ends the stream.
-6. Who is revoked gets no stream. TLS knows nothing of it, so it is looked up for every stream, and
-   again once the Hello is there; a list that comes later cuts the live streams at once.
+6. Who is revoked, or whose certificate has ended, gets no stream. TLS knows nothing of the one, and
+   not of the other when a session is resumed; so both are looked up for every stream, and once more
+   when the Hello is there. A list that comes later cuts the live streams at once; a certificate
+   that ends, soon.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import grpc
@@ -25,20 +27,22 @@ import grpc.aio
 
 from core.batches import BadBatchError, parse_request
 from core.config import Limits
+from core.identity import gateway_of, void
 from core.inbox import Inbox, StreamState
 from gateway.domain.errors import RefusalReason, RefusedError
 from gateway.domain.labels import Lane
 from gateway.domain.ports import Counters
 from protos.wardgate.v1 import ingest_pb2 as pb
-from security.names import Identity, Role
+from security.names import Identity
 from security.revocations import NONE_YET, RevocationList
-from security.tls import grpc_peer_identity
 
 log = logging.getLogger(__name__)
 
 METHOD = "Stream"
 SERVICE = "wardgate.v1.IngestService"
 FAREWELL_S = 2.0
+ENDS_INTERVAL_S = 0.5
+"""How long a stream may outlive its gateway's certificate."""
 """How long a gateway may take to hang up after a fault; what it sends meanwhile is dropped."""
 
 
@@ -51,6 +55,7 @@ class IngestService:
         counters: Counters,
         limits: Limits,
         trust_domain: str,
+        now_us: Callable[[], int],
     ) -> None:
         self._inbox = inbox
         self._counters = counters
@@ -59,6 +64,7 @@ class IngestService:
         self._limits = limits
         self._trust_domain = trust_domain
         self._revoked = NONE_YET
+        self._now_us = now_us
         self._live: dict[tuple[str, Lane], StreamState] = {}
         self._streams = 0
 
@@ -80,6 +86,16 @@ class IngestService:
             state.cut(RefusalReason.REVOKED)
         self._counters.add("revoked_streams", n=len(revoked))
         return len(revoked)
+
+    async def watch_ends(self) -> None:
+        """End live streams whose certificate has ended; runs until cancelled."""
+        while True:
+            await asyncio.sleep(ENDS_INTERVAL_S)
+            now_us = self._now_us()
+            for state in set(self._live.values()):
+                if void(state.identity, frozenset(), now_us):
+                    log.warning("gateway %s: its certificate has ended", state.gateway)
+                    state.cut(RefusalReason.EXPIRED)
 
     async def _stream(self, _requests: object, context: Any) -> None:
         identity = await self._identify(context)
@@ -109,20 +125,12 @@ class IngestService:
             raise
 
     def _gateway_of(self, context: Any) -> Identity:
-        """Who opened a stream.
+        return gateway_of(context, self._trust_domain, self._revoked.serials, self._now_us())
 
-        Raises:
-            RefusedError: not a gateway's certificate, a revoked one, or a TLS version too old.
-        """
-        identity = grpc_peer_identity(context, self._trust_domain)
-        if identity.role is not Role.GATEWAY:
-            raise RefusedError(RefusalReason.IDENTITY_MISMATCH, f"a {identity.role}, not a gateway")
-        self._check_revoked(identity)
-        return identity
-
-    def _check_revoked(self, identity: Identity) -> None:
-        if identity.is_in(self._revoked.serials):
-            raise RefusedError(RefusalReason.REVOKED, f"gateway {identity.id}")
+    def _check_void(self, identity: Identity) -> None:
+        reason = void(identity, self._revoked.serials, self._now_us())
+        if reason:
+            raise RefusedError(reason, f"gateway {identity.id}")
 
     async def _refuse(self, error: RefusedError, context: Any) -> None:
         self._counters.add("refused", error.reason)
@@ -147,7 +155,7 @@ class IngestService:
             log.warning("gateway %s: hello refused: %s", identity.id, reason)
             await context.abort(grpc.StatusCode.PERMISSION_DENIED, reason)
         try:
-            self._check_revoked(identity)  # it may have been revoked while we waited
+            self._check_void(identity)  # it may have been revoked while we waited
         except RefusedError as error:
             await self._refuse(error, context)
             raise
@@ -220,6 +228,7 @@ _FAREWELL = frozenset(("unreadable", "answers_unread", "store"))
 _STATUS: Mapping[str, grpc.StatusCode] = {
     "superseded": grpc.StatusCode.ABORTED,
     RefusalReason.REVOKED: grpc.StatusCode.UNAUTHENTICATED,
+    RefusalReason.EXPIRED: grpc.StatusCode.UNAUTHENTICATED,
     "unreadable": grpc.StatusCode.INVALID_ARGUMENT,
     "answers_unread": grpc.StatusCode.RESOURCE_EXHAUSTED,
     "store": grpc.StatusCode.UNAVAILABLE,

@@ -15,7 +15,7 @@ import hashlib
 from collections.abc import Callable, Sequence
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
@@ -28,7 +28,7 @@ from gateway.domain.errors import MalformedError, RefusalReason, RefusedError
 from gateway.domain.ports import Clock
 from security import chains, est, pki
 from security.identity import Auditor
-from security.names import is_id
+from security.names import UNREADABLE, is_id
 
 SERIAL_NUMBER_CHARS_MAX = 64
 """RFC 5280, ub-serial-number."""
@@ -199,9 +199,13 @@ class Claims:
         at = pki.moment(self._clock.now_us())
         root = chains.verify(chain, roots.values(), at, strict=False)
         manufacturer = next(name for name, each in roots.items() if each == root)
-        if _is_authority(chain[0]):
+        try:
+            authority, subject = _is_authority(chain[0]), chain[0].subject
+        except UNREADABLE as error:
+            # OpenSSL, which verified it, reads no more of it than it needs.
+            raise MalformedError("certificate", "unreadable") from error
+        if authority:
             raise RefusedError(RefusalReason.UNTRUSTED, "an authority, not a device")
-        subject = chain[0].subject
         numbers = subject.get_attributes_for_oid(NameOID.SERIAL_NUMBER)
         number = str(numbers[0].value) if len(numbers) == 1 else ""
         if not (0 < len(number) <= SERIAL_NUMBER_CHARS_MAX and number.isprintable()):
@@ -257,11 +261,12 @@ def _root(pem: bytes) -> x509.Certificate:
     try:
         (root,) = x509.load_pem_x509_certificates(pem)
         root.verify_directly_issued_by(root)
-    except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm) as error:
+        authority = _is_authority(root)
+    except (*UNREADABLE, InvalidSignature) as error:
         raise MalformedError(
             "manufacturer", "not one self-signed certificate of a root, PEM"
         ) from error
-    if not _is_authority(root):
+    if not authority:
         raise MalformedError("manufacturer", "not the certificate of an authority")
     return root
 

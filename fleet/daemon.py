@@ -77,7 +77,7 @@ async def serve(config: FleetConfig, stop: asyncio.Event, ready: Callable[[], No
         maximum_concurrent_rpcs=config.limits.streams_max,
     )
     server.add_generic_rpc_handlers((service.handler(),))
-    keeper = _Keeper(config, store, threads, registry, monitor, telemetry, web)
+    keeper = _Keeper(config, store, registry, service, monitor, telemetry, web)
     try:
         await registry.load()
         await configurations.load()
@@ -137,31 +137,30 @@ def _parts(
 
 
 class _Keeper:
-    """What happens now and then: judging silence, saving, signing."""
+    """What happens now and then: judging silence, ending what has ended, saving, signing."""
 
     def __init__(  # the parts it keeps
         self,
         config: FleetConfig,
         store: Store,
-        threads: ThreadPoolExecutor,
         registry: Registry,
+        service: FleetService,
         monitor: Monitor,
         telemetry: Telemetry,
         web: Web,
     ) -> None:
         self._web = web
+        self._service = service
         self._config = config
         self._store = store
-        self._threads = threads
         self._registry = registry
         self._monitor = monitor
         self._telemetry = telemetry
 
     async def restore(self) -> None:
         """Give the monitor what was last known."""
-        loop = asyncio.get_running_loop()
-        gateways = await loop.run_in_executor(self._threads, self._store.gateways)
-        health = await loop.run_in_executor(self._threads, self._store.health)
+        gateways = await self._registry.run(self._store.gateways)
+        health = await self._registry.run(self._store.health)
         self._monitor.restore(gateways, health)
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -172,6 +171,7 @@ class _Keeper:
         watchdog = systemd.Watchdog(systemd.watchdog_interval_s())
         while not stop.is_set():
             self._monitor.tick()
+            self._service.expire()
             now = loop.time()
             watchdog.ask(now, self._web.healthy)
             if now - saved >= SAVE_EVERY_S:
@@ -214,7 +214,7 @@ class _Keeper:
             self._store.put_health(health)
 
         try:
-            await asyncio.get_running_loop().run_in_executor(self._threads, put)
+            await self._registry.run(put)
         except sqlite3.Error as error:
             log.error("health can't be saved: %s", error)  # noqa: TRY400  # the cause is told
 

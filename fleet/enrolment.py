@@ -4,8 +4,9 @@ Rules:
 
 * Who asks is established first, then the request is read, then its names must be the asker's;
   what is certified follows from who asked, never from the request.
-* A one-time token is bound to one device and ends. Its answer may get lost: until the token
-  ends, the same key gets the same certificate again, and any other key is refused.
+* A one-time token is bound to one device and ends, at the latest when the device is revoked. Its
+  answer may get lost: until the token ends, the same key gets the same certificate again, and any
+  other key is refused.
 * For a manufacturer's certificate see :mod:`fleet.claims`.
 * Whoever renews is who its certificate says, and stays that. The certificate must be one that
   the fleet noted, unrevoked. One that has ended is renewed only where the configuration allows.

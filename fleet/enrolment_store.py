@@ -4,6 +4,7 @@ Rules:
 
 * A token is kept as a hash. It is used up in the transaction that notes its certificate, so that
   no crash lets it be used twice, or lose it unused.
+* A token brings no device back that was revoked after the token was made.
 * Whoever comes again with the same key is given the certificate that was issued for it.
 * One thread at a time, the one of :class:`fleet.store.Store`.
 """
@@ -20,6 +21,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from fleet.store import CredentialRow, KnownError, NotKnownError, Store, serial_text
 from gateway.domain.devices import Standing
+from gateway.domain.errors import RefusalReason, RefusedError
 from security.names import Role
 from security.pki import Issued, PublicKey
 
@@ -105,6 +107,7 @@ class EnrolmentStore:
 
         Raises:
             NotKnownError: the token was used for another key, or replaced meanwhile.
+            RefusedError: ``revoked``: the whole device was, since the token was made.
         """
         with self._store.transaction():
             present = self.token(token.device_id)
@@ -115,6 +118,8 @@ class EnrolmentStore:
                 if kept is None:
                     raise NotKnownError("the token was used")
                 return Granted(kept, fresh=False)
+            if self._revoked_since(token.device_id, present.issued_us):
+                raise RefusedError(RefusalReason.REVOKED, "since its token was made")
             granted = self._grant(Role.DEVICE, token.device_id, key, issue)
             self._db.execute(
                 "UPDATE tokens SET used_us=?, serial=? WHERE device_id=?",
@@ -151,6 +156,16 @@ class EnrolmentStore:
                 (str(Standing.ENROLLED), name, str(Standing.EXPECTED)),
             )
         return granted
+
+    def _revoked_since(self, device_id: str, since_us: int) -> bool:
+        """Whether a device has no good certificate, and lost the last one after a time.
+
+        Who revokes a device need not know of a token that somebody else made and nobody used.
+        """
+        now_us = self._store.now_us()
+        issued = self._store.credentials(Role.DEVICE, device_id)
+        good = any(not each.revoked_us and each.not_after_us > now_us for each in issued)
+        return not good and any(each.revoked_us > since_us for each in issued)
 
     def _issue(self, key: PublicKey, issue: Issue) -> Granted:
         issued, credential = issue()

@@ -73,7 +73,8 @@ class _Watching:
     def __init__(self, identity: Identity) -> None:
         self.identity = identity
         self.wake = asyncio.Event()
-        self.revoked = False
+        self.end = ""
+        """Why it must end, a reason of RefusalReason."""
 
 
 class FleetService:
@@ -320,7 +321,7 @@ class FleetService:
         sent = (request.number, request.issued_us)
         try:
             await context.send_initial_metadata(())  # tells the service that it is in
-            while not watching.revoked:
+            while not watching.end:
                 watching.wake.clear()
                 signed = self._registry.revocations
                 if sent == signed.age_order:
@@ -331,7 +332,19 @@ class FleetService:
                 await context.write(update)
         finally:
             self._watching.discard(watching)
-        await context.abort(grpc.StatusCode.UNAUTHENTICATED, RefusalReason.REVOKED)
+        await context.abort(grpc.StatusCode.UNAUTHENTICATED, watching.end)
+
+    def expire(self) -> None:
+        """End the streams whose certificate has ended; to be called now and then."""
+        now = self._clock.now_us() / 1e6
+        for stream in self._attached.values():
+            if stream.identity.not_after <= now:
+                stream.end = (grpc.StatusCode.UNAUTHENTICATED, RefusalReason.EXPIRED)
+                stream.wake.set()
+        for watching in self._watching:
+            if watching.identity.not_after <= now:
+                watching.end = RefusalReason.EXPIRED
+                watching.wake.set()
 
     def _push(self, gateway: str, command: pb.DeviceCommand) -> bool:
         """Send a command down a gateway's stream; False when there is none, or it is stuffed."""
@@ -348,7 +361,8 @@ class FleetService:
                 stream.end = (grpc.StatusCode.UNAUTHENTICATED, RefusalReason.REVOKED)
             stream.wake.set()
         for watching in self._watching:
-            watching.revoked = self._registry.is_revoked(watching.identity)
+            if self._registry.is_revoked(watching.identity):
+                watching.end = RefusalReason.REVOKED
             watching.wake.set()
         self._counters.set("revocations", len(self._registry.revocations.serials))
 

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from OpenSSL import crypto
 
 from gateway.domain.errors import MalformedError, RefusalReason, RefusedError
-from security.names import CERTIFICATE_BYTES_MAX
+from security.names import CERTIFICATE_BYTES_MAX, UNREADABLE
 from security.tls import refusal_of_code
 
 _DIGEST = SHA256()
@@ -36,7 +36,7 @@ def read_chain(chain_der: Sequence[bytes]) -> list[x509.Certificate]:
         raise MalformedError("certificate", "too large")
     try:
         return [x509.load_der_x509_certificate(each) for each in chain_der]
-    except (ValueError, x509.InvalidVersion) as error:
+    except UNREADABLE as error:
         raise MalformedError("certificate", "unreadable") from error
 
 

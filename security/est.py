@@ -28,6 +28,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, pkcs7
 from cryptography.x509.oid import NameOID
 
 from gateway.domain.errors import MalformedError, RefusedError
+from security.names import UNREADABLE
 from security.pki import read_csr
 
 PATH = "/.well-known/est"
@@ -140,7 +141,7 @@ def read_request(body: bytes) -> Request:
             )
         except x509.ExtensionNotFound:
             others = []
-    except (ValueError, x509.DuplicateExtension, UnsupportedAlgorithm) as error:
+    except UNREADABLE as error:
         raise MalformedError("csr", "its names can't be read") from error
     uris = [each.value for each in others if isinstance(each, x509.UniformResourceIdentifier)]
     hosts = [str(each.value) for each in others if isinstance(each, x509.DNSName | x509.IPAddress)]

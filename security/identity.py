@@ -152,8 +152,10 @@ class IdentityService:
         for mark in live.marks:
             _discard(self._by_mark, mark, session)
 
-    def refuse(self, reason: str, transport: str, peer: str, device_id: str = "") -> None:
-        """Audit and count a refusal."""
+    def refuse(
+        self, reason: str, transport: str, peer: str, device_id: str = "", *, told: bool = False
+    ) -> None:
+        """Audit and count a refusal; see :meth:`gateway.domain.ports.Admission.refuse`."""
         self._counters.add("refused", reason, transport)
         self._audit.refused(reason, transport, peer, device_id)
         if not device_id:
@@ -161,10 +163,10 @@ class IdentityService:
         now = self._clock.monotonic()
         if reason == RefusalReason.CLONE:
             self._keep_out(device_id, now)
-            told = self._suspicions.tell(device_id, now)
+            tell = self._suspicions.tell(device_id, now) and not told
         else:
-            told = reason in SUSPECT and self._suspicions.refused(device_id, now)
-        if told:
+            tell = reason in SUSPECT and self._suspicions.refused(device_id, now)
+        if tell:
             log.warning("%s is suspect: %s over %s", device_id, reason, transport)
             self.on_suspicion(self.device(device_id) or Device(device_id), reason, transport)
 

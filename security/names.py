@@ -16,6 +16,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 
 from gateway.domain.errors import RefusalReason, RefusedError
 
@@ -25,6 +26,17 @@ TRUST_DOMAIN_CHARS_MAX = 255
 """SPIFFE-ID 1.0, section 2.3."""
 CERTIFICATE_BYTES_MAX = 16 * 1024
 """Ours are below 1 KiB; more is not worth parsing."""
+
+UNREADABLE = (
+    ValueError,
+    TypeError,
+    UnsupportedAlgorithm,
+    x509.InvalidVersion,
+    x509.DuplicateExtension,
+    x509.UnsupportedGeneralNameType,
+)
+"""What the library raises for a certificate or a request whose parts can't be read: not all of it
+is a ``ValueError``, and a peer decides which it is."""
 
 _MARK_BYTES = 20
 _AUTHORITY = 1 << (8 * _MARK_BYTES - 1)
@@ -39,6 +51,9 @@ class Role(StrEnum):
     GATEWAY = "gateway"
     SERVICE = "service"
     OPERATOR = "operator"
+
+
+_ROLES = {str(role): role for role in Role}
 
 
 class Identity(NamedTuple):
@@ -107,17 +122,19 @@ def parse_identity(cert_der: bytes, trust_domain: str) -> Identity:
         names = extensions.get_extension_for_class(x509.SubjectAlternativeName).value
         uris = names.get_values_for_type(x509.UniformResourceIdentifier)
         issuer = extensions.get_extension_for_class(x509.AuthorityKeyIdentifier).value
+        not_after = certificate.not_valid_after_utc.timestamp()
     except x509.ExtensionNotFound as error:
         raise RefusedError(
             RefusalReason.IDENTITY_MISMATCH, "no alternative names, or no issuer's key"
         ) from error
-    except (ValueError, x509.InvalidVersion, x509.DuplicateExtension) as error:
+    except UNREADABLE as error:
         raise RefusedError(RefusalReason.MALFORMED, "unreadable certificate") from error
     if len(uris) != 1:
         raise RefusedError(RefusalReason.IDENTITY_MISMATCH, f"{len(uris)} URI names, not one")
     prefix = f"spiffe://{trust_domain}/"
     role, slash, name = uris[0].removeprefix(prefix).partition("/")
-    known = Role.__members__.get(role.upper()) if role == role.lower() else None
+    # Letter by letter: Unicode has others whose upper case is one of ours.
+    known = _ROLES.get(role)
     if not uris[0].startswith(prefix) or known is None or not slash or not is_id(name):
         raise RefusedError(RefusalReason.IDENTITY_MISMATCH, "not an identity of this trust domain")
     if issuer.key_identifier is None:
@@ -126,7 +143,7 @@ def parse_identity(cert_der: bytes, trust_domain: str) -> Identity:
         role=known,
         id=name,
         serial=certificate.serial_number,
-        not_after=certificate.not_valid_after_utc.timestamp(),
+        not_after=not_after,
         # TLS has held it against the issuer's own: nobody can pass for another's.
         authority=authority_mark(issuer.key_identifier),
     )

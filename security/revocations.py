@@ -43,7 +43,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from gateway.domain.errors import MalformedError, RefusalReason, RefusedError
 from gateway.domain.ports import Clock
 from security.files import write_atomic
-from security.names import authority_mark
+from security.names import UNREADABLE, authority_mark
 from security.pki import Authority
 from security.serials import NO_SERIALS, SERIAL_BYTES, Serials
 
@@ -287,16 +287,10 @@ def _verify(
         usage = signer.extensions.get_extension_for_class(x509.KeyUsage).value
         names = signer.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
         issued = datetime.fromtimestamp(issued_us / 1e6, UTC)
-    except (
-        ValueError,
-        OverflowError,
-        OSError,
-        x509.InvalidVersion,
-        UnsupportedAlgorithm,
-    ) as error:
-        raise MalformedError("signer", "unreadable") from error
     except (x509.ExtensionNotFound, x509.DuplicateExtension) as error:
         raise RefusedError(RefusalReason.UNTRUSTED, "the signer is no authority") from error
+    except (*UNREADABLE, OverflowError, OSError) as error:
+        raise MalformedError("signer", "unreadable") from error
     if not (constraints.ca and usage.crl_sign and isinstance(key, ec.EllipticCurvePublicKey)):
         raise RefusedError(RefusalReason.UNTRUSTED, "the signer is no authority")
     # Another site's authority has the same root, and no say here.

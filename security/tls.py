@@ -7,9 +7,11 @@ Rules (BSI TR-02102-2, RFC 9325):
   by itself, which a test watches, and the version is looked at again for each call.
 * Both sides show a certificate. A server requires one with clientAuth, a client one with
   serverAuth and the host's name: a device's certificate can't serve.
-* No session tickets: a resumed session would pass without its certificate being looked at.
-  Whatever is resumed otherwise still meets the identity service, which checks expiry and
-  revocation on each connection.
+* No session tickets, and no resumption at all over DTLS: a resumed session's certificate is not
+  verified again. Python's ``ssl`` has no switch for the session ids of TLS 1.2 (nor gRPC for its
+  tickets), so whoever admits must look at expiry and revocation on each connection, of the
+  certificate that the session was made with, as the identity service does. New files mean new
+  contexts, which know no session of before.
 * Revocation is not checked here (see :mod:`security.identity`): a missing list must not darken
   a ward.
 * Contexts don't change. New certificate files mean new contexts (:class:`TlsContexts`); sessions

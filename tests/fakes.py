@@ -127,8 +127,10 @@ class FakeAdmission:
     def leave(self, session: LiveSession) -> None:
         self.live.pop(session, None)
 
-    def refuse(self, reason: str, transport: str, peer: str, device_id: str = "") -> None:
-        del peer
+    def refuse(
+        self, reason: str, transport: str, peer: str, device_id: str = "", *, told: bool = False
+    ) -> None:
+        del peer, told
         self.refusals.append((reason, transport, device_id))
 
 

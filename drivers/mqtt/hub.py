@@ -4,7 +4,8 @@ Rules:
 
 - A device has one open session. Another CONNECT takes it over ([MQTT-3.1.4-2] of 3.1.1,
   [MQTT-3.1.4-3] of 5.0); a certificate that seems to be used twice is kept out for a while,
-  with a technical alarm that commits together with the suspension and ends with it.
+  with a technical alarm that commits together with the suspension and ends with it. The identity
+  service is told, so that it is kept out on the other transports, too.
 - A device may have ``UNOPENED_MAX`` connections that have not sent CONNECT, and connect only so
   often, so that one broken device can't use up the places of the others.
 """
@@ -117,6 +118,9 @@ class Hub:
         """Take the device's place; see :class:`drivers.mqtt.roles.Place`."""
         device = session.device
         if device.device_id in self._suspensions:
+            self._ports.admission.refuse(
+                RefusalReason.SUSPENDED, DRIVER, session.peer, device.device_id
+            )
             return None
         reason = "connected"
         old = self._open.get(device.device_id)
@@ -127,6 +131,11 @@ class Hub:
             if suspected:
                 self._suspend(device)
                 old.kill("suspended")
+                # This connection is told why, and not cut as the device's others are.
+                self._ports.admission.leave(session)
+                self._ports.admission.refuse(
+                    RefusalReason.CLONE, DRIVER, session.peer, device.device_id, told=True
+                )
                 return None
             old.taken_over()
             reason = "taken_over"

@@ -37,6 +37,8 @@ class Claimant(Protocol):
     """A session, as the endpoint sees it."""
 
     device: Device
+    peer: str
+    """Address and port."""
     opened: bool
     """Whether it ever had the device's place."""
 
@@ -64,7 +66,7 @@ class Place(Protocol):
 
         Returns:
             Why the device is online now (``connected`` or ``taken_over``), or None when it is
-            kept out.
+            kept out, which is audited and counted then.
         """
 
     def leave(self, session: Claimant, will: LateWill | None) -> None:

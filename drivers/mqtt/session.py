@@ -256,7 +256,6 @@ class Session:
             return
         reason = self._place.claim(self)
         if reason is None:
-            self.refuse(RefusalReason.SUSPENDED)
             self._reject(ReasonCode.BANNED)
             return
         self.opened = True

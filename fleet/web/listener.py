@@ -209,6 +209,14 @@ class _Ports:
     def leave(self, session: LiveSession) -> None:
         """Nobody is admitted, so nobody leaves."""
 
-    def refuse(self, reason: str, transport: str, peer: str, device_id: str = "") -> None:
+    def refuse(
+        self,
+        reason: str,
+        transport: str,
+        peer: str,
+        device_id: str = "",
+        *,
+        told: bool = False,  # noqa: ARG002  # the port's
+    ) -> None:
         self._counters.add("enrolment_refused", reason)
         self._audit.refused(reason, transport, peer, device_id)

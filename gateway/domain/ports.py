@@ -115,8 +115,14 @@ class Admission(Protocol):
     def leave(self, session: LiveSession) -> None:
         """The session ended; idempotent."""
 
-    def refuse(self, reason: str, transport: str, peer: str, device_id: str = "") -> None:
-        """Audit and count a refusal that the driver itself decided (a foreign topic, …)."""
+    def refuse(
+        self, reason: str, transport: str, peer: str, device_id: str = "", *, told: bool = False
+    ) -> None:
+        """Audit and count a refusal that the driver itself decided (a foreign topic, …).
+
+        A ``clone`` ends every session of the device and keeps it out on every transport for a
+        while. ``told`` says that the driver raises the alarm of it by itself.
+        """
 
 
 class SetAside(Protocol):

@@ -34,7 +34,7 @@ def test_every_attack_is_withstood(tmp_path):
         assert [row for row in rows if not row["good"]] == []
         assert done.returncode == 0
         seen = {row["attack"]: row["seen"] for row in rows}
-        assert len(seen) == len(rows) > 250
+        assert len(seen) == len(rows) > 350
         # What must work did: a system that lets nobody in would pass everything else.
         controls = {name: word for name, word in seen.items() if "/control: " in name}
         assert set(controls.values()) == {"accepted"}

@@ -29,6 +29,8 @@ from security.tls import grpc_channel_credentials
 from tests.fakes import FakeCounters
 from tests.integration.fleet_process import TRUST_DOMAIN, Fleet
 
+SHORT_S = 5
+"""Of a certificate that ends within a test, and not before its stream stands."""
 EVENT_S = 20
 """How long an event may take on a busy machine before the test is given up."""
 
@@ -539,6 +541,29 @@ def test_the_audit_log_holds_who_did_what(fleet):
     assert {("device_added", "admin"), ("revoked", "admin"), ("gateway_attached", None)} <= events
     assert "refused" in {entry["event"] for entry in entries}
     fleet.start()
+
+
+@pytest.mark.parametrize("role", [Role.GATEWAY, Role.SERVICE])
+async def test_a_stream_ends_with_its_certificate(fleet, role):
+    files = await asyncio.to_thread(fleet.issue, role, "brief", days=SHORT_S / 86_400)
+    hello = pb.AttachRequest(hello=pb.GatewayHello(software_version="0.1"))
+    async with (
+        grpc.aio.secure_channel(fleet.address, grpc_channel_credentials(files)) as channel,
+        asyncio.timeout(EVENT_S),
+    ):
+        call: Any
+        if role is Role.GATEWAY:
+            call = channel.stream_stream("/wardgate.v1.FleetService/Attach")()
+            await call.write(hello.SerializeToString())
+        else:
+            watch: Any = channel.unary_stream("/wardgate.v1.FleetService/WatchRevocations")
+            call = watch(b"")
+        await call.initial_metadata()  # it is in
+        with pytest.raises(grpc.aio.AioRpcError) as ended:
+            async for _ in call:
+                pass
+    assert ended.value.code() is grpc.StatusCode.UNAUTHENTICATED
+    assert ended.value.details() == "expired"
 
 
 async def test_a_service_is_told_the_revocations_until_it_is_revoked_itself(fleet, tmp_path):

@@ -12,6 +12,8 @@ import grpc
 import grpc.aio
 import pytest
 
+from attack.channel import context, dial
+from attack.target import Address, KeyPair
 from core import revocations
 from core.config import CoreConfig, Limits, TlsConfig
 from core.daemon import serve
@@ -24,9 +26,12 @@ from security.pki import Subject, Validity
 from security.revocations import RevocationList, sign_list
 from security.tls import grpc_channel_credentials
 from tests.ingest import EPOCH, reports
+from tests.integration.test_resumption import answered
 
 TRUST_DOMAIN = "ward.test"
 METHOD = "/wardgate.v1.IngestService/Stream"
+SHORT_S = 6
+"""Of a certificate that ends within a test, and not before its stream stands."""
 
 
 class Ward:
@@ -219,6 +224,40 @@ async def test_a_live_stream_ends_when_its_gateway_is_revoked(ward, tmp_path, wh
         other = pki.create_issuing(ward.root, ward.now)
         ward.carry(config, 1, entry, authority=other)
         assert await ending(call) == (grpc.StatusCode.UNAUTHENTICATED, "revoked")
+
+
+async def test_a_live_stream_ends_when_the_authority_of_its_gateway_is_void(ward, tmp_path):
+    config = ward.config(tmp_path)
+    mark = authority_mark(pki.key_id(ward.authority.key.public_key()))
+    async with running(config) as port, stream(port, ward.gateway) as call:
+        await call.write(hello())
+        await answer(call)
+        ward.carry(config, 1, mark)
+        assert await ending(call) == (grpc.StatusCode.UNAUTHENTICATED, "revoked")
+
+
+async def test_a_live_stream_ends_with_its_certificate_and_is_not_resumed(ward, tmp_path):
+    """The library resumes a session without looking at the certificate's end again."""
+    validity = Validity.days(datetime.now(UTC), SHORT_S / 86_400)
+    subject = Subject(Role.GATEWAY, "gw-1")
+    short, _ = pki.make_identity(ward.authority, subject, tmp_path / "short", validity)
+    tls = context(KeyPair(short.cert, short.key), None, ("h2",))
+
+    def says(at, session=None):
+        with contextlib.closing(dial(at, tls, session)) as sock:
+            return answered(sock, METHOD.encode(), hello()), sock.session_reused, sock.session
+
+    async with running(ward.config(tmp_path)) as port:
+        at = Address("127.0.0.1", port)
+        let_in, _, session = await asyncio.to_thread(says, at)
+        assert let_in
+        async with stream(port, short) as call:
+            await call.write(hello())
+            await answer(call)
+            assert await ending(call) == (grpc.StatusCode.UNAUTHENTICATED, "expired")
+        let_in, resumed, _ = await asyncio.to_thread(says, at, session)
+        assert resumed
+        assert not let_in
 
 
 async def test_who_is_revoked_before_the_hello_gets_no_stream(ward, tmp_path, looks, caplog):

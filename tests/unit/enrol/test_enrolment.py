@@ -266,6 +266,28 @@ async def test_a_newer_token_voids_the_older_and_brings_a_revoked_device_back(of
     assert office.registry.directory_version > version
 
 
+async def test_a_token_from_before_the_revocation_brings_nobody_back(office):
+    """Device and paper were stolen together; who may revoke is not who made the token."""
+    await office.add()
+    first = await office.by_token("pump-1", await office.token(), request())
+    second = await office.by_token("pump-1", await office.token(), request())
+    waits = await office.token()
+    office.clock.advance(1)
+    await office.registry.revoke(Role.DEVICE, "pump-1", first.serial_number, "worn", "ada")
+    # One certificate of two: the device is in service, and so is its token.
+    third = await office.by_token("pump-1", waits, request())
+    waits = await office.token()
+    office.clock.advance(1)
+    await office.registry.revoke(Role.DEVICE, "pump-1", None, "stolen", "ada")
+    with refused("revoked"):
+        await office.by_token("pump-1", waits, request())
+    assert office.registry.revoked_devices == {"pump-1"}
+    issued = await office.registry.credentials(Role.DEVICE, "pump-1")
+    assert len(issued) == len({first, second, third})
+    office.clock.advance(1)
+    await office.by_token("pump-1", await office.token(), request())
+
+
 async def test_a_suspended_or_retired_device_gets_nothing_for_its_token(office):
     await office.add()
     text = await office.token()

@@ -406,12 +406,15 @@ def test_a_clone_is_kept_out_and_let_in_again():
     assert (alarm.condition, alarm.bed) == ("clone_suspected", "B1")
     assert alarm.provenance.attestation is Attestation.GATEWAY
     assert endpoint.statuses()[-1] == ("offline", "suspended")
+    # So that it is kept out on every transport, counted and audited as what it is.
+    assert endpoint.admission.refusals == [("clone", "mqtt", "mon-1")]
 
     endpoint.crash()  # the suspension is remembered
     endpoint.tick(500)
     [client] = alternate(endpoint, A)
     assert client.take() == [Connack(reason_code=ReasonCode.BANNED)]
     endpoint.tick(100)
+    assert endpoint.admission.refusals[-1] == ("suspended", "mqtt", "mon-1")
     [_, end] = endpoint.alarms()
     assert (end.phase, end.alarm_id) == (AlarmPhase.END, alarm.alarm_id)
     assert end.onset_us == alarm.onset_us < end.at_us

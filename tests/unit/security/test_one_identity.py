@@ -147,6 +147,12 @@ def test_a_clone_is_kept_out_on_every_transport_for_a_while(gate, transport, oth
     gate.service.refuse(Why.CLONE, transport, "192.0.2.2:1", "one")
     assert [session.killed for session in live] == [[Why.CLONE], [Why.CLONE]]
     assert gate.told == [(DEVICE, Why.CLONE, transport)]
+    # A driver that raises the alarm by itself is not doubled.
+    gate.clock.advance(AGAIN_S)
+    before = gate.counters.counts["refused", Why.CLONE, transport]
+    gate.service.refuse(Why.CLONE, transport, "192.0.2.2:1", "one", told=True)
+    assert len(gate.told) == 1
+    assert gate.counters.counts["refused", Why.CLONE, transport] == before + 1
     gate.clock.advance(CLONE_OUT_S - 1)
     gate.refused(other, Why.SUSPENDED)
     gate.clock.advance(1)

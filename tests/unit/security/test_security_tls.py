@@ -99,6 +99,19 @@ def test_no_session_can_be_resumed_by_ticket(service, device):
         assert parse_identity(again.tls.getpeercert(True), DOMAIN).id == "monitor-1"
 
 
+def test_a_session_id_of_tls_1_2_ends_with_its_context(service, device):
+    """Nothing of a context that new files have replaced can be resumed."""
+    first = tls.server_context(service)
+    client = bare_client(service.trust, device)
+    client.maximum_version = ssl.TLSVersion.TLSv1_2
+    served, held = shake(first, client)
+    for context, resumed in ((first, True), (tls.server_context(service), False)):
+        again, _ = shake(context, client, session=held.tls.session)
+        assert again.tls.session_reused is resumed
+        assert parse_identity(again.tls.getpeercert(True), DOMAIN).id == "monitor-1"
+    assert served.tls.version() == "TLSv1.2"
+
+
 def test_contexts_are_swapped_together(ward, tmp_path):
     clock = FakeClock(round(ward.now.timestamp() * 1e6))
     files, old = ward.identity(Role.GATEWAY, "edge", days=1, directory="swapped")
