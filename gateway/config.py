@@ -55,6 +55,8 @@ class PolicyTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     file: Path
     """A Cedar file, see docs/policy.md."""
+    invariants: Path | None = None
+    """What must hold of it whatever it says; None: those that are shipped."""
 
 
 class FleetTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -108,22 +108,56 @@ def require_own_certificate(config: GatewayConfig) -> None:
 
 
 def compiled_policy(config: GatewayConfig) -> policy.PolicyTable:
-    """The policy for the configured destinations.
+    """The policy for the configured destinations, which keeps the invariants.
+
+    Takes a second, or a few: not to be called on the loop of a gateway that runs.
+
+    Raises:
+        ConfigError: a file can't be read.
+        PolicyError: it is refused, or breaks an invariant.
+    """
+    file = config.policy.file
+    text, invariants = policy_text(file), policy_invariants(config)
+    try:
+        return policy.verified_policy(
+            text, [each.info for each in config.destinations], invariants
+        )
+    except policy.PolicyError as error:
+        raise policy.PolicyError(f"{file}: {error}") from error
+
+
+def policy_text(file: Path) -> str:
+    """A policy's text.
 
     Raises:
         ConfigError: the file can't be read.
-        PolicyError: it is refused.
     """
     try:
-        text = config.policy.file.read_text()
-    except OSError as error:
-        raise ConfigError(f"{config.policy.file}: can't read it: {error.strerror}") from error
+        return tomlfile.read(file).decode()
     except UnicodeDecodeError as error:
-        raise ConfigError(f"{config.policy.file}: not a text: {error}") from error
+        raise ConfigError(f"{file}: not a text: {error}") from error
+
+
+def policy_invariants(config: GatewayConfig) -> tuple[policy.Invariant, ...]:
+    """What must hold of the policy.
+
+    Raises:
+        ConfigError: the file can't be read.
+        PolicyError: it holds no invariants.
+    """
+    file = config.policy.invariants
+    if file is None:
+        return policy.read_invariants(policy.default_invariants())
+    return invariants_of(file)
+
+
+def invariants_of(file: Path) -> tuple[policy.Invariant, ...]:
+    """The invariants of a file; raises as :func:`policy_invariants`."""
+    document = tomlfile.read(file)
     try:
-        return policy.compile_policy(text, [each.info for each in config.destinations])
+        return policy.read_invariants(document)
     except policy.PolicyError as error:
-        raise policy.PolicyError(f"{config.policy.file}: {error}") from error
+        raise policy.PolicyError(f"{file}: {error}") from error
 
 
 def address_limits(path: Path, resolver: Path = RESOLVER) -> str:

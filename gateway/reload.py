@@ -227,7 +227,7 @@ class Reloader:
         check_metrics(config.pipeline)  # the drivers are imported by now, and their metrics known
         preflight.require_own_certificate(config)
         renew = parts.tls.renewal()
-        outbound = parts.outbound.prepare(config)
+        outbound = await parts.outbound.prepare(config)
         grace_s = running.gateway.stop_grace_s
         async with AsyncExitStack() as undo:
             await asyncio.to_thread(parts.metrics.move, config.metrics)
