@@ -20,6 +20,8 @@ from gateway import desired, plugins, tomlfile
 from gateway.clock import SystemClock
 from gateway.config import GatewayConfig, load, read
 from gateway.domain.errors import ConfigError
+from gateway.pipeline import classification
+from gateway.pipeline.classification import Classification
 from gateway.pipeline.config import check_metrics
 from security import policy
 from security.names import Role, parse_identity
@@ -66,6 +68,7 @@ def check_start(config: GatewayConfig, path: Path) -> list[Finding]:
     for name, factory, _ in plugins.check(config.drivers, base, str(path)):
         findings.append(Finding(f"driver {name}", True, factory.name))
     check_metrics(config.pipeline)
+    findings.append(Finding("classification", True, classified(config).version))
     findings += [
         Finding(f"destination {each.name}", True, f"{each.address}, zone {each.zone}")
         for each in config.destinations
@@ -107,6 +110,15 @@ def require_own_certificate(config: GatewayConfig) -> None:
         )
 
 
+def classified(config: GatewayConfig) -> Classification:
+    """The labels of everything; to be called when the drivers are imported.
+
+    Raises:
+        ConfigError: the hospital's file can't be read, or is refused.
+    """
+    return classification.compiled(classification.read(config.classification))
+
+
 def compiled_policy(config: GatewayConfig) -> policy.PolicyTable:
     """The policy for the configured destinations, which keeps the invariants.
 
@@ -119,9 +131,7 @@ def compiled_policy(config: GatewayConfig) -> policy.PolicyTable:
     file = config.policy.file
     text, invariants = policy_text(file), policy_invariants(config)
     try:
-        return policy.verified_policy(
-            text, [each.info for each in config.destinations], invariants
-        )
+        return policy.verified_policy(text, [each.info for each in config.destinations], invariants)
     except policy.PolicyError as error:
         raise policy.PolicyError(f"{file}: {error}") from error
 

@@ -204,9 +204,7 @@ class _Conditions:
                 raise self._refusal(f"{operator}: {_FINITE}")
             self._comparison(operator, one, literal)
 
-    def _comparison(
-        self, operator: str, left: Mapping[str, Any], right: Mapping[str, Any]
-    ) -> None:
+    def _comparison(self, operator: str, left: Mapping[str, Any], right: Mapping[str, Any]) -> None:
         for this, that in ((left, right), (right, left)):
             what = this.get("Var") or this.get(".", {}).get("attr")
             if what is None or what == "level":

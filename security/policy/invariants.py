@@ -66,7 +66,12 @@ class Invariant(NamedTuple):
     def selects(self, destination: DestinationInfo) -> bool:
         """Whether it is about a destination."""
         zone, purpose, tenant = destination.zone, destination.purpose, destination.tenant
-        facts = {"zone": zone, "purpose": purpose, "tenant": tenant, "destination": destination.name}
+        facts = {
+            "zone": zone,
+            "purpose": purpose,
+            "tenant": tenant,
+            "destination": destination.name,
+        }
         return all(
             self.choices[selector].has(fact)
             for selector, fact in facts.items()

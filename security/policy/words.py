@@ -77,9 +77,7 @@ def explain(decision: Decision, info: DestinationInfo, known: Mapping[str, Rule]
         lines.append(f"{plural} that permits this: {rules(last.policies, known)}.")
     else:
         before.append(last)
-    for asked in before:
-        lines.append(_asked(asked, known))
-    return lines
+    return [*lines, *(_asked(asked, known) for asked in before)]
 
 
 def _asked(asked: Asked, known: Mapping[str, Rule]) -> str:

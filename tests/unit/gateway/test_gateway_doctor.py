@@ -48,7 +48,9 @@ purpose = "care"
 tenant = "ward"
 address = "127.0.0.1:{nobody}"
 """
-POLICY = '@id("all") permit (principal, action == Action::"pass", resource);'
+POLICY = (
+    '@id("a") permit (principal, action == Action::"pass", resource) when { resource.level < 2 };'
+)
 
 
 class Box:
