@@ -128,6 +128,12 @@ def compiled_policy(config: GatewayConfig) -> policy.PolicyTable:
         ConfigError: a file can't be read.
         PolicyError: it is refused, or breaks an invariant.
     """
+    table, _ = proved_policy(config)
+    return table
+
+
+def proved_policy(config: GatewayConfig) -> tuple[policy.PolicyTable, policy.Proof]:
+    """As :func:`compiled_policy`, with what was found."""
     file = config.policy.file
     text, invariants = policy_text(file), policy_invariants(config)
     try:

@@ -146,15 +146,16 @@ def prove(
 
 def verified_policy(
     text: str, destinations: Sequence[DestinationInfo], invariants: Sequence[Invariant]
-) -> PolicyTable:
-    """The table of a policy that keeps the invariants.
+) -> tuple[PolicyTable, Proof]:
+    """The table of a policy that keeps the invariants, and what was found.
 
     Raises:
         PolicyError: it is refused; nothing of it may be used.
     """
     table = compile_policy(text, destinations)
-    prove(text, invariants, destinations).require()
-    return table
+    proof = prove(text, invariants, destinations)
+    proof.require()
+    return table, proof
 
 
 def _points(
