@@ -68,7 +68,7 @@ def policy_matrix(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = F
 
 
 @policy_app.command("explain")
-def policy_explain(
+def policy_explain(  # noqa: PLR0913  # two ways to say what is meant
     data_class: Annotated[str, typer.Argument(help="For example health_status")] = "",
     level: Annotated[int, typer.Argument(help="1 to 5")] = 0,
     destination: Annotated[str, typer.Argument()] = "",

@@ -20,6 +20,7 @@ Rules:
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -28,6 +29,11 @@ import cedarpy
 from gateway.domain.errors import WardgateError
 
 POLICY_BYTES_MAX = 256 * 1024
+BRACKETS_MAX = 64
+"""Open at once. Cedar's parser is recursive: some hundreds exhaust its stack, which ends the
+process."""
+IFS_MAX = 64
+"""In one rule, for the same reason."""
 DOC_CHARS_MAX = 500
 ID_CHARS_MAX = 80
 
@@ -47,6 +53,8 @@ _WHY = {
     "containsAny": "write a comparison for each",
     "Record": "compare the attributes themselves",
 }
+_TOKENS = re.compile(r'//[^\n\r]*|"(?:\\.|[^"\\])*"|\bif\b|[()\[\]{};]', re.DOTALL)
+"""Comments and strings, which may hold anything, and what nests."""
 _FINITE = "only comparisons with literals can be checked for every purpose and tenant"
 
 
@@ -95,11 +103,28 @@ def examine(
     """
     if len(text.encode()) > POLICY_BYTES_MAX:
         raise PolicyError(f"the policy is longer than {POLICY_BYTES_MAX} bytes")
+    _require_shallow(text)
     _validate(text, schema_text)
     try:
         return _examine(text, destinations, not_yet)
     except RecursionError:
         raise PolicyError("a rule's conditions are nested too deeply") from None
+
+
+def _require_shallow(text: str) -> None:
+    """Before Cedar sees it."""
+    depth = ifs = 0
+    for piece in _TOKENS.findall(text):
+        if piece in {"(", "[", "{"}:
+            depth += 1
+        elif piece in {")", "]", "}"}:
+            depth = max(depth - 1, 0)
+        elif piece == ";":
+            ifs = 0
+        elif piece == "if":
+            ifs += 1
+        if depth > BRACKETS_MAX or ifs > IFS_MAX:
+            raise PolicyError("a rule's conditions are nested too deeply")
 
 
 def _validate(text: str, schema_text: str) -> None:
