@@ -300,7 +300,8 @@ def policy_classification(
         )
         return
     policy_show.labels(rows)
-    typer.echo(f"\nclassification {told.version}, {source.path or 'no file: the defaults'}")
+    typer.echo(f"\n{policy_show.edited(rows)}")
+    typer.echo(f"classification {told.version}, {source.path or 'no file: the defaults'}")
     for words in account.unheard_of(read, told):
         typer.echo(f"note: {words}")
 

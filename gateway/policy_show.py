@@ -173,6 +173,14 @@ def labels(rows: list[Row]) -> None:
     )
 
 
+def edited(rows: list[Row]) -> str:
+    """How much of it the hospital has set, and what is below the default."""
+    lowered = ", ".join(row.name for row in rows if row.lowered)
+    count = sum(bool(row.line) for row in rows)
+    below = sum(row.lowered for row in rows)
+    return f"{count} edited, {below} of them lowered{f': {lowered}' if lowered else ''}"
+
+
 def row_facts(row: Row) -> dict[str, Any]:
     """One label of the classification."""
     return {

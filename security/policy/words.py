@@ -6,9 +6,10 @@ Nothing here knows a record: only classes, levels, destinations, treatments and 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from itertools import groupby
 
 from gateway.domain.labels import DestinationInfo, Label, Treatment
-from security.policy.compile import Asked, Decision
+from security.policy.compile import Decision
 from security.policy.examine import Rule
 
 OTHER = "(any other)"
@@ -68,7 +69,10 @@ def _rule(name: str, known: Mapping[str, Rule]) -> str:
 
 
 def explain(decision: Decision, info: DestinationInfo, known: Mapping[str, Rule]) -> list[str]:
-    """What happens, which rule says so, and what was asked before; one sentence a line."""
+    """What happens, which rule says so, and what was asked before; one sentence a line.
+
+    Treatments that the same rules refuse share a line.
+    """
     what = data(decision.label)
     lines = [f"{what[0].upper()}{what[1:]} for {destination(info)} {LEAVES[decision.treatment]}."]
     *before, last = decision.asked
@@ -77,13 +81,11 @@ def explain(decision: Decision, info: DestinationInfo, known: Mapping[str, Rule]
         lines.append(f"{plural} that permits this: {rules(last.policies, known)}.")
     else:
         before.append(last)
-    return [*lines, *(_asked(asked, known) for asked in before)]
-
-
-def _asked(asked: Asked, known: Mapping[str, Rule]) -> str:
-    if asked.policies:
-        return f"Asked {TO[asked.treatment]}: forbidden by {rules(asked.policies, known)}."
-    return f"Asked {TO[asked.treatment]}: no rule permits it."
+    for policies, alike in groupby(before, lambda asked: asked.policies):
+        asked = ", ".join(TO[each.treatment] for each in alike)
+        answer = f"forbidden by {rules(policies, known)}" if policies else "no rule permits it"
+        lines.append(f"Asked {asked}: {answer}.")
+    return lines
 
 
 def short(decision: Decision, info: DestinationInfo) -> str:
