@@ -175,7 +175,7 @@ class Cedar:
     def ask(self, destination: DestinationInfo) -> list[tuple[Label, tuple[Asked, ...]]]:
         """Every treatment of every label, in the order of ORDER.
 
-        One call into Cedar for one destination: 150 requests, about 12 ms.
+        One call into Cedar for one destination: 150 requests, about 7 ms.
 
         Raises:
             PolicyError: a rule can't be evaluated.
