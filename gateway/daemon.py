@@ -296,12 +296,15 @@ class Gateway:
         plugins.check(self.config.drivers, self.path.resolve().parent, str(self.path))
         classification = classified(self.config)
         self.audit.record("classification", version=classification.version)
-        return Labels(classification, self.identity.device)
+        return self._labels_by(classification)
+
+    def _labels_by(self, classification: Classification) -> Labels:
+        return Labels(classification, self.identity.device, self.config.gateway.name)
 
     def _classify(self, classification: Classification) -> None:
         """Label by a changed classification."""
         if classification != self.intake.classification:
-            self.intake.classify(Labels(classification, self.identity.device))
+            self.intake.classify(self._labels_by(classification))
             self.audit.record("classification", version=classification.version)
 
     def _follow(self, config: GatewayConfig) -> None:

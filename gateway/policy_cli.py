@@ -151,7 +151,7 @@ def _explain_record(
     if dest:
         _require_destination(table, dest)
     plugins.check(read.drivers, config.resolve().parent, str(config))
-    labels = Labels(preflight.classified(read), account.registered(read))
+    labels = Labels(preflight.classified(read), account.registered(read), read.gateway.name)
     message_id, device = newest
     seen = account.find(read, record or account.newest(message_id, device))
     with open_ledger(read.gateway.state_dir / "ledger.sqlite") as ledger:

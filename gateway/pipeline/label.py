@@ -14,7 +14,16 @@ from functools import lru_cache
 
 from gateway.domain.devices import Device
 from gateway.domain.labels import Label
-from gateway.domain.records import Alarm, AlarmSource, DeviceStatus, Gap, InventoryEvent, Report
+from gateway.domain.records import (
+    Alarm,
+    AlarmSource,
+    Attestation,
+    DeviceStatus,
+    Gap,
+    InventoryEvent,
+    Record,
+    Report,
+)
 from gateway.domain.terms import DEVICE_ALARM
 from gateway.pipeline.classification import DEFAULTS, NOBODY, Classification, highest
 
@@ -43,8 +52,19 @@ class Labels:
     """Labels records by one classification; build a new one when it changes."""
 
     def __init__(
-        self, classification: Classification = DEFAULTS, device_of: DeviceOf = nobody
+        self,
+        classification: Classification = DEFAULTS,
+        device_of: DeviceOf = nobody,
+        own_id: str = "",
     ) -> None:
+        """Look at what there is to look at per record.
+
+        Args:
+            classification: what each member has.
+            device_of: the registry.
+            own_id: the gateway's own id, by which it tells of itself: it lies in no ward.
+        """
+        self._own_id = own_id
         self.classification = told = classification
         self._device_of = device_of
         self._metric = told.metric
@@ -84,7 +104,17 @@ class Labels:
         """
         said = (DEVICE_ALARM,) if alarm.source is AlarmSource.DEVICE else ()
         label = self.of_codes((*alarm.codes, *said))
+        if self.is_own(alarm):
+            return label
         return self._associated(label, alarm.device_id, alarm.bed, alarm.provenance.attested_by)
+
+    def is_own(self, record: Record) -> bool:
+        """Whether the gateway tells of itself, not of a device."""
+        return (
+            isinstance(record, Alarm)
+            and record.device_id == self._own_id
+            and record.provenance.attestation is Attestation.GATEWAY
+        )
 
     def of_other(self, record: DeviceStatus | InventoryEvent | Gap) -> Label:
         """Everything that carries no metrics."""

@@ -30,7 +30,7 @@ class Member(NamedTuple):
 def members(record: Record, labels: Labels) -> list[Member]:
     """Every member; the highest of their labels is what :class:`Labels` gives the record."""
     found = list(_content(record, labels))
-    if record.device_id:
+    if record.device_id and not labels.is_own(record):
         found += _device(record.device_id, labels)
     return found
 

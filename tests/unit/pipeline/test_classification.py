@@ -1,5 +1,7 @@
 """The hospital edits labels in a file: what it may say, and what records get by it."""
 
+from types import SimpleNamespace
+
 import msgspec
 import pytest
 from hypothesis import given
@@ -26,10 +28,12 @@ from gateway.domain.records import (
     Report,
     Text,
 )
+from gateway.notices import Notices
 from gateway.pipeline import classification, listing, plan
 from gateway.pipeline.classification import DEFAULTS, ClassificationTable
 from gateway.pipeline.label import DEFAULT_LABELS, Labels
 from gateway.pipeline.members import deciding, members
+from tests.fakes import FakeClock
 from tests.unit.pipeline.support import Bench
 
 STATUS = DataClass.HEALTH_STATUS
@@ -131,6 +135,19 @@ def test_a_device_whose_ward_is_unknown_may_be_in_any_of_them(labels):
         assert label_of(labels(text), report(device_id=device_id)).level == 5
         said = labels(f"{text}[unknown_ward]\nlevel = 3\n")
         assert label_of(said, report(device_id=device_id)).level == 3
+
+
+def test_the_gateway_itself_lies_in_no_ward(told):
+    by = Labels(told("[wards]\npsychiatry = { level = 5 }\n"), DEVICES.get, "gw-1")
+    sink = []
+    notices = Notices("gw-1", SimpleNamespace(submit=sink.append), FakeClock())
+    notices.occurrence("journal_restored", "The journal was restored")
+    notices.suspicion(DEVICES["m-3"], "clone", "mqtt")
+    own, _, others, _ = (record for submission in sink for record in submission.records)
+    assert (by.of_alarm(own).level, by.of_alarm(others).level) == (3, 5)
+    assert [max(m.label.level for m in members(each, by)) for each in (own, others)] == [3, 5]
+    claimed = msgspec.structs.replace(own, provenance=THERE)
+    assert by.of_alarm(claimed).level == 5
 
 
 def test_kinds_and_tags_of_devices_add_too(labels):
