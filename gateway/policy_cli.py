@@ -229,6 +229,9 @@ def policy_diff(  # each is an option of its own
     hours: Annotated[
         float, typer.Option(min=0, max=HOURS_MAX, help="How far back traffic is counted")
     ] = 24.0,
+    everywhere: Annotated[
+        bool, typer.Option("--everywhere", help="For any destination, not for those configured")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Say what NEW would release that OLD does not, and what no longer, with the traffic of late.
@@ -238,18 +241,15 @@ def policy_diff(  # each is an option of its own
     """
     from gateway import preflight  # noqa: PLC0415
     from gateway.config import load  # noqa: PLC0415
-    from security.policy import PolicyError, compile_policy, differences  # noqa: PLC0415
+    from security.policy import differences, differences_everywhere  # noqa: PLC0415
 
-    read = load(config)
-    destinations = [each.info for each in read.destinations]
-    tables = []
-    for file in (old, new):
-        try:
-            tables.append(compile_policy(preflight.policy_text(file), destinations))
-        except PolicyError as error:
-            raise PolicyError(f"{file}: {error}") from error
-    changes = differences(*tables)
-    traffic = _traffic(ledger, read.gateway.state_dir / "ledger.sqlite", hours)
+    if everywhere:
+        changes = differences_everywhere(preflight.policy_text(old), preflight.policy_text(new))
+        traffic = None
+    else:
+        read = load(config)
+        changes = differences(*(preflight.table_of(file, read) for file in (old, new)))
+        traffic = _traffic(ledger, read.gateway.state_dir / "ledger.sqlite", hours)
     widens = any(change.reveals_more for change in changes)
     if as_json:
         policy_show.as_json(

@@ -142,6 +142,19 @@ def proved_policy(config: GatewayConfig) -> tuple[policy.PolicyTable, policy.Pro
         raise policy.PolicyError(f"{file}: {error}") from error
 
 
+def table_of(file: Path, config: GatewayConfig) -> policy.PolicyTable:
+    """What a file would release to the configured destinations, whatever the invariants say.
+
+    Raises:
+        ConfigError: it can't be read.
+        PolicyError: it is refused.
+    """
+    try:
+        return policy.compile_policy(policy_text(file), [each.info for each in config.destinations])
+    except policy.PolicyError as error:
+        raise policy.PolicyError(f"{file}: {error}") from error
+
+
 def policy_text(file: Path) -> str:
     """A policy's text.
 

@@ -21,7 +21,7 @@ from security.policy.compile import (
 from security.policy.diff import Change, Kind, differences, widenings
 from security.policy.examine import POLICY_BYTES_MAX, PolicyError, Rule
 from security.policy.invariants import Invariant, default_invariants, read_invariants
-from security.policy.proof import Proof, prove, verified_policy
+from security.policy.proof import Proof, differences_everywhere, prove, verified_policy
 
 __all__ = [
     "LABELS",
@@ -41,6 +41,7 @@ __all__ = [
     "default_invariants",
     "default_policy",
     "differences",
+    "differences_everywhere",
     "explain",
     "matrix",
     "prove",

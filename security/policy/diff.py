@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from gateway.domain.labels import AS_STRICT, Label, Treatment
-from security.policy.compile import LABELS, PolicyTable
+from security.policy.compile import LABELS, Decision, PolicyTable
 
 
 class Kind(StrEnum):
@@ -47,11 +47,12 @@ def differences(old: PolicyTable, new: PolicyTable) -> list[Change]:
     found = []
     for name in dict.fromkeys((*old.rows, *new.rows)):
         for label in LABELS:
-            before, rules_before = _of(old, name, label)
-            after, rules_after = _of(new, name, label)
-            if before is not after:
-                kind = _kind(before, after)
-                found.append(Change(name, label, before, after, kind, rules_before, rules_after))
+            nothing = Decision(name, label, Treatment.WITHHOLD, ())
+            before = old.decisions.get((name, label), nothing)
+            after = new.decisions.get((name, label), nothing)
+            change = changed(name, before, after)
+            if change is not None:
+                found.append(change)
     return found
 
 
@@ -60,9 +61,19 @@ def widenings(old: PolicyTable, new: PolicyTable) -> list[Change]:
     return [change for change in differences(old, new) if change.reveals_more]
 
 
-def _of(table: PolicyTable, name: str, label: Label) -> tuple[Treatment, tuple[str, ...]]:
-    decision = table.decisions.get((name, label))
-    return (Treatment.WITHHOLD, ()) if decision is None else (decision.treatment, decision.policies)
+def changed(destination: str, before: Decision, after: Decision) -> Change | None:
+    """The change from one decision to another; None where they treat the data alike."""
+    if before.treatment is after.treatment:
+        return None
+    return Change(
+        destination,
+        before.label,
+        before.treatment,
+        after.treatment,
+        _kind(before.treatment, after.treatment),
+        before.policies,
+        after.policies,
+    )
 
 
 def _kind(before: Treatment, after: Treatment) -> Kind:

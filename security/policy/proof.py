@@ -40,6 +40,7 @@ from security.policy.compile import (
     require_agreement,
     schema,
 )
+from security.policy.diff import Change, changed
 from security.policy.examine import Examined, PolicyError, examine
 from security.policy.invariants import Invariant
 from security.policy.words import OTHER
@@ -110,6 +111,9 @@ class _Point(NamedTuple):
     """The one that the policy can't tell from it: what it does not name replaced by OTHER."""
 
 
+_Decided = Mapping[DestinationInfo, Sequence[Decision]]
+
+
 def prove(
     text: str,
     invariants: Sequence[Invariant],
@@ -131,7 +135,8 @@ def prove(
     configured = tuple(destinations or ())
     known = None if destinations is None else frozenset(each.name for each in configured)
     examined = examine(text, schema_text, known, NOT_YET_WORDS)
-    points = list(_points(examined, invariants, configured))
+    infos, other = _space([examined], invariants, configured)
+    points = [_Point(info, _alike(info, examined, other)) for info in infos]
     decided, matched = _ask(Cedar(text, schema_text, examined), points)
     _require_alive(examined, matched)
     results = tuple(_hold(invariant, points, decided) for invariant in invariants)
@@ -158,17 +163,57 @@ def verified_policy(
     return table, proof
 
 
-def _points(
-    examined: Examined, invariants: Sequence[Invariant], configured: Sequence[DestinationInfo]
-) -> Iterator[_Point]:
-    purposes = examined.purposes.union(*(each.named("purpose") for each in invariants))
-    tenants = examined.tenants.union(*(each.named("tenant") for each in invariants))
-    names = examined.destinations.union(*(each.named("destination") for each in invariants))
-    names = names.difference(each.name for each in configured)
-    purposes = purposes.union(each.purpose for each in configured)
-    tenants = tenants.union(each.tenant for each in configured)
-    other = _unused(OTHER, {*purposes, *tenants, *names, *(each.name for each in configured)})
-    axes = [[*sorted(words_), other] for words_ in (names, purposes, tenants)]
+def differences_everywhere(old: str, new: str) -> list[Change]:
+    """What two policies treat differently, for every destination that there can be.
+
+    For whoever does not know the destinations of each gateway: where this finds no widening, no
+    gateway releases more under the new policy, whatever is configured there. The changes name
+    kinds of destinations, in words.
+
+    Raises:
+        PolicyError: as :func:`prove`.
+    """
+    schema_text = schema()
+    texts = (old, new)
+    both = [examine(text, schema_text, None, NOT_YET_WORDS) for text in texts]
+    infos, other = _space(both, (), ())
+    before, after = (
+        _decisions(Cedar(text, schema_text, examined), infos, examined, other)
+        for text, examined in zip(texts, both, strict=True)
+    )
+    return [
+        change
+        for info in infos
+        for one, two in zip(before[info], after[info], strict=True)
+        if (change := changed(words.destination(info), one, two)) is not None
+    ]
+
+
+def _decisions(
+    cedar: Cedar, infos: Sequence[DestinationInfo], examined: Examined, other: str
+) -> _Decided:
+    points = [_Point(info, _alike(info, examined, other)) for info in infos]
+    decided, _ = _ask(cedar, points)
+    return {point.info: decided[point.alike] for point in points}
+
+
+def _space(
+    texts: Sequence[Examined],
+    invariants: Sequence[Invariant],
+    configured: Sequence[DestinationInfo],
+) -> tuple[list[DestinationInfo], str]:
+    """Every kind of destination, and the word that stands for all others."""
+    purposes = {word for each in texts for word in each.purposes}
+    purposes |= {word for each in invariants for word in each.named("purpose")}
+    purposes |= {each.purpose for each in configured}
+    tenants = {word for each in texts for word in each.tenants}
+    tenants |= {word for each in invariants for word in each.named("tenant")}
+    tenants |= {each.tenant for each in configured}
+    names = {word for each in texts for word in each.destinations}
+    names |= {word for each in invariants for word in each.named("destination")}
+    taken = {each.name for each in configured}
+    other = _unused(OTHER, purposes | tenants | names | taken)
+    axes = [[*sorted(each), other] for each in (names - taken, purposes, tenants)]
     count = len(configured) + len(Zone) * len(axes[0]) * len(axes[1]) * len(axes[2])
     if count > POINTS_MAX:
         raise PolicyError(
@@ -179,25 +224,23 @@ def _points(
         DestinationInfo(name, zone, purpose, tenant)
         for name, zone, purpose, tenant in product(axes[0], Zone, axes[1], axes[2])
     )
-    for info in (*configured, *free):
-        yield _Point(
-            info,
-            DestinationInfo(
-                info.name if info.name in examined.destinations else other,
-                info.zone,
-                info.purpose if info.purpose in examined.purposes else other,
-                info.tenant if info.tenant in examined.tenants else other,
-            ),
-        )
+    return [*configured, *free], other
+
+
+def _alike(info: DestinationInfo, examined: Examined, other: str) -> DestinationInfo:
+    """The destination that a policy can't tell from ``info``."""
+    return DestinationInfo(
+        info.name if info.name in examined.destinations else other,
+        info.zone,
+        info.purpose if info.purpose in examined.purposes else other,
+        info.tenant if info.tenant in examined.tenants else other,
+    )
 
 
 def _unused(word: str, used: set[str]) -> str:
     while word in used:
         word += "'"
     return word
-
-
-_Decided = Mapping[DestinationInfo, Sequence[Decision]]
 
 
 def _ask(cedar: Cedar, points: Iterable[_Point]) -> tuple[_Decided, frozenset[str]]:

@@ -297,6 +297,10 @@ def test_diff_counts_the_traffic_of_late(site):
     assert {change["kind"] for change in told["changes"]} == {"widening"}
     counted = [c for c in told["changes"] if (c["class"], c["level"]) == ("health_status", 3)]
     assert [change["records"] for change in counted] == [2]
+    code, out, _ = ran(site, "diff", new, old, "--everywhere", config=False)
+    assert code == 3
+    assert "any other destination (zone partner, purpose maintenance, any other tenant)" in out
+    assert "narrowing" not in out
     code, out, _ = ran(site, "diff", old, old)
     assert (code, out) == (0, "the same leaves under both\n")
 

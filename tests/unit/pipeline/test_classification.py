@@ -11,6 +11,7 @@ from gateway.domain import terms
 from gateway.domain.devices import Device
 from gateway.domain.errors import ConfigError
 from gateway.domain.labels import LEVELS, DataClass, Label
+from gateway.domain.ports import Submission
 from gateway.domain.records import (
     Alarm,
     AlarmKind,
@@ -139,11 +140,12 @@ def test_a_device_whose_ward_is_unknown_may_be_in_any_of_them(labels):
 
 def test_the_gateway_itself_lies_in_no_ward(told):
     by = Labels(told("[wards]\npsychiatry = { level = 5 }\n"), DEVICES.get, "gw-1")
-    sink = []
+    sink: list[Submission] = []
     notices = Notices("gw-1", SimpleNamespace(submit=sink.append), FakeClock())
     notices.occurrence("journal_restored", "The journal was restored")
     notices.suspicion(DEVICES["m-3"], "clone", "mqtt")
-    own, _, others, _ = (record for submission in sink for record in submission.records)
+    records = [record for submission in sink for record in submission.records]
+    own, _, others, _ = (record for record in records if isinstance(record, Alarm))
     assert (by.of_alarm(own).level, by.of_alarm(others).level) == (3, 5)
     assert [max(m.label.level for m in members(each, by)) for each in (own, others)] == [3, 5]
     claimed = msgspec.structs.replace(own, provenance=THERE)

@@ -4,10 +4,12 @@ import pytest
 
 from gateway.domain.labels import AS_STRICT, DataClass, DestinationInfo, Label, Treatment, Zone
 from security.policy import (
+    LABELS,
     Kind,
     compile_policy,
     default_policy,
     differences,
+    differences_everywhere,
     explain,
     widenings,
     words,
@@ -67,6 +69,20 @@ def test_a_new_destination_got_nothing_before():
     assert {change.destination for change in widenings(old, new)} == {"vendor"}
     assert widenings(new, old) == []
     assert {change.kind for change in differences(new, old)} == {Kind.NARROWING}
+
+
+def test_everywhere_finds_what_no_configured_destination_shows():
+    old = permit("mask", "a", 'principal.tenant == "hospital"')
+    new = permit("mask", "a", 'principal.tenant != "maker"')
+    tables = [compile_policy(text, [CORE, VENDOR]) for text in (old, new)]
+    assert widenings(*tables) == []
+    found = differences_everywhere(old, new)
+    assert {change.kind for change in found} == {Kind.WIDENING}
+    assert {change.destination.rpartition(", ")[2] for change in found} == {"any other tenant)"}
+    assert len(found) == len(Zone) * len(LABELS)
+    back = differences_everywhere(new, old)
+    assert [change.reveals_more for change in back] == [False] * len(found)
+    assert differences_everywhere(new, new) == []
 
 
 def test_a_decision_in_words():
