@@ -1,4 +1,4 @@
-"""``wardgate gateway | policy | doctor``: what a person does at an edge box.
+"""``wardgate gateway | doctor``: what a person does at an edge box.
 
 What a command needs is imported when it runs, so that ``--help`` stays quick.
 """
@@ -11,9 +11,6 @@ from typing import Annotated
 import typer
 
 gateway_app = typer.Typer(help="The edge daemon.", no_args_is_help=True, rich_markup_mode=None)
-policy_app = typer.Typer(
-    help="What may leave, and in which shape.", no_args_is_help=True, rich_markup_mode=None
-)
 
 ConfigOption = Annotated[
     Path, typer.Option("--config", "-c", help="gateway.toml", envvar="WARDGATE_GATEWAY_CONFIG")
@@ -80,79 +77,6 @@ def gateway_apply_revocations(
     what = "in force" if done.newer else "in force already"
     entries = len(done.current.serials)
     typer.echo(f"list {done.current.number}, {entries} entries, is {what}; {told}")
-
-
-@policy_app.command("check")
-def policy_check(config: ConfigOption = DEFAULT_CONFIG) -> None:
-    """Verify the policy as the gateway would, and print its version."""
-    table = _policy(config)
-    typer.echo(f"policy {table.version} is in order, for {len(table.rows)} destinations")
-
-
-@policy_app.command("matrix")
-def policy_matrix(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False) -> None:
-    """Print what happens to every class and level, per destination."""
-    import json  # noqa: PLC0415
-
-    from gateway.domain.labels import LEVELS, DataClass, Label  # noqa: PLC0415
-
-    table = _policy(config)
-    if as_json:
-        rows = [
-            {
-                "destination": destination,
-                "class": label.data_class.name.lower(),
-                "level": label.level,
-                "treatment": treatment.name.lower(),
-            }
-            for destination, row in table.rows.items()
-            for label, treatment in row.items()
-        ]
-        typer.echo(json.dumps(rows))
-        return
-    for destination, row in table.rows.items():
-        typer.echo(f"{destination}")
-        typer.echo(f"  {'class':24}" + "".join(f"level {level:<12}" for level in LEVELS))
-        for data_class in DataClass:
-            cells = (row[Label(data_class, level)].name.lower() for level in LEVELS)
-            typer.echo(f"  {data_class.name.lower():24}" + "".join(f"{cell:<18}" for cell in cells))
-
-
-@policy_app.command("explain")
-def policy_explain(
-    data_class: Annotated[str, typer.Argument(help="For example health_status")],
-    level: Annotated[int, typer.Argument(min=1, max=5)],
-    destination: Annotated[str, typer.Argument()],
-    config: ConfigOption = DEFAULT_CONFIG,
-) -> None:
-    """Say which rule decides about a class and level for a destination."""
-    from gateway.domain.errors import ConfigError  # noqa: PLC0415
-    from gateway.domain.labels import DataClass  # noqa: PLC0415
-    from security import policy  # noqa: PLC0415
-
-    table = _policy(config)
-    try:
-        wanted = DataClass[data_class.upper()]
-    except KeyError:
-        known = ", ".join(each.name.lower() for each in DataClass)
-        raise ConfigError(f"no class {data_class!r}; there are: {known}") from None
-    if destination not in table.rows:
-        raise ConfigError(
-            f"no destination {destination!r}; there are: {', '.join(table.rows) or 'none'}"
-        )
-    decision = policy.explain(table, wanted, level, destination)
-    typer.echo(f"{data_class} level {level} to {destination}: {decision.treatment.name.lower()}")
-    for asked in decision.asked:
-        rules = ", ".join(asked.policies) or "no rule permits it"
-        verdict = "permitted by" if asked.permitted else "not permitted:"
-        typer.echo(f"  {asked.treatment.name.lower():14} {verdict} {rules}")
-
-
-def _policy(config: Path):  # type: ignore[no-untyped-def]  # noqa: ANN202  # late import
-    from gateway import preflight  # noqa: PLC0415
-    from gateway.config import load  # noqa: PLC0415
-
-    return preflight.compiled_policy(load(config))
 
 
 def doctor(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False) -> None:

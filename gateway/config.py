@@ -16,6 +16,7 @@ from gateway.domain.errors import ConfigError
 from gateway.journal.aside import AsideConfig
 from gateway.journal.config import CommitterConfig, JournalConfig
 from gateway.metrics_http import MetricsConfig
+from gateway.pipeline.classification import ClassificationTable
 from gateway.pipeline.config import PipelineConfig
 from gateway.uplink.config import DestinationConfig, LedgerConfig
 from security.audit import AuditConfig
@@ -55,6 +56,8 @@ class PolicyTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     file: Path
     """A Cedar file, see docs/policy.md."""
+    invariants: Path | None = None
+    """What must hold of it whatever it says; None: those that are shipped."""
 
 
 class FleetTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -78,6 +81,7 @@ class GatewayConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     journal: JournalConfig = JournalConfig()
     commit: CommitterConfig = CommitterConfig()
     aside: AsideConfig = AsideConfig()
+    classification: ClassificationTable = ClassificationTable()
     pipeline: PipelineConfig = msgspec.field(default_factory=PipelineConfig)
     destinations: tuple[DestinationConfig, ...] = ()
     ledger: LedgerConfig = LedgerConfig()

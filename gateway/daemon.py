@@ -18,6 +18,7 @@ import signal
 import sys
 from pathlib import Path
 
+from gateway import plugins
 from gateway.clock import SystemClock
 from gateway.commands import Commands
 from gateway.config import GatewayConfig, read
@@ -32,10 +33,12 @@ from gateway.journal.journal import Journal
 from gateway.metrics_http import MetricsPlace
 from gateway.notices import Notices
 from gateway.outbound import Outbound
+from gateway.pipeline.classification import Classification
 from gateway.pipeline.config import check_metrics
 from gateway.pipeline.intake import Intake
+from gateway.pipeline.label import Labels
 from gateway.pipeline.memory import MessageIds
-from gateway.preflight import require_own_certificate
+from gateway.preflight import classified, require_own_certificate
 from gateway.reload import Parts
 from gateway.supervisor import Part, Supervisor
 from gateway.systemd import Watchdog, notify, watchdog_interval_s
@@ -92,7 +95,14 @@ class Gateway:
             loop.add_signal_handler(signal.SIGHUP, self.control.hung_up)
             await self._assemble(stack)
             await self._open_drivers(stack)
-            parts = Parts(self.drivers, self.outbound, self.tls, self.metrics, (self._follow,))
+            parts = Parts(
+                self.drivers,
+                self.outbound,
+                self.tls,
+                self.metrics,
+                self._classify,
+                (self._follow,),
+            )
             stack.push_async_callback(self.control.ready(parts, self.audit).close)
             self.telemetry.set("ready", 1)
             notify("READY=1")
@@ -144,7 +154,9 @@ class Gateway:
         stack.callback(self.aside.close)
 
         self.committer = Committer(self.journal, loop, telemetry, config.commit)
-        self.intake = Intake(config.pipeline, self.committer, clock, telemetry, os.urandom)
+        self.intake = Intake(
+            config.pipeline, self.committer, clock, telemetry, os.urandom, self._first_labels()
+        )
         self.message_ids = MessageIds(
             state / "message-ids", self.intake.duplicates, self.journal, sealer
         )
@@ -278,6 +290,22 @@ class Gateway:
             await self.message_ids.checkpoint(self.intake)
         except OSError as error:
             log.error("the message ids can't be written, the next start reads more: %s", error)  # noqa: TRY400  # the cause is told; a trace adds nothing
+
+    def _first_labels(self) -> Labels:
+        """Import the drivers, since the hospital may have labelled what they declare, and label."""
+        plugins.check(self.config.drivers, self.path.resolve().parent, str(self.path))
+        classification = classified(self.config)
+        self.audit.record("classification", version=classification.version)
+        return self._labels_by(classification)
+
+    def _labels_by(self, classification: Classification) -> Labels:
+        return Labels(classification, self.identity.device, self.config.gateway.name)
+
+    def _classify(self, classification: Classification) -> None:
+        """Label by a changed classification."""
+        if classification != self.intake.classification:
+            self.intake.classify(self._labels_by(classification))
+            self.audit.record("classification", version=classification.version)
 
     def _follow(self, config: GatewayConfig) -> None:
         """Hand a changed configuration to every part that just goes on under it."""

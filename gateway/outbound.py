@@ -7,6 +7,7 @@ from the same cursors and ledger, so that nothing is lost or released twice.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import sqlite3
 from importlib.metadata import version
@@ -79,7 +80,7 @@ class Outbound:
     async def start(self) -> None:
         """Put the policy in force, if it can be verified, and begin to forward."""
         try:
-            self._apply(compiled_policy(self._config))
+            self._apply(await asyncio.to_thread(compiled_policy, self._config))
         except WardgateError as error:
             self._without_policy(error)
         await self._forward()
@@ -93,13 +94,13 @@ class Outbound:
         self._journal.set_destinations([each.name for each in self._config.destinations])
         await self._uplink.start()
 
-    def prepare(self, config: GatewayConfig) -> Change:
+    async def prepare(self, config: GatewayConfig) -> Change:
         """Compile the policy and make what changed destinations need; nothing is applied.
 
         Raises:
             ConfigError, PolicyError: the policy or a destination can't be used.
         """
-        table = compiled_policy(config)
+        table = await asyncio.to_thread(compiled_policy, config)
         same = config.destinations == self._config.destinations
         uplink = self._uplink if same else self._make(config)
         uplink.check_policy(Policy(table.version, table.rows))

@@ -21,6 +21,8 @@ from gateway import desired, plugins, tomlfile
 from gateway.clock import SystemClock
 from gateway.config import GatewayConfig, load, read
 from gateway.domain.errors import ConfigError
+from gateway.pipeline import classification
+from gateway.pipeline.classification import Classification
 from gateway.pipeline.config import check_metrics
 from security import policy
 from security.names import Role, parse_identity
@@ -68,6 +70,7 @@ def check_start(config: GatewayConfig, path: Path) -> list[Finding]:
     for name, factory, _ in plugins.check(config.drivers, base, str(path)):
         findings.append(Finding(f"driver {name}", True, factory.name))
     check_metrics(config.pipeline)
+    findings.append(Finding("classification", True, classified(config).version))
     findings += [
         Finding(f"destination {each.name}", True, f"{each.address}, zone {each.zone}")
         for each in config.destinations
@@ -109,23 +112,83 @@ def require_own_certificate(config: GatewayConfig) -> None:
         )
 
 
-def compiled_policy(config: GatewayConfig) -> policy.PolicyTable:
-    """The policy for the configured destinations.
+def classified(config: GatewayConfig) -> Classification:
+    """The labels of everything; to be called when the drivers are imported.
 
     Raises:
-        ConfigError: the file can't be read.
+        ConfigError: the hospital's file can't be read, or is refused.
+    """
+    return classification.compiled(classification.read(config.classification))
+
+
+def compiled_policy(config: GatewayConfig) -> policy.PolicyTable:
+    """The policy for the configured destinations, which keeps the invariants.
+
+    Takes a second, or a few: not to be called on the loop of a gateway that runs.
+
+    Raises:
+        ConfigError: a file can't be read.
+        PolicyError: it is refused, or breaks an invariant.
+    """
+    table, _ = proved_policy(config)
+    return table
+
+
+def proved_policy(config: GatewayConfig) -> tuple[policy.PolicyTable, policy.Proof]:
+    """As :func:`compiled_policy`, with what was found."""
+    file = config.policy.file
+    text, invariants = policy_text(file), policy_invariants(config)
+    try:
+        return policy.verified_policy(text, [each.info for each in config.destinations], invariants)
+    except policy.PolicyError as error:
+        raise policy.PolicyError(f"{file}: {error}") from error
+
+
+def table_of(file: Path, config: GatewayConfig) -> policy.PolicyTable:
+    """What a file would release to the configured destinations, whatever the invariants say.
+
+    Raises:
+        ConfigError: it can't be read.
         PolicyError: it is refused.
     """
     try:
-        text = config.policy.file.read_text()
-    except OSError as error:
-        raise ConfigError(f"{config.policy.file}: can't read it: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{config.policy.file}: not a text: {error}") from error
-    try:
-        return policy.compile_policy(text, [each.info for each in config.destinations])
+        return policy.compile_policy(policy_text(file), [each.info for each in config.destinations])
     except policy.PolicyError as error:
-        raise policy.PolicyError(f"{config.policy.file}: {error}") from error
+        raise policy.PolicyError(f"{file}: {error}") from error
+
+
+def policy_text(file: Path) -> str:
+    """A policy's text.
+
+    Raises:
+        ConfigError: the file can't be read.
+    """
+    try:
+        return tomlfile.read(file).decode()
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{file}: not a text: {error}") from error
+
+
+def policy_invariants(config: GatewayConfig) -> tuple[policy.Invariant, ...]:
+    """What must hold of the policy.
+
+    Raises:
+        ConfigError: the file can't be read.
+        PolicyError: it holds no invariants.
+    """
+    file = config.policy.invariants
+    if file is None:
+        return policy.read_invariants(policy.default_invariants())
+    return invariants_of(file)
+
+
+def invariants_of(file: Path) -> tuple[policy.Invariant, ...]:
+    """The invariants of a file; raises as :func:`policy_invariants`."""
+    document = tomlfile.read(file)
+    try:
+        return policy.read_invariants(document)
+    except policy.PolicyError as error:
+        raise policy.PolicyError(f"{file}: {error}") from error
 
 
 def address_limits(path: Path, resolver: Path = RESOLVER) -> str:

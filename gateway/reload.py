@@ -29,6 +29,7 @@ from gateway.domain.errors import ConfigError, WardgateError
 from gateway.driverset import DriverSet
 from gateway.metrics_http import MetricsPlace
 from gateway.outbound import Outbound
+from gateway.pipeline.classification import Classification
 from gateway.pipeline.config import check_metrics
 from gateway.systemd import notify, reloading
 from security.identity import Auditor
@@ -98,6 +99,8 @@ class Parts(NamedTuple):
     outbound: Outbound
     tls: TlsContexts
     metrics: MetricsPlace
+    classify: Callable[[Classification], None]
+    """Label by it from now on; can't fail."""
     follow: Sequence[Callable[[GatewayConfig], None]]
     """Everything else; these can't fail."""
 
@@ -225,9 +228,10 @@ class Reloader:
         changes.require_live(found)
         parts.drivers.check(config.drivers)
         check_metrics(config.pipeline)  # the drivers are imported by now, and their metrics known
+        classification = preflight.classified(config)
         preflight.require_own_certificate(config)
         renew = parts.tls.renewal()
-        outbound = parts.outbound.prepare(config)
+        outbound = await parts.outbound.prepare(config)
         grace_s = running.gateway.stop_grace_s
         async with AsyncExitStack() as undo:
             await asyncio.to_thread(parts.metrics.move, config.metrics)
@@ -237,6 +241,7 @@ class Reloader:
             await parts.outbound.commit(outbound)
             undo.pop_all()
         renew()
+        parts.classify(classification)
         for follow in parts.follow:
             follow(config)
         return found

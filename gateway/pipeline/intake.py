@@ -51,12 +51,14 @@ from gateway.domain.records import (
     TimeQuality,
 )
 from gateway.journal.types import Labelled
-from gateway.pipeline import assess, label, normalise
+from gateway.pipeline import assess, normalise
 from gateway.pipeline.alarms.engine import AlarmEngine, Changes
 from gateway.pipeline.alarms.outbox import Outbox
 from gateway.pipeline.alarms.rules import Readings
+from gateway.pipeline.classification import Classification
 from gateway.pipeline.config import PipelineConfig
 from gateway.pipeline.duplicates import Duplicates, Verdict
+from gateway.pipeline.label import DEFAULT_LABELS, Labels, codes_used
 from gateway.pipeline.plan import Plans
 from gateway.pipeline.seen import Seen, SeenTable
 from gateway.pipeline.ticket import Ticket
@@ -106,6 +108,7 @@ class Intake:
         clock: for silence, delays and tick; receive times are the drivers'.
         counters: as declared in :mod:`gateway.telemetry`.
         random_bytes: as :func:`os.urandom`, for alarm ids.
+        labels: gives each record its class and level.
     """
 
     def __init__(
@@ -115,17 +118,19 @@ class Intake:
         clock: Clock,
         counters: Counters,
         random_bytes: Callable[[int], bytes],
+        labels: Labels = DEFAULT_LABELS,
     ) -> None:
         self.seen = SeenTable(config.devices_max)
         self.duplicates = Duplicates(config.duplicates)
         self.alarms = AlarmEngine(config, random_bytes)
+        self._labels = labels
         self._use(config)
         self._commits = commits
         self._clock = clock
         self._counters = counters
         self._changes = Changes()
         """Untouched: most submissions change no alarm, and use it one after the other."""
-        self._outbox = Outbox(self.alarms, counters, clock.now_us)
+        self._outbox = Outbox(self.alarms, counters, clock.now_us, self._label_of)
         self._active: dict[AlarmPriority, int] = {}
         # Counts since the last flush: by driver, by driver, by quality, by time quality.
         self._accepted: Counter[str] = Counter()
@@ -134,8 +139,9 @@ class Intake:
         self._times = [0] * len(TimeQuality)
 
     def _use(self, config: PipelineConfig) -> None:
+        self._config = config
         self._goodbyes = frozenset(config.silence.goodbye_reasons)
-        self._plans = Plans(config)
+        self._plans = Plans(config, self._labels)
         self._time = normalise.Clockwork(config.time)
 
     # The Sink
@@ -176,6 +182,16 @@ class Intake:
         self.alarms.follow(config, changes)
         if changes:
             self._commit(Ticket(None), changes, ())
+
+    @property
+    def classification(self) -> Classification:
+        """What records are labelled by."""
+        return self._labels.classification
+
+    def classify(self, labels: Labels) -> None:
+        """Go on under a changed classification; it counts from the next record on."""
+        self._labels = labels
+        self._plans = Plans(self._config, labels)
 
     def tick(self) -> None:
         """Raise delayed and technical alarms; to be called every 250 ms to 1 s."""
@@ -248,17 +264,21 @@ class Intake:
         if not calm or plan.drip is not None or alarms.holds(report.device_id):
             alarms.report(report, plan, Readings(codes, values, qualities), mono, changes)
 
-        record_label: Label = plan.label
-        used = codes
-        if report.enumerations or report.texts or report.waveforms:
-            record_label = label.of_report(report, plan.label)
-            used = label.codes_used(report)
         try:
             encoded = encode_report(report, time_quality, offset_us, qualities)
         except _UNENCODABLE:
             self._unencodable(report, ticket)
             return
-        ticket.telemetry.append(Labelled(record_label, encoded, used))
+        ticket.telemetry.append(self._labelled(report, plan.label, encoded))
+
+    def _labelled(self, report: Report, numeric: Label, encoded: bytes) -> Labelled:
+        """Numbers alone have their plan's label, unless their device adds something."""
+        if report.enumerations or report.texts or report.waveforms:
+            label = self._labels.of_report(report, numeric)
+            return Labelled(label, encoded, codes_used(report))
+        if self._labels.associates:
+            numeric = self._labels.of_report(report, numeric)
+        return Labelled(numeric, encoded, report.codes)
 
     def _other(
         self, record: Record | AlarmSnapshot, ticket: Ticket, changes: Changes, mono: float
@@ -301,9 +321,12 @@ class Intake:
             self._unencodable(record, ticket)
             return
         if isinstance(record, Alarm):
-            ticket.alarms.append(Labelled(label.of_alarm(record), encoded, record.codes))
+            ticket.alarms.append(Labelled(self._label_of(record), encoded, record.codes))
         elif not isinstance(record, Report):
-            ticket.telemetry.append(Labelled(label.of_other(record), encoded, ()))
+            ticket.telemetry.append(Labelled(self._labels.of_other(record), encoded, ()))
+
+    def _label_of(self, alarm: Alarm) -> Label:
+        return self._labels.of_alarm(alarm)
 
     def _unencodable(self, record: Record, ticket: Ticket) -> None:
         driver = "gateway" if isinstance(record, Gap) else record.provenance.driver
@@ -311,7 +334,7 @@ class Intake:
         self._counters.add("malformed", driver, "unencodable")
         device_id = record.device_id.encode("ascii", "replace").decode()
         gap = Gap(reason="unencodable", device_id=device_id, reports=1)
-        ticket.telemetry.append(Labelled(label.of_other(gap), encode(gap), ()))
+        ticket.telemetry.append(Labelled(self._labels.of_other(gap), encode(gap), ()))
 
     # Messages
 

@@ -1,52 +1,39 @@
 """Class and level of every record (GB/T 39725-2020), as ``docs/classification.md`` explains.
 
 Rules: a record has the label of its highest member; at equal levels the class that tells more
-about a person wins; a device's id is a member of its own (level 3: with the bed plan it
-re-identifies); free text identifies (level 4); an unknown code is unlabelled (level 4).
+about a person wins. Members are its metrics; its device's id (with the bed plan it re-identifies),
+place and address; free text and badges, whatever their metric; and what its device's ward, kind and
+tags add. An unknown code is unlabelled (level 4). Which label each member has is the hospital's
+:class:`~gateway.pipeline.classification.Classification`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import lru_cache
 
-from gateway.domain.labels import DataClass, Label
-from gateway.domain.records import Alarm, AlarmSource, DeviceStatus, Gap, InventoryEvent, Report
-from gateway.domain.terms import DEVICE_ALARM, metric
+from gateway.domain.devices import Device
+from gateway.domain.labels import Label
+from gateway.domain.records import (
+    Alarm,
+    AlarmSource,
+    Attestation,
+    DeviceStatus,
+    Gap,
+    InventoryEvent,
+    Record,
+    Report,
+)
+from gateway.domain.terms import DEVICE_ALARM
+from gateway.pipeline.classification import DEFAULTS, NOBODY, Classification, highest
 
-EQUIPMENT = Label(DataClass.HEALTH_RESOURCES, 3)
-"""A device's id: it names equipment, and through the bed plan a person."""
-NOBODY = Label(DataClass.HEALTH_RESOURCES, 2)
-"""About the gateway alone."""
-STAFF = Label(DataClass.PERSONAL_ATTRIBUTES, 4)
-"""A badge names the person who carried it."""
-TEXT = Label(DataClass.MEDICAL_APPLICATION, 4)
-OWN_WORDS = Label(DataClass.HEALTH_RESOURCES, 4)
-"""A device's last words: free text, about equipment."""
-
-# At equal levels the first of these is the label: it tells more about a person.
-_PRECEDENCE = {
-    data_class: len(DataClass) - place
-    for place, data_class in enumerate(
-        (
-            DataClass.PERSONAL_ATTRIBUTES,
-            DataClass.HEALTH_STATUS,
-            DataClass.MEDICAL_APPLICATION,
-            DataClass.MEDICAL_PAYMENT,
-            DataClass.PUBLIC_HEALTH,
-            DataClass.HEALTH_RESOURCES,
-        )
-    )
-}
+DeviceOf = Callable[[str], Device | None]
+"""What the registry tells of a device; None when it tells nothing."""
 
 
-def highest(labels: Iterable[Label]) -> Label:
-    """The label of a combination; it has at least one member."""
-    return max(labels, key=lambda label: (label.level, _PRECEDENCE[label.data_class]))
-
-
-def of_codes(codes: Iterable[int]) -> Label:
-    """The label of one device's metrics."""
-    return highest((EQUIPMENT, *(metric(code).label for code in codes)))
+def nobody(_device_id: str) -> Device | None:
+    """A registry that tells nothing."""
+    return None
 
 
 def codes_used(report: Report) -> tuple[int, ...]:
@@ -61,30 +48,133 @@ def codes_used(report: Report) -> tuple[int, ...]:
     )
 
 
-def of_report(report: Report, numeric: Label) -> Label:
-    """The label of a report whose numeric codes have the label ``numeric``."""
-    labels = [numeric]
-    labels += (metric(e.code).label for e in report.enumerations)
-    labels += (metric(w.code).label for w in report.waveforms)
-    for text in report.texts:
-        labels += (TEXT, metric(text.code).label)
-    return highest(labels)
+class Labels:
+    """Labels records by one classification; build a new one when it changes."""
+
+    def __init__(
+        self,
+        classification: Classification = DEFAULTS,
+        device_of: DeviceOf = nobody,
+        own_id: str = "",
+    ) -> None:
+        """Look at what there is to look at per record.
+
+        Args:
+            classification: what each member has.
+            device_of: the registry.
+            own_id: the gateway's own id, by which it tells of itself: it lies in no ward.
+        """
+        self._own_id = own_id
+        self.classification = told = classification
+        self._device_of = device_of
+        self._metric = told.metric
+        self._registered = bool(told.wards or told.device_kinds)
+        self._registered |= (told.unknown_ward or told.unknown_device_kind) is not None
+        self._by_place = highest((told.device_ids, told.places)) != told.device_ids
+        self._by_address = highest((told.device_ids, told.addresses)) != told.device_ids
+        self.associates = bool(
+            self._registered or told.tagged or self._by_place or self._by_address
+        )
+        """Whether a record's label depends on more than its content; the defaults don't."""
+
+    def of_codes(self, codes: Iterable[int]) -> Label:
+        """The label of one device's metrics."""
+        return highest((self.classification.device_ids, *map(self._metric, codes)))
+
+    def of_report(self, report: Report, numeric: Label) -> Label:
+        """The label of a report whose numeric codes have the label ``numeric``."""
+        label = numeric
+        if report.enumerations or report.texts or report.waveforms:
+            labels = [numeric]
+            labels += (self._metric(e.code) for e in report.enumerations)
+            labels += (self._metric(w.code) for w in report.waveforms)
+            for text in report.texts:
+                labels += (self.classification.free_text, self._metric(text.code))
+            label = highest(labels)
+        if self.associates:
+            label = self._associated(
+                label, report.device_id, report.bed, report.provenance.attested_by
+            )
+        return label
+
+    def of_alarm(self, alarm: Alarm) -> Label:
+        """The label of the values that caused it, and of the phrase that a device has for it.
+
+        A text that the gateway wrote says no more than the values beside it.
+        """
+        said = (DEVICE_ALARM,) if alarm.source is AlarmSource.DEVICE else ()
+        label = self.of_codes((*alarm.codes, *said))
+        if self.is_own(alarm):
+            return label
+        return self._associated(label, alarm.device_id, alarm.bed, alarm.provenance.attested_by)
+
+    def is_own(self, record: Record) -> bool:
+        """Whether the gateway tells of itself, not of a device."""
+        return (
+            isinstance(record, Alarm)
+            and record.device_id == self._own_id
+            and record.provenance.attestation is Attestation.GATEWAY
+        )
+
+    def of_other(self, record: DeviceStatus | InventoryEvent | Gap) -> Label:
+        """Everything that carries no metrics."""
+        told = self.classification
+        if isinstance(record, Gap):
+            if not record.device_id:
+                return NOBODY
+            label = highest((NOBODY, told.device_ids))
+            return self._associated(label, record.device_id, "", "")
+        attested_by = record.provenance.attested_by
+        if isinstance(record, DeviceStatus):
+            said = (told.own_words,) if record.detail else ()
+            label = highest((NOBODY, told.device_ids, *said))
+            return self._associated(label, record.device_id, "", attested_by)
+        worn = (told.badges,) if record.badge else ()
+        label = highest((NOBODY, told.device_ids, told.places, *worn))
+        return self._associated(label, record.device_id, "", attested_by)
+
+    def of_ward(self, device: Device | None) -> Label | None:
+        """What a device's ward adds."""
+        told = self.classification
+        if device is None or not device.ward:
+            return told.unknown_ward
+        return told.wards.get(device.ward)
+
+    def of_kind(self, device: Device | None) -> Label | None:
+        """What a device's kind adds."""
+        told = self.classification
+        if device is None or not device.kind:
+            return told.unknown_device_kind
+        return told.device_kinds.get(device.kind)
+
+    def device(self, device_id: str) -> Device | None:
+        """What the registry tells of a device."""
+        return self._device_of(device_id)
+
+    def _associated(self, label: Label, device_id: str, place: str, address: str) -> Label:
+        """The label of a record with what its device adds."""
+        if not self.associates or not device_id:
+            return label
+        told = self.classification
+        if self._registered:
+            device = self._device_of(device_id)
+            for added in (self.of_ward(device), self.of_kind(device)):
+                if added is not None:
+                    label = _higher(label, added)
+        added = told.tagged.get(device_id)
+        if added is not None:
+            label = _higher(label, added)
+        if place and self._by_place:
+            label = _higher(label, told.places)
+        if address and self._by_address:
+            label = _higher(label, told.addresses)
+        return label
 
 
-def of_alarm(alarm: Alarm) -> Label:
-    """The label of the values that caused it, and of the phrase that a device has for it.
-
-    A text that the gateway wrote says no more than the values beside it.
-    """
-    if alarm.source is AlarmSource.DEVICE:
-        return of_codes((*alarm.codes, DEVICE_ALARM))
-    return of_codes(alarm.codes)
+DEFAULT_LABELS = Labels()
 
 
-def of_other(record: DeviceStatus | InventoryEvent | Gap) -> Label:
-    """Everything that carries no metrics."""
-    if isinstance(record, DeviceStatus):
-        return OWN_WORDS if record.detail else EQUIPMENT
-    if isinstance(record, InventoryEvent):
-        return STAFF if record.badge else EQUIPMENT
-    return EQUIPMENT if record.device_id else NOBODY
+@lru_cache(maxsize=1024)
+def _higher(one: Label, other: Label) -> Label:
+    """There are thirty labels, hence 900 pairs."""
+    return highest((one, other))

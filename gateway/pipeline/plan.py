@@ -12,8 +12,8 @@ from typing import NamedTuple
 
 from gateway.domain import terms
 from gateway.domain.labels import UNLABELLED, Label
-from gateway.pipeline import label
 from gateway.pipeline.config import PRIORITIES, DripRule, Limits, PipelineConfig
+from gateway.pipeline.label import DEFAULT_LABELS, Labels
 
 PLANS_MAX = 4096
 """Combinations remembered; beyond it all are worked out anew."""
@@ -77,10 +77,11 @@ class Plan(NamedTuple):
 
 
 class Plans:
-    """The plans of a configuration, made on first use."""
+    """The plans of a configuration and a classification, made on first use."""
 
-    def __init__(self, config: PipelineConfig) -> None:
+    def __init__(self, config: PipelineConfig, labels: Labels = DEFAULT_LABELS) -> None:
         self._config = config
+        self._labels = labels
         self._known: dict[tuple[str, tuple[int, ...]], Plan] = {}
 
     def of(self, kind: str, codes: tuple[int, ...]) -> Plan:
@@ -89,11 +90,15 @@ class Plans:
         if plan is None:
             if len(self._known) >= PLANS_MAX:
                 self._known.clear()
-            plan = self._known[(kind, codes)] = compile_plan(self._config, kind, codes)
+            plan = self._known[(kind, codes)] = compile_plan(
+                self._config, kind, codes, self._labels
+            )
         return plan
 
 
-def compile_plan(config: PipelineConfig, kind: str, codes: tuple[int, ...]) -> Plan:
+def compile_plan(
+    config: PipelineConfig, kind: str, codes: tuple[int, ...], labels: Labels = DEFAULT_LABELS
+) -> Plan:
     """Work out the plan for reports of ``kind`` with ``codes``."""
     rows = [terms.metric(code) for code in codes]
     lows = [max(row.low, -_FINITE) for row in rows]
@@ -112,7 +117,7 @@ def compile_plan(config: PipelineConfig, kind: str, codes: tuple[int, ...]) -> P
             else:
                 calm_highs[index] = min(calm_highs[index], mildest)
     return Plan(
-        label.of_codes(codes),
+        labels.of_codes(codes),
         tuple(lows),
         tuple(highs),
         tuple(calm_lows),

@@ -275,6 +275,59 @@ def test_a_changed_policy_is_applied_and_no_session_ends(
             policy.write_text(before)
 
 
+def test_a_policy_that_breaks_an_invariant_is_not_taken(
+    gateway: Supervised, ward: Ward, file: Edited
+) -> None:
+    policy = ward.plan.policy
+    before = policy.read_text()
+    try:
+        policy.write_text('@id("all") permit (principal, action == Action::"pass", resource);')
+        status = file.hang_up()
+    finally:
+        policy.write_text(before)
+    assert "identifying-stays-on-campus is broken" in status
+    assert "leaves unchanged, by all" in status
+
+
+def label_of(ward: Ward, message_id: str) -> tuple[int, list[str]]:
+    """Level of the newest record with an id, and why; asked beside the gateway that runs."""
+    config = str(ward.plan.gateway_config)
+    command = ["policy", "explain", "--device", DEVICE, "--message-id", message_id, "--json"]
+    done = subprocess.run(
+        [sys.executable, "-m", "wardgate", *command, "--dest", "core", "--config", config],
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    [told] = json.loads(done.stdout)
+    return told["level"], told["because"]
+
+
+def test_a_changed_classification_counts_from_the_next_report_on(
+    gateway: Supervised, ward: Ward, file: Edited
+) -> None:
+    labels = file.path.parent / "classification.toml"
+    named = f'{file.before}\n[classification]\nfile = "{labels.name}"\n'
+    with session(ward) as device:
+        device.report()
+        labels.write_text("[metrics]\nMDC_HEART = { level = 5 }\n")
+        assert "metrics.MDC_HEART: no metric has this REFID" in file.hang_up(named)
+        device.report()
+        labels.write_text("[metrics]\nMDC_ECG_HEART_RATE = { level = 5 }\n")
+        assert file.hang_up() == ""
+        assert file.audited()["changed"] == "classification.file"
+        device.report()
+        labels.write_text(f'[tags.studied]\nlevel = 5\ndevices = ["{DEVICE}"]\n')
+        assert file.hang_up() == ""
+        device.report()
+        assert (device.connects, device.losses) == (1, 0)
+        found = [label_of(ward, f"{device.boot}:{n}") for n in (1, 2, 3, 4)]
+    assert [level for level, _ in found] == [3, 3, 5, 5]
+    # Why is told by the classification now: whatever it was then, the device is tagged.
+    assert all(why == ["a tag that the device has"] for _, why in found)
+
+
 def test_the_backlog_goes_on_under_other_destinations_and_limits(
     gateway: Supervised, ward: Ward, file: Edited
 ) -> None:

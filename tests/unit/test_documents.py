@@ -19,6 +19,8 @@ from fleet.config import FleetConfig
 from gateway import plugins, tomlfile
 from gateway.config import GatewayConfig
 from gateway.metrics_http import MetricsConfig
+from gateway.pipeline import classification
+from security.policy import read_invariants
 from wardgate.main import app
 
 ROOT = Path(__file__).parents[2]
@@ -162,6 +164,11 @@ def test_toml_that_is_shown_is_taken(name, block, monkeypatch, tmp_path):
         tomlfile.convert(FLEET | table, FleetConfig, base=tmp_path, where=name)
     elif name in OF_THE_CORE:
         tomlfile.convert(CORE | table, CoreConfig, base=tmp_path, where=name)
+    elif name == "classification.md":
+        edits = tomlfile.convert(table, classification.Edits, base=tmp_path, where=name)
+        classification.compiled(classification.Source(name, block.encode(), edits))
+    elif "invariant" in table:
+        read_invariants(block.encode())
     else:
         whole = {} if "gateway" in table else GATEWAY
         config = tomlfile.convert(whole | table, GatewayConfig, base=tmp_path, where=name)

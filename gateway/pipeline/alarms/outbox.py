@@ -15,10 +15,10 @@ from typing import Final, NamedTuple
 
 import msgspec
 
+from gateway.domain.labels import Label
 from gateway.domain.ports import Counters, StateDelta
 from gateway.domain.records import Alarm, AlarmPhase
 from gateway.journal.types import Labelled
-from gateway.pipeline import label
 from gateway.pipeline.alarms.engine import AlarmEngine, Changes
 from gateway.wire.records import encode
 
@@ -43,12 +43,20 @@ class Outbox:
         engine: whose state is committed.
         counters: counts ``alarms``.
         now_us: the wall clock.
+        label_of: the label that an alarm has now.
     """
 
-    def __init__(self, engine: AlarmEngine, counters: Counters, now_us: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        engine: AlarmEngine,
+        counters: Counters,
+        now_us: Callable[[], int],
+        label_of: Callable[[Alarm], Label],
+    ) -> None:
         self._engine = engine
         self._counters = counters
         self._now_us = now_us
+        self._label_of = label_of
         self._unsaved: list[Alarm] = []
         self._unsaved_keys: dict[str, None] = {}
         self._unsaved_presence: dict[str, None] = {}
@@ -63,7 +71,7 @@ class Outbox:
         if self._unsaved_keys:
             self._keep(changes.alarms, dict.fromkeys(changes.touched))
             return None
-        return _outgoing(changes.alarms, tuple(chain.from_iterable(changes.touched.values())))
+        return self._outgoing(changes.alarms, tuple(chain.from_iterable(changes.touched.values())))
 
     def catch_up(self, changes: Changes) -> Outgoing:
         """Everything that did not arrive, and what is new."""
@@ -77,7 +85,7 @@ class Outbox:
                 alarms.append(msgspec.structs.replace(last, phase=end, at_us=self._now_us()))
         keys = self._unsaved_keys | dict.fromkeys(changes.touched)
         self._unsaved, self._unsaved_keys = [], {}
-        return _outgoing(alarms, self._engine.current(keys))
+        return self._outgoing(alarms, self._engine.current(keys))
 
     def put_back(self, outgoing: Outgoing) -> None:
         """It did not arrive."""
@@ -106,7 +114,6 @@ class Outbox:
             words = (alarm.priority.name, alarm.phase.name, alarm.source.name)
             self._counters.add("alarms", *(word.lower() for word in words))
 
-
-def _outgoing(alarms: Sequence[Alarm], deltas: Sequence[StateDelta]) -> Outgoing:
-    records = [Labelled(label.of_alarm(alarm), encode(alarm), alarm.codes) for alarm in alarms]
-    return Outgoing(alarms, records, deltas)
+    def _outgoing(self, alarms: Sequence[Alarm], deltas: Sequence[StateDelta]) -> Outgoing:
+        records = [Labelled(self._label_of(alarm), encode(alarm), alarm.codes) for alarm in alarms]
+        return Outgoing(alarms, records, deltas)

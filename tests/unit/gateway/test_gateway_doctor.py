@@ -48,7 +48,9 @@ purpose = "care"
 tenant = "ward"
 address = "127.0.0.1:{nobody}"
 """
-POLICY = '@id("all") permit (principal, action == Action::"pass", resource);'
+POLICY = (
+    '@id("a") permit (principal, action == Action::"pass", resource) when { resource.level < 2 };'
+)
 
 
 class Box:
@@ -133,6 +135,9 @@ def test_a_policy_that_is_refused_hides_nothing_else(box):
     wrong = box.wrong()
     assert set(wrong) == {"policy", "reach core"}
     assert str(box.directory / "release.cedar") in wrong["policy"]
+    wide = POLICY.replace("resource.level < 2", "true")
+    (box.directory / "release.cedar").write_text(wide)
+    assert "identifying-stays-on-campus is broken" in box.wrong()["policy"]
     (box.directory / "release.cedar").unlink()
     assert "No such file or directory" in box.wrong()["policy"]
 

@@ -29,8 +29,9 @@ from gateway.domain.records import (
     TimeQuality,
     Waveform,
 )
-from gateway.pipeline import assess, label
+from gateway.pipeline import assess
 from gateway.pipeline.config import Limits, PipelineConfig, check_metrics
+from gateway.pipeline.label import DEFAULT_LABELS
 from gateway.pipeline.plan import PLANS_MAX, Plans, compile_plan
 from gateway.pipeline.seen import REASONS_MAX, Seen, SeenTable
 from tests.unit.pipeline.support import GOOD, SOURCE, Bench
@@ -206,13 +207,13 @@ EQUIPMENT3 = Label(DataClass.HEALTH_RESOURCES, 3)
     ],
 )
 def test_a_combination_has_the_label_of_its_highest_member(codes, expected):
-    assert label.of_codes(codes) == expected
-    assert label.of_codes(reversed(codes)) == expected
+    assert DEFAULT_LABELS.of_codes(codes) == expected
+    assert DEFAULT_LABELS.of_codes(reversed(codes)) == expected
 
 
 @given(st.lists(st.sampled_from([*terms.METRICS, 424242]), max_size=6))
 def test_no_member_is_above_its_combination(codes):
-    whole = label.of_codes(codes)
+    whole = DEFAULT_LABELS.of_codes(codes)
     assert whole.level >= 3
     assert all(whole.level >= terms.metric(code).label.level for code in codes)
 
@@ -267,7 +268,7 @@ def alarm(source, codes):
     ],
 )
 def test_an_alarm_is_labelled_by_its_values_and_the_devices_phrase(record, expected):
-    assert label.of_alarm(record) == expected
+    assert DEFAULT_LABELS.of_alarm(record) == expected
 
 
 @pytest.mark.parametrize(
@@ -282,7 +283,7 @@ def test_an_alarm_is_labelled_by_its_values_and_the_devices_phrase(record, expec
     ],
 )
 def test_other_records(record, level):
-    assert label.of_other(record).level == level
+    assert DEFAULT_LABELS.of_other(record).level == level
 
 
 # Configuration
