@@ -12,6 +12,7 @@ from typing import Any, Literal, NamedTuple
 import msgspec
 
 from gateway import tomlfile
+from gateway.dial import Receiver, check_receiver
 from gateway.domain.errors import ConfigError
 from gateway.journal.aside import AsideConfig
 from gateway.journal.config import CommitterConfig, JournalConfig
@@ -62,7 +63,16 @@ class FleetTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     address: str
     server_name: str = ""
+    networks: tuple[str, ...] = ()
+    """Where the fleet may be; as a destination's."""
+    pins: tuple[str, ...] = ()
+    """As a destination's."""
     report_interval_s: float = 2.0
+
+    @property
+    def receiver(self) -> Receiver:
+        """How it is reached."""
+        return Receiver(self.address, self.server_name, self.networks, self.pins)
 
 
 class GatewayConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -118,6 +128,11 @@ def build(source: Source, raw: dict[str, Any] | None = None) -> GatewayConfig:
     content = source.raw if raw is None else raw
     base = path.resolve().parent
     config = tomlfile.convert(content, GatewayConfig, base=base, where=str(path))
+    if config.fleet is not None:
+        try:
+            check_receiver(config.fleet.receiver, "fleet")
+        except ValueError as error:
+            raise ConfigError(f"{path}: {error}") from error
     names = [destination.name for destination in config.destinations]
     twice = {name for name in names if names.count(name) > 1}
     if twice:

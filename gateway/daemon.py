@@ -22,6 +22,7 @@ from gateway.clock import SystemClock
 from gateway.commands import Commands
 from gateway.config import GatewayConfig, read
 from gateway.control import Control, Surroundings, first_in_force
+from gateway.dial import forget_proxies
 from gateway.domain.labels import Lane
 from gateway.domain.ports import Outcome, Ports, Submission
 from gateway.domain.records import Gap
@@ -316,5 +317,6 @@ def run(path: Path) -> None:
     async def live() -> None:
         await Gateway(path).run()
 
+    forget_proxies()
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     uvloop.run(live())

@@ -26,6 +26,7 @@ import grpc.aio
 import msgspec
 
 from gateway.desired import Desired
+from gateway.dial import MisdirectedError, NotReachedError, Receiver, open_channel, route
 from gateway.domain.devices import Device, Standing
 from gateway.domain.errors import ConfigError, MalformedError, RefusedError
 from gateway.domain.ports import Clock, Counters
@@ -78,6 +79,9 @@ class FleetLinkConfig(NamedTuple):
     software_version: str
     server_name: str = ""
     """The name in the service's certificate, where it is not the host that is dialled."""
+    networks: tuple[str, ...] = ()
+    pins: tuple[str, ...] = ()
+    """As a destination's, see :mod:`gateway.dial`."""
     report_interval_s: float = REPORT_INTERVAL_S
 
 
@@ -126,6 +130,9 @@ class FleetLink:
         """Whether the fleet's word on revocations is too old; it still applies."""
         self.on_stale: Callable[[bool], None] = _ignore
         """Called when ``stale`` changes, for a technical alarm."""
+        self.on_misdirected: Callable[[str, str], None] = _not_misdirected
+        """Called with reason and detail when the fleet's name leads elsewhere or another answers,
+        and with nothing once a stream stands."""
         self._moved = asyncio.Event()
         self.configuration_version: Callable[[], int] = int
         """The desired configuration that is in force; 0 for none."""
@@ -160,7 +167,10 @@ class FleetLink:
                 reason = "the service ended the stream"
             except grpc.aio.AioRpcError as error:
                 reason = f"{error.code().name.lower()}: {error.details()}"
-            except ConfigError as error:
+            except MisdirectedError as error:
+                reason = str(error)
+                self.on_misdirected(error.reason, reason)
+            except (ConfigError, NotReachedError) as error:
                 reason = str(error)
             finally:
                 self.connected = False
@@ -207,13 +217,12 @@ class FleetLink:
 
     async def _attach(self) -> None:
         config = self._config
-        credentials = grpc_channel_credentials(self._files)
+        receiver = Receiver(config.address, config.server_name, config.networks, config.pins)
+        way = await route(receiver, self._files)
+        credentials = grpc_channel_credentials(self._files, way.anchor)
         end = load_certificates(self._files.cert)[0].not_valid_after_utc
         self.reporter.certificate_end_us = round(end.timestamp() * 1e6)
-        options: list[tuple[str, str | int]] = list(_CHANNEL_OPTIONS)
-        if config.server_name:
-            options.append(("grpc.ssl_target_name_override", config.server_name))
-        async with grpc.aio.secure_channel(config.address, credentials, options) as channel:
+        async with open_channel(way, credentials, _CHANNEL_OPTIONS) as channel:
             call = channel.stream_stream(
                 METHOD,
                 request_serializer=pb.AttachRequest.SerializeToString,
@@ -225,6 +234,7 @@ class FleetLink:
                     pass
                 return
             self.connected = True
+            self.on_misdirected("", "")
             self._counters.set("fleet_connected", 1)
             log.info("attached to the fleet at %s", config.address)
             async for response in call:
@@ -317,6 +327,10 @@ def _devices_of(message: pb.Directory) -> tuple[Device, ...]:
 
 
 def _ignore(_stale: bool) -> None:
+    """Nobody raises an alarm of it."""
+
+
+def _not_misdirected(_reason: str, _detail: str) -> None:
     """Nobody raises an alarm of it."""
 
 

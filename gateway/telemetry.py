@@ -69,6 +69,9 @@ METRICS: Mapping[str, Declared] = {
     ),
     "sent_bytes": Declared("counter", "Batch bytes sent", ("destination", "lane")),
     "send_failures": Declared("counter", "Streams that broke", ("destination", "reason")),
+    "misdirected": Declared(
+        "counter", "Refusals of whom a destination's name leads to", ("destination", "reason")
+    ),
     "rejected": Declared("counter", "Batches rejected by the receiver", ("destination", "kind")),
     "connected": Declared("gauge", "1 while the stream is up", ("destination",)),
     "alarm_delivery_seconds": Declared(
