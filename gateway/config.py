@@ -17,6 +17,7 @@ from gateway.domain.errors import ConfigError
 from gateway.journal.aside import AsideConfig
 from gateway.journal.config import CommitterConfig, JournalConfig
 from gateway.metrics_http import MetricsConfig
+from gateway.packetfilter.config import PacketFilterTable
 from gateway.pipeline.config import PipelineConfig
 from gateway.uplink.config import DestinationConfig, LedgerConfig
 from security.audit import AuditConfig
@@ -93,6 +94,7 @@ class GatewayConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ledger: LedgerConfig = LedgerConfig()
     fleet: FleetTable | None = None
     metrics: MetricsConfig = MetricsConfig()
+    packet_filter: PacketFilterTable = PacketFilterTable()
     renewal: RenewalTable = RenewalTable()
 
 

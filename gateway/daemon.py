@@ -33,6 +33,8 @@ from gateway.journal.journal import Journal
 from gateway.metrics_http import MetricsPlace
 from gateway.notices import Notices
 from gateway.outbound import Outbound
+from gateway.packetfilter.ruleset import REFUSED, STRANGERS
+from gateway.packetfilter.watch import Around, Watch
 from gateway.pipeline.config import check_metrics
 from gateway.pipeline.intake import Intake
 from gateway.pipeline.memory import MessageIds
@@ -117,6 +119,8 @@ class Gateway:
         begin("journal_refused", lanes)
         begin("journal_quarantined_bytes", lanes)
         begin("rejected", destinations, ("permanent", "transient"))
+        begin("misdirected", [*destinations, "fleet"], ("address_refused", "pin_refused"))
+        begin("packetfilter_packets", (REFUSED, STRANGERS))
         begin("not_taken", [each.value for each in Outcome if each is not Outcome.COMMITTED])
 
     async def _assemble(self, stack: contextlib.AsyncExitStack) -> None:
@@ -204,6 +208,8 @@ class Gateway:
 
     def _start_parts(self) -> None:
         """What runs beside everything else."""
+        around = Around(self.telemetry, self.audit, self.notices, self.clock)
+        self.packet_filter = Watch(self.config, around)
         self._supervisor.start(Part("tick", self._tick, vital=True))
         self._supervisor.start(Part("message-ids", lambda: self.message_ids.run(self.intake)))
         self._supervisor.start(Part("audit", self.audit.run))
@@ -256,6 +262,7 @@ class Gateway:
             await asyncio.sleep(min(HOUSEKEEPING_S, watchdog.ask_every_s))
             self.timekeeping.tick(self.control.revocations)
             self.identity.expire()
+            self.packet_filter.look()
             left = self.tls.certificate_seconds_left()
             self.telemetry.set("certificate_seconds_left", left, "gateway")
             watchdog.ask(self.clock.monotonic(), self.healthy)
@@ -292,6 +299,7 @@ class Gateway:
         if config.pipeline != before.pipeline:
             self.intake.follow(config.pipeline)
         self.control.follow(config)
+        self.packet_filter.follow(config)
         self._begin_counting()
 
 

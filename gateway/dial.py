@@ -1,4 +1,4 @@
-"""Where a stream of ours really goes: name -> allowed address -> pinned certificate -> gRPC's target.
+"""Where a stream really goes: name -> allowed address -> pinned certificate -> gRPC's target.
 
 A receiver is known by three things, and each is checked before a byte of a stream leaves:
 

@@ -81,6 +81,10 @@ METRICS: Mapping[str, Declared] = {
         "histogram", "Receive time of a batch's oldest record to ack", ("destination",)
     ),
     "policy_loaded": Declared("gauge", "1 when a verified policy is in force", ()),
+    # The packet filter, as root's service tells it
+    "packetfilter_packets": Declared("counter", "Packets by the rule that judged them", ("rule",)),
+    "packetfilter_bytes": Declared("counter", "Bytes by the rule that judged them", ("rule",)),
+    "packetfilter_up": Declared("gauge", "1 while the packet filter says it is in force", ()),
     # The gateway itself
     "certificate_seconds_left": Declared("gauge", "Until a certificate of ours ends", ("use",)),
     "renewals": Declared("counter", "Renewals of our certificate", ("result",)),

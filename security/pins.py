@@ -10,12 +10,12 @@ trusted root: what a peer merely sends along proves nothing.
 
 from __future__ import annotations
 
+import _ssl
 import base64
 import hashlib
 import ssl
 from collections.abc import Iterable, Sequence
 
-import _ssl
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 

@@ -28,9 +28,9 @@ class DestinationConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True,
     server_name: str = ""
     """The name in the receiver's certificate, where it is not the host of ``address``."""
     networks: tuple[str, ...] = ()
-    """Where the receiver may be, such as ``"10.2.0.0/16"``; an address outside is never dialled."""
+    """Where the receiver may be, as ``"10.2.0.0/16"``; an address outside is never dialled."""
     pins: tuple[str, ...] = ()
-    """Its public key's pin, or its CA's (:mod:`security.pins`); empty: whom ``trust`` vouches for."""
+    """Its public key's, or its CA's (:mod:`security.pins`); empty: whom ``trust`` vouches for."""
     trust: Path | None = None
     """PEM: the receiver's root, where it is not the gateway's own."""
     cert: Path | None = None
