@@ -7,7 +7,7 @@ several of them, and resolves paths relative to the file.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import msgspec
 
@@ -25,6 +25,9 @@ from security.files import TlsFiles
 from security.identity import IdentityConfig
 from security.renewal import RenewalTable
 
+Tenant = Annotated[str, msgspec.Meta(pattern=r"\A([a-z][a-z0-9-]{0,31})?\Z")]
+"""Also a metric label, and part of a unit's and a user's name."""
+
 
 class GatewayTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """``[gateway]``: who it is and where it keeps its state."""
@@ -34,6 +37,9 @@ class GatewayTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     state_dir: Path
     seal_keys: Path
     """The key ring that seals journal and samples, one key per line."""
+    tenant: Tenant = ""
+    """Whose gateway this is, where several hospitals share a host (docs/tenants.md): every metric
+    carries it, and a destination of another tenant is refused. Empty: nobody's in particular."""
     ward_networks: tuple[str, ...] = ()
     """Where the devices are, for the limits that systemd puts on the gateway's addresses."""
     stop_grace_s: float = 10.0
@@ -130,6 +136,12 @@ def build(source: Source, raw: dict[str, Any] | None = None) -> GatewayConfig:
     content = source.raw if raw is None else raw
     base = path.resolve().parent
     config = tomlfile.convert(content, GatewayConfig, base=base, where=str(path))
+    tenant = config.gateway.tenant
+    foreign = [each.name for each in config.destinations if tenant and each.tenant != tenant]
+    if foreign:
+        raise ConfigError(
+            f"{path}: destination {foreign[0]}: tenant is not {tenant!r}, whose gateway this is"
+        )
     if config.fleet is not None:
         try:
             check_receiver(config.fleet.receiver, "fleet")

@@ -74,7 +74,7 @@ class Gateway:
         self.control = Control(in_force, refused)
         require_own_certificate(self.config)
         self.clock = SystemClock()
-        self.telemetry = Telemetry()
+        self.telemetry = Telemetry(tenant=self.config.gateway.tenant)
         self.time = secure_time(self.config, self.clock)
         self.tls = TlsContexts(
             self.config.tls.files, self.time, lambda: self.time.standing is Standing.AGREED

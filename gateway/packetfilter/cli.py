@@ -82,7 +82,7 @@ def counters(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False)
 
     loaded = load(config)
     name = loaded.gateway.name
-    found = snapshot.read(loaded.packet_filter.file(name), name)
+    found = snapshot.read(loaded.packet_filter.file(loaded.gateway.tenant), name)
     if as_json:
         typer.echo(msgspec.json.encode(found).decode())
         return

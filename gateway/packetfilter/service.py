@@ -67,7 +67,8 @@ def compiled(path: Path, resolver: Path = openings.RESOLVER) -> Compiled:
     except WardgateError as error:
         fault = f"no destination is open: {words(error)}"[:FAULT_CHARS_MAX]
     found = openings.find(config, path, table, resolver)
-    script = ruleset.ruleset(found, openings.uid_of(config.packet_filter.user))
+    user = config.packet_filter.user_of(config.gateway.tenant)
+    script = ruleset.ruleset(found, openings.uid_of(user))
     return Compiled(config, found, script, version, fault)
 
 
@@ -145,7 +146,7 @@ class Keeper:
 
     def _tell(self, found: InForce) -> None:
         config = self._now.config
-        place = config.packet_filter.file(config.gateway.name)
+        place = config.packet_filter.file(config.gateway.tenant)
         told = snapshot.Snapshot(
             v=snapshot.FORMAT,
             gateway=config.gateway.name,

@@ -18,6 +18,7 @@ from gateway.domain.errors import WardgateError
 from gateway.packetfilter.nft import Count
 
 FILE_BYTES_MAX = 256 * 1024
+FILE_MODE = 0o640
 FORMAT = 1
 _Counter = Annotated[int, msgspec.Meta(ge=0)]
 _Text = Annotated[str, msgspec.Meta(max_length=400)]
@@ -48,15 +49,18 @@ class Snapshot(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 def write(path: Path, snapshot: Snapshot) -> None:
     """Replace the file at once; without a sync, since it means nothing after a crash.
 
+    It is for root and the writer's group alone: how much a hospital sends is not its neighbour's to
+    know.
+
     Raises:
         OSError: the file before stays.
     """
-    path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+    path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
     scratch = path.with_name(f".{path.name}.new")
     scratch.unlink(missing_ok=True)
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
-    with os.fdopen(os.open(scratch, flags, 0o644), "wb") as file:
-        os.fchmod(file.fileno(), 0o644)
+    with os.fdopen(os.open(scratch, flags, FILE_MODE), "wb") as file:
+        os.fchmod(file.fileno(), FILE_MODE)
         file.write(msgspec.json.encode(snapshot))
     scratch.replace(path)
 

@@ -25,8 +25,8 @@ from gateway.packetfilter.config import PacketFilterTable
 from gateway.packetfilter.nft import Count
 from gateway.packetfilter.ruleset import CLOSED, LISTENERS, REFUSED, STRANGERS
 from gateway.packetfilter.snapshot import Snapshot, SnapshotError
-from security.audit import AuditLog
 from security.files import write_atomic
+from security.identity import Auditor
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +47,7 @@ class Around(NamedTuple):
     """Whom the watch tells."""
 
     counters: Counters
-    audit: AuditLog
+    audit: Auditor
     notices: Notices
     clock: Clock
 
@@ -65,11 +65,12 @@ class Watch:
         """Packets refused in the episode under way."""
         self._began = around.clock.monotonic()
         self._missing = ""
+        around.counters.set("packetfilter_missing", 0)
         self.follow(config)
 
     def follow(self, config: GatewayConfig) -> None:
         """Go on under a changed configuration."""
-        self._gateway = config.gateway.name
+        self._gateway, self._tenant = config.gateway.name, config.gateway.tenant
         self._table: PacketFilterTable = config.packet_filter
         self._labels = labels(each.name for each in config.destinations)
 
@@ -86,7 +87,7 @@ class Watch:
             self._over()
 
     def _read(self) -> Snapshot:
-        place = self._table.file(self._gateway)
+        place = self._table.file(self._tenant)
         found = snapshot.read(place, self._gateway)
         age_s = (self._around.clock.now_us() - found.at_us) / 1e6
         if abs(age_s) > self._table.stale_s:
@@ -101,7 +102,7 @@ class Watch:
             log.error("the packet filter does not say that it is in force: %s", why)
             self._around.audit.record(MISSING, reason=why)
         self._missing = why
-        self._around.counters.set("packetfilter_up", 0)
+        self._around.counters.set("packetfilter_missing", 1)
         text = "Nobody says that the packet filter is in force"
         self._around.notices.condition(MISSING, text, active=True)
 
@@ -109,7 +110,7 @@ class Watch:
         if self._missing:
             self._around.audit.record("packetfilter_back", policy=found.policy)
             self._missing = ""
-        self._around.counters.set("packetfilter_up", 1)
+        self._around.counters.set("packetfilter_missing", 0)
         self._around.notices.condition(MISSING, "", active=False)
         counts = snapshot.counts(found)
         before = self._last or {}
