@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -109,6 +110,14 @@ class Node:
         return [(one, other), (other, one)]
 
 
+def arrived(hospital: Hospital, message_id: str) -> bool:
+    return message_id in hospital.message_ids()
+
+
+def counted(hospital: Hospital, series: str) -> bool:
+    return hospital.metric(series) > 0
+
+
 @pytest.fixture(scope="module")
 def node() -> Iterator[Node]:
     with readable_folder() as folder, network() as net:
@@ -122,7 +131,7 @@ def test_each_gateway_serves_its_own_device_of_the_same_name(node):
             assert device.greeting == "connected"
             said[hospital] = device.report()
     for one, other in node.pairs():
-        until(lambda h=one: said[h] in h.message_ids(), one.words)
+        until(partial(arrived, one, said[one]), one.words)
         assert said[other] not in one.message_ids()
         assert one.rows("SELECT DISTINCT device_id FROM reports") == [("monitor-1",)]
 
@@ -138,7 +147,7 @@ def test_a_device_of_one_is_a_stranger_to_the_other(node):
         intruder = other.device._replace(trust=one.device.trust)
         with one.talking(intruder) as device:
             assert device.greeting != "connected"
-        until(lambda h=one, r=refused: h.metric(r) > 0, one.words)
+        until(partial(counted, one, refused), one.words)
         assert one.message_ids() == ids
 
 
@@ -202,23 +211,13 @@ def test_there_is_no_path_from_one_to_the_other(node):
 def test_one_user_reads_nothing_of_the_other_on_the_shared_host(node):
     for one, other in node.pairs():
         assert other.gateway is not None
-        pid = other.gateway.pid
-        said = json.loads(
-            node.net.call(
-                one.gateway_in, PYTHON, "-c", PRY, other.folder / "state", other.folder / "seal.keys",
-                other.folder / "run" / "packetfilter.json",
-                f"/run/netns/{node.net.name(other.gateway_in)}", pid, uid=one.uid,
-            )
-        )  # fmt: skip
+        space = f"/run/netns/{node.net.name(other.gateway_in)}"
+        files = [other.folder / each for each in ("state", "seal.keys", "run/packetfilter.json")]
+        pry = (PYTHON, "-c", PRY, *files, space, other.gateway.pid)
+        said = json.loads(node.net.call(one.gateway_in, *pry, uid=one.uid))
         assert set(said.values()) == {"PermissionError"}, said
         # The same, asked by its own user, is allowed: so it is the user that decides.
-        own = json.loads(
-            node.net.call(
-                other.gateway_in, PYTHON, "-c", PRY, other.folder / "state",
-                other.folder / "seal.keys", other.folder / "run" / "packetfilter.json",
-                f"/run/netns/{node.net.name(other.gateway_in)}", pid, uid=other.uid,
-            )
-        )  # fmt: skip
+        own = json.loads(node.net.call(other.gateway_in, *pry, uid=other.uid))
         assert {what for what, how in own.items() if how == "done"} >= {
             "list state",
             "read audit key",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -120,8 +121,20 @@ class Net:
         self._names.clear()
 
 
+def sweep() -> None:
+    """Take away what a run left that was killed: its process is gone, its namespaces are not."""
+    for line in run("ip", "netns", "list").splitlines():
+        found = re.match(r"wg(\d+)-\S+", line)
+        if found and not Path("/proc", found[1]).exists():
+            for pid in run("ip", "netns", "pids", found[0]).split():
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(int(pid), signal.SIGKILL)
+            run("ip", "netns", "del", found[0])
+
+
 @contextlib.contextmanager
 def network() -> Iterator[Net]:
+    sweep()
     net = Net()
     try:
         yield net
