@@ -165,9 +165,8 @@ def test_without_the_rules_every_attempt_arrives(campus):
 
 def test_with_them_nothing_arrives_the_stream_works_and_the_alarm_is_at_the_core(campus):
     hospital = campus.hospital
-    hospital.start_filter()
-    hospital.start_core()
-    hospital.start_gateway()
+    hospital.start()
+    hospital.ready()
     with hospital.talking() as device:
         assert device.greeting == "connected"
         first = device.report()
@@ -229,6 +228,7 @@ def test_a_dns_answer_outside_is_not_dialled_and_the_alarm_is_at_the_core(campus
     (hospital.folder / "run" / "packetfilter.json").unlink()
     hospital.start_filter(campus.resolver)
     hospital.start_gateway(campus.resolver)
+    hospital.ready()
     with hospital.talking() as device:
         first = device.report()
         until(lambda: first in hospital.message_ids(), hospital.words)

@@ -29,8 +29,8 @@ from tests.integration.namespaces.site import (
 
 pytestmark = [needs_namespaces, pytest.mark.timeout(300)]
 
-SMALL_BYTES = 256 * 1024
-"""A's journal: a few hundred reports."""
+SMALL_BYTES = 64 * 1024
+"""A's journal: a hundred reports."""
 QUIET_S = 3.0
 MARK_PORT = 7777
 """Nobody uses it but who looks for a way to the other."""
@@ -100,10 +100,10 @@ class Node:
                 ward_in=ward,
                 limit_bytes=SMALL_BYTES if letter == "a" else 256 << 20,
             )
-            hospital.start_filter()
-            hospital.start_core()
-            hospital.start_gateway()
+            hospital.start()
             self.hospitals.append(hospital)
+        for hospital in self.hospitals:
+            hospital.ready()
 
     def pairs(self) -> list[tuple[Hospital, Hospital]]:
         one, other = self.hospitals

@@ -143,6 +143,7 @@ class Hospital:
         self.gateway: subprocess.Popen[Any] | None = None
         self.core: subprocess.Popen[Any] | None = None
         self.filter: subprocess.Popen[Any] | None = None
+        self._was_ready = 0
 
     def configure(self, **changed: Any) -> None:
         self.settings |= changed
@@ -186,13 +187,25 @@ class Hospital:
             self.config,
         ]
         self.filter = self._start("filter", self.gateway_in, command, resolver=resolver)
-        until((self.folder / "run" / "packetfilter.json").exists, self.words)
 
     def start_gateway(self, resolver: Path | None = None) -> None:
         command = [*our_python(self.uid), "-m", "wardgate", "gateway", "run", "-c", self.config]
-        before = self.says().count(" is ready")
+        self._was_ready = self.says().count(" is ready")
         self.gateway = self._start("gateway", self.gateway_in, command, resolver=resolver)
-        until(lambda: self.says().count(" is ready") > before, self.words)
+
+    def start(self) -> None:
+        """Everything at once; :meth:`ready` waits."""
+        self.start_filter()
+        self.start_core()
+        self.start_gateway()
+
+    def ready(self) -> None:
+        """The rules are in force, the gateway is ready and has its stream."""
+        told = self.folder / "run" / "packetfilter.json"
+        up = f'wardgate_connected{{destination="core",tenant="{self.settings["tenant"]}"}}'
+        until(told.exists, self.words)
+        until(lambda: self.says().count(" is ready") > self._was_ready, self.words)
+        until(lambda: self.metric(up) == 1, self.words)
 
     def end(self, process: subprocess.Popen[Any] | None) -> None:
         assert process is not None
@@ -307,7 +320,7 @@ class Captured:
 def until(what: Callable[[], Any], words: Callable[[], str], seconds: float = WAIT_S) -> Any:
     deadline = time.monotonic() + seconds
     while True:
-        with contextlib.suppress(OSError, sqlite3.Error, KeyError):
+        with contextlib.suppress(OSError, sqlite3.Error, KeyError, AssertionError):
             if value := what():
                 return value
         assert time.monotonic() < deadline, f"waited {seconds} s in vain\n{words()}"
