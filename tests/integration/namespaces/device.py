@@ -1,7 +1,7 @@
 """A device in a namespace: connects by MQTT, and sends a report for each line that it is told.
 
-Arguments: host, port, device id, certificate, key, CA. Says ``connected``, ``acknowledged <n>``, or
-``refused <why>``.
+Arguments: host, port, device id, certificate, key, CA. Says ``connected``, then ``acknowledged`` or
+``refused`` and the message's id; before a session, ``refused`` and why.
 """
 
 import secrets
@@ -12,6 +12,7 @@ import time
 
 from paho.mqtt import client as paho
 from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.reasoncodes import ReasonCode
 
 WAIT_S = 30.0
 host, port, name, cert, key, ca = sys.argv[1:]
@@ -29,6 +30,14 @@ def on_connect(*_: object) -> None:
 
 
 client.on_connect = on_connect
+answers: dict[int, bool] = {}
+
+
+def on_publish(_client: object, _data: object, mid: int, reason: ReasonCode, *_: object) -> None:
+    answers[mid] = not reason.is_failure
+
+
+client.on_publish = on_publish
 client.on_disconnect = lambda *_: gone.set()
 try:
     client.connect(host, int(port))
@@ -42,6 +51,7 @@ try:
         payload = f'{{"v":1,"boot":"{boot}","n":{n},"t":{now},"hr":72.0}}'
         sent = client.publish(f"devices/{name}/vitals", payload, qos=1)
         sent.wait_for_publish(WAIT_S)
-        print(f"acknowledged {boot}:{n}" if sent.is_published() else "unacknowledged", flush=True)
+        taken = sent.is_published() and answers.get(sent.mid, False)
+        print(f"{'acknowledged' if taken else 'refused'} {boot}:{n}", flush=True)
 except (OSError, ValueError, RuntimeError) as error:
     print(f"refused {type(error).__name__} {error}", flush=True)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import select
 import shutil
 import sqlite3
 import subprocess
@@ -275,27 +274,22 @@ class Talker:
         assert self._process.stdout is not None
         return self._process.stdout.readline().strip()
 
-    def say(self) -> None:
-        """Send a report; :meth:`heard` tells what became of it."""
+    def _said(self) -> str:
+        """Send a report; what became of it."""
         assert self._process.stdin is not None
         self._process.stdin.write("\n")
         self._process.stdin.flush()
+        return self._line()
 
-    def hangs(self, seconds: float) -> bool:
-        """Whether what was said is not answered for so long."""
-        assert self._process.stdout is not None
-        return not select.select([self._process.stdout], [], [], seconds)[0]
-
-    def heard(self) -> str:
-        """The id of a message that was acknowledged."""
-        said = self._line()
-        assert said.startswith("acknowledged "), said
-        return said.removeprefix("acknowledged ")
+    def is_taken(self) -> bool:
+        """Send a report; whether it is acknowledged."""
+        return self._said().startswith("acknowledged ")
 
     def report(self) -> str:
-        """Send a report and wait until it is acknowledged; its message id."""
-        self.say()
-        return self.heard()
+        """Send a report, which must be acknowledged; its message id."""
+        said = self._said()
+        assert said.startswith("acknowledged "), said
+        return said.removeprefix("acknowledged ")
 
 
 class Captured:
