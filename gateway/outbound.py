@@ -28,7 +28,7 @@ from gateway.uplink.ledger import Ledger
 from gateway.uplink.ports import Credentials, Trouble, TroubleKind
 from gateway.uplink.uplink import Policy, Uplink, open_surroundings
 from security.audit import AuditLog
-from security.files import TlsFiles, read_secret
+from security.files import read_secret
 from security.policy import PolicyTable
 from security.sealing import Sealer
 from security.tls import grpc_channel_credentials
@@ -171,17 +171,11 @@ class Outbound:
             "policy_missing", "No policy is in force: nothing leaves", active=True
         )
 
-    def _files(self, destination: DestinationConfig) -> TlsFiles:
-        own = self._config.tls.files
-        return TlsFiles(
-            destination.cert or own.cert, destination.key or own.key, destination.trust or own.trust
-        )
-
     def _credentials(self, destination: DestinationConfig) -> Credentials:
-        return partial(grpc_channel_credentials, self._files(destination))
+        return partial(grpc_channel_credentials, destination.files(self._config.tls.files))
 
     def _dial(self, destination: DestinationConfig) -> Dial:
-        return partial(route, destination.receiver, self._files(destination))
+        return partial(route, destination.receiver, destination.files(self._config.tls.files))
 
     def _on_reached(self, destination: str) -> None:
         self._notices.condition(MISDIRECTED, "", active=False, about=destination)

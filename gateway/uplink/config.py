@@ -10,6 +10,7 @@ import msgspec
 from gateway.dial import Receiver, check_receiver
 from gateway.domain.errors import ConfigError
 from gateway.domain.labels import DestinationInfo, Zone
+from security.files import TlsFiles
 
 Name = Annotated[str, msgspec.Meta(pattern=r"\A[a-z][a-z0-9_-]{0,31}\Z")]
 _Positive = Annotated[float, msgspec.Meta(gt=0)]
@@ -64,6 +65,10 @@ class DestinationConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True,
             check_receiver(self.receiver, f"destination {self.name}")
         except ValueError as error:
             raise ConfigError(str(error)) from error
+
+    def files(self, own: TlsFiles) -> TlsFiles:
+        """The certificate for this receiver and whom to trust there; what isn't said is ``own``."""
+        return TlsFiles(self.cert or own.cert, self.key or own.key, self.trust or own.trust)
 
     @property
     def receiver(self) -> Receiver:
