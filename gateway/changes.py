@@ -18,6 +18,7 @@ from gateway.domain.errors import ConfigError
 
 RESTART: Final[Mapping[str, str]] = {
     "gateway.name": "it is the gateway's identity",
+    "gateway.tenant": "metrics carry it",
     "gateway.state_dir": "journal and audit log lie there",
     "gateway.seal_keys": "the journal is sealed with them",
     "tls.cert": "renew the files in their place instead",

@@ -10,7 +10,10 @@ from typing import Annotated
 
 import typer
 
+from gateway.packetfilter.cli import app as packetfilter_app
+
 gateway_app = typer.Typer(help="The edge daemon.", no_args_is_help=True, rich_markup_mode=None)
+gateway_app.add_typer(packetfilter_app, name="packetfilter")
 
 ConfigOption = Annotated[
     Path, typer.Option("--config", "-c", help="gateway.toml", envvar="WARDGATE_GATEWAY_CONFIG")
@@ -52,6 +55,20 @@ def gateway_addresses(config: ConfigOption = DEFAULT_CONFIG) -> None:
     from gateway import preflight  # noqa: PLC0415
 
     typer.echo(preflight.address_limits(config))
+
+
+@gateway_app.command("pin")
+def gateway_pin(
+    certificates: Annotated[
+        Path, typer.Argument(help="PEM: a receiver's certificate, or its CA's")
+    ],
+) -> None:
+    """Print the pins of certificates, for a destination's `pins`."""
+    from security.pins import pin_of  # noqa: PLC0415
+    from security.pki import load_certificates  # noqa: PLC0415
+
+    for each in load_certificates(certificates):
+        typer.echo(f"{pin_of(each)}  {each.subject.rfc4514_string() or 'no subject'}")
 
 
 @gateway_app.command("apply-revocations")

@@ -7,15 +7,17 @@ several of them, and resolves paths relative to the file.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import msgspec
 
 from gateway import tomlfile
+from gateway.dial import Receiver, check_receiver
 from gateway.domain.errors import ConfigError
 from gateway.journal.aside import AsideConfig
 from gateway.journal.config import CommitterConfig, JournalConfig
 from gateway.metrics_http import MetricsConfig
+from gateway.packetfilter.config import PacketFilterTable
 from gateway.pipeline.classification import ClassificationTable
 from gateway.pipeline.config import PipelineConfig
 from gateway.uplink.config import DestinationConfig, LedgerConfig
@@ -23,6 +25,9 @@ from security.audit import AuditConfig
 from security.files import TlsFiles
 from security.identity import IdentityConfig
 from security.renewal import RenewalTable
+
+Tenant = Annotated[str, msgspec.Meta(pattern=r"\A([a-z][a-z0-9-]{0,31})?\Z")]
+"""Also a metric label, and part of a unit's and a user's name."""
 
 
 class GatewayTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -33,6 +38,9 @@ class GatewayTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     state_dir: Path
     seal_keys: Path
     """The key ring that seals journal and samples, one key per line."""
+    tenant: Tenant = ""
+    """Whose gateway this is, where several hospitals share a host (docs/tenants.md): every metric
+    carries it, and a destination of another tenant is refused. Empty: nobody's in particular."""
     ward_networks: tuple[str, ...] = ()
     """Where the devices are, for the limits that systemd puts on the gateway's addresses."""
     stop_grace_s: float = 10.0
@@ -65,7 +73,16 @@ class FleetTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     address: str
     server_name: str = ""
+    networks: tuple[str, ...] = ()
+    """Where the fleet may be; as a destination's."""
+    pins: tuple[str, ...] = ()
+    """As a destination's."""
     report_interval_s: float = 2.0
+
+    @property
+    def receiver(self) -> Receiver:
+        """How it is reached."""
+        return Receiver(self.address, self.server_name, self.networks, self.pins)
 
 
 class GatewayConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -87,6 +104,7 @@ class GatewayConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ledger: LedgerConfig = LedgerConfig()
     fleet: FleetTable | None = None
     metrics: MetricsConfig = MetricsConfig()
+    packet_filter: PacketFilterTable = PacketFilterTable()
     renewal: RenewalTable = RenewalTable()
 
 
@@ -122,6 +140,17 @@ def build(source: Source, raw: dict[str, Any] | None = None) -> GatewayConfig:
     content = source.raw if raw is None else raw
     base = path.resolve().parent
     config = tomlfile.convert(content, GatewayConfig, base=base, where=str(path))
+    tenant = config.gateway.tenant
+    foreign = [each.name for each in config.destinations if tenant and each.tenant != tenant]
+    if foreign:
+        raise ConfigError(
+            f"{path}: destination {foreign[0]}: tenant is not {tenant!r}, whose gateway this is"
+        )
+    if config.fleet is not None:
+        try:
+            check_receiver(config.fleet.receiver, "fleet")
+        except ValueError as error:
+            raise ConfigError(f"{path}: {error}") from error
     names = [destination.name for destination in config.destinations]
     twice = {name for name in names if names.count(name) > 1}
     if twice:

@@ -22,7 +22,7 @@ from gateway.domain.errors import WardgateError
 from gateway.domain.ports import Clock, Counters
 from gateway.fleetlink import FleetLink, FleetLinkConfig
 from gateway.fleetreport import SeenDevice
-from gateway.notices import Notices
+from gateway.notices import MISDIRECTED, Notices
 from gateway.reload import InForce, Parts, Reloader, Verdict
 from protos.wardgate.v1 import fleet_pb2 as pb
 from security.audit import AuditLog
@@ -110,6 +110,16 @@ class Control:
             )
 
         revocations.on_stale = on_stale
+
+        def on_misdirected(reason: str, detail: str) -> None:
+            """The fleet's own alarm can't say it: whoever answers there is not the fleet."""
+            if reason:
+                around.counters.add("misdirected", "fleet", reason)
+                around.audit.record(MISDIRECTED, reason=reason, destination="fleet", detail=detail)
+            text = "fleet: its name leads elsewhere, or another answers"
+            around.notices.condition(MISDIRECTED, text, active=bool(reason), about="fleet")
+
+        link.on_misdirected = on_misdirected
         self.link = link
         return link
 
@@ -188,5 +198,7 @@ def link_config(config: GatewayConfig, fleet: FleetTable) -> FleetLinkConfig:
         config.gateway.state_dir,
         version("wardgate"),
         fleet.server_name,
+        fleet.networks,
+        fleet.pins,
         fleet.report_interval_s,
     )

@@ -23,6 +23,7 @@ from gateway.clock import SystemClock
 from gateway.commands import Commands
 from gateway.config import GatewayConfig, read
 from gateway.control import Control, Surroundings, first_in_force
+from gateway.dial import forget_proxies
 from gateway.domain.labels import Lane
 from gateway.domain.ports import Outcome, Ports, Submission
 from gateway.domain.records import Gap
@@ -33,6 +34,8 @@ from gateway.journal.journal import Journal
 from gateway.metrics_http import MetricsPlace
 from gateway.notices import Notices
 from gateway.outbound import Outbound
+from gateway.packetfilter.ruleset import REFUSED, STRANGERS
+from gateway.packetfilter.watch import Around, Watch
 from gateway.pipeline.classification import Classification
 from gateway.pipeline.config import check_metrics
 from gateway.pipeline.intake import Intake
@@ -74,7 +77,7 @@ class Gateway:
         self.control = Control(in_force, refused)
         require_own_certificate(self.config)
         self.clock = SystemClock()
-        self.telemetry = Telemetry()
+        self.telemetry = Telemetry(tenant=self.config.gateway.tenant)
         self.time = secure_time(self.config, self.clock)
         self.tls = TlsContexts(
             self.config.tls.files, self.time, lambda: self.time.standing is Standing.AGREED
@@ -126,6 +129,8 @@ class Gateway:
         begin("journal_refused", lanes)
         begin("journal_quarantined_bytes", lanes)
         begin("rejected", destinations, ("permanent", "transient"))
+        begin("misdirected", [*destinations, "fleet"], ("address_refused", "pin_refused"))
+        begin("packetfilter_packets", (REFUSED, STRANGERS))
         begin("not_taken", [each.value for each in Outcome if each is not Outcome.COMMITTED])
 
     async def _assemble(self, stack: contextlib.AsyncExitStack) -> None:
@@ -215,6 +220,8 @@ class Gateway:
 
     def _start_parts(self) -> None:
         """What runs beside everything else."""
+        around = Around(self.telemetry, self.audit, self.notices, self.clock)
+        self.packet_filter = Watch(self.config, around)
         self._supervisor.start(Part("tick", self._tick, vital=True))
         self._supervisor.start(Part("message-ids", lambda: self.message_ids.run(self.intake)))
         self._supervisor.start(Part("audit", self.audit.run))
@@ -267,6 +274,7 @@ class Gateway:
             await asyncio.sleep(min(HOUSEKEEPING_S, watchdog.ask_every_s))
             self.timekeeping.tick(self.control.revocations)
             self.identity.expire()
+            self.packet_filter.look()
             left = self.tls.certificate_seconds_left()
             self.telemetry.set("certificate_seconds_left", left, "gateway")
             watchdog.ask(self.clock.monotonic(), self.healthy)
@@ -319,6 +327,7 @@ class Gateway:
         if config.pipeline != before.pipeline:
             self.intake.follow(config.pipeline)
         self.control.follow(config)
+        self.packet_filter.follow(config)
         self._begin_counting()
 
 
@@ -344,5 +353,6 @@ def run(path: Path) -> None:
     async def live() -> None:
         await Gateway(path).run()
 
+    forget_proxies()
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     uvloop.run(live())

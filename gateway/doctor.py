@@ -6,26 +6,31 @@ is tried only while no gateway runs, for otherwise it is the gateway that has th
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 import socket
 import ssl
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from OpenSSL import crypto
 
 from gateway import plugins, tomlfile
 from gateway.clock import SystemClock
 from gateway.config import GatewayConfig, load
+from gateway.dial import Receiver, route
 from gateway.domain.errors import WardgateError
 from gateway.journal.lock import holder
+from gateway.packetfilter import snapshot
+from gateway.packetfilter.nft import Count
+from gateway.packetfilter.ruleset import REFUSED
 from gateway.preflight import Finding, check_start, compiled_policy
+from security.files import TlsFiles
 from security.pki import load_certificates
 from security.renewal import Life
 from security.slots import Slots
-from security.tls import TlsContexts
+from security.tls import client_context
 
 DAYS_LEFT_MIN = 14
 OVERDUE_SHARE = 1 / 10
@@ -49,12 +54,12 @@ def examine(path: Path) -> list[Finding]:
     state = "runs" if runs else "does not run"
     findings[0] = findings[0]._replace(detail=f"{config.gateway.name}, {state}")
     findings += [
-        _reach(f"reach {each.name}", each.address, each.server_name, config)
+        _reach(f"reach {each.name}", each.receiver, each.files(config.tls.files))
         for each in config.destinations
     ]
     if config.fleet is not None:
-        fleet = config.fleet
-        findings.append(_reach("reach fleet", fleet.address, fleet.server_name, config))
+        findings.append(_reach("reach fleet", config.fleet.receiver, config.tls.files))
+    findings.append(_packet_filter(config))
     return findings
 
 
@@ -152,15 +157,34 @@ def _clock() -> Finding:
     )
 
 
-def _reach(what: str, address: str, server_name: str, config: GatewayConfig) -> Finding:
-    """Connect and shake hands as the gateway would."""
-    host, port = tomlfile.address(address, what)
-    contexts: Any = TlsContexts(config.tls.files, SystemClock())
+def _reach(what: str, receiver: Receiver, files: TlsFiles) -> Finding:
+    """Look it up, connect and shake hands as the gateway would."""
+    try:
+        way = asyncio.run(route(receiver, files))
+    except WardgateError as error:
+        return Finding(what, False, str(error))
+    host, _, port = way.door.rpartition(":")
     try:
         with (
-            socket.create_connection((host, port), timeout=REACH_TIMEOUT_S) as plain,
-            contexts.client().wrap_socket(plain, server_hostname=server_name or host) as secured,
+            socket.create_connection((host.strip("[]"), int(port)), REACH_TIMEOUT_S) as plain,
+            client_context(files).wrap_socket(plain, server_hostname=way.name) as secured,
         ):
-            return Finding(what, True, f"{address} answers with {secured.version()}")
+            pinned = ", its key is pinned" if way.anchor else ""
+            return Finding(what, True, f"{way.door} answers with {secured.version()}{pinned}")
     except (OSError, ssl.SSLError) as error:
-        return Finding(what, False, f"{address}: {error}")
+        return Finding(what, False, f"{receiver.address}: {error}")
+
+
+def _packet_filter(config: GatewayConfig) -> Finding:
+    """What root's service told last."""
+    table, what = config.packet_filter, "packet filter"
+    try:
+        found = snapshot.read(table.file(config.gateway.tenant), config.gateway.name)
+    except WardgateError as error:
+        return Finding(what, not table.required, f"not in force: {error}")
+    age_s = SystemClock().now_us() / 1e6 - found.at_us / 1e6
+    if age_s > table.stale_s:
+        return Finding(what, not table.required, f"told last {age_s:.0f} s ago")
+    refused = snapshot.counts(found).get(REFUSED, Count(0, 0)).packets
+    detail = f"in force, {refused} packets refused" + (f"; {found.fault}" if found.fault else "")
+    return Finding(what, not refused and not found.fault, detail)

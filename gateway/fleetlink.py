@@ -23,16 +23,18 @@ from typing import NamedTuple
 import msgspec
 
 from gateway.desired import Desired
+from gateway.dial import MisdirectedError, Receiver, open_channel, route
 from gateway.domain.devices import Device, Standing
 from gateway.domain.ports import Clock, Counters
 from gateway.fleetcommands import CommandRelay
 from gateway.fleetreport import Reporter, SeenDevice
-from gateway.wire.dialling import fleet_channel, keep_up, let_in
+from gateway.wire.dialling import CHANNEL_OPTIONS, keep_up, let_in
 from protos.wardgate.v1 import fleet_pb2 as pb
 from security.files import SECRET_MODE, TlsFiles, write_atomic
 from security.identity import IdentityService
 from security.pki import load_certificates
 from security.revocations_in_force import RevocationsInForce
+from security.tls import grpc_channel_credentials
 from security.writing import write_in_thread
 
 METHOD = "/wardgate.v1.FleetService/Attach"
@@ -60,6 +62,9 @@ class FleetLinkConfig(NamedTuple):
     software_version: str
     server_name: str = ""
     """The name in the service's certificate, where it is not the host that is dialled."""
+    networks: tuple[str, ...] = ()
+    pins: tuple[str, ...] = ()
+    """As a destination's, see :mod:`gateway.dial`."""
     report_interval_s: float = REPORT_INTERVAL_S
 
 
@@ -104,6 +109,9 @@ class FleetLink:
         self.reporter = Reporter(identity, seen, clock)
         self._directory = Directory(0, ())
         self.connected = False
+        self.on_misdirected: Callable[[str, str], None] = _not_misdirected
+        """Called with reason and detail when the fleet's name leads elsewhere or another answers,
+        and with nothing once a stream stands."""
         self._moved = asyncio.Event()
         self.configuration_version: Callable[[], int] = int
         """The desired configuration that is in force; 0 for none."""
@@ -155,9 +163,16 @@ class FleetLink:
 
     async def _attach(self) -> None:
         config = self._config
+        receiver = Receiver(config.address, config.server_name, config.networks, config.pins)
+        try:
+            way = await route(receiver, self._files)
+        except MisdirectedError as error:
+            self.on_misdirected(error.reason, str(error))
+            raise
+        credentials = grpc_channel_credentials(self._files, way.anchor)
         end = load_certificates(self._files.cert)[0].not_valid_after_utc
         self.reporter.certificate_end_us = round(end.timestamp() * 1e6)
-        async with fleet_channel(config.address, config.server_name, self._files) as channel:
+        async with open_channel(way, credentials, CHANNEL_OPTIONS) as channel:
             call = channel.stream_stream(
                 METHOD,
                 request_serializer=pb.AttachRequest.SerializeToString,
@@ -166,6 +181,7 @@ class FleetLink:
             if not await let_in(call):
                 return
             self._set_connected(True)
+            self.on_misdirected("", "")
             try:
                 log.info("attached to the fleet at %s", config.address)
                 async for response in call:
@@ -239,6 +255,10 @@ def _devices_of(message: pb.Directory) -> tuple[Device, ...]:
         for each in message.devices
         if each.standing in _STANDING
     )
+
+
+def _not_misdirected(_reason: str, _detail: str) -> None:
+    """Nobody raises an alarm of it."""
 
 
 def _no_configuration(_wanted: Desired) -> None:

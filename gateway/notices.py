@@ -24,6 +24,9 @@ from gateway.domain.records import (
 CODE_MALFUNCTION = 196678
 """MDC_EVT_MALF."""
 
+MISDIRECTED = "destination_misdirected"
+"""Condition, and audit event, of a receiver whose name leads elsewhere or that another plays."""
+
 SUSPICIONS = {
     RefusalReason.CLONE: (
         "clone_suspected",
@@ -48,7 +51,7 @@ class Notices:
         self._gateway = gateway
         self._sink = sink
         self._clock = clock
-        self._active: dict[str, tuple[str, int]] = {}
+        self._active: dict[tuple[str, str], tuple[str, int]] = {}
 
     def occurrence(self, condition: str, text: str) -> None:
         """Something happened that an engineer must hear of."""
@@ -73,7 +76,9 @@ class Notices:
         end = msgspec.structs.replace(start, phase=AlarmPhase.END)
         self._sink.submit(Submission([start, end]))
 
-    def condition(self, condition: str, text: str, *, active: bool, key: str = "") -> None:
+    def condition(
+        self, condition: str, text: str, *, active: bool, key: str = "", about: str = ""
+    ) -> None:
         """A state of the gateway began or ended; repeating the same is no news.
 
         Args:
@@ -81,15 +86,18 @@ class Notices:
             text: for people.
             active: whether it holds now.
             key: makes the alarm's id the same after a restart, where the condition has one.
+            about: which of several it is about (a destination's name); each is told apart.
         """
-        if active == (condition in self._active):
+        what = (condition, about)
+        if active == (what in self._active):
             return
         now = self._clock.now_us()
         if active:
-            alarm_id, onset = f"{self._gateway}-{condition}-{key or now}", now
-            self._active[condition] = (alarm_id, onset)
+            parts = (self._gateway, condition, about, key or str(now))
+            alarm_id, onset = "-".join(part for part in parts if part), now
+            self._active[what] = (alarm_id, onset)
         else:
-            alarm_id, onset = self._active.pop(condition)
+            alarm_id, onset = self._active.pop(what)
         phase = AlarmPhase.START if active else AlarmPhase.END
         self._sink.submit(Submission([self._alarm(alarm_id, condition, text, phase, onset)]))
 

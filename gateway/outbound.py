@@ -10,29 +10,36 @@ from __future__ import annotations
 import asyncio
 import logging
 import sqlite3
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import NamedTuple
 
 from gateway.config import GatewayConfig
+from gateway.dial import Dial, route
 from gateway.domain.errors import WardgateError
 from gateway.domain.ports import Clock
 from gateway.journal.committer import Committer
 from gateway.journal.journal import Journal
-from gateway.notices import Notices
+from gateway.notices import MISDIRECTED, Notices
 from gateway.preflight import compiled_policy
 from gateway.telemetry import Telemetry
 from gateway.uplink.config import DestinationConfig
 from gateway.uplink.ledger import Ledger
-from gateway.uplink.ports import Credentials, Trouble
+from gateway.uplink.ports import Credentials, Trouble, TroubleKind
 from gateway.uplink.uplink import Policy, Uplink, open_surroundings
 from security.audit import AuditLog
-from security.files import TlsFiles, read_secret
+from security.files import read_secret
 from security.policy import PolicyTable
 from security.sealing import Sealer
 from security.tls import grpc_channel_credentials
 
 log = logging.getLogger(__name__)
+
+_MISDIRECTIONS = {
+    TroubleKind.ADDRESS_REFUSED: "its name leads outside its networks; not dialled",
+    TroubleKind.PIN_REFUSED: "who answers has not the pinned key; nothing was sent",
+}
 
 
 class Change(NamedTuple):
@@ -141,7 +148,9 @@ class Outbound:
                 counters=self._telemetry,
                 clock=self._clock,
                 on_trouble=self._on_trouble,
+                on_reached=self._on_reached,
             ),
+            self._dial,
         )
         uplink.set_ledger(config.ledger)
         return uplink
@@ -164,13 +173,28 @@ class Outbound:
         )
 
     def _credentials(self, destination: DestinationConfig) -> Credentials:
-        own = self._config.tls.files
-        files = TlsFiles(
-            destination.cert or own.cert, destination.key or own.key, destination.trust or own.trust
-        )
-        return lambda: grpc_channel_credentials(files)
+        return partial(grpc_channel_credentials, destination.files(self._config.tls.files))
+
+    def _dial(self, destination: DestinationConfig) -> Dial:
+        return partial(route, destination.receiver, destination.files(self._config.tls.files))
+
+    def _on_reached(self, destination: str) -> None:
+        self._notices.condition(MISDIRECTED, "", active=False, about=destination)
 
     def _on_trouble(self, trouble: Trouble) -> None:
+        if trouble.kind in _MISDIRECTIONS:
+            words = _MISDIRECTIONS[trouble.kind]
+            self._audit.record(
+                MISDIRECTED,
+                reason=trouble.kind,
+                destination=trouble.destination,
+                lane=trouble.lane.name.lower(),
+                detail=trouble.detail,
+            )
+            log.warning("destination %s: %s: %s", trouble.destination, words, trouble.detail)
+            text = f"{trouble.destination}: {words}"
+            self._notices.condition(MISDIRECTED, text, active=True, about=trouble.destination)
+            return
         self._audit.record(
             "uplink_trouble",
             kind=trouble.kind,

@@ -5,15 +5,10 @@ Nothing here changes anything: no file is written, no listener opened.
 
 from __future__ import annotations
 
-import contextlib
-import ipaddress
 import json
-import socket
 import ssl
-from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
-from urllib.parse import urlsplit
 
 import typer
 
@@ -30,7 +25,6 @@ from security.sealing import KeyRing
 from security.tls import TlsContexts
 
 SECONDS_PER_DAY = 86400
-HTTPS_PORT = 443
 RESOLVER = Path("/etc/resolv.conf")
 
 
@@ -195,28 +189,16 @@ def address_limits(path: Path, resolver: Path = RESOLVER) -> str:
     """A systemd drop-in: the gateway's cgroup reaches loopback and what the configuration names.
 
     That is the ward's networks (devices, brokers, serial servers, whoever scrapes metrics),
-    destinations, fleet, the EST listener of ``[renewal]``, and this host's name servers. Names are
-    resolved now; a destination whose address moves needs a new drop-in.
+    destinations, fleet, enrolment, and, where one of them is a name, this host's name servers.
+    Names without networks are resolved now; a destination whose address moves needs a new drop-in.
 
     Raises:
         ConfigError: a name can't be resolved, or a network is none.
     """
-    config = load(path)
-    allowed = {"127.0.0.0/8", "::1/128", *_nameservers(resolver)}
-    for network in config.gateway.ward_networks:
-        try:
-            allowed.add(str(ipaddress.ip_network(network)))
-        except ValueError as error:
-            raise ConfigError(f"{path}: gateway.ward_networks: {error}") from error
-    targets = [each.address for each in config.destinations]
-    if config.fleet is not None:
-        targets.append(config.fleet.address)
-    if config.renewal.est:
-        targets.append(_est_address(config.renewal.est))
-    for target in targets:
-        allowed.update(_addresses_of(target))
-    lines = [f"IPAddressAllow={each}" for each in sorted(allowed)]
-    return "\n".join(["[Service]", "IPAddressDeny=any", *lines])
+    from gateway.packetfilter import openings, systemd  # noqa: PLC0415  # only this command needs it
+
+    found = openings.find(load(path), path, None, resolver, every=True)
+    return systemd.drop_in(found)
 
 
 def show(findings: list[Finding], *, as_json: bool) -> None:
@@ -236,35 +218,3 @@ def _first_pem(path: Path) -> str:
     if end < 0:
         raise ConfigError(f"{path}: not a PEM certificate")
     return text[: end + len("-----END CERTIFICATE-----")] + "\n"
-
-
-def _est_address(url: str) -> str:
-    """``host:port`` of ``renewal.est``."""
-    parts = urlsplit(url)
-    host = parts.hostname or ""
-    return f"{f'[{host}]' if ':' in host else host}:{parts.port or HTTPS_PORT}"
-
-
-def _addresses_of(target: str) -> Iterator[str]:
-    host, port = tomlfile.address(target, "address")
-    try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except OSError as error:
-        raise ConfigError(f"{target}: can't be resolved: {error}") from error
-    for *_, sockaddr in found:
-        address = ipaddress.ip_address(sockaddr[0])
-        yield f"{address}/{address.max_prefixlen}"
-
-
-def _nameservers(resolver: Path) -> Iterator[str]:
-    """Those of resolv.conf(5); a gateway must be able to find a destination again."""
-    try:
-        lines = resolver.read_text().splitlines()
-    except OSError:
-        return
-    for line in lines:
-        match line.split():
-            case ["nameserver", server, *_]:
-                with contextlib.suppress(ValueError):
-                    address = ipaddress.ip_address(server.partition("%")[0])
-                    yield f"{address}/{address.max_prefixlen}"

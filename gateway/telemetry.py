@@ -6,7 +6,7 @@ raises KeyError. Names get the prefix ``wardgate_``.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import product
 from typing import Any, Literal, NamedTuple
 
@@ -17,6 +17,7 @@ from prometheus_client import (
     Histogram,
     disable_created_metrics,
 )
+from prometheus_client.metrics_core import Metric
 
 # A series per counter that nobody asked for.
 disable_created_metrics()  # type: ignore[no-untyped-call]  # the library leaves it untyped
@@ -69,6 +70,9 @@ METRICS: Mapping[str, Declared] = {
     ),
     "sent_bytes": Declared("counter", "Batch bytes sent", ("destination", "lane")),
     "send_failures": Declared("counter", "Streams that broke", ("destination", "reason")),
+    "misdirected": Declared(
+        "counter", "Refusals of whom a destination's name leads to", ("destination", "reason")
+    ),
     "rejected": Declared("counter", "Batches rejected by the receiver", ("destination", "kind")),
     "connected": Declared("gauge", "1 while the stream is up", ("destination",)),
     "alarm_delivery_seconds": Declared(
@@ -78,6 +82,12 @@ METRICS: Mapping[str, Declared] = {
         "histogram", "Receive time of a batch's oldest record to ack", ("destination",)
     ),
     "policy_loaded": Declared("gauge", "1 when a verified policy is in force", ()),
+    # The packet filter, as root's service tells it
+    "packetfilter_packets": Declared("counter", "Packets by the rule that judged them", ("rule",)),
+    "packetfilter_bytes": Declared("counter", "Bytes by the rule that judged them", ("rule",)),
+    "packetfilter_missing": Declared(
+        "gauge", "1 while the packet filter that is required does not say that it is in force", ()
+    ),
     # The gateway itself
     "certificate_seconds_left": Declared("gauge", "Until a certificate of ours ends", ("use",)),
     "renewals": Declared("counter", "Renewals of our certificate", ("result",)),
@@ -93,11 +103,39 @@ METRICS: Mapping[str, Declared] = {
 _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.015, 0.025, 0.05, 0.1, 0.25, 1, 5, 30)
 
 
+class _TenantRegistry(CollectorRegistry):
+    """Gives every sample the label ``tenant``, so that several gateways' can be told apart."""
+
+    def __init__(self, tenant: str) -> None:
+        super().__init__()
+        self._tenant = tenant
+
+    def collect(self) -> Iterator[Metric]:
+        """Every metric, with the label."""
+        for metric in super().collect():
+            made = Metric(metric.name, metric.documentation, metric.type, metric.unit)
+            made.samples = [
+                each._replace(labels={**each.labels, "tenant": self._tenant})
+                for each in metric.samples
+            ]
+            yield made
+
+    def restricted_registry(self, names: Iterable[str]) -> Any:
+        """Whoever asks for some metrics gets all: the library would leave the label out."""
+        del names
+        return self
+
+
 class Telemetry:
     """The Counters port over a Prometheus registry."""
 
-    def __init__(self, metrics: Mapping[str, Declared] = METRICS, prefix: str = "wardgate") -> None:
-        self.registry = CollectorRegistry()
+    def __init__(
+        self,
+        metrics: Mapping[str, Declared] = METRICS,
+        prefix: str = "wardgate",
+        tenant: str = "",
+    ) -> None:
+        self.registry = _TenantRegistry(tenant) if tenant else CollectorRegistry()
         self._counters: dict[str, Counter] = {}
         self._gauges: dict[str, Gauge] = {}
         self._histograms: dict[str, Histogram] = {}

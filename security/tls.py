@@ -196,8 +196,14 @@ def grpc_server_credentials(files: TlsFiles) -> grpc.ServerCredentials:
     )
 
 
-def grpc_channel_credentials(files: TlsFiles) -> grpc.ChannelCredentials:
+def grpc_channel_credentials(files: TlsFiles, anchor: bytes = b"") -> grpc.ChannelCredentials:
     """Credentials for a channel; a changed certificate needs a new channel.
+
+    Args:
+        files: ours.
+        anchor: PEM of the one certificate that the peer's chain must end at, instead of the roots:
+            its own, or that of a CA above it. gRPC's verification takes any certificate for an
+            anchor, not only a root's, which a test watches.
 
     Raises:
         ConfigError: as :func:`server_context`.
@@ -205,7 +211,7 @@ def grpc_channel_credentials(files: TlsFiles) -> grpc.ChannelCredentials:
     files = files.pinned()
     check_files(files)
     return grpc.ssl_channel_credentials(
-        root_certificates=files.trust.read_bytes(),
+        root_certificates=anchor or files.trust.read_bytes(),
         private_key=read_secret(files.key),
         certificate_chain=files.cert.read_bytes(),
     )

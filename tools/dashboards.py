@@ -137,6 +137,16 @@ GATEWAY = (
             ),
             Panel("Streams", "none", (("wardgate_connected", "{{destination}}"),)),
             Panel(
+                "Packets by the kernel's rule",
+                "pps",
+                ((_rate("packetfilter_packets", "rule"), "{{rule}}"),),
+            ),
+            Panel(
+                "Misdirected",
+                "cps",
+                ((_rate("misdirected", "destination, reason"), "{{destination}} {{reason}}"),),
+            ),
+            Panel(
                 "Report to destination",
                 "s",
                 (

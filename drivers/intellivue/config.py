@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, tzinfo
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -81,3 +82,9 @@ class IntellivueConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
             twice = {name for name in names if names.count(name) > 1}
             if twice:
                 raise ValueError(f"{what} {min(twice)!r} is configured twice")
+
+    @property
+    def dials(self) -> tuple[str, ...]:
+        """The serial servers."""
+        ports = (urlsplit(each.port) for each in self.monitors if "://" in each.port)
+        return tuple(dict.fromkeys(each.netloc for each in ports))

@@ -73,6 +73,12 @@ class BrokerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     session_expiry_s: int = 86_400
     """How long the broker keeps our session while we are away; in 3.1.1 its own setting."""
 
+    @property
+    def dials(self) -> tuple[str, ...]:
+        """The broker."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return (f"{host}:{self.port}",)
+
 
 class BrokeredDevice:
     """A device that the broker vouches for; a LiveSession of the identity service."""

@@ -101,3 +101,8 @@ class DestinationInfo(NamedTuple):
 
 ReleaseRow = dict[Label, Treatment]
 """Every (class, level) pair -> treatment, for one destination."""
+
+
+def releases_anything(row: ReleaseRow) -> bool:
+    """Whether a destination gets anything at all; to one that does not, nothing is opened."""
+    return any(treatment is not Treatment.WITHHOLD for treatment in row.values())

@@ -213,7 +213,9 @@ class DriverFactory(Protocol):
     name: str
     config_type: type
     """A frozen msgspec Struct that forbids unknown fields. A driver that listens has its addresses
-    there in ``listen``, and a class variable ``listens_over`` if it is not over TCP.
+    there in ``listen``, and a class variable ``listens_over`` if it is not over TCP. One that
+    connects out over TCP names whom, as ``host:port``, in ``dials``: the packet filter and the
+    unit's address limits let it through.
 
     A factory may offer ``fleet_settings: frozenset[str]``: top-level keys of its configuration
     that the fleet may set over the file; without it the fleet can set none.

@@ -7,8 +7,10 @@ from typing import Annotated
 
 import msgspec
 
+from gateway.dial import Receiver, check_receiver
 from gateway.domain.errors import ConfigError
 from gateway.domain.labels import DestinationInfo, Zone
+from security.files import TlsFiles
 
 Name = Annotated[str, msgspec.Meta(pattern=r"\A[a-z][a-z0-9_-]{0,31}\Z")]
 _Positive = Annotated[float, msgspec.Meta(gt=0)]
@@ -26,6 +28,10 @@ class DestinationConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True,
     """``host:port``."""
     server_name: str = ""
     """The name in the receiver's certificate, where it is not the host of ``address``."""
+    networks: tuple[str, ...] = ()
+    """Where the receiver may be, as ``"10.2.0.0/16"``; an address outside is never dialled."""
+    pins: tuple[str, ...] = ()
+    """Its public key's, or its CA's (:mod:`security.pins`); empty: whom ``trust`` vouches for."""
     trust: Path | None = None
     """PEM: the receiver's root, where it is not the gateway's own."""
     cert: Path | None = None
@@ -55,6 +61,19 @@ class DestinationConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True,
         host, colon, port = self.address.rpartition(":")
         if not host or not colon or not port.isdigit() or not 0 < int(port) < 65536:
             raise ConfigError(f"destination {self.name}: address {self.address!r} is no host:port")
+        try:
+            check_receiver(self.receiver, f"destination {self.name}")
+        except ValueError as error:
+            raise ConfigError(str(error)) from error
+
+    def files(self, own: TlsFiles) -> TlsFiles:
+        """The certificate for this receiver and whom to trust there; what isn't said is ``own``."""
+        return TlsFiles(self.cert or own.cert, self.key or own.key, self.trust or own.trust)
+
+    @property
+    def receiver(self) -> Receiver:
+        """How it is reached."""
+        return Receiver(self.address, self.server_name, self.networks, self.pins)
 
     @property
     def info(self) -> DestinationInfo:

@@ -8,7 +8,10 @@ Rules:
    telemetry waits for more while others are in flight.
 3. A stream that breaks is opened again after a jittered, growing delay, or at the receiver's
    first sign of life; what was not acknowledged is sent again in the same batches.
-4. A backlog's batches are made in a thread, so that alarms of other lanes pass between them.
+4. To whom the policy releases nothing, no connection is opened: what is withheld is entered into
+   the ledger, and the cursor moves on, so that nothing is kept for nobody. If the policy releases
+   something later, the stream begins with what is collected from then on.
+5. A backlog's batches are made in a thread, so that alarms of other lanes pass between them.
 """
 
 from __future__ import annotations
@@ -46,6 +49,8 @@ MESSAGE_BYTES_MAX = 15 << 20
 CATCHING_UP_RECORDS = 4000
 """Behind by more, batches come from disk, and are large."""
 RETRY_AFTER_S_MAX = 60.0
+REST_INTERVAL_S = 1.0
+"""How often a lane that may send nothing accounts for what it withholds."""
 
 
 class LaneForwarder:
@@ -77,6 +82,9 @@ class LaneForwarder:
         link = self._link
         while True:
             await link.has_release()
+            if self._silent():
+                await self._rest()
+                continue
             signs = link.signs
             retry_after_s = 0.0
             reason = ""
@@ -86,6 +94,8 @@ class LaneForwarder:
                 reason = error.reason
                 await self._flight.suspect(reason)
             except StreamLostError as error:
+                if self._silent():
+                    continue
                 reason, retry_after_s = error.reason, error.retry_after_s
             except WardgateError as error:
                 reason = error.reason
@@ -110,7 +120,8 @@ class LaneForwarder:
         link, lane = self._link, self._lane
         self._stood = False
         self._flight.begin()
-        async with open_channel(link) as channel:
+        way = await link.route(lane)
+        async with open_channel(link, way) as channel:
             call = open_call(channel)
             try:
                 after = await greet(call, link, lane, self._troubles)
@@ -159,7 +170,49 @@ class LaneForwarder:
         release = self._link.release
         if release is None:
             raise StreamLostError("no_policy")
+        if release.is_silent:
+            raise StreamLostError("nothing_released")
         return release
+
+    # -- nothing to send ---------------------------------------------------------------------
+
+    def _silent(self) -> bool:
+        release = self._link.release
+        return release is not None and release.is_silent
+
+    async def _rest(self) -> None:
+        """Withhold, without a connection, until the policy changes."""
+        link, lane, journal, writer = (
+            self._link,
+            self._lane,
+            self._around.journal,
+            self._around.writer,
+        )
+        log.info("destination %s, lane %s: nothing is released to it", link.name, lane.name)
+        self._unsettled = []
+        while (release := link.release) is not None and release.is_silent:
+            self._news.clear()
+            cursor = journal.cursors.get(link.name, lane)
+            try:
+                made = None
+                if cursor is not None and journal.last_seq(lane) > cursor:
+                    made = await asyncio.to_thread(self._make, release, cursor)
+                if made is None:
+                    await self._news.wait()
+                    continue
+                await writer.record(link.name, made.batch)
+                await asyncio.to_thread(writer.ledger.pass_over, link.name, lane, made.batch.last)
+                journal.cursors.advance(link.name, lane, made.batch.last)
+            except WardgateError as error:
+                log.warning("destination %s: %s", link.name, error)
+                await asyncio.sleep(REST_INTERVAL_S)
+            if self._caught_up():
+                await asyncio.sleep(REST_INTERVAL_S)
+
+    def _caught_up(self) -> bool:
+        journal, lane = self._around.journal, self._lane
+        cursor = journal.cursors.get(self._link.name, lane) or 0
+        return journal.last_seq(lane) - cursor <= self._config.batch_records
 
     async def _next(self, after: int) -> _Made:
         """The batch that follows ``after``; waits for news, and for room in the window."""

@@ -180,6 +180,20 @@ class Ledger:
             ).fetchone()[0]
         return Mark(start_seq, epoch, newest, aside)
 
+    def pass_over(self, destination: str, lane: Lane, seq: int) -> None:
+        """Everything up to ``seq`` was withheld without a stream: the destination starts behind it.
+
+        Raises:
+            LedgerError: nothing changed.
+        """
+        key = (destination, lane.name.lower())
+        with self._access():
+            self._db.execute(
+                "INSERT INTO marks VALUES (?,?,?,0,0) ON CONFLICT DO UPDATE SET start_seq = ?",
+                (*key, seq, seq),
+            )
+            self._db.execute("DELETE FROM unsettled WHERE destination = ? AND lane = ?", key)
+
     def unsettled(self, destination: str, lane: Lane) -> list[tuple[int, int, int, str]]:
         """Released and not acknowledged: (epoch, first, last, policy version), in order."""
         with self._access():

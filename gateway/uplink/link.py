@@ -8,10 +8,19 @@ import random
 from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
+from gateway.dial import Dial, MisdirectedError, Route, knock
 from gateway.domain.labels import Lane
 from gateway.domain.ports import Clock, Counters
 from gateway.uplink.config import DestinationConfig
-from gateway.uplink.ports import Credentials, JournalReader, OnTrouble, Seal
+from gateway.uplink.ports import (
+    Credentials,
+    JournalReader,
+    OnReached,
+    OnTrouble,
+    Seal,
+    Trouble,
+    TroubleKind,
+)
 from gateway.uplink.release import Release
 from gateway.uplink.writer import LedgerWriter
 
@@ -21,8 +30,6 @@ KNOCK_INTERVAL_S = 0.5
 """How often a pausing lane looks whether anybody listens at the receiver's address, at the cost of
 a SYN and its answer. Drawn between half of it and all of it, so that gateways don't knock in step.
 """
-KNOCK_TIMEOUT_S = 2.0
-
 Knock = Callable[[str], Awaitable[bool]]
 """Whether anybody accepts connections at ``host:port``."""
 
@@ -39,18 +46,7 @@ class Surroundings(NamedTuple):
     clock: Clock
     rng: random.Random
     on_trouble: OnTrouble
-
-
-async def knock(address: str) -> bool:
-    """Open a TCP connection and close it again."""
-    host, _, port = address.rpartition(":")
-    try:
-        async with asyncio.timeout(KNOCK_TIMEOUT_S):
-            _, writer = await asyncio.open_connection(host.strip("[]"), int(port))
-    except (OSError, TimeoutError):
-        return False
-    writer.close()
-    return True
+    on_reached: OnReached
 
 
 class Link:
@@ -61,9 +57,13 @@ class Link:
         config: DestinationConfig,
         credentials: Credentials,
         around: Surroundings,
+        dial: Dial,
         knock: Knock = knock,
     ) -> None:
         self.config = config
+        self._dial = dial
+        # What is limited to networks is not knocked at before its address was looked at.
+        self._door = "" if config.networks else config.address
         self.credentials = credentials
         self.around = around
         self.release: Release | None = None
@@ -89,6 +89,30 @@ class Link:
         else:
             self._released.set()
 
+    async def route(self, lane: Lane) -> Route:
+        """Where a connection for a lane is to go now.
+
+        Raises:
+            NotReachedError: nobody is there.
+            MisdirectedError: the receiver's name leads elsewhere, or another answers; it was told.
+            ConfigError: our own certificate can't be used.
+        """
+        try:
+            way = await self._dial()
+        except MisdirectedError as error:
+            self._door = ""
+            self._misdirected(lane, TroubleKind(error.reason), error.detail)
+            raise
+        if way.outside:
+            detail = f"also said to be at {', '.join(way.outside)}"
+            self._misdirected(lane, TroubleKind.ADDRESS_REFUSED, detail)
+        self._door = way.door
+        return way
+
+    def _misdirected(self, lane: Lane, kind: TroubleKind, detail: str) -> None:
+        self.around.counters.add("misdirected", self.name, kind)
+        self.around.on_trouble(Trouble(kind, self.name, lane, 0, 0, detail))
+
     async def has_release(self) -> None:
         """Wait until there is a policy."""
         await self._released.wait()
@@ -110,7 +134,7 @@ class Link:
                     await self._wait_for_sign(signs)
 
     async def _look(self) -> None:
-        listens = await self._knock(self.config.address)
+        listens = bool(self._door) and await self._knock(self._door)
         if listens and not self._listens:
             self._alive()
         self._listens = listens
@@ -136,6 +160,7 @@ class Link:
     def connected(self, lane: Lane, up: bool) -> None:
         """A lane's stream came up or went down."""
         if up:
+            self.around.on_reached(self.name)
             self._listens = True
             self._alive()
         if lane is Lane.ALARMS:

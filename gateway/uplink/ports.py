@@ -63,6 +63,10 @@ class TroubleKind(StrEnum):
     """The receiver lost what it had acknowledged; what the journal still has is sent again."""
     REJECTED = "rejected"
     """A batch was rejected for good and set aside."""
+    ADDRESS_REFUSED = "address_refused"
+    """The receiver's name leads to an address outside its networks."""
+    PIN_REFUSED = "pin_refused"
+    """Who answers has not the pinned key."""
 
 
 class Trouble(NamedTuple):
@@ -77,8 +81,15 @@ class Trouble(NamedTuple):
 
 
 OnTrouble = Callable[[Trouble], None]
-Credentials = Callable[[], grpc.ChannelCredentials]
-"""Made anew for each connection, so that a renewed certificate is used."""
+OnReached = Callable[[str], None]
+"""A destination, by name, took a stream: what misled us about it is over."""
+
+
+class Credentials(Protocol):
+    """Made anew for each connection, so that a renewed certificate is used."""
+
+    def __call__(self, anchor: bytes = b"") -> grpc.ChannelCredentials:
+        """Trusting ``anchor`` alone where it is given; see ``security.tls``."""
 
 
 class Seal(Protocol):

@@ -17,7 +17,14 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from gateway.domain.errors import MalformedError
-from gateway.domain.labels import Label, Lane, ReleaseRow, Treatment, stricter
+from gateway.domain.labels import (
+    Label,
+    Lane,
+    ReleaseRow,
+    Treatment,
+    releases_anything,
+    stricter,
+)
 from gateway.journal.types import StoredGroup
 from gateway.uplink.treatments import Pseudonyms, treat
 from gateway.wire.sections import encode_batch_request
@@ -94,6 +101,11 @@ class Release:
         self._table_of = table_of
         self._pseudonyms = pseudonyms
         self._effective: dict[str, ReleaseRow] = {NO_POLICY: row, version: row}
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether nothing is released, whatever its class and level."""
+        return not releases_anything(self._row)
 
     def batch(self, lane: Lane, groups: Sequence[StoredGroup]) -> Released:
         """Make a batch of consecutive groups of one epoch.

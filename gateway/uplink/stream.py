@@ -10,6 +10,7 @@ import grpc
 import grpc.aio
 from google.protobuf.message import DecodeError
 
+from gateway import dial
 from gateway.domain.errors import WardgateError
 from gateway.uplink.link import Link
 from protos.wardgate.v1 import ingest_pb2 as pb
@@ -38,9 +39,8 @@ class UnreadableError(StreamLostError):
     """The receiver could not read something of what is in flight."""
 
 
-def open_channel(link: Link) -> grpc.aio.Channel:
+def open_channel(link: Link, way: dial.Route) -> grpc.aio.Channel:
     """A channel with a connection of its own; to be used as a context manager."""
-    config = link.config
     options: list[tuple[str, Any]] = [
         ("grpc.keepalive_time_ms", KEEPALIVE_MS),
         ("grpc.keepalive_timeout_ms", KEEPALIVE_TIMEOUT_MS),
@@ -49,9 +49,8 @@ def open_channel(link: Link) -> grpc.aio.Channel:
         # A connection of its own: alarms must not queue behind telemetry's bytes.
         ("grpc.use_local_subchannel_pool", 1),
     ]
-    if config.server_name:
-        options.append(("grpc.ssl_target_name_override", config.server_name))
-    return grpc.aio.secure_channel(config.address, link.credentials(), options)
+    credentials = link.credentials(way.anchor) if way.anchor else link.credentials()
+    return dial.open_channel(way, credentials, options)
 
 
 def open_call(channel: grpc.aio.Channel) -> Any:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from gateway.dial import Dial
 from gateway.domain.errors import ConfigError
 from gateway.domain.labels import Lane, ReleaseRow
 from gateway.domain.ports import Clock, Counters
@@ -20,7 +21,7 @@ from gateway.uplink.days import DAY_US
 from gateway.uplink.lane import LaneForwarder
 from gateway.uplink.ledger import Ledger, LedgerError
 from gateway.uplink.link import Link, Surroundings
-from gateway.uplink.ports import Credentials, JournalReader, OnTrouble, Seal
+from gateway.uplink.ports import Credentials, JournalReader, OnReached, OnTrouble, Seal
 from gateway.uplink.release import Release
 from gateway.uplink.treatments import Pseudonyms
 from gateway.uplink.writer import LedgerWriter
@@ -57,6 +58,7 @@ class Uplink:
         credentials: Callable[[DestinationConfig], Credentials],
         secret: Callable[[Path], bytes],
         around: Surroundings,
+        dial: Callable[[DestinationConfig], Dial],
     ) -> None:
         """Check the destinations; opens nothing.
 
@@ -65,6 +67,7 @@ class Uplink:
             credentials: gives a destination's way to channel credentials.
             secret: reads a secret file.
             around: what the forwarders need.
+            dial: gives a destination's way to its routes.
 
         Raises:
             ConfigError: two destinations of one name, or a pseudonym key that can't be used.
@@ -72,7 +75,7 @@ class Uplink:
         check_names(list(destinations))
         self._around = around
         self._pseudonyms = {d.name: _pseudonyms(d, secret) for d in destinations}
-        self._links = {d.name: Link(d, credentials(d), around) for d in destinations}
+        self._links = {d.name: Link(d, credentials(d), around, dial(d)) for d in destinations}
         self._lanes = {
             lane: [LaneForwarder(link, lane) for link in self._links.values()] for lane in Lane
         }
@@ -195,6 +198,7 @@ def open_surroundings(  # noqa: PLR0913  # what the daemon wires is this much
     counters: Counters,
     clock: Clock,
     on_trouble: OnTrouble,
+    on_reached: OnReached = lambda _name: None,
     rng: random.Random | None = None,
 ) -> Surroundings:
     """Put together what the forwarders need."""
@@ -208,6 +212,7 @@ def open_surroundings(  # noqa: PLR0913  # what the daemon wires is this much
         clock,
         rng or random.Random(),  # noqa: S311  # jitter is no secret
         on_trouble,
+        on_reached,
     )
 
 

@@ -16,7 +16,7 @@ import grpc
 import grpc.aio
 
 from gateway.backoff import Backoff
-from gateway.domain.errors import ConfigError
+from gateway.domain.errors import WardgateError
 from gateway.domain.ports import Clock
 from security.files import TlsFiles
 from security.tls import grpc_channel_credentials
@@ -29,7 +29,7 @@ SETTLED_AFTER_S = 30.0
 MESSAGE_BYTES_MAX = 32 << 20
 """A million revocations are 20 MB."""
 
-_CHANNEL_OPTIONS = (
+CHANNEL_OPTIONS = (
     ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
     ("grpc.keepalive_time_ms", 20_000),
     ("grpc.keepalive_timeout_ms", 10_000),
@@ -52,7 +52,7 @@ def fleet_channel(address: str, server_name: str, files: TlsFiles) -> grpc.aio.C
     Raises:
         ConfigError: the files can't be used.
     """
-    options: list[tuple[str, str | int]] = list(_CHANNEL_OPTIONS)
+    options: list[tuple[str, str | int]] = list(CHANNEL_OPTIONS)
     if server_name:
         options.append(("grpc.ssl_target_name_override", server_name))
     return grpc.aio.secure_channel(address, grpc_channel_credentials(files), options)
@@ -92,7 +92,7 @@ async def keep_up(
             reason = "the service ended the stream"
         except grpc.aio.AioRpcError as error:
             reason = f"{error.code().name.lower()}: {error.details()}"
-        except ConfigError as error:
+        except WardgateError as error:  # our own files, or who is reached
             reason = str(error)
         if clock.monotonic() - began > SETTLED_AFTER_S:
             backoff.reset()

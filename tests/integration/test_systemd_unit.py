@@ -14,23 +14,28 @@ from typing import Any
 import jinja2
 import pytest
 import yaml
+from jinja2.nativetypes import NativeEnvironment
 
 from tests.integration.supervised import WATCHDOG_S, Supervised, Ward, session
 
 ROLES = Path(__file__).resolve().parents[2] / "ansible" / "roles"
 UNITS = ("gateway", "fleet", "core")
+FILTER = "packetfilter"
 EXPOSURE_MAX = 2.5
 
 
 # What systemd says of the units
 
 
-def rendered(role: str, directory: Path, **variables: Any) -> Path:
-    """The role's unit as ansible renders it, with all units' hardening, and a command that is."""
+def rendered(role: str, directory: Path, *, unit: str = "", **variables: Any) -> Path:
+    """The role's unit as ansible renders it, with all units' hardening, and a command that is.
+
+    ``unit`` names another one of the role; ``wardgate_its`` is what a gateway says for itself.
+    """
     (directory / "bin").mkdir(exist_ok=True)
     (directory / "bin" / "wardgate").write_text("#!/bin/sh\n")
     (directory / "bin" / "wardgate").chmod(0o755)
-    name = f"wardgate-{role}.service"
+    name = f"wardgate-{unit or role}.service"
     environment = jinja2.Environment(
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
@@ -45,11 +50,25 @@ def rendered(role: str, directory: Path, **variables: Any) -> Path:
     shared.mkdir(exist_ok=True)
     shutil.copy(ROLES / "package" / "files" / "hardening.conf", shared / "10-hardening.conf")
     text = (ROLES / role / "templates" / f"{name}.j2").read_text()
-    unit = directory / name
     given = {**defaults, "ansible_managed": "Managed", "wardgate_venv": directory, **variables}
     given["wardgate_version"] = "0.1.0"
-    unit.write_text(environment.from_string(text).render(given))
-    return unit
+    given |= own_variables(role, given)
+    tenant = given.get("wardgate_tenant")
+    place = directory / (name.replace(".service", f"@{tenant}.service") if tenant else name)
+    place.write_text(environment.from_string(text).render(given))
+    return place
+
+
+def own_variables(role: str, given: dict[str, Any]) -> dict[str, Any]:
+    """The role's vars, which are made of each other and of ``wardgate_its``."""
+    path = ROLES / role / "vars" / "main.yml"
+    if not path.exists():
+        return {}
+    native = NativeEnvironment(undefined=jinja2.StrictUndefined)
+    found: dict[str, Any] = {"wardgate_its": {}, **given}
+    for key, text in yaml.safe_load(path.read_text()).items():
+        found[key] = native.from_string(text).render(found)
+    return found
 
 
 def exposure(unit: Path) -> float:
@@ -83,6 +102,35 @@ def test_a_gateway_with_serial_ports_exposes_little_more(tmp_path: Path) -> None
     unit = rendered("gateway", tmp_path, wardgate_serial=True)
     assert "SupplementaryGroups=dialout" in unit.read_text()
     assert exposure(unit) <= EXPOSURE_MAX
+
+
+TENANT = {"tenant": "hospital-a", "secrets": [{"name": "seal.keys", "src": "x"}]}
+NETWORK = {"interface": "eth1", "addresses": ["10.20.0.1/16"], "router": "10.20.0.254"}
+
+
+@pytest.mark.parametrize("its", [{}, TENANT, {**TENANT, "network": NETWORK}])
+@pytest.mark.parametrize("unit", ["", FILTER])
+def test_the_units_of_one_gateway_and_of_a_tenants_are_in_order(
+    unit: str, its: dict[str, Any], tmp_path: Path
+) -> None:
+    network = tmp_path / "tenant-network-hospital-a.service"
+    network.write_text("[Service]\nExecStart=/bin/true\n")
+    for each in ("", FILTER):  # each names the other
+        rendered("gateway", tmp_path, unit=each, wardgate_its=its)
+    made = rendered("gateway", tmp_path, unit=unit, wardgate_its=its)
+    text = made.read_text()
+    said = subprocess.run(
+        ["systemd-analyze", "verify", "--man=no", made], capture_output=True, text=True, check=False
+    )
+    assert (said.returncode, said.stderr) == (0, "")
+    assert exposure(made) <= EXPOSURE_MAX
+    who = "wardgate-hospital-a" if its else "wardgate"
+    assert f"Group={who}\n" in text
+    assert ("NetworkNamespacePath=/run/netns/wardgate-hospital-a\n" in text) == ("network" in its)
+    if unit == FILTER:
+        assert "CapabilityBoundingSet=CAP_NET_ADMIN\n" in text
+    else:
+        assert f"User={who}\nGroup={who}\nStateDirectory={who}\n" in text
 
 
 def test_the_score_is_read_from_the_unit(tmp_path: Path) -> None:

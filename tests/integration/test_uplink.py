@@ -11,11 +11,13 @@ import sqlite3
 import sys
 from contextlib import asynccontextmanager, closing
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from gateway.clock import SystemClock
+from gateway.dial import route
 from gateway.domain import records as r
 from gateway.domain import terms
 from gateway.domain.labels import DataClass, DestinationInfo, Label, Lane, Treatment, Zone
@@ -161,9 +163,10 @@ class Gateway:
         ]
         self.uplink = Uplink(
             configs,
-            lambda _: lambda: grpc_channel_credentials(self._files),
+            lambda _: partial(grpc_channel_credentials, self._files),
             lambda _: SECRET,
             around,
+            lambda each: partial(route, each.receiver, self._files),
         )
         table = compile_policy(POLICY, INFOS)
         self.policy = Policy(table.version, table.rows)

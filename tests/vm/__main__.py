@@ -35,6 +35,7 @@ def chosen(which: str, cuts: int) -> list[Act]:
         acts.install,
         acts.units,
         acts.address_limits,
+        acts.packet_filter,
         acts.monitoring,
         acts.again,
         acts.change_the_policy,

@@ -39,6 +39,23 @@ def knock(source):
     return "reached"
 print(knock(None), knock(("192.0.2.1", 0)))
 """
+SPEAK = """\
+import os, socket
+where = socket.create_server(("192.0.2.1", 0))
+port = where.getsockname()[1]
+def reach():
+    try:
+        socket.create_connection(("192.0.2.1", port), timeout=5).close()
+    except OSError as error:
+        return type(error).__name__
+    return "reached"
+before = reach()
+import pwd
+os.setuid(pwd.getpwnam("wardgate").pw_uid)
+print(before, reach())
+"""
+"""A process becomes the gateway's user and tries again what root could do."""
+FILTER = "wardgate-packetfilter"
 PROMETHEUS = """\
 import json, urllib.request
 def ask(what):
@@ -79,7 +96,7 @@ def again(at: Rehearsal) -> None:
 
 
 def units(at: Rehearsal) -> None:
-    for unit in UNITS.values():
+    for unit in (*UNITS.values(), FILTER):
         verified = at.vm.ssh(f"systemd-analyze verify --man=no {unit}.service", check=False)
         said = verified.stdout + verified.stderr
         assert (verified.returncode, said) == (0, ""), said
@@ -100,6 +117,21 @@ def address_limits(at: Rehearsal) -> None:
     knocked = at.python(KNOCK)
     assert knocked == "reached TimeoutError", knocked
     say(f"the gateway's cgroup reaches {allowed}; a connection elsewhere, and one from there, fail")
+
+
+def packet_filter(at: Rehearsal) -> None:
+    assert at.active(FILTER), at.journal()
+    spoke = at.python(SPEAK)
+    assert spoke == "reached TimeoutError", spoke
+    refused = "/opt/wardgate/bin/wardgate gateway packetfilter counters | grep ^refused"
+    environment = "CREDENTIALS_DIRECTORY=/etc/wardgate/secrets"
+
+    def counted() -> bool:
+        return int(at.vm.ssh(f"{environment} {refused}").stdout.split()[1]) > 0
+
+    at.wait_for(counted, "the counter of what is refused")
+    at.wait_for(lambda: "nothing explains them" in at.journal(), "the gateway's word on it")
+    say("a process of the gateway's user can't connect elsewhere; it is counted, and told")
 
 
 def monitoring(at: Rehearsal) -> None:

@@ -47,6 +47,8 @@ trust = "/var/lib/wardgate/identity/ca.pem"
 trust_domain = "{TRUST_DOMAIN}"
 [policy]
 file = "release.cedar"
+[packet_filter]
+required = true
 [journal]
 limit_bytes = {256 << 20}
 alarm_reserve_bytes = {32 << 20}

@@ -115,6 +115,19 @@ async def test_the_last_word_is_there_after_a_restart(edge, tmp_path, authority)
     assert not again.book.stale()
 
 
+async def test_a_fleet_outside_its_networks_is_not_dialled_and_told(edge, tmp_path):
+    told: asyncio.Queue[tuple[str, str]] = asyncio.Queue()
+    edge.link.on_misdirected = lambda *said: told.put_nowait(said)
+    edge.link.follow(FleetLinkConfig("localhost:1", tmp_path, "test", networks=("10.0.0.0/8",)))
+    running = asyncio.create_task(edge.link.run())
+    async with asyncio.timeout(20):
+        reason, detail = await told.get()
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    assert reason == "address_refused"
+    assert "localhost is said to be at" in detail
+
+
 @pytest.mark.parametrize("content", [b"", b"[]", b'{"version":"x"}', b'{"version":1,"devices":3}'])
 def test_damaged_files_count_as_none(tmp_path, authority, content):
     (tmp_path / DIRECTORY_FILE).write_bytes(content)

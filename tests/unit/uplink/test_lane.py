@@ -3,12 +3,15 @@
 import asyncio
 import random
 from contextlib import asynccontextmanager, closing
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import grpc
 import grpc.aio
 import pytest
 
+from gateway.dial import route
 from gateway.domain.labels import Lane, Treatment, Zone
 from gateway.journal.cursors import Cursors
 from gateway.journal.types import EncodedSection, StoredGroup
@@ -21,6 +24,7 @@ from gateway.uplink.ports import Trouble
 from gateway.uplink.release import Release
 from gateway.uplink.uplink import open_surroundings
 from protos.wardgate.v1 import ingest_pb2 as pb
+from security.files import TlsFiles
 from tests.fakes import FakeClock, FakeCounters
 from tests.ingest import EPOCH, NOW_US, VITALS, alarm, report, section
 
@@ -132,6 +136,12 @@ class Receiver:
             self.got.set()
 
 
+def local_credentials(anchor=b""):
+    """Without TLS; a route without pins has no anchor."""
+    assert not anchor
+    return grpc.local_channel_credentials()
+
+
 class Bench:
     """A lane, its receiver and everything around it."""
 
@@ -168,7 +178,8 @@ class Bench:
             address=f"127.0.0.1:{port}",
             **settings,
         )
-        self.link = Link(self.config, grpc.local_channel_credentials, around)
+        way = partial(route, self.config.receiver, TlsFiles.within(Path()))
+        self.link = Link(self.config, local_credentials, around, way)
         self.lane = LaneForwarder(self.link, lane)
         self.release()
         self._task: Any = None

@@ -5,13 +5,13 @@ import random
 from contextlib import closing
 from typing import Any
 
-import grpc
 import pytest
 
+from gateway.dial import knock
 from gateway.domain.labels import Lane, Zone
 from gateway.uplink import link as link_module
 from gateway.uplink.config import DestinationConfig
-from gateway.uplink.link import Link, knock
+from gateway.uplink.link import Link
 from gateway.uplink.uplink import open_surroundings
 from tests.fakes import FakeClock, FakeCounters
 
@@ -54,7 +54,15 @@ def make(door) -> Link:
     config = DestinationConfig(
         name="core", zone=Zone.CAMPUS, purpose="care", tenant="hospital", address="core:1"
     )
-    return Link(config, grpc.local_channel_credentials, around, door)
+    return Link(config, no_credentials, around, no_way, door)
+
+
+def no_credentials(anchor=b""):
+    raise AssertionError("nothing connects here")
+
+
+async def no_way():
+    raise AssertionError("nothing connects here")
 
 
 async def test_a_lane_that_arrived_between_the_failure_and_the_pause_ends_it():

@@ -83,10 +83,13 @@ def uplink(ledger, counters, *destinations, secret=b"k" * 32, clock=None):
         rng=random.Random(1),
     )
 
-    def no_credentials(_):
+    def nothing_connects(*_):
         raise AssertionError("nothing connects here")
 
-    return Uplink(destinations, lambda _: lambda: no_credentials(None), lambda _: secret, around)
+    def no_way(_):
+        return nothing_connects
+
+    return Uplink(destinations, no_way, lambda _: secret, around, no_way)
 
 
 def test_two_destinations_of_one_name_are_refused(ledger, counters):

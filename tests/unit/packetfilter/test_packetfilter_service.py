@@ -1,0 +1,119 @@
+"""Root's process against a real kernel, in a network of its own."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from gateway.config import load
+from gateway.domain.errors import ConfigError
+from gateway.packetfilter import nft, ruleset, snapshot
+from gateway.packetfilter.service import RESOLVE_EVERY_S, Keeper
+from tests.fakes import FakeClock
+from tests.unit.packetfilter.network import apart, needs_root
+from tests.unit.packetfilter.site import CAMPUS, POLICY, compiled, write
+
+pytestmark = needs_root
+
+
+class Bench:
+    def __init__(self, folder, **given):
+        self.folder = folder
+        self.path = write(folder, **given)
+        self.clock = FakeClock()
+        self.keeper = Keeper(self.path, self.clock, folder / "resolv.conf")
+
+    def change(self, policy):
+        (self.folder / "release.cedar").write_text(policy)
+        self._newer(self.folder / "release.cedar")
+
+    def _newer(self, path):
+        """Another time of change, however coarse the file system's clock."""
+        times = path.stat().st_mtime_ns + 1_000_000_000
+        os.utime(path, ns=(times, times))
+
+    def told(self):
+        self.keeper.look()
+        config = load(self.path)
+        return snapshot.read(config.packet_filter.file(""), "gw-1")
+
+    def is_open(self, name):
+        return name in self.told().counters and self._accepts(name)
+
+    def _accepts(self, name):
+        said = nft._run(["nft", "list", "table", "inet", self.keeper.table], "")
+        return f'counter name "{name}" accept' in said
+
+
+def test_a_changed_policy_counts_at_the_next_look(tmp_path):
+    def work():
+        bench = Bench(tmp_path)
+        assert bench.is_open("to-core")
+        assert not bench.is_open("to-vendor-x")
+        bench.change(POLICY.rstrip() + ";\n")
+        assert bench.is_open("to-vendor-x")
+        bench.change("")
+        assert not bench.is_open("to-core")
+        assert bench.told().fault == ""
+
+    apart(work)
+
+
+def test_what_cannot_be_compiled_changes_nothing_and_is_told(tmp_path):
+    def work():
+        bench = Bench(tmp_path)
+        bench.change(POLICY + CAMPUS.replace("campus", "kampus"))
+        assert bench.is_open("to-core")
+        assert "kampus" in bench.told().fault
+        bench.change(POLICY + CAMPUS)
+        assert bench.told().fault == ""
+        bench.path.write_text("not TOML")
+        bench.keeper.look()
+        assert bench._accepts("to-core")
+
+    apart(work)
+
+
+def test_the_first_time_a_wrong_policy_closes_every_destination(tmp_path):
+    def work():
+        bench = Bench(tmp_path, policy="nonsense")
+        assert not bench.is_open("to-core")
+        assert bench.is_open("fleet")
+        assert "no destination is open" in bench.told().fault
+        bench.change(POLICY + CAMPUS)
+        assert bench.is_open("to-core")
+
+    apart(work)
+
+
+def test_a_wrong_configuration_is_no_start(tmp_path):
+    with pytest.raises(ConfigError):
+        Bench(tmp_path, uid=0)
+
+
+def test_rules_that_somebody_takes_away_are_put_back(tmp_path):
+    def work():
+        bench = Bench(tmp_path)
+        nft.apply("flush ruleset")
+        assert bench.is_open("to-core")
+        nft.apply(f"flush chain inet {bench.keeper.table} gateway")
+        assert bench.is_open("to-core")
+        wanted = ruleset.rule_count(compiled(bench.path).script)
+        assert nft.in_force(bench.keeper.table).rules == wanted
+
+    apart(work)
+
+
+def test_a_name_is_resolved_again(tmp_path, monkeypatch):
+    def work():
+        bench = Bench(tmp_path, core="core.example:7443", networks="[]")
+        assert not bench.is_open("to-core")
+        monkeypatch.setattr(
+            "socket.getaddrinfo", lambda *_, **__: [(0, 0, 0, "", ("10.2.0.9", 7443))]
+        )
+        bench.keeper.look()
+        bench.clock.advance(RESOLVE_EVERY_S)
+        assert bench.is_open("to-core")
+
+    apart(work)
