@@ -24,7 +24,7 @@ from gateway.journal.journal import Journal
 from gateway.journal.types import Labelled, LaneGroup
 from gateway.uplink.config import DestinationConfig
 from gateway.uplink.ledger import Ledger
-from gateway.uplink.treatments import Pseudonyms
+from gateway.uplink.pseudonyms import Pseudonyms
 from gateway.uplink.uplink import Policy, Uplink, open_surroundings
 from gateway.wire.records import encode
 from security import pki
