@@ -20,7 +20,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from gateway.uplink.pseudonyms import Pseudonyms
+from security.pseudonyms import Pseudonyms
 
 AGE_MAX = 89
 AGE_ABOVE = 90.0

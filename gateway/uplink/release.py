@@ -23,10 +23,10 @@ from gateway.domain.errors import MalformedError
 from gateway.domain.labels import Label, Lane, ReleaseRow, Treatment, stricter
 from gateway.journal.types import StoredGroup
 from gateway.uplink.generalise import Coarse, GeneraliseConfig
-from gateway.uplink.pseudonyms import Pseudonyms
 from gateway.uplink.treatments import treat
 from gateway.uplink.windows import AggregateConfig, Closed, Windows
 from gateway.wire.sections import encode_batch_request
+from security.pseudonyms import Pseudonyms
 
 log = logging.getLogger(__name__)
 

@@ -5,7 +5,7 @@ Rules:
 1. Every field of every record is in exactly one of the tables below; a field that the contract
    gains later stops this module from loading until somebody decides what it reveals.
 2. *Keyed* fields name somebody or something. Pseudonymising and generalising replace them by
-   keyed pseudonyms (:mod:`gateway.uplink.pseudonyms`): the same device stays the same device
+   keyed pseudonyms (:mod:`security.pseudonyms`): the same device stays the same device
    there, and nowhere else. Masking removes them.
 3. *Dropped* fields are removed by all: free text, a device's own words, places, who attests.
    The *ward* is, too, unless generalising keeps it.
@@ -30,8 +30,8 @@ from gateway.domain.errors import MalformedError
 from gateway.domain.labels import Treatment
 from gateway.domain.terms import METRICS
 from gateway.uplink.generalise import AGE_ABOVE, AGE_MAX, Coarse
-from gateway.uplink.pseudonyms import Pseudonyms
 from protos.wardgate.v1 import ingest_pb2 as pb
+from security.pseudonyms import Pseudonyms
 
 WORDS_CACHED_MAX = 4096
 """Words remembered to be words or none; beyond it all are looked at anew."""

@@ -21,9 +21,9 @@ from gateway.uplink.lane import LaneForwarder
 from gateway.uplink.ledger import Ledger, LedgerError
 from gateway.uplink.link import Link, Surroundings
 from gateway.uplink.ports import Credentials, JournalReader, OnTrouble, Seal
-from gateway.uplink.pseudonyms import Pseudonyms
 from gateway.uplink.release import Release, Shape
 from gateway.uplink.writer import LedgerWriter
+from security.pseudonyms import Pseudonyms
 
 log = logging.getLogger(__name__)
 

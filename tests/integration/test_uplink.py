@@ -24,13 +24,13 @@ from gateway.journal.journal import Journal
 from gateway.journal.types import Labelled, LaneGroup
 from gateway.uplink.config import DestinationConfig
 from gateway.uplink.ledger import Ledger
-from gateway.uplink.pseudonyms import Pseudonyms
 from gateway.uplink.uplink import Policy, Uplink, open_surroundings
 from gateway.wire.records import encode
 from security import pki
 from security.names import Role
 from security.pki import Subject, Validity
 from security.policy import compile_policy
+from security.pseudonyms import Pseudonyms
 from security.sealing import KeyRing, Sealer
 from security.tls import grpc_channel_credentials
 from tests.fakes import FakeCounters

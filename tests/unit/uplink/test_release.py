@@ -4,9 +4,9 @@ import pytest
 
 from gateway.domain.labels import DataClass, Label, Lane, Treatment
 from gateway.journal.types import EncodedSection, Lost, StoredGroup
-from gateway.uplink.pseudonyms import Pseudonyms
 from gateway.uplink.release import NO_POLICY, EntryKey, Release, cut
 from protos.wardgate.v1 import ingest_pb2 as pb
+from security.pseudonyms import Pseudonyms
 from tests.ingest import EPOCH, NOW_US, VITALS, report, section
 
 NOTES = Label(DataClass.MEDICAL_APPLICATION, 4)

@@ -8,10 +8,10 @@ from gateway.domain import records as r
 from gateway.domain import terms
 from gateway.domain.errors import MalformedError
 from gateway.domain.labels import Treatment
-from gateway.uplink.pseudonyms import Pseudonyms
 from gateway.uplink.treatments import treat
 from gateway.wire.records import from_message
 from protos.wardgate.v1 import ingest_pb2 as pb
+from security.pseudonyms import Pseudonyms
 from tests import ingest
 from tests.ingest import NOW_US, alarm, section
 
@@ -170,7 +170,7 @@ def test_a_short_secret_is_refused():
 
 
 def test_a_full_cache_of_names_starts_anew(monkeypatch):
-    monkeypatch.setattr("gateway.uplink.pseudonyms.NAMES_CACHED_MAX", 2)
+    monkeypatch.setattr("security.pseudonyms.NAMES_CACHED_MAX", 2)
     names = Pseudonyms(SECRET, "vendor", "")
     first = names.name("a")
     for other in "bcdef":

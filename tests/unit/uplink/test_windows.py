@@ -3,6 +3,7 @@
 import math
 import statistics
 from itertools import pairwise
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -37,7 +38,7 @@ def group(first, records, at_s=0.0, label=VITALS, **changes):
         first,
         first + len(records) - 1,
         "now",
-        (EncodedSection(*label, len(records), body),),
+        (EncodedSection(label.data_class, label.level, len(records), body),),
         (),
         EPOCH,
         NOW_US + int(at_s * 1e6),
@@ -266,7 +267,8 @@ def sent(made, journal, windows, after, size):
 def test_restarts_neither_lose_nor_repeat_nor_change_a_window(groups, data):
     tables = {"then": {"core": {VITALS: AGGREGATE, THERAPY: AGGREGATE}}}
     row = {VITALS: AGGREGATE, THERAPY: AGGREGATE}
-    journal, made = Journal(groups), release(row, tables, AggregateConfig(WINDOW_S, 3))
+    journal: Any = Journal(groups)
+    made = release(row, tables, AggregateConfig(WINDOW_S, 3))
     straight, windows, after = [], made.windows(0), 0
     while (batch := sent(made, journal, windows, after, 3)) is not None:
         straight += [each.SerializeToString() for each in told(batch)]
