@@ -220,8 +220,11 @@ class LaneForwarder:
         alarm_us = oldest_alarm_us(groups) if lane is Lane.ALARMS else 0
         begin = groups[0].first_seq - 1
         if stood is None or stood.release is not release or stood.windows.at != begin:
+            before = stood
             start, known = self._beginning(begin)
             stood = self._brought(release, start, begin, known=known)
+            if before is not None and before.windows.at == begin:
+                stood.windows.follow(before.windows)
         return _Made(release, release.batch(lane, groups, stood.windows), alarm_us, stood)
 
     def _beginning(self, at: int) -> tuple[int, bool]:

@@ -116,7 +116,8 @@ class Window:
         self._kinds: dict[Label, Counter[frozenset[_Cell]]] = {}
         self._others: Counter[Label] = Counter()
         """Records whose combination is one too many; counted as if they were in what leaves."""
-        self._records: Counter[Label] = Counter()
+        self.records: Counter[Label] = Counter()
+        """What was taken in, whether or not it counts."""
         self._cells = self._pairs = 0
 
     def is_closed_by(self, group: StoredGroup) -> bool:
@@ -140,7 +141,7 @@ class Window:
             raise MalformedError("section", str(error)) from error
         cells = self._labels.setdefault(label, {})
         kinds = self._kinds.setdefault(label, Counter())
-        self._records[label] += len(section.records)
+        self.records[label] += len(section.records)
         for record in section.records:
             body_name = record.WhichOneof("body")
             if body_name == "report":
@@ -195,6 +196,14 @@ class Window:
         sums.by_device[device] = given + 1
         return sums
 
+    def without(self, other: Window | None) -> list[Closed]:
+        """What of its records is not in another window."""
+        rest = self.records - (other.records if other is not None else Counter())
+        return [
+            Closed(label, self._policy, self.first_seq, None, 0, records)
+            for label, records in sorted(rest.items())
+        ]
+
     def close(self, devices_min: int, *, known: bool) -> list[Closed]:
         """What it says, by label; with ``known`` false nothing."""
         return [
@@ -205,12 +214,12 @@ class Window:
     def _closed(self, label: Label, cells: Mapping[_Cell, _Sums], devices_min: int) -> Closed:
         shown = {cell: sums for cell, sums in cells.items() if _shows(sums, devices_min)}
         if not shown:
-            rest = self._records[label]
+            rest = self.records[label]
             return Closed(label, self._policy, self.first_seq, None, 0, rest)
         records = self._others[label] + sum(
             n for kind, n in self._kinds[label].items() if not kind.isdisjoint(shown)
         )
-        rest = self._records[label] - records
+        rest = self.records[label] - records
         message = pb.Aggregate(
             from_us=self._from_us,
             to_us=self._to_us,
@@ -243,6 +252,7 @@ class Windows:
         self._config = config
         self._known = known
         self._open: Window | None = None
+        self._forgone: list[Closed] = []
 
     @property
     def hold(self) -> int:
@@ -259,14 +269,22 @@ class Windows:
 
         A group that was not the one after ``at`` is a caller's mistake.
         """
-        closed: list[Closed] = []
+        closed, self._forgone = self._forgone, []
         if self._open is not None and self._open.is_closed_by(group):
-            closed = self._open.close(self._config.devices_min, known=self._known)
+            closed += self._open.close(self._config.devices_min, known=self._known)
             self._open, self._known = None, True
         elif self._open is not None:
             self._open.last_seq = group.last_seq
         self.at = group.last_seq
         return closed
+
+    def follow(self, before: Windows) -> None:
+        """Take over from those of another release, which had come as far.
+
+        What was in their window and is not in this one is withheld, and told with the next group.
+        """
+        if before._open is not None:
+            self._forgone = before._open.without(self._open)
 
     def add(self, group: StoredGroup, label: Label, body: bytes) -> None:
         """Take in a section of the group that went by last.

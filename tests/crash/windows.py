@@ -90,7 +90,8 @@ def windows(core: Path, vendor: Path, ledger: Path) -> list[str]:
 
 def _overlaps(found: list[tuple[object, ...]]) -> list[str]:
     """Windows of one label that share a record."""
-    problems, reached = [], {}
+    problems: list[str] = []
+    reached: dict[Any, tuple[Any, Any]] = {}
     for epoch, first, last, data_class, level, *_ in found:
         label = (data_class, level)
         if (epoch, first) <= reached.get(label, (0, 0)):
@@ -122,18 +123,17 @@ def _shows(numbers: list[Any]) -> bool:
 
 def _in_ledger(core: Path, ledger: Path, said: int) -> list[str]:
     """The ledger has each record once at most, and of what left exactly what arrived."""
-    entered = dict(
-        read(
-            ledger,
-            "SELECT treatment, sum(records) FROM releases"
-            " WHERE destination = 'vendor' AND lane = 'telemetry' GROUP BY treatment",
-        )
+    rows = read(
+        ledger,
+        "SELECT treatment, sum(records) FROM releases"
+        " WHERE destination = 'vendor' AND lane = 'telemetry' GROUP BY treatment",
     )
+    entered = {str(word): int(str(n)) for word, n in rows}
     ((held,),) = read(core, _COUNT)
     problems = []
     if entered.get("aggregate", 0) != said:
         problems.append(f"the ledger says {entered.get('aggregate')} aggregated, arrived: {said}")
-    total = sum(int(str(n)) for n in entered.values())
+    total = sum(entered.values())
     if total > int(str(held)):
         problems.append(f"{total} records in the ledger, of {held}")
     return problems

@@ -738,3 +738,19 @@ async def test_a_policy_that_begins_to_aggregate_counts_nothing_that_left_before
         b.lane.notify()
         await b.until(lambda: b.receiver.spans()[-1:] == [(7, 9)])
         assert windows_of(b.receiver.batches) == [(4, 3)]
+
+
+async def test_a_stricter_policy_withholds_what_is_in_the_open_window_and_the_ledger_says_so(
+    tmp_path,
+):
+    async with bench(tmp_path) as b:
+        b.release(Treatment.AGGREGATE)
+        minutes(b.journal, 1)
+        b.start()
+        await b.until(lambda: b.link.acked(TELEMETRY) == 3)
+        b.release(Treatment.WITHHOLD, "p2")
+        minutes(b.journal, 1, first_minute=1)
+        b.lane.notify()
+        await b.until(lambda: b.link.acked(TELEMETRY) == 6)
+        assert windows_of(b.receiver.batches) == []
+        assert list(b.ledger.totals()) == [("core", "withhold", 6)]
