@@ -49,6 +49,8 @@ MESSAGE_BYTES_MAX = 15 << 20
 CATCHING_UP_RECORDS = 4000
 """Behind by more, batches come from disk, and are large."""
 RETRY_AFTER_S_MAX = 60.0
+NOWHERE = (-1, -1)
+"""Before the first batch, and where a window began that must not be told."""
 
 
 class LaneForwarder:
@@ -72,7 +74,7 @@ class LaneForwarder:
         """Whether the receiver greeted the last stream."""
         self._standpoint: Standpoint | None = None
         """Taken away while a batch is made: a thread that nobody waits for any more may have it."""
-        self._sent_to = (-1, -1)
+        self._sent_to = NOWHERE
         """Where the last batch ended, and its hold."""
 
     def notify(self) -> None:
@@ -159,7 +161,7 @@ class LaneForwarder:
     async def _send(self, call: Any, after: int) -> None:
         counters, name, lane = self._around.counters, self._link.name, self._lane
         while True:
-            release, batch, alarm_us, _ = await self._next(after)
+            release, batch, alarm_us, standpoint = await self._next(after)
             if (batch.epoch, batch.first, batch.last, release.version) not in self._entered:
                 await self._around.writer.record(name, batch)
             if self._release() is not release:
@@ -172,7 +174,7 @@ class LaneForwarder:
                 await call.write(batch.request)
                 counters.add("sent_bytes", name, lane.name.lower(), n=len(batch.request))
             after = batch.last
-            self._sent_to = (batch.last, batch.hold)
+            self._sent_to = (batch.last, batch.hold) if standpoint.windows.known else NOWHERE
 
     def _release(self) -> Release:
         release = self._link.release

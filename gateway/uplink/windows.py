@@ -250,7 +250,8 @@ class Windows:
         """
         self.at = at
         self._config = config
-        self._known = known
+        self.known = known
+        """Whether the open window is whole."""
         self._open: Window | None = None
         self._forgone: list[Closed] = []
 
@@ -271,8 +272,8 @@ class Windows:
         """
         closed, self._forgone = self._forgone, []
         if self._open is not None and self._open.is_closed_by(group):
-            closed += self._open.close(self._config.devices_min, known=self._known)
-            self._open, self._known = None, True
+            closed += self._open.close(self._config.devices_min, known=self.known)
+            self._open, self.known = None, True
         elif self._open is not None:
             self._open.last_seq = group.last_seq
         self.at = group.last_seq

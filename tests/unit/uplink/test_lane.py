@@ -754,3 +754,22 @@ async def test_a_stricter_policy_withholds_what_is_in_the_open_window_and_the_le
         await b.until(lambda: b.link.acked(TELEMETRY) == 6)
         assert windows_of(b.receiver.batches) == []
         assert list(b.ledger.totals()) == [("core", "withhold", 6)]
+
+
+async def test_nor_does_another_policy_make_a_window_of_the_part(tmp_path):
+    async with bench(tmp_path) as b:
+        b.release(Treatment.AGGREGATE)
+        minutes(b.journal, 2)
+        b.journal.groups[1] = b.journal.groups[1]._replace(committed_us=NOW_US + 1)
+        b.start()
+        await b.until(lambda: b.link.acked(TELEMETRY) == 6)
+        b.journal.cursors.advance("core", TELEMETRY, 6)  # as if that window had been closed
+        b.receiver.points = [{"lane": int(TELEMETRY), "epoch": EPOCH, "seq": 3}]
+        b.receiver.batches.clear()
+        await b.again()
+        await b.until(lambda: b.receiver.spans()[-1:] == [(4, 6)])
+        b.release(Treatment.AGGREGATE, "p2")
+        minutes(b.journal, 1, first_minute=1)
+        b.lane.notify()
+        await b.until(lambda: b.link.acked(TELEMETRY) == 9)
+        assert windows_of(b.receiver.batches) == []
