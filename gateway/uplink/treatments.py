@@ -35,10 +35,9 @@ from security.pseudonyms import Pseudonyms
 
 WORDS_CACHED_MAX = 4096
 """Words remembered to be words or none; beyond it all are looked at anew."""
-_WORD = re.compile(
-    r"(?!(?:.*\d){7})[a-z0-9_-]{1,64}(?:\.[a-z0-9_-]{1,64})?|(?:MDC|WARDGATE)_[A-Z0-9_]{1,64}"
-)
-"""Lower case, one dot at most, six digits at most, or a REFID."""
+_PART = r"(?!(?:[a-z_-]*[0-9]){7})[a-z0-9_-]{1,64}"
+_WORD = re.compile(rf"{_PART}(?:\.{_PART})?|(?:MDC|WARDGATE)_[A-Z0-9_]{{1,64}}")
+"""One part or two with a dot between, in lower case, with six digits at most each; or a REFID."""
 
 
 @dataclass(frozen=True, eq=False)
