@@ -151,7 +151,10 @@ class LaneForwarder:
         release = self._release()
         self._standpoint = None
         start, known = self._beginning(after)
-        found = await asyncio.to_thread(self._brought, release, start, after, known=known)
+        if after - start > CATCHING_UP_RECORDS:
+            found = await asyncio.to_thread(self._brought, release, start, after, known=known)
+        else:
+            found = self._brought(release, start, after, known=known)
         self._standpoint = found
         hold = found.windows.hold if found.windows.is_open else after
         self._around.journal.cursors.advance(self._link.name, self._lane, hold)
@@ -196,8 +199,10 @@ class LaneForwarder:
             if config.linger_ms and self._flight and lag < config.batch_records:
                 await self._linger()
             stood, self._standpoint = self._standpoint, None
-            ready = stood is not None and stood.release is release
-            if lag > CATCHING_UP_RECORDS or not ready:
+            far = 0
+            if stood is None or stood.release is not release:
+                far = after - self._beginning(after)[0]
+            if max(lag, far) > CATCHING_UP_RECORDS:
                 made = await asyncio.to_thread(self._make, release, after, stood)
             else:
                 made = self._make(release, after, stood)

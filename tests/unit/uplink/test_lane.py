@@ -521,11 +521,11 @@ async def test_a_receiver_that_falls_silent_is_given_up(tmp_path):
 
 
 async def test_an_idle_stream_is_not_given_up(tmp_path):
-    async with bench(tmp_path, answer_timeout_s=0.05) as b:
+    async with bench(tmp_path, answer_timeout_s=0.5) as b:
         b.say()
         b.start()
         await b.delivered()
-        await asyncio.sleep(0.2)
+        await asyncio.sleep(0.8)
         assert b.failures() == {}
         assert len(b.receiver.streams) == 1
 
