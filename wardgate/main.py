@@ -44,7 +44,9 @@ PARTS = {
         "fleet.approval_cli", "app", "Dangerous calls that wait for a second operator."
     ),
     "reidentify": Part(
-        "fleet.reidentify_cli", "app", "Find the devices behind a project's pseudonyms."
+        "fleet.reidentify_cli",
+        "app",
+        "Find the devices behind a project's pseudonyms; takes two persons and the key.",
     ),
     "claim": Part(
         "fleet.claim_cli",
