@@ -35,8 +35,8 @@ JOIN metrics ON metrics.key = json_extract(shapes.metrics, '$[' || o.key || ']')
 WHERE contexts.lane = 2 AND o.type IN ('real', 'integer')"""
 _COUNT = """
 SELECT (SELECT count(*) FROM report JOIN contexts ON contexts.key = report.context
-    WHERE contexts.lane = 2)
-  + (SELECT count(*) FROM statuses WHERE lane = 'telemetry')"""
+    WHERE contexts.lane = 2 AND report.seq <= {0})
+  + (SELECT count(*) FROM statuses WHERE lane = 'telemetry' AND seq <= {0})"""
 
 
 class StatisticsSite(CrashSite):
@@ -56,8 +56,14 @@ class StatisticsSite(CrashSite):
         path.write_text(before + head + table + bracket + tail)
 
 
-def windows(core: Path, vendor: Path, ledger: Path) -> list[str]:
-    """Every way in which the vendor's statistics contradict the core's records."""
+def windows(core: Path, vendor: Path, gateway: Path) -> list[str]:
+    """Every way in which the vendor's statistics contradict the core's records.
+
+    Args:
+        core: its store.
+        vendor: its store.
+        gateway: the state of a gateway that has nothing to do any more.
+    """
     found = read(
         vendor,
         "SELECT epoch, first_seq, last_seq, class, level, statistics, records FROM aggregates"
@@ -85,7 +91,7 @@ def windows(core: Path, vendor: Path, ledger: Path) -> list[str]:
                 math.isclose(mean, right, rel_tol=1e-3)
             ):
                 problems.append(f"{window} {cell}: {devices}, {values}, {mean} for {right}")
-    return problems + _in_ledger(core, ledger, said)
+    return problems + _in_ledger(core, gateway, said)
 
 
 def _overlaps(found: list[tuple[object, ...]]) -> list[str]:
@@ -121,19 +127,23 @@ def _shows(numbers: list[Any]) -> bool:
     return len(gave) >= DEVICES_MIN and max(gave.values()) <= 0.5 * len(numbers)
 
 
-def _in_ledger(core: Path, ledger: Path, said: int) -> list[str]:
-    """The ledger has each record once at most, and of what left exactly what arrived."""
+def _in_ledger(core: Path, gateway: Path, said: int) -> list[str]:
+    """The ledger has each record below the open window once, and of what left what arrived."""
     rows = read(
-        ledger,
+        gateway / "ledger.sqlite",
         "SELECT treatment, sum(records) FROM releases"
         " WHERE destination = 'vendor' AND lane = 'telemetry' GROUP BY treatment",
     )
     entered = {str(word): int(str(n)) for word, n in rows}
-    ((held,),) = read(core, _COUNT)
+    ((cursor,),) = read(
+        gateway / "journal" / "state.sqlite",
+        "SELECT seq FROM cursor WHERE destination = 'vendor' AND lane = 2",
+    )
+    ((held,),) = read(core, _COUNT.format(int(str(cursor))))
     problems = []
     if entered.get("aggregate", 0) != said:
         problems.append(f"the ledger says {entered.get('aggregate')} aggregated, arrived: {said}")
     total = sum(entered.values())
-    if total > int(str(held)):
-        problems.append(f"{total} records in the ledger, of {held}")
+    if total != int(str(held)):
+        problems.append(f"{total} records in the ledger, of {held} up to the open window")
     return problems
