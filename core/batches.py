@@ -5,7 +5,8 @@ and, record by record, in :mod:`core.rows`, before the first row of the batch is
 one bad batch never spoils its neighbours.
 
 A batch accounts for its whole range: every number from ``first_seq`` to ``last_seq`` is a
-record of a section, or in a lost range, or counted as withheld.
+record of a section, or in a lost range, or counted as withheld. An aggregate has no number: what
+went into it is counted as withheld.
 """
 
 from __future__ import annotations
@@ -137,13 +138,16 @@ def _fault(batch: pb.Batch, lanes: frozenset[Lane]) -> str:
     if Lane(batch.lane) not in lanes:
         return "lane_not_offered"
     seqs: list[int] = []
+    aggregates = 0
     for section in batch.sections:
         fault = _section_fault(section)
         if fault:
             return fault
+        if section.treatment == pb.TREATMENT_AGGREGATE:
+            aggregates += len(section.records)
         base = section.first_seq
         seqs.extend([base + offset for offset in section.seq_offsets])
-    if len(seqs) > RECORDS_MAX:
+    if len(seqs) + aggregates > RECORDS_MAX:
         return "too_many_records"
     return _account_fault(batch, seqs)
 
@@ -174,6 +178,9 @@ def _section_fault(section: pb.Section) -> str:
         return "label"
     if section.treatment not in _TREATMENTS:
         return "treatment"
-    if len(section.seq_offsets) != len(section.records):
+    aggregate = section.treatment == pb.TREATMENT_AGGREGATE
+    if len(section.seq_offsets) != (0 if aggregate else len(section.records)):
         return "offsets"
+    if aggregate and any(record.WhichOneof("body") != "aggregate" for record in section.records):
+        return "not_an_aggregate"
     return ""

@@ -6,8 +6,9 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -57,7 +58,7 @@ def tail(
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line")] = False,
 ) -> None:
-    """Show the newest readings."""
+    """Show the newest readings and statistics."""
     from core import tail as store  # noqa: PLC0415
     from core.config import load  # noqa: PLC0415
 
@@ -68,11 +69,15 @@ def tail(
             database = load(config).database
         db = store.connect(database)
     after = store.newest(db, reports)
+    after_aggregate = store.newest_aggregate(db, reports)
     try:
         while True:
             for reading in store.readings(db, after):
                 _show(reading._asdict(), as_json=as_json)
                 after = reading.id
+            after_aggregate, found = store.aggregated(db, after_aggregate)
+            for each in found:
+                _show_aggregated(each._asdict(), as_json=as_json)
             sys.stdout.flush()
             if not follow:
                 return
@@ -117,3 +122,21 @@ def _show(reading: dict[str, object], *, as_json: bool) -> None:
             **reading
         )
     )
+
+
+def _show_aggregated(found: dict[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        import msgspec  # noqa: PLC0415
+
+        typer.echo(msgspec.json.encode(found))
+        return
+    began = datetime.fromtimestamp(found["from_us"] / 1e6, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
+    window = f"{began} +{(found['to_us'] - found['from_us']) // 1_000_000} s"
+    if "condition" in found:
+        what = "{condition} ({priority}): {alarms} alarms of {devices} devices".format(**found)
+    else:
+        what = (
+            "{kind} {refid}: mean {mean:g}, sd {standard_deviation:g} {unit}"
+            ", {values} values of {devices} devices".format(**found)
+        )
+    typer.echo(f"{window:<32} {what}")

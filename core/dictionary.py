@@ -25,11 +25,11 @@ _FREE_KEY = 2**32
 
 _INSERT_CONTEXT = """
 INSERT INTO contexts (gateway, lane, epoch, class, level, treatment, device, kind, bed, driver,
-  attestation, attested_by, time_quality)
-VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT DO NOTHING"""
+  attestation, attested_by, time_quality, ward)
+VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT DO NOTHING"""
 _SELECT_CONTEXT = """
 SELECT key FROM contexts WHERE (gateway, lane, epoch, class, level, treatment, device, kind, bed,
-  driver, attestation, attested_by, time_quality) = (?,?,?,?,?,?,?,?,?,?,?,?,?)"""
+  driver, attestation, attested_by, time_quality, ward) = (?,?,?,?,?,?,?,?,?,?,?,?,?,?)"""
 _INSERT = {
     "gateway": "INSERT INTO gateways (name) VALUES (?) ON CONFLICT DO NOTHING",
     "device": "INSERT INTO devices (name) VALUES (?) ON CONFLICT DO NOTHING",

@@ -57,6 +57,7 @@ class Head(NamedTuple):
     attestation: int
     attested_by: str
     time_quality: int
+    ward: str
 
 
 class Contexts(Protocol):
@@ -162,6 +163,7 @@ def numeric_rows(
             r.attestation,
             r.attested_by,
             r.time_quality,
+            r.ward,
         )
         keys, shape, values, marks = contexts.get(head), shapes.get(r.codes), r.values, r.qualities
         if (
@@ -205,7 +207,16 @@ def report_row(place: Place, seq: int, r: pb.Report) -> Row:
     shape, values, qualities, codes = _observations(r, place.named)
     if r.time_quality not in _TIME_QUALITIES:
         raise BadBatchError("unknown_timequality")
-    head = Head(r.device_id, r.kind, r.bed, r.driver, r.attestation, r.attested_by, r.time_quality)
+    head = Head(
+        r.device_id,
+        r.kind,
+        r.bed,
+        r.driver,
+        r.attestation,
+        r.attested_by,
+        r.time_quality,
+        r.ward,
+    )
     device, context = place.contexts.find(head)
     return (
         device,

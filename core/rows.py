@@ -43,7 +43,8 @@ INSERT INTO alarms (gateway, epoch, seq, alarm_id, device_id, bed, priority, pha
   code, condition, text, onset_us, at_us, stored_us, message_id, "values", "limit", driver,
   attestation, attested_by, treatment)
 VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)
-ON CONFLICT (alarm_id, phase, at_us) WHERE alarm_id IS NOT NULL DO NOTHING"""
+ON CONFLICT (alarm_id, phase, at_us) WHERE alarm_id IS NOT NULL AND treatment <> 'generalise'
+  DO NOTHING"""
 
 INSERT_STATUS = """
 INSERT INTO statuses (gateway, lane, epoch, seq, device_id, message_id, kind, received_us,

@@ -37,6 +37,43 @@ CROSS JOIN json_each(report."values") AS o
 LEFT JOIN metrics ON metrics.key = json_extract(shapes.metrics, '$[' || o.key || ']')
 LEFT JOIN qualities ON qualities.number = json_extract(report.qualities, '$[' || o.key || ']')
 WHERE report.id > ? AND report.id <= ? ORDER BY report.id"""
+
+
+class Statistic(NamedTuple):
+    """One row of the view ``statistics``."""
+
+    aggregate: int
+    from_us: int
+    to_us: int
+    kind: str
+    refid: str
+    devices: int
+    values: int
+    mean: float
+    standard_deviation: float
+    unit: str
+
+
+class AlarmCount(NamedTuple):
+    """One row of the view ``alarm_counts``."""
+
+    aggregate: int
+    from_us: int
+    to_us: int
+    condition: str
+    priority: str
+    devices: int
+    alarms: int
+
+
+_SELECT_STATISTICS = """
+SELECT aggregate, from_us, to_us, kind, refid, devices, "values", mean, standard_deviation, unit
+FROM statistics WHERE aggregate > ? AND aggregate <= ? ORDER BY aggregate"""
+_SELECT_ALARM_COUNTS = """
+SELECT aggregate, from_us, to_us, condition, priority, devices, alarms
+FROM alarm_counts WHERE aggregate > ? AND aggregate <= ? ORDER BY aggregate"""
+AGGREGATES_MAX = 10
+"""Keys of one look at the aggregates."""
 REPORTS_MAX = 1000
 """Keys of one look at the store."""
 
@@ -73,3 +110,19 @@ def readings(db: sqlite3.Connection, after: int) -> Iterator[Reading]:
     """Readings of the reports behind ``after``, a bounded number of them."""
     for row in db.execute(_SELECT, (after, after + REPORTS_MAX)):
         yield Reading(*row)
+
+
+def newest_aggregate(db: sqlite3.Connection, aggregates: int) -> int:
+    """The key behind which the newest aggregates lie."""
+    last: int = db.execute("SELECT coalesce(max(id), 0) FROM aggregates").fetchone()[0]
+    return max(0, last - aggregates)
+
+
+def aggregated(db: sqlite3.Connection, after: int) -> tuple[int, list[Statistic | AlarmCount]]:
+    """What the aggregates behind ``after`` say, a bounded number of them, and up to which one."""
+    last = min(newest_aggregate(db, 0), after + AGGREGATES_MAX)
+    found: list[Statistic | AlarmCount] = [
+        Statistic(*row) for row in db.execute(_SELECT_STATISTICS, (after, last))
+    ]
+    found += [AlarmCount(*row) for row in db.execute(_SELECT_ALARM_COUNTS, (after, last))]
+    return max(after, last), found

@@ -12,6 +12,7 @@ from itertools import chain
 from operator import itemgetter
 from typing import NamedTuple
 
+from core.aggregates import INSERT_AGGREGATE, aggregate_row
 from core.batches import BadBatchError, Checked, check
 from core.dictionary import Dictionary
 from core.positions import Position, Positions, Span, spans_of
@@ -83,11 +84,18 @@ class _Prepared(NamedTuple):
     tables: tuple[list[Row], list[Row], list[Row], list[Row]]
     gaps: list[Row]
     seqs: list[int]
+    aggregates: list[Row]
 
 
 def _fill(prepared: _Prepared, place: Place, batch: Checked, index: int, start: int) -> None:
     """Add the rows of section ``index`` whose numbers are ``start`` or higher."""
     section = batch.sections[index]
+    if section.treatment == pb.TREATMENT_AGGREGATE:
+        # Whatever part of the batch is here already: what stands in its way is the window's row.
+        prepared.aggregates.extend(
+            aggregate_row(place, section, record.aggregate) for record in section.records
+        )
+        return
     base = section.first_seq
     reports = prepared.tables[0]
     if batch.faithful:
@@ -106,7 +114,7 @@ _seq = itemgetter(SEQ)
 
 
 def _add(prepared: _Prepared, place: Place, seq: int, record: pb.Record) -> None:
-    (reports, alarms, statuses, inventory), gaps, _ = prepared
+    (reports, alarms, statuses, inventory), gaps, _, _ = prepared
     body = record.WhichOneof("body")
     if body == "report":
         reports.append(report_row(place, seq, record.report))
@@ -119,11 +127,11 @@ def _add(prepared: _Prepared, place: Place, seq: int, record: pb.Record) -> None
     elif body == "gap":
         gaps.append(gap_row(place, record.gap))
     else:
-        raise BadBatchError("empty_record")
+        raise BadBatchError("aggregate_outside" if body else "empty_record")
 
 
 def _records(batch: Checked) -> int:
-    return sum(len(section.records) for section in batch.sections)
+    return sum(len(section.seq_offsets) for section in batch.sections)
 
 
 class Transaction:
@@ -208,7 +216,7 @@ class Transaction:
         return Reject(lane, epoch, first, last, permanent=True, reason=error.reason)
 
     def _prepare(self, gateway: int, batch: Checked, start: int) -> _Prepared:
-        prepared = _Prepared(([], [], [], []), [], [])
+        prepared = _Prepared(([], [], [], []), [], [], [])
         try:
             for index, section in enumerate(batch.sections):
                 place = Place(
@@ -230,6 +238,8 @@ class Transaction:
         stored = offered = len(prepared.gaps)
         if prepared.gaps:
             self._db.executemany(INSERT_GAP, prepared.gaps)
+        if prepared.aggregates:
+            self._db.executemany(INSERT_AGGREGATE, prepared.aggregates)
         for statement, rows in zip(_INSERTS, prepared.tables, strict=True):
             if rows:
                 stored += self._insert_rows(statement, rows)

@@ -13,6 +13,9 @@ from typing import NamedTuple
 from demo.scrape import Samples, matching, total
 
 PLAIN_EVERY = 5
+_TREATED = ("passed", "pseudonymised", "generalised", "masked", "aggregated", "withheld")
+_SELDOM = frozenset(("generalised", "aggregated"))
+"""Shown when there is any."""
 
 
 class Picture(NamedTuple):
@@ -86,12 +89,16 @@ def render(picture: Picture) -> list[str]:
             treatment: total(
                 gateway, "wardgate_released_total", destination=destination, treatment=treatment
             )
-            for treatment in ("passed", "pseudonymised", "masked", "withheld")
+            for treatment in _TREATED
         }
         lag = total(gateway, "wardgate_lag_records", destination=destination)
         lines.append(
             f"  {destination:10} "
-            + "   ".join(f"{word} {count:.0f}" for word, count in counts.items())
+            + "   ".join(
+                f"{word} {count:.0f}"
+                for word, count in counts.items()
+                if count or word not in _SELDOM
+            )
             + f"   waiting {lag:.0f}"
         )
     lines += ["", "  alarms at the core (secondary notification)"]

@@ -17,6 +17,7 @@ from fleet.monitor import GatewayState, Monitor, facts_message
 from fleet.operator_desk import OperatorDesk, credential
 from fleet.operators import Operators
 from fleet.registry import Change, Registry, Revoked
+from fleet.reidentification import ReidentificationDesk
 from fleet.store import DeviceRow, NotKnownError
 from gateway.domain.devices import Standing
 from gateway.domain.errors import MalformedError
@@ -81,6 +82,7 @@ class Admin:
         self.desk = EnrolmentDesk(self.add_device)
         self._operators = OperatorDesk(parts.operators)
         self._waiting = ApprovalDesk(parts.approvals)
+        self._reidentification = ReidentificationDesk(parts.approvals)
         for role in Role:
             counters.add("revoked", role, n=0)
         counters.add("enrolled", n=0)
@@ -100,6 +102,7 @@ class Admin:
             **self.desk.methods(),
             **self._operators.methods(),
             **self._waiting.methods(),
+            **self._reidentification.methods(),
             "GetFleetStatus": (pb.GetFleetStatusRequest, self.status),
             "GetRevocations": (pb.GetRevocationsRequest, self.revocations),
         }

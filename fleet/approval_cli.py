@@ -67,7 +67,7 @@ def approve(
     identity: Identity = None,
     as_json: AsJson = False,
 ) -> None:
-    """Agree to somebody else's request; it is executed at once.
+    """Agree to somebody else's request; it is executed at once, or waits to be taken elsewhere.
 
     Exit code 1 when it could not be executed any more.
     """
@@ -84,7 +84,7 @@ def approve(
         request = pb.DecideApprovalRequest(approval_id=number, approve=True, digest=seen)
         done = service.call("DecideApproval", request, pb.DecideApprovalResponse).approval
     _told(done, as_json=as_json)
-    if done.state != "executed":
+    if done.state not in {"executed", "approved"}:
         raise typer.Exit(1)
 
 

@@ -8,6 +8,7 @@ Rules:
   their word until the execution: a request of somebody who lost them is void at once, and stays so.
 * The approval is durable before anything is executed; the change and the mark that it was made are
   one transaction. So after a crash it is executed if it was not, and never twice.
+* What is done elsewhere stays approved until it is taken, once, or it expires.
 * What may happen is the table :data:`STEPS`. What it doesn't name is refused and changes nothing.
 
 Other parts extend it with :meth:`Approvals.register`.
@@ -77,6 +78,7 @@ STEPS: Final[Mapping[tuple[State, Event], State]] = {
     (State.APPROVED, Event.DONE): State.EXECUTED,
     (State.APPROVED, Event.FAIL): State.FAILED,
     (State.APPROVED, Event.DISQUALIFY): State.VOID,
+    (State.APPROVED, Event.EXPIRE): State.EXPIRED,
 }
 
 
@@ -87,6 +89,8 @@ class Kind(NamedTuple):
     approvers: Roles
     execute: Callable[[Parameters, str, Within], Awaitable[None]]
     """With the parameters, both names, and what to call in the change's transaction."""
+    taken: bool = False
+    """Done elsewhere: it waits for :meth:`Approvals.take`."""
 
 
 class Approval(NamedTuple):
@@ -192,7 +196,9 @@ class ApprovalStore:
     def sweep(self) -> None:
         """End what waited for too long, or whose requester is no longer entitled."""
         with self._store.transaction():
-            for each in self.found(State.PENDING):
+            for each in self.found(State.PENDING, State.APPROVED):
+                if each.state is State.APPROVED and not self.is_taken(each.kind):
+                    continue  # it is being executed
                 if not self.entitled(each.requested_by, each.kind):
                     self.step(each.approval_id, Event.DISQUALIFY, detail="the requester")
                 elif each.expires_us <= self._store.now_us():
@@ -207,7 +213,38 @@ class ApprovalStore:
         ended = [self.get(number) for number in self._ended]
         self._ended.clear()
         # One may wait again: the transaction that had ended it was undone.
-        return [each for each in ended if each.state is not State.PENDING]
+        waits = (State.PENDING, State.APPROVED)
+        return [each for each in ended if each.state not in waits]
+
+    def is_taken(self, kind: str) -> bool:
+        """Whether requests of this kind are done elsewhere."""
+        known = self._kinds.get(kind)
+        return known is not None and known.taken
+
+    def both_entitled(self, found: Approval) -> bool:
+        """Whether who asked and who agreed may still do so."""
+        return self.entitled(found.requested_by, found.kind) and self.entitled(
+            found.decided_by, found.kind, approver=True
+        )
+
+    def take(self, approval_id: int, kind: str, digest: str) -> Approval:
+        """Use up an approval that is to be carried out elsewhere.
+
+        Raises:
+            NotKnownError: there is no such request of this kind.
+            PreconditionError: not approved, used up, void, or another than was shown.
+        """
+        with self._store.transaction():
+            now = self.get(approval_id)
+            if now.kind != kind or not self.is_taken(kind):
+                raise NotKnownError(f"no request {approval_id} of the kind {kind}")
+            if now.state is not State.APPROVED:
+                raise PreconditionError(f"request {approval_id} is {now.state}, not approved")
+            if digest != now.digest:
+                raise PreconditionError(f"request {approval_id} is not what was shown")
+            if not self.both_entitled(now):
+                return self.step(approval_id, Event.DISQUALIFY, detail="one of the two")
+            return self.step(approval_id, Event.DONE)
 
     def entitled(self, name: str, kind: str, *, approver: bool = False) -> bool:
         """Whether somebody may ask for this kind, or approve it, now."""
@@ -316,6 +353,20 @@ class Approvals:
         self._record("approval_rejected", found, by)
         return found
 
+    async def take(self, approval_id: int, kind: str, digest: str, by: str) -> Approval:
+        """Hand out, once, what was approved to be done elsewhere.
+
+        Raises:
+            NotKnownError, PreconditionError: as :meth:`ApprovalStore.take`.
+        """
+        await self._sweep()
+        found = await self._run(self.kept.take, approval_id, kind, digest)
+        if found.state is State.VOID:
+            self._record("approval_void", found, found.both)
+            raise PreconditionError(f"request {approval_id} is void: {found.detail} lost the role")
+        self._record("approval_taken", found, by)
+        return found
+
     async def resume(self) -> None:
         """After a start: execute what was approved and could not be executed any more."""
         for each in await self._run(self.kept.found, State.APPROVED):
@@ -324,10 +375,12 @@ class Approvals:
 
     async def _execute(self, found: Approval) -> Approval:
         number = found.approval_id
-        if not await self._run(self._both_entitled, found):
+        if not await self._run(self.kept.both_entitled, found):
             ended = await self._run(self.kept.step, number, Event.DISQUALIFY, "", "one of the two")
             self._record("approval_void", ended, found.both)
             return ended
+        if self.kept.is_taken(found.kind):
+            return found
         parameters = json.loads(found.parameters)
         try:
             await self.kinds[found.kind].execute(parameters, found.both, lambda: self._mark(number))
@@ -341,11 +394,6 @@ class Approvals:
 
     def _mark(self, approval_id: int) -> None:
         self.kept.step(approval_id, Event.DONE)
-
-    def _both_entitled(self, found: Approval) -> bool:
-        return self.kept.entitled(found.requested_by, found.kind) and self.kept.entitled(
-            found.decided_by, found.kind, approver=True
-        )
 
     async def _sweep(self) -> None:
         for each in await self._run(self.kept.swept):

@@ -58,7 +58,7 @@ def leave_if_pending(done: Any, *, as_json: bool) -> None:
     else:
         typer.echo(
             f"nothing is done yet: request {pending.approval_id} ({pending.kind}) waits until"
-            f" {tables.day(pending.expires_us)} for a second security officer"
+            f" {tables.day(pending.expires_us)} for a security officer who agrees"
             f" (wardgate approval approve {pending.approval_id})"
         )
     raise typer.Exit(PENDING_EXIT)

@@ -40,6 +40,7 @@ Roles = frozenset[OperatorRole]
 ANY: Final = frozenset(OperatorRole)
 _PROVISIONER: Final = frozenset({OperatorRole.PROVISIONER})
 _OFFICER: Final = frozenset({OperatorRole.SECURITY_OFFICER})
+_DPO: Final = frozenset({OperatorRole.DPO})
 _OVERSIGHT: Final = frozenset({OperatorRole.SECURITY_OFFICER, OperatorRole.DPO})
 
 RIGHTS: Final[Mapping[str, Roles]] = {
@@ -59,6 +60,7 @@ RIGHTS: Final[Mapping[str, Roles]] = {
     "ListDevices": ANY,
     "ListManufacturers": ANY,
     "ListOperators": _OVERSIGHT,
+    "Reidentify": _DPO,
     "RemoveManufacturer": _OFFICER,
     "RemoveOperator": _OFFICER,
     "Revoke": _OFFICER,
@@ -66,6 +68,7 @@ RIGHTS: Final[Mapping[str, Roles]] = {
     "SendCommand": _PROVISIONER,
     "SetConfiguration": _PROVISIONER,
     "SetOperatorRoles": _OFFICER,
+    "TakeReidentification": _DPO,
     "UpdateDevice": _PROVISIONER | _OFFICER,
     "UpdateDevice/reinstate": _OFFICER,
 }

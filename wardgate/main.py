@@ -43,6 +43,11 @@ PARTS = {
     "approval": Part(
         "fleet.approval_cli", "app", "Dangerous calls that wait for a second operator."
     ),
+    "reidentify": Part(
+        "fleet.reidentify_cli",
+        "app",
+        "Find the devices behind a project's pseudonyms; takes two persons and the key.",
+    ),
     "claim": Part(
         "fleet.claim_cli",
         "claims",

@@ -140,6 +140,7 @@ def to_records(
                     0,
                     message_id,
                     device.bed,
+                    ward=device.ward,
                 )
             ]
         case Drip():
@@ -161,6 +162,7 @@ def to_records(
                     bed,
                     () if message.clamp is None else _CLAMPS[message.clamp],
                     (Text(terms.DRUG_NAME, message.drug),) if message.drug else (),
+                    ward=device.ward,
                 ),
                 AlarmSnapshot(
                     device.device_id,
@@ -230,6 +232,7 @@ def _status(
                 0,
                 message_id,
                 device.bed,
+                ward=device.ward,
             )
         )
     records.append(

@@ -210,6 +210,7 @@ class Mapper:
             device_us,
             TimeQuality.GOOD if device_us else TimeQuality.NONE,
             bed=self._device.bed,
+            ward=self._device.ward,
         )
 
     def _enumerations(self, reply: PollReply, received_us: int) -> list[Record | AlarmSnapshot]:
@@ -234,6 +235,7 @@ class Mapper:
                 device_us=device_us,
                 time_quality=TimeQuality.GOOD if device_us else TimeQuality.NONE,
                 bed=self._device.bed,
+                ward=self._device.ward,
                 enumerations=tuple(found),
             )
             for found in reports.values()

@@ -140,6 +140,8 @@ class Report(msgspec.Struct, frozen=True, gc=False):
     enumerations: tuple[Enumeration, ...] = ()
     texts: tuple[Text, ...] = ()
     waveforms: tuple[Waveform, ...] = ()
+    ward: str = ""
+    """Where the directory has the device."""
 
 
 class Alarm(msgspec.Struct, frozen=True, gc=False):

@@ -26,12 +26,15 @@ class Metric(NamedTuple):
     low: float
     high: float
     label: Label
+    age: bool = False
+    """A person's age, in years: generalising makes everything over 89 one."""
 
 
 _VITAL = Label(DataClass.HEALTH_STATUS, 3)
 _THERAPY = Label(DataClass.MEDICAL_APPLICATION, 3)
 _RESOURCE = Label(DataClass.HEALTH_RESOURCES, 2)
 _FREE_TEXT = Label(DataClass.MEDICAL_APPLICATION, 4)
+_PERSON = Label(DataClass.PERSONAL_ATTRIBUTES, 3)
 _PRIVATE = 2 << 16 | 0xF000
 
 HEART_RATE = 147842
@@ -51,6 +54,7 @@ VOLUME_INFUSED = 157993
 TIME_REMAINING = 157916
 BATTERY = 67996
 DRUG_NAME = 184514
+AGE = 68056
 DROP_RATE = _PRIVATE | 0x001
 DROP_COUNT = _PRIVATE | 0x002
 DROP_FACTOR = _PRIVATE | 0x003
@@ -84,6 +88,7 @@ _ROWS = (
     Metric(TIME_REMAINING, "MDC_TIME_PD_REMAIN", "min", "time remaining", 0, 1e5, _THERAPY),
     Metric(BATTERY, "MDC_BATT_CHARGE", "%", "battery", 0, 100, _RESOURCE),
     Metric(DRUG_NAME, "MDC_DRUG_NAME_LABEL", "", "drug", -_INF, _INF, _FREE_TEXT),
+    Metric(AGE, "MDC_ATTR_PT_AGE", "a", "age", 0, 150, _PERSON, age=True),
     Metric(DROP_RATE, "WARDGATE_DROP_RATE", "[drp]/min", "drop rate", 0, 1000, _THERAPY),
     Metric(DROP_COUNT, "WARDGATE_DROP_COUNT", "[drp]", "drops", 0, 1e9, _THERAPY),
     Metric(DROP_FACTOR, "WARDGATE_DROP_FACTOR", "[drp]/mL", "drip factor", 1, 100, _THERAPY),
@@ -102,8 +107,11 @@ def register(metric: Metric) -> None:
     """Add a driver's own metric at import time.
 
     Raises:
-        ValueError: the code is taken by a metric with another unit or REFID.
+        ValueError: the code is taken by a metric with another unit or REFID, or it is an age in
+            another unit than years.
     """
+    if metric.age and metric.unit != "a":
+        raise ValueError(f"metric {metric.code} is an age in {metric.unit!r}: ages are in years")
     known = METRICS.setdefault(metric.code, metric)
     if (known.refid, known.unit) != (metric.refid, metric.unit):
         raise ValueError(f"metric {metric.code} is already {known.refid} in {known.unit}")

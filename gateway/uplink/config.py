@@ -10,6 +10,8 @@ import msgspec
 from gateway.dial import Receiver, check_receiver
 from gateway.domain.errors import ConfigError
 from gateway.domain.labels import DestinationInfo, Zone
+from gateway.uplink.generalise import GeneraliseConfig
+from gateway.uplink.windows import AggregateConfig
 from security.files import TlsFiles
 
 Name = Annotated[str, msgspec.Meta(pattern=r"\A[a-z][a-z0-9_-]{0,31}\Z")]
@@ -38,9 +40,11 @@ class DestinationConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True,
     key: Path | None = None
     """The gateway's certificate and key for this receiver, where they are not its usual ones."""
     pseudonym_key: Path | None = None
-    """A secret file of at least 32 bytes; needed where the policy pseudonymises."""
+    """A secret file of at least 32 bytes; needed where the policy pseudonymises or generalises."""
     project: str = ""
     """Pseudonyms of different projects can't be joined, even under the same key."""
+    generalise: GeneraliseConfig = GeneraliseConfig()
+    aggregate: AggregateConfig = AggregateConfig()
     batch_records: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 500
     batch_bytes: Annotated[int, msgspec.Meta(ge=1024, le=4 << 20)] = 1 << 20
     window: Annotated[int, msgspec.Meta(ge=1, le=64)] = 8

@@ -3,7 +3,7 @@
 Rules:
 
 1. The cursor moves only past what the receiver acknowledged, or what was set aside because it
-   rejected it for good.
+   rejected it for good; and no further than to the beginning of the oldest open window.
 2. A batch that the receiver can't even read is found by sending one at a time, and set aside.
 """
 
@@ -147,7 +147,8 @@ class Flight:
         if last is None:
             return
         batch = last.batch
-        self._around.journal.cursors.advance(name, self._lane, batch.last)
+        self._around.journal.cursors.advance(name, self._lane, batch.hold)
+        self._link.acknowledged(self._lane, batch.last)
         self._around.writer.settle(Settled(name, self._lane, batch.epoch, batch.last))
         self._room.set()
 

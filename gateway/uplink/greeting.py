@@ -88,9 +88,10 @@ def _begin(point: Point | None, link: Link, lane: Lane, troubles: Troubles) -> i
     if cursor is None:
         raise StreamLostError("no_cursor")
     mark = writer.ledger.start(name, lane, cursor)
+    acked = link.acked(lane)
     known = point is not None and 0 < point.seq <= journal.last_seq(lane)
     held = Held(
-        cursor=cursor,
+        cursor=acked,
         floor=max(mark.start_seq, mark.set_aside_seq, journal.first_seq(lane) - 1),
         last_seq=journal.last_seq(lane),
         epoch=journal.epoch,
@@ -102,8 +103,9 @@ def _begin(point: Point | None, link: Link, lane: Lane, troubles: Troubles) -> i
         troubles.tell_once(kind, *(point or Point(0, 0)))
     if found.verdict is Verdict.AHEAD:
         raise StreamLostError("receiver_ahead", link.config.backoff_s_max)
+    if found.after > acked:
+        link.acknowledged(lane, found.after)
     if found.after > cursor:
-        journal.cursors.advance(name, lane, found.after)
         writer.settle(Settled(name, lane, journal.epoch_of(lane, found.after), found.after))
     return found.after
 

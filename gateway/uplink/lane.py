@@ -12,6 +12,8 @@ Rules:
    the ledger, and the cursor moves on, so that nothing is kept for nobody. If the policy releases
    something later, the stream begins with what is collected from then on.
 5. A backlog's batches are made in a thread, so that alarms of other lanes pass between them.
+6. The stream goes on while a window of statistics is open, and the cursor stays behind the window's
+   first group; what a stream begins with is made again by reading on from the cursor.
 """
 
 from __future__ import annotations
@@ -30,6 +32,7 @@ from gateway.uplink.greeting import Troubles, greet
 from gateway.uplink.link import Link
 from gateway.uplink.ports import TroubleKind
 from gateway.uplink.release import Release, Released, cut
+from gateway.uplink.standing import Standpoint, bring_to
 from gateway.uplink.stream import (
     ClosedError,
     StreamLostError,
@@ -51,6 +54,8 @@ CATCHING_UP_RECORDS = 4000
 RETRY_AFTER_S_MAX = 60.0
 REST_INTERVAL_S = 1.0
 """How often a lane that may send nothing accounts for what it withholds."""
+NOWHERE = (-1, -1)
+"""Before the first batch, and where a window began that must not be told."""
 
 
 class LaneForwarder:
@@ -72,6 +77,10 @@ class LaneForwarder:
         self._deadline: asyncio.Timeout | None = None
         self._stood = False
         """Whether the receiver greeted the last stream."""
+        self._standpoint: Standpoint | None = None
+        """Taken away while a batch is made: a thread that nobody waits for any more may have it."""
+        self._sent_to = NOWHERE
+        """Where the last batch ended, and its hold."""
 
     def notify(self) -> None:
         """Something was committed to this lane, or the policy changed."""
@@ -130,6 +139,7 @@ class LaneForwarder:
                 self._stood = True
                 link.connected(lane, up=True)
                 log.info("destination %s: lane %s up", link.name, lane.name)
+                await self._stand(after)
                 if lane is not Lane.ALARMS:
                     await link.alarms_first()
                 await both(self._receive(call), self._send(call, after))
@@ -147,12 +157,25 @@ class LaneForwarder:
         log.info("destination %s: %s %s", self._link.name, code.name, details)
         return loss_of(code, details, in_flight=bool(self._flight))
 
+    async def _stand(self, after: int) -> None:
+        """Make the window again that is open behind ``after``, and hold what it needs."""
+        release = self._release()
+        self._standpoint = None
+        start, known = self._beginning(after)
+        if after - start > CATCHING_UP_RECORDS:
+            found = await asyncio.to_thread(self._brought, release, start, after, known=known)
+        else:
+            found = self._brought(release, start, after, known=known)
+        self._standpoint = found
+        hold = found.windows.hold if found.windows.is_open else after
+        self._around.journal.cursors.advance(self._link.name, self._lane, hold)
+
     # -- sending -----------------------------------------------------------------------------
 
     async def _send(self, call: Any, after: int) -> None:
         counters, name, lane = self._around.counters, self._link.name, self._lane
         while True:
-            release, batch, alarm_us = await self._next(after)
+            release, batch, alarm_us, standpoint = await self._next(after)
             if (batch.epoch, batch.first, batch.last, release.version) not in self._entered:
                 await self._around.writer.record(name, batch)
             if self._release() is not release:
@@ -165,6 +188,7 @@ class LaneForwarder:
                 await call.write(batch.request)
                 counters.add("sent_bytes", name, lane.name.lower(), n=len(batch.request))
             after = batch.last
+            self._sent_to = (batch.last, batch.hold) if standpoint.windows.known else NOWHERE
 
     def _release(self) -> Release:
         release = self._link.release
@@ -196,7 +220,7 @@ class LaneForwarder:
             try:
                 made = None
                 if cursor is not None and journal.last_seq(lane) > cursor:
-                    made = await asyncio.to_thread(self._make, release, cursor)
+                    made = await asyncio.to_thread(self._make, release, cursor, None)
                 if made is None:
                     await self._news.wait()
                     continue
@@ -227,18 +251,25 @@ class LaneForwarder:
                 continue
             if config.linger_ms and self._flight and lag < config.batch_records:
                 await self._linger()
-            if lag > CATCHING_UP_RECORDS:
-                made = await asyncio.to_thread(self._make, release, after)
+            stood, self._standpoint = self._standpoint, None
+            far = 0
+            if stood is None or stood.release is not release:
+                far = after - self._beginning(after)[0]
+            if max(lag, far) > CATCHING_UP_RECORDS:
+                made = await asyncio.to_thread(self._make, release, after, stood)
             else:
-                made = self._make(release, after)
-            if made is not None and self._release() is release:
+                made = self._make(release, after, stood)
+            if made is None:
+                self._standpoint = stood
+            elif self._release() is release:
+                self._standpoint = made.standpoint
                 return made
 
     async def _linger(self) -> None:
         if self._lane is not Lane.ALARMS:
             await asyncio.sleep(self._config.linger_ms / 1000)
 
-    def _make(self, release: Release, after: int) -> _Made | None:
+    def _make(self, release: Release, after: int, stood: Standpoint | None) -> _Made | None:
         """Read and treat one batch; in any thread, one at a time."""
         lane, config = self._lane, self._config
         groups = self._around.journal.read(lane, after, config.batch_records, config.batch_bytes)
@@ -247,7 +278,28 @@ class LaneForwarder:
         end = self._earlier_end(groups[0].epoch, after)
         groups = cut(groups, config.batch_records, config.batch_bytes, end)
         alarm_us = oldest_alarm_us(groups) if lane is Lane.ALARMS else 0
-        return _Made(release, release.batch(lane, groups), alarm_us)
+        begin = groups[0].first_seq - 1
+        if stood is None or stood.release is not release or stood.windows.at != begin:
+            before = stood
+            start, known = self._beginning(begin)
+            stood = self._brought(release, start, begin, known=known)
+            if before is not None and before.windows.at == begin:
+                stood.windows.follow(before.windows)
+        return _Made(release, release.batch(lane, groups, stood.windows), alarm_us, stood)
+
+    def _beginning(self, at: int) -> tuple[int, bool]:
+        """Where to read from to know what is open behind ``at``, and whether that is known then."""
+        sent_to, hold = self._sent_to
+        if sent_to == at:
+            return hold, True
+        cursor = self._around.journal.cursors.get(self._link.name, self._lane) or 0
+        return min(cursor, at), cursor <= at
+
+    def _brought(self, release: Release, start: int, at: int, *, known: bool) -> Standpoint:
+        """Windows that went by from ``start`` to ``at``; in any thread."""
+        windows = release.windows(start, known=known)
+        bring_to(at, windows, release, self._around.journal, self._lane)
+        return Standpoint(release, windows)
 
     def _earlier_end(self, epoch: int, after: int) -> int | None:
         """Where the batch that follows ``after`` ended when it was sent before."""
@@ -303,3 +355,4 @@ class _Made(NamedTuple):
     release: Release
     batch: Released
     alarm_us: int
+    standpoint: Standpoint

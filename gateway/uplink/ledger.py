@@ -258,6 +258,7 @@ class Ledger:
         for key, (records, size) in batch.entries.items():
             kind = (destination, lane, *key, batch.policy_version)
             growing = self._growing.get(kind)
+            first = batch.begins.get(key, batch.first)
             if (
                 growing is not None
                 and growing.epoch == batch.epoch
@@ -265,9 +266,9 @@ class Ledger:
                 and now_us - growing.begun_us < ENTRY_SPAN_US
             ):
                 self._db.execute(
-                    "UPDATE entries SET last_seq = ?, records = records + ?, bytes = bytes + ?,"
-                    " written_us = ? WHERE id = ?",
-                    (batch.last, records, size, now_us, growing.id),
+                    "UPDATE entries SET first_seq = min(first_seq, ?), last_seq = ?,"
+                    " records = records + ?, bytes = bytes + ?, written_us = ? WHERE id = ?",
+                    (first, batch.last, records, size, now_us, growing.id),
                 )
                 self._growing[kind] = growing._replace(last_seq=batch.last)
                 continue
@@ -280,7 +281,7 @@ class Ledger:
                     destination,
                     lane,
                     batch.epoch,
-                    batch.first,
+                    first,
                     batch.last,
                     label.data_class.name.lower(),
                     label.level,

@@ -74,6 +74,7 @@ class Link:
         self._knock = knock
         self._released = asyncio.Event()
         self._up: set[Lane] = set()
+        self._acked: dict[Lane, int] = {}
         self._alarms_up = asyncio.Event()
         around.counters.set("connected", 0, config.name)
 
@@ -173,10 +174,19 @@ class Link:
         """True while both lanes' streams are up."""
         return len(self._up) == len(Lane)
 
+    def acknowledged(self, lane: Lane, seq: int) -> None:
+        """The destination holds everything up to ``seq``; the cursor may stay behind a window."""
+        self._acked[lane] = max(seq, self._acked.get(lane, 0))
+
+    def acked(self, lane: Lane) -> int:
+        """What the destination holds as far as is known; after a start, the cursor at least."""
+        cursor = self.around.journal.cursors.get(self.name, lane) or 0
+        return max(cursor, self._acked.get(lane, 0))
+
     def lag(self, lane: Lane) -> int:
         """Records that the destination has not acknowledged; also sets the gauge."""
         journal = self.around.journal
-        cursor = journal.cursors.get(self.name, lane)
-        lag = 0 if cursor is None else max(0, journal.last_seq(lane) - cursor)
+        known = journal.cursors.get(self.name, lane) is not None
+        lag = max(0, journal.last_seq(lane) - self.acked(lane)) if known else 0
         self.around.counters.set("lag_records", lag, self.name, lane.name.lower())
         return lag

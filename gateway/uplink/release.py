@@ -7,7 +7,10 @@ Rules:
    collection is unknown, or had no row for this destination, nothing leaves. Records that were
    collected while no policy was in force are judged by the table now.
 2. What passes leaves byte by byte as the journal holds it; only treated sections are decoded.
-3. A batch never crosses an epoch, and states its whole range: what is withheld is counted in it.
+3. A batch never crosses an epoch, and states its whole range: what is withheld is counted in it,
+   and so is what goes into an aggregate.
+4. What a window says leaves with the batch of the group that closes it, which ends there
+   (:mod:`gateway.uplink.windows`). The ledger counts its records then, as aggregated or withheld.
 """
 
 from __future__ import annotations
@@ -26,13 +29,19 @@ from gateway.domain.labels import (
     stricter,
 )
 from gateway.journal.types import StoredGroup
-from gateway.uplink.treatments import Pseudonyms, treat
+from gateway.uplink.generalise import Coarse, GeneraliseConfig
+from gateway.uplink.treatments import treat
+from gateway.uplink.windows import AggregateConfig, Closed, Windows
 from gateway.wire.sections import encode_batch_request
+from security.pseudonyms import Pseudonyms
 
 log = logging.getLogger(__name__)
 
 NO_POLICY = ""
 """The version that a group carries which was collected while no policy was in force."""
+
+KEYED = frozenset((Treatment.PSEUDONYMISE, Treatment.GENERALISE))
+"""What can't be done without a key."""
 
 TableOf = Callable[[str], Mapping[str, ReleaseRow] | None]
 """Version of a release table -> its rows; None when it is not known."""
@@ -61,6 +70,10 @@ class Released(NamedTuple):
     """Records and bytes that leave, or that were withheld (bytes 0)."""
     committed_us: int
     """Commit time of its oldest group; 0 when all of it is lost."""
+    hold: int
+    """Everything behind it is still needed once the batch is acknowledged: a window is open."""
+    begins: Mapping[EntryKey, int]
+    """Where an entry begins that is about more than this batch: with its window."""
 
     @property
     def counts(self) -> dict[Treatment, int]:
@@ -69,6 +82,13 @@ class Released(NamedTuple):
         for key, (records, _) in self.entries.items():
             counts[key.treatment] = counts.get(key.treatment, 0) + records
         return counts
+
+
+class Shape(NamedTuple):
+    """How a destination wants what is not passed."""
+
+    generalise: GeneraliseConfig = GeneraliseConfig()
+    aggregate: AggregateConfig = AggregateConfig()
 
 
 class Release:
@@ -81,25 +101,27 @@ class Release:
         row: ReleaseRow,
         table_of: TableOf,
         pseudonyms: Pseudonyms | None,
+        shape: Shape | None = None,
     ) -> None:
         """Combine a table's row with those of earlier tables as groups ask for them.
 
         Raises:
-            ValueError: the row pseudonymises and there is no key, or it aggregates.
+            ValueError: the row pseudonymises or generalises and there is no key.
         """
-        treatments = set(row.values())
-        if treatments & {Treatment.AGGREGATE, Treatment.GENERALISE}:
-            raise ValueError(f"destination {destination}: records can't be treated so yet")
-        if Treatment.PSEUDONYMISE in treatments and pseudonyms is None:
+        keyed = KEYED.intersection(row.values())
+        if keyed and pseudonyms is None:
+            words = " and ".join(f"{each.name.lower()}s" for each in sorted(keyed))
             raise ValueError(
-                f"destination {destination}: the policy pseudonymises, and there is no"
-                " pseudonym_key"
+                f"destination {destination}: the policy {words}, and there is no pseudonym_key"
             )
+        shape = shape or Shape()
         self.destination = destination
         self.version = version
         self._row = row
         self._table_of = table_of
         self._pseudonyms = pseudonyms
+        self._coarse = Coarse(shape.generalise, pseudonyms) if pseudonyms else None
+        self._aggregate = shape.aggregate
         self._effective: dict[str, ReleaseRow] = {NO_POLICY: row, version: row}
 
     @property
@@ -107,29 +129,59 @@ class Release:
         """Whether nothing is released, whatever its class and level."""
         return not releases_anything(self._row)
 
-    def batch(self, lane: Lane, groups: Sequence[StoredGroup]) -> Released:
-        """Make a batch of consecutive groups of one epoch.
+    def windows(self, at: int, *, known: bool = True) -> Windows:
+        """The windows of a lane behind record ``at``; see :class:`Windows`."""
+        return Windows(self._aggregate, at, known=known)
+
+    def pass_by(self, windows: Windows, group: StoredGroup) -> None:
+        """Bring windows past a group that left before; what it closes left, too."""
+        windows.pass_by(group)
+        row = self._row_for(group.policy_version)
+        for section in group.sections:
+            label = Label(section.data_class, section.level)
+            if row.get(label) is Treatment.AGGREGATE:
+                self._aggregated(windows, group, label, section.body)
+
+    def batch(
+        self, lane: Lane, groups: Sequence[StoredGroup], windows: Windows | None = None
+    ) -> Released:
+        """Make a batch of consecutive groups of one epoch, or of the first of them.
 
         A section that has to be treated and can't be read is withheld.
         """
+        windows = windows or self.windows(groups[0].first_seq - 1)
         sections: list[bytes] = []
-        entries: dict[EntryKey, tuple[int, int]] = {}
+        entries = _Entries()
         withheld = 0
+        taken = 0
         for group in groups:
+            taken += 1
+            closed = windows.pass_by(group)
+            for each in closed:
+                entries.add_window(each)
+                if each.section is not None:
+                    sections.append(each.section)
             row = self._row_for(group.policy_version)
             for section in group.sections:
                 label = Label(section.data_class, section.level)
                 treatment = row.get(label, Treatment.WITHHOLD)
+                if treatment is Treatment.AGGREGATE:
+                    withheld += section.records
+                    if not self._aggregated(windows, group, label, section.body):
+                        key = EntryKey(label, Treatment.WITHHOLD, group.policy_version)
+                        entries.add(key, section.records, 0)
+                    continue
                 body = self._treated(section.body, treatment)
                 if body is None:
                     treatment = Treatment.WITHHOLD
                     withheld += section.records
                 else:
                     sections.append(body)
-                size = len(body or b"")
                 key = EntryKey(label, treatment, group.policy_version)
-                records, length = entries.get(key, (0, 0))
-                entries[key] = (records + section.records, length + size)
+                entries.add(key, section.records, len(body or b""))
+            if closed:
+                break
+        groups = groups[:taken]
         first, last = groups[0], groups[-1]
         lost = [part for group in groups for part in group.lost]
         request = encode_batch_request(
@@ -143,9 +195,19 @@ class Release:
             last.last_seq,
             request,
             self.version,
-            entries,
+            entries.found,
             min(times, default=0),
+            windows.hold,
+            entries.begins,
         )
+
+    def _aggregated(self, windows: Windows, group: StoredGroup, label: Label, body: bytes) -> bool:
+        try:
+            windows.add(group, label, body)
+        except MalformedError as error:
+            log.error("destination %s: a section is withheld: %s", self.destination, error)  # noqa: TRY400  # the reason is all there is to say
+            return False
+        return True
 
     def _treated(self, body: bytes, treatment: Treatment) -> bytes | None:
         if treatment is Treatment.PASS:
@@ -153,7 +215,7 @@ class Release:
         if treatment is Treatment.WITHHOLD:
             return None
         try:
-            return treat(body, treatment, self._pseudonyms)
+            return treat(body, treatment, self._pseudonyms, self._coarse)
         except MalformedError as error:
             log.error("destination %s: a section is withheld: %s", self.destination, error)  # noqa: TRY400  # the reason is all there is to say
             return None
@@ -174,10 +236,33 @@ class Release:
         if self._pseudonyms is None:
             # The key went with an earlier policy: what it promised can only be kept by silence.
             row = {
-                label: withhold if treatment is Treatment.PSEUDONYMISE else treatment
+                label: withhold if treatment in KEYED else treatment
                 for label, treatment in row.items()
             }
         return row
+
+
+class _Entries:
+    """What the ledger has to say of a batch, as it is made."""
+
+    def __init__(self) -> None:
+        self.found: dict[EntryKey, tuple[int, int]] = {}
+        self.begins: dict[EntryKey, int] = {}
+
+    def add(self, key: EntryKey, records: int, size: int) -> None:
+        before, length = self.found.get(key, (0, 0))
+        self.found[key] = (before + records, length + size)
+
+    def add_window(self, closed: Closed) -> None:
+        parts = (
+            (Treatment.AGGREGATE, closed.records, len(closed.section or b"")),
+            (Treatment.WITHHOLD, closed.withheld, 0),
+        )
+        for treatment, records, size in parts:
+            if records:
+                key = EntryKey(closed.label, treatment, closed.collected_under)
+                self.add(key, records, size)
+                self.begins[key] = closed.first_seq
 
 
 def cut(

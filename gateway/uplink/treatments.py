@@ -1,56 +1,67 @@
-"""What pseudonymising and masking do to a section.
+"""What pseudonymising, generalising and masking do to a section.
 
 Rules:
 
 1. Every field of every record is in exactly one of the tables below; a field that the contract
    gains later stops this module from loading until somebody decides what it reveals.
-2. *Keyed* fields name somebody or something. Pseudonymising replaces them by HMAC-SHA-256 under a
-   key of the destination and project, cut to 128 bits: the same device stays the same device
+2. *Keyed* fields name somebody or something. Pseudonymising and generalising replace them by
+   keyed pseudonyms (:mod:`security.pseudonyms`): the same device stays the same device
    there, and nowhere else. Masking removes them.
-3. *Dropped* fields are removed by both: free text, places and beds, who attests.
-4. A message id is keyed together with its device's id, so that an alarm still points to its
+3. *Dropped* fields are removed by all: free text, a device's own words, places, who attests.
+   The *ward* is, too, unless generalising keeps it.
+4. *Words* are a standard's, a driver's or the gateway's: what does not look like one is dropped.
+5. *Times* are made coarse by generalising (:mod:`gateway.uplink.generalise`), and stay otherwise.
+   *Linking* fields let a device be told from others: masking removes them, and generalising does
+   where it cuts times.
+6. A message id is keyed together with its device's id, so that an alarm still points to its
    report and a repeated report is still recognised, and a counter can't be guessed back.
 """
 
 from __future__ import annotations
 
-import hashlib
-import hmac
+import re
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 from google.protobuf.message import DecodeError
 
 from gateway.domain.errors import MalformedError
 from gateway.domain.labels import Treatment
+from gateway.domain.terms import METRICS
+from gateway.uplink.generalise import AGE_ABOVE, AGE_MAX, Coarse
 from protos.wardgate.v1 import ingest_pb2 as pb
+from security.pseudonyms import Pseudonyms
 
-PSEUDONYM_BYTES = 16
-KEY_BYTES_MIN = 32
-NAMES_CACHED_MAX = 65536
-"""Pseudonyms of device ids remembered; beyond it the cache starts anew."""
+WORDS_CACHED_MAX = 4096
+"""Words remembered to be words or none; beyond it all are looked at anew."""
+_PART = r"(?!(?:[a-z_-]*[0-9]){7})[a-z0-9_-]{1,64}"
+_WORD = re.compile(rf"{_PART}(?:\.{_PART})?|(?:MDC|WARDGATE)_[A-Z0-9_]{{1,64}}")
+"""One part or two with a dot between, in lower case, with six digits at most each; or a REFID."""
 
 
-class Fields(NamedTuple):
-    """The fields of one kind of record, by what they reveal."""
+@dataclass(frozen=True, eq=False)
+class Fields:
+    """The fields of one kind of record, by what they reveal. A key by its identity."""
 
     keyed: tuple[str, ...]
     dropped: tuple[str, ...]
+    words: tuple[str, ...]
+    times: tuple[str, ...]
     kept: tuple[str, ...]
+    linking: tuple[str, ...] = ()
+    ward: tuple[str, ...] = ()
 
 
 RECORD_FIELDS: Mapping[str, Fields] = {
     "report": Fields(
-        ("device_id",),
-        ("bed", "attested_by", "texts"),
-        (
-            "kind",
-            "received_us",
-            "device_us",
+        keyed=("device_id",),
+        dropped=("bed", "attested_by", "texts"),
+        words=("kind", "driver"),
+        times=("received_us", "device_us"),
+        kept=(
             "time_quality",
-            "offset_us",
             "message_id",
-            "driver",
             "attestation",
             "codes",
             "values",
@@ -58,137 +69,102 @@ RECORD_FIELDS: Mapping[str, Fields] = {
             "enumerations",
             "waveforms",
         ),
+        linking=("offset_us",),
+        ward=("ward",),
     ),
     "alarm": Fields(
-        ("device_id", "alarm_id"),
-        ("bed", "attested_by", "text"),
-        (
+        keyed=("device_id", "alarm_id"),
+        dropped=("bed", "attested_by", "text"),
+        words=("condition", "driver"),
+        times=("onset_us", "at_us"),
+        kept=(
             "priority",
             "phase",
             "kind",
             "source",
             "code",
-            "condition",
-            "onset_us",
-            "at_us",
             "message_id",
             "codes",
             "values",
             "limit",
-            "driver",
             "attestation",
         ),
     ),
     "inventory_event": Fields(
-        ("device_id", "epc"),
-        ("place", "from_place", "badge", "attested_by"),
-        ("received_us", "device_us", "action", "message_id", "driver", "attestation"),
+        keyed=("device_id", "epc"),
+        dropped=("place", "from_place", "badge", "attested_by"),
+        words=("driver",),
+        times=("received_us", "device_us"),
+        kept=("action", "message_id", "attestation"),
     ),
     "device_status": Fields(
-        ("device_id",),
-        ("detail", "attested_by"),
-        (
-            "kind",
-            "received_us",
-            "device_us",
-            "state",
-            "reason",
-            "firmware",
-            "battery_percent",
-            "message_id",
-            "driver",
-            "attestation",
-        ),
+        keyed=("device_id",),
+        dropped=("detail", "firmware", "attested_by"),
+        words=("kind", "reason", "driver"),
+        times=("received_us", "device_us"),
+        kept=("state", "battery_percent", "message_id", "attestation"),
     ),
     "gap": Fields(
-        ("device_id",),
+        keyed=("device_id",),
+        dropped=(),
+        words=("reason",),
+        times=("from_us", "to_us"),
+        kept=("lane", "epoch", "first_seq", "last_seq", "reports"),
+    ),
+}
+"""``message_id`` is listed as kept and treated by rule 6, the parts of ``enumerations`` and
+``waveforms`` by the table below."""
+PART_FIELDS: Mapping[str, Fields] = {
+    "Section": Fields(
         (),
-        ("reason", "lane", "epoch", "first_seq", "last_seq", "from_us", "to_us", "reports"),
+        (),
+        (),
+        (),
+        ("data_class", "level", "treatment", "first_seq", "seq_offsets", "metrics", "records"),
+    ),
+    "Metric": Fields((), (), (), (), ("code", "refid", "unit")),
+    "Enumeration": Fields((), (), ("name",), (), ("code", "value", "quality")),
+    "Waveform": Fields(
+        (),
+        (),
+        (),
+        ("start_us",),
+        ("code", "sample_rate_hz", "scale", "offset", "samples", "quality"),
     ),
 }
-"""``message_id`` is listed as kept and treated by rule 4."""
-PART_FIELDS: Mapping[str, tuple[str, ...]] = {
-    "Section": (
-        "data_class",
-        "level",
-        "treatment",
-        "first_seq",
-        "seq_offsets",
-        "metrics",
-        "records",
-    ),
-    "Metric": ("code", "refid", "unit"),
-    "Enumeration": ("code", "value", "name", "quality"),
-    "Waveform": (
-        "code",
-        "start_us",
-        "sample_rate_hz",
-        "scale",
-        "offset",
-        "samples",
-        "quality",
-    ),
-}
-"""What records are made of and within; all of it is kept."""
+"""What records are made of and within."""
+MADE_HERE = frozenset(("aggregate",))
+"""Bodies that no journal holds: the release makes them, and nothing of them is treated again."""
 
 
 def _check_tables() -> None:
-    bodies = pb.Record.DESCRIPTOR.oneofs_by_name["body"].fields
-    declared: dict[str, tuple[set[str], Any]] = {
-        body.name: ({f for group in RECORD_FIELDS[body.name] for f in group}, body.message_type)
-        for body in bodies
+    declared: dict[str, tuple[Fields | None, Any]] = {
+        body.name: (RECORD_FIELDS.get(body.name), body.message_type)
+        for body in pb.Record.DESCRIPTOR.oneofs_by_name["body"].fields
+        if body.name not in MADE_HERE
     }
     for name, parts in PART_FIELDS.items():
-        declared[name] = (set(parts), getattr(pb, name).DESCRIPTOR)
-    for name, (known, descriptor) in declared.items():
-        if known != set(descriptor.fields_by_name):
+        declared[name] = (parts, getattr(pb, name).DESCRIPTOR)
+    for name, (fields, descriptor) in declared.items():
+        groups = vars(fields).values() if fields else ()
+        listed = [field for group in groups for field in group]
+        if sorted(listed) != sorted(descriptor.fields_by_name):
             raise TypeError(f"{name}: decide what its fields reveal")
 
 
 _check_tables()
 
 
-class Pseudonyms:
-    """Names of one destination and project; equal for equal input, meaningless elsewhere."""
-
-    def __init__(self, secret: bytes, destination: str, project: str) -> None:
-        """Derive the key.
-
-        Raises:
-            ValueError: a secret shorter than KEY_BYTES_MIN.
-        """
-        if len(secret) < KEY_BYTES_MIN:
-            raise ValueError(f"a pseudonym key needs {KEY_BYTES_MIN} bytes")
-        scope = b"wardgate pseudonyms 1\0" + destination.encode() + b"\0" + project.encode()
-        self._key = hmac.digest(secret, scope, hashlib.sha256)
-        self._names: dict[str, str] = {}
-
-    def name(self, name: str) -> str:
-        """The pseudonym of a name; of nothing it is nothing."""
-        if not name:
-            return ""
-        known = self._names.get(name)
-        if known is None:
-            if len(self._names) >= NAMES_CACHED_MAX:
-                self._names.clear()
-            known = self._names[name] = self._hmac(b"n\0" + name.encode())
-        return known
-
-    def message_id(self, device_id: str, message_id: str) -> str:
-        """The pseudonym of a message id within its device."""
-        if not message_id:
-            return ""
-        return self._hmac(b"m\0" + device_id.encode() + b"\0" + message_id.encode())
-
-    def _hmac(self, message: bytes) -> str:
-        return hmac.digest(self._key, message, "sha256")[:PSEUDONYM_BYTES].hex()
-
-
-def treat(section: bytes, treatment: Treatment, pseudonyms: Pseudonyms | None) -> bytes:
-    """A serialised section, pseudonymised or masked.
+def treat(
+    section: bytes,
+    treatment: Treatment,
+    pseudonyms: Pseudonyms | None,
+    coarse: Coarse | None = None,
+) -> bytes:
+    """A serialised section, pseudonymised, generalised or masked.
 
     Raises:
-        MalformedError: not a section.
+        MalformedError: not a section of what a journal holds.
         ValueError: a treatment that leaves a section as it is or nothing of it, or no key.
     """
     try:
@@ -202,22 +178,31 @@ def treat(section: bytes, treatment: Treatment, pseudonyms: Pseudonyms | None) -
     elif treatment is Treatment.PSEUDONYMISE and pseudonyms is not None:
         message.treatment = pb.TREATMENT_PSEUDONYMISE
         change = _Rename(pseudonyms)
+    elif treatment is Treatment.GENERALISE and pseudonyms is not None and coarse is not None:
+        message.treatment = pb.TREATMENT_GENERALISE
+        ages = frozenset(each.code for each in message.metrics if _is_age(each.code))
+        change = _Generalise(pseudonyms, coarse, ages)
     else:
         raise ValueError(f"can't {treatment.name.lower()} a section")
     for record in message.records:
         body = record.WhichOneof("body")
-        if body is None:
-            raise MalformedError("section", "a record without a body")
-        change(getattr(record, body), RECORD_FIELDS[body])
+        fields = RECORD_FIELDS.get(body or "")
+        if body is None or fields is None:
+            raise MalformedError("section", f"a record of body {body}")
+        change(getattr(record, body), fields)
     return message.SerializeToString()
 
 
 class _Rename:
     """Pseudonymises one record in place."""
 
-    def __init__(self, pseudonyms: Pseudonyms) -> None:
+    def __init__(self, pseudonyms: Pseudonyms, *, keeps_ward: bool = False) -> None:
         self._name = pseudonyms.name
         self._message_id = pseudonyms.message_id
+        self._cleared = {
+            fields: fields.dropped + (() if keeps_ward else fields.ward)
+            for fields in RECORD_FIELDS.values()
+        }
 
     def __call__(self, record: Any, fields: Fields) -> None:
         if fields is not _GAP:
@@ -226,17 +211,87 @@ class _Rename:
                 record.message_id = self._message_id(record.device_id, message_id)
         for field in fields.keyed:
             setattr(record, field, self._name(getattr(record, field)))
-        for field in fields.dropped:
-            record.ClearField(field)
+        clear = record.ClearField
+        for field in self._cleared[fields]:
+            clear(field)
+        _words_only(record, fields)
+
+
+class _Generalise:
+    """Pseudonymises one record in place, and makes its times, ages and place coarse."""
+
+    def __init__(self, pseudonyms: Pseudonyms, coarse: Coarse, ages: frozenset[int]) -> None:
+        self._rename = _Rename(pseudonyms, keeps_ward=coarse.keeps_ward)
+        self._coarse = coarse
+        self._ages = ages
+
+    def __call__(self, record: Any, fields: Fields) -> None:
+        move = self._coarse.of(record.device_id)
+        for field in fields.times:
+            setattr(record, field, move(getattr(record, field)))
+        if not self._coarse.keeps_offset:
+            for field in fields.linking:
+                record.ClearField(field)
+        if fields is _REPORT:
+            for waveform in record.waveforms:
+                waveform.start_us = move(waveform.start_us)
+        if self._ages and "values" in fields.kept:
+            self._cap_ages(record, fields)
+        self._rename(record, fields)
+
+    def _cap_ages(self, record: Any, fields: Fields) -> None:
+        for place, code in enumerate(record.codes):
+            if code in self._ages:
+                if place < len(record.values) and record.values[place] > AGE_MAX:
+                    record.values[place] = AGE_ABOVE
+                if fields is not _REPORT and record.limit > AGE_MAX:
+                    record.limit = AGE_ABOVE
 
 
 def _mask(record: Any, fields: Fields) -> None:
-    if fields is not _GAP:
-        record.ClearField("message_id")
-    for field in fields.keyed:
-        record.ClearField(field)
-    for field in fields.dropped:
-        record.ClearField(field)
+    clear = record.ClearField
+    for field in _MASKED[fields]:
+        clear(field)
+    _words_only(record, fields)
+
+
+def _words_only(record: Any, fields: Fields) -> None:
+    known = _words.get
+    for field in fields.words:
+        text = getattr(record, field)
+        if not (known(text) or is_word(text)):
+            record.ClearField(field)
+    if fields is _REPORT:
+        for enumeration in record.enumerations:
+            if not is_word(enumeration.name):
+                enumeration.ClearField("name")
+
+
+_words: dict[str, bool] = {}
+
+
+def is_word(text: str) -> bool:
+    """Whether it looks like a word of a table: no name, number, date, address or identifier."""
+    known = _words.get(text)
+    if known is None:
+        if len(_words) >= WORDS_CACHED_MAX:
+            _words.clear()
+        known = _words[text] = bool(_WORD.fullmatch(text))
+    return known
+
+
+def _is_age(code: int) -> bool:
+    metric = METRICS.get(code)
+    return metric is not None and metric.age
 
 
 _GAP = RECORD_FIELDS["gap"]
+_REPORT = RECORD_FIELDS["report"]
+_MASKED = {
+    fields: fields.keyed
+    + fields.dropped
+    + fields.linking
+    + fields.ward
+    + (() if fields is _GAP else ("message_id",))
+    for fields in RECORD_FIELDS.values()
+}

@@ -22,9 +22,9 @@ from gateway.uplink.lane import LaneForwarder
 from gateway.uplink.ledger import Ledger, LedgerError
 from gateway.uplink.link import Link, Surroundings
 from gateway.uplink.ports import Credentials, JournalReader, OnReached, OnTrouble, Seal
-from gateway.uplink.release import Release
-from gateway.uplink.treatments import Pseudonyms
+from gateway.uplink.release import Release, Shape
 from gateway.uplink.writer import LedgerWriter
+from security.pseudonyms import Pseudonyms
 
 log = logging.getLogger(__name__)
 
@@ -92,7 +92,7 @@ class Uplink:
         """Whether :meth:`set_policy` would take it; nothing changes.
 
         Raises:
-            ConfigError: it pseudonymises for a destination without a key.
+            ConfigError: it pseudonymises or generalises for a destination without a key.
         """
         self._releases(policy)
 
@@ -102,7 +102,7 @@ class Uplink:
         Durable on return; only then may the committer label groups with its version.
 
         Raises:
-            ConfigError: it pseudonymises for a destination without a key; nothing changes.
+            ConfigError: it needs a key for a destination that has none; nothing changes.
             LedgerError: its table can't be kept; nothing changes.
         """
         releases = self._releases(policy) if policy is not None else {}
@@ -126,8 +126,9 @@ class Uplink:
                     policy.rows.get(name, {}),
                     table_of,
                     self._pseudonyms[name],
+                    Shape(link.config.generalise, link.config.aggregate),
                 )
-                for name in self._links
+                for name, link in self._links.items()
             }
         except ValueError as error:
             raise ConfigError(str(error)) from error

@@ -110,6 +110,7 @@ def _report_from(m: pb.Report) -> Report:
             )
             for w in m.waveforms
         ),
+        ward=m.ward,
     )
 
 

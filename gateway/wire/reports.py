@@ -20,7 +20,7 @@ from gateway.domain.records import Provenance, Report
 from protos.wardgate.v1 import ingest_pb2 as pb
 
 SOURCES_CACHED_MAX = 16_384
-"""Distinct (device, kind, bed, provenance) headers remembered: about 100 bytes each."""
+"""Distinct (device, kind, bed, provenance, ward) headers remembered: about 100 bytes each."""
 DICTIONARIES_CACHED_MAX = 4_096
 """Distinct tuples of codes remembered."""
 
@@ -66,7 +66,7 @@ def encode_report(
     if report.enumerations or report.texts or report.waveforms:
         rest += _rest(report)
     body = _BODY % (
-        _head(report.device_id, report.kind, report.bed, report.provenance),
+        _head(report.device_id, report.kind, report.bed, report.provenance, report.ward),
         _time(report.received_us),
         _varint(report.device_us),
         time_quality,
@@ -113,7 +113,7 @@ def _high(n: int) -> bytes:
 
 
 @lru_cache(maxsize=SOURCES_CACHED_MAX)
-def _head(device_id: str, kind: str, bed: str, provenance: Provenance) -> bytes:
+def _head(device_id: str, kind: str, bed: str, provenance: Provenance, ward: str) -> bytes:
     return pb.Report(
         device_id=device_id,
         kind=kind,
@@ -121,6 +121,7 @@ def _head(device_id: str, kind: str, bed: str, provenance: Provenance) -> bytes:
         driver=provenance.driver,
         attestation=provenance.attestation,  # type: ignore[arg-type]  # equal numbers by design
         attested_by=provenance.attested_by,
+        ward=ward,
     ).SerializeToString()
 
 

@@ -25,16 +25,18 @@ def encode_section(
     offsets: Sequence[int],
     records: Sequence[bytes],
     codes: Iterable[int],
+    treatment: pb.Treatment = pb.TREATMENT_PASS,
 ) -> bytes:
     """Serialise a section of already serialised records.
 
-    ``records[i]`` has the sequence number ``first_seq + offsets[i]``. The treatment is PASS,
-    which is what untouched bytes are; a treated section is encoded anew.
+    ``records[i]`` has the sequence number ``first_seq + offsets[i]``; an aggregate has none. The
+    treatment is PASS, which is what untouched bytes are, unless the records are aggregates; a
+    section that is treated otherwise is encoded anew.
     """
     head = pb.Section(
         data_class=label.data_class,  # type: ignore[arg-type]  # equal numbers by design
         level=label.level,
-        treatment=pb.TREATMENT_PASS,
+        treatment=treatment,
         first_seq=first_seq,
         seq_offsets=offsets,
         metrics=[_metric(code) for code in codes],

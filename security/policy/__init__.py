@@ -7,7 +7,6 @@ uses, ``invariants`` reads what the hospital holds true of every policy, ``proof
 
 from security.policy.compile import (
     LABELS,
-    NOT_YET,
     ORDER,
     Asked,
     Decision,
@@ -25,7 +24,6 @@ from security.policy.proof import Proof, differences_everywhere, prove, verified
 
 __all__ = [
     "LABELS",
-    "NOT_YET",
     "ORDER",
     "POLICY_BYTES_MAX",
     "Asked",

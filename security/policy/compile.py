@@ -10,9 +10,7 @@ Rules:
    not take, on an evaluation error (Cedar skips a ``forbid`` that fails), and where the treatment
    that wins does not compare with another one that is permitted
    (:data:`gateway.domain.labels.AS_STRICT`): then the text does not say which of two it wants.
-3. ``aggregate`` and ``generalise`` are words of the schema and refused until records can be
-   treated so.
-4. Cedar is asked when the policy loads, never per record. ``version`` names text, schema and
+3. Cedar is asked when the policy loads, never per record. ``version`` names text, schema and
    destinations together: equal versions are equal tables.
 """
 
@@ -44,8 +42,6 @@ ORDER = (
     Treatment.MASK,
     Treatment.AGGREGATE,
 )
-NOT_YET = frozenset((Treatment.AGGREGATE, Treatment.GENERALISE))
-NOT_YET_WORDS = frozenset(treatment.name.lower() for treatment in NOT_YET)
 VERSION_CHARS = 16
 
 LABELS = tuple(Label(data_class, level) for data_class in DataClass for level in LEVELS)
@@ -100,7 +96,7 @@ def compile_policy(text: str, destinations: Sequence[DestinationInfo]) -> Policy
     if len(set(names)) != len(names):
         raise PolicyError("two destinations have the same name")
     schema_text = schema()
-    examined = examine(text, schema_text, frozenset(names), NOT_YET_WORDS)
+    examined = examine(text, schema_text, frozenset(names))
     cedar = Cedar(text, schema_text, examined)
     decisions = {
         (decision.destination, decision.label): decision
@@ -201,12 +197,6 @@ class Cedar:
         decisions = []
         for label, asked in self.ask(destination):
             decision = first_permitted(destination.name, label, asked)
-            if decision.treatment in NOT_YET:
-                raise PolicyError(
-                    f"{', '.join(decision.policies)}: would {decision.treatment.name.lower()}"
-                    f" class {label.data_class.name.lower()} level {label.level} for"
-                    f" {destination.name}, and records can't be treated so yet"
-                )
             require_agreement(decision, asked)
             decisions.append(decision)
         return decisions

@@ -87,16 +87,13 @@ class Examined(NamedTuple):
     destinations: frozenset[str]
 
 
-def examine(
-    text: str, schema_text: str, destinations: frozenset[str] | None, not_yet: frozenset[str]
-) -> Examined:
+def examine(text: str, schema_text: str, destinations: frozenset[str] | None) -> Examined:
     """Read a policy.
 
     Args:
         text: the policy.
         schema_text: the Cedar schema.
         destinations: those that it may name; None: any.
-        not_yet: actions that it may not name.
 
     Raises:
         PolicyError: it says what it may not; see the module's rules.
@@ -106,7 +103,7 @@ def examine(
     _require_shallow(text)
     _validate(text, schema_text)
     try:
-        return _examine(text, destinations, not_yet)
+        return _examine(text, destinations)
     except RecursionError:
         raise PolicyError("a rule's conditions are nested too deeply") from None
 
@@ -135,7 +132,7 @@ def _validate(text: str, schema_text: str) -> None:
         raise PolicyError("; ".join(fault.removeprefix(": ") for fault in faults) or "not valid")
 
 
-def _examine(text: str, destinations: frozenset[str] | None, not_yet: frozenset[str]) -> Examined:
+def _examine(text: str, destinations: frozenset[str] | None) -> Examined:
     parsed = json.loads(cedarpy.policies_to_json_str(text))
     if parsed["templates"] or parsed["templateLinks"]:
         raise PolicyError("templates are not supported")
@@ -152,7 +149,7 @@ def _examine(text: str, destinations: frozenset[str] | None, not_yet: frozenset[
         doc = _line(annotations.get("doc") or "", DOC_CHARS_MAX, f"{name}: @doc")
         ids[key] = name
         rules[name] = Rule(name, policy["effect"], doc)
-        _Conditions(name, destinations, not_yet, named).read(policy)
+        _Conditions(name, destinations, named).read(policy)
     return Examined(
         ids,
         rules,
@@ -175,12 +172,10 @@ class _Conditions:
         self,
         name: str,
         destinations: frozenset[str] | None,
-        not_yet: frozenset[str],
         named: dict[str, set[str]],
     ) -> None:
         self._name = name
         self._destinations = destinations
-        self._not_yet = not_yet
         self._named = named
 
     def read(self, policy: Mapping[str, Any]) -> None:
@@ -265,8 +260,6 @@ class _Conditions:
             raise self._refusal(f"{what} is a {expected}, compared with a {kind}")
         if kind == "Data":
             raise self._refusal("kinds of data have no names: say resource.class, resource.level")
-        if kind == "Action" and name in self._not_yet:
-            raise self._refusal(f"records can't be treated so yet: {name}")
         if kind == "Destination":
             if self._destinations is not None and name not in self._destinations:
                 raise self._refusal(f"no destination is named {name!r}")

@@ -31,7 +31,6 @@ from typing import NamedTuple
 from gateway.domain.labels import DestinationInfo, Zone
 from security.policy import words
 from security.policy.compile import (
-    NOT_YET_WORDS,
     Cedar,
     Decision,
     PolicyTable,
@@ -134,7 +133,7 @@ def prove(
     schema_text = schema()
     configured = tuple(destinations or ())
     known = None if destinations is None else frozenset(each.name for each in configured)
-    examined = examine(text, schema_text, known, NOT_YET_WORDS)
+    examined = examine(text, schema_text, known)
     infos, other = _space([examined], invariants, configured)
     points = [_Point(info, _alike(info, examined, other)) for info in infos]
     decided, matched = _ask(Cedar(text, schema_text, examined), points)
@@ -175,7 +174,7 @@ def differences_everywhere(old: str, new: str) -> list[Change]:
     """
     schema_text = schema()
     texts = (old, new)
-    both = [examine(text, schema_text, None, NOT_YET_WORDS) for text in texts]
+    both = [examine(text, schema_text, None) for text in texts]
     infos, other = _space(both, (), ())
     before, after = (
         _decisions(Cedar(text, schema_text, examined), infos, examined, other)

@@ -5,6 +5,7 @@ import signal
 
 import pytest
 
+from security.pseudonyms import Pseudonyms
 from tests.integration.fleet_process import Fleet
 from tests.integration.test_operators import add
 
@@ -107,3 +108,69 @@ def test_a_bulk_call_names_exactly_one_selection(fleet):
     nothing = fleet.command("device", "revoke", "--ward", "none", check=False)
     assert nothing.stderr == "wardgate: no such device is in service\n"
     assert fleet.command("device", "revoke", "--all", check=False).returncode == 3
+
+
+def test_devices_are_found_again_by_two_and_the_key(fleet, tmp_path):
+    bob, dan = add(fleet, "bob", "security_officer"), tmp_path / "dan"
+    fleet.command("operator", "add", "dan", "--bundle", str(dan))
+    assert fleet.command("operator", "roles", "dan", "dpo", check=False).returncode == 3
+    approve(fleet, 1, bob)
+    key = tmp_path / "trial.key"
+    key.write_bytes(b"k" * 32)
+    key.chmod(0o600)
+    names = Pseudonyms(b"k" * 32, "vendor", "trial-7")
+    asked = [names.name("pump-2"), names.name("elsewhere-1")]
+    ask = ("reidentify", "ask", "--destination", "vendor", "--project", "trial-7", *asked)
+    why = ("--reason", "recall 4711")
+    assert "dpo" in fleet.command(*ask, *why, identity=bob, check=False).stderr
+    assert fleet.command(*ask, *why, identity=dan, check=False).returncode == 3
+    digest = json.loads(fleet.command("approval", "show", "2", "--json").stdout)["digest"]
+    reveal = ("reidentify", "reveal", "--approval", "2", "--key", str(key), "--digest")
+
+    early = fleet.command(*reveal, digest, identity=dan, check=False)
+    assert early.stderr == "wardgate: request 2 is pending, not approved\n"
+    done = approve(fleet, 2, bob)
+    assert done.stdout == "request 2 (reidentify) is approved\n"
+    fleet.stop(signal.SIGKILL)
+    fleet.start()
+    wrong = fleet.command(*reveal, "0" * 64, identity=dan, check=False)
+    assert wrong.stderr == "wardgate: request 2 is not what was shown\n"
+    assert (
+        "may not TakeReidentification"
+        in fleet.command(*reveal, digest, identity=bob, check=False).stderr
+    )
+    found = json.loads(fleet.command(*reveal, digest, "--json", identity=dan).stdout)
+    assert found == {"devices": {asked[0]: "pump-2", asked[1]: ""}}
+    again = fleet.command(*reveal, digest, identity=dan, check=False)
+    assert again.stderr == "wardgate: request 2 is executed, not approved\n"
+
+    fleet.stop()
+    told = "".join(path.read_text() for path in (fleet.directory / "state/audit").glob("*"))
+    for event in ("approval_requested", "approval_given", "approval_taken"):
+        assert any(f'"{event}"' in line and digest in line for line in told.splitlines())
+    noted = (tmp_path / "trial.key.audit" / "audit.log").read_text()
+    assert digest in noted
+    assert '"found":1' in noted
+    assert "pump-2" not in noted
+
+
+def test_a_request_for_devices_is_looked_at_before_it_waits(fleet, tmp_path):
+    add(fleet, "bob", "security_officer")
+    ask = ("reidentify", "ask", "--destination", "vendor", "--reason", "recall")
+    done = fleet.command(*ask, "pump-1", check=False)
+    assert (done.returncode, done.stderr) == (
+        2,
+        "wardgate: reidentify: no pseudonym of a device: 'pump-1'\n",
+    )
+    key = tmp_path / "short.key"
+    key.write_bytes(b"short")
+    key.chmod(0o600)
+    reveal = ("reidentify", "reveal", "--approval", "1", "--digest", "x", "--key", str(key))
+    done = fleet.command(*reveal, check=False)
+    assert done.stderr == f"wardgate: {key}: a pseudonym key needs 32 bytes\n"
+
+
+def approve(fleet, number, identity):
+    shown = json.loads(fleet.command("approval", "show", str(number), "--json").stdout)
+    approve = ("approval", "approve", str(number), "--digest", shown["digest"])
+    return fleet.command(*approve, identity=identity)

@@ -12,10 +12,11 @@ import pytest
 
 from bench.site import Identities, make_identities
 from demo.scrape import total
-from tests.crash.account import at_core
+from tests.crash.account import at_core, read
 from tests.crash.device import HABITS, Device
-from tests.crash.rounds import block, settle
+from tests.crash.rounds import Result, alive, block, judge, kill_once, settle
 from tests.crash.site import CrashSite, python
+from tests.crash.windows import StatisticsSite, windows
 
 pytestmark = pytest.mark.timeout(240)
 ROUNDS = 8
@@ -33,6 +34,28 @@ async def test_kill_9_loses_and_doubles_nothing(tmp_path: Path, identities: Iden
     assert result.alarms > 50
     assert any("gateway" in victim for victim in result.kills)
     assert any("core" in victim for victim in result.kills)
+
+
+async def test_kill_9_leaves_every_window_of_statistics_once_and_whole(
+    tmp_path: Path, identities: Identities
+) -> None:
+    random, result = Random(21), Result()
+    async with StatisticsSite(tmp_path / "site", identities) as site:
+        devices = site.devices(HABITS, random)
+        async with alive(devices):
+            for _ in range(ROUNDS):
+                await kill_once(site, devices, random, result.kills)
+            await asyncio.sleep(2)  # windows that no kill falls into
+            await settle(site, devices)
+        await judge(site, devices, result)
+        await asyncio.sleep(1)  # a checkpoint of the cursors is made three times in it
+        result.problems += windows(site.core_db, site.vendor_db, site.state / "gateway")
+        arrived = read(site.vendor_db, "SELECT sum(json_array_length(statistics)) FROM aggregates")
+        reports = read(site.vendor_db, "SELECT count(*) FROM report")
+    assert result.problems == []
+    assert any("gateway" in victim for victim in result.kills)
+    assert int(str(arrived[0][0])) >= 5
+    assert reports == [(0,)]
 
 
 async def kill(site: CrashSite, device: Device, *, heard: bool) -> None:

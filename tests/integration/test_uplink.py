@@ -12,9 +12,11 @@ import sys
 from contextlib import asynccontextmanager, closing
 from datetime import UTC, datetime
 from functools import partial
+from itertools import cycle
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from gateway.clock import SystemClock
 from gateway.dial import route
@@ -26,17 +28,18 @@ from gateway.journal.journal import Journal
 from gateway.journal.types import Labelled, LaneGroup
 from gateway.uplink.config import DestinationConfig
 from gateway.uplink.ledger import Ledger
-from gateway.uplink.treatments import Pseudonyms
 from gateway.uplink.uplink import Policy, Uplink, open_surroundings
 from gateway.wire.records import encode
 from security import pki
 from security.names import Role
 from security.pki import Subject, Validity
 from security.policy import compile_policy
+from security.pseudonyms import Pseudonyms
 from security.sealing import KeyRing, Sealer
 from security.tls import grpc_channel_credentials
 from tests.fakes import FakeCounters
-from tests.ingest import CODES, VITALS, alarm, report
+from tests.identifiers import KINDS, leaks
+from tests.ingest import CODES, NOW_US, VITALS, alarm, report
 
 ROOT = Path(__file__).parents[2]
 TRUST_DOMAIN = "ward.test"
@@ -44,6 +47,7 @@ THERAPY = Label(DataClass.MEDICAL_APPLICATION, 4)
 DRIP = "drip-that-stays-here"
 SECRET = b"k" * 32
 PATIENCE_S = 60
+YEAR_US = int(datetime(2026, 1, 1, tzinfo=UTC).timestamp()) * 1_000_000
 
 POLICY = """
 @id("inside") permit (principal, action == Action::"pass", resource)
@@ -203,6 +207,9 @@ class Gateway:
         cursors = self.journal.cursors
         return all(cursors.get(name, lane) == self.journal.last_seq(lane) for lane in Lane)
 
+    def lags(self):
+        return [lag for each in self.uplink.standing() for lag in each.lag.values()]
+
     @property
     def said(self):
         return self._sent
@@ -304,6 +311,77 @@ async def test_the_ledger_says_what_left_and_what_did_not(tmp_path):
             ("vendor", "pseudonymised"): 60,
             ("vendor", "withheld"): 6,
         }
+
+
+def identifying(identifiers, n):
+    """One report and one alarm of a device, with an identifier in every field."""
+    text = cycle(identifiers)
+    source = r.Provenance(next(text), r.Attestation.PORT, next(text))
+    cause = r.Report(
+        f"{next(text)} {n}",
+        next(text),
+        source,
+        NOW_US + n,
+        (terms.HEART_RATE,),
+        (60.0 + n % 100,),
+        device_us=NOW_US + n,
+        message_id=f"{next(text)} {n}",
+        bed=next(text),
+        ward=next(text),
+        enumerations=(r.Enumeration(terms.CLAMP, 0, next(text)),),
+        texts=(r.Text(terms.DRUG_NAME, next(text)),),
+        waveforms=(r.Waveform(terms.HEART_RATE, NOW_US + n, 250.0, 0.1, 0.0, (1, 2)),),
+    )
+    found = alarm(n, cause.device_id, source)
+    names = ("alarm_id", "condition", "text", "bed", "message_id")
+    return cause, structs.replace(found, **{name: f"{next(text)} {n}" for name in names})
+
+
+async def test_no_identifier_of_any_kind_is_in_a_vendors_store_however_it_is_treated(tmp_path):
+    identifiers = [f"{kind} of Zwiebelmeier-4711" for kind in KINDS]
+    codes = (terms.HEART_RATE, terms.CLAMP, terms.DRUG_NAME)
+    treatments = (
+        Treatment.PSEUDONYMISE,
+        Treatment.GENERALISE,
+        Treatment.AGGREGATE,  # its window is closed by what follows
+        Treatment.MASK,
+        Treatment.WITHHOLD,
+    )
+    async with ward(tmp_path) as (gateway, receivers):
+        gateway.open()
+        await gateway.uplink.start()
+        for turn, treatment in enumerate(treatments):
+            rows = {"core": {VITALS: Treatment.PASS}, "vendor": {VITALS: treatment}}
+            gateway.uplink.set_policy(Policy(treatment.name, rows))
+            made = [
+                identifying(identifiers[n:] + identifiers[:n], 100 * turn + n) for n in range(12)
+            ]
+            telemetry = [Labelled(VITALS, encode(each), codes) for each, _ in made]
+            alarms = [Labelled(VITALS, encode(each), codes[:1]) for _, each in made]
+            groups = ((Lane.ALARMS, alarms), (Lane.TELEMETRY, telemetry))
+            gateway.journal.append(
+                [LaneGroup(lane, items, (), treatment.name) for lane, items in groups]
+            )
+            gateway.journal.notify()
+            await until(lambda: all(not lag for lag in gateway.lags()))
+        counts = {(name, word): n for name, word, n in gateway.ledger.totals()}
+        await gateway.close()
+        core, vendor = receivers["core"], receivers["vendor"]
+        assert counts["core", "pass"] == 5 * 24
+        assert [counts["vendor", word] for word in ("pseudonymise", "generalise", "mask")] == [
+            24
+        ] * 3
+        assert counts["vendor", "aggregate"] == 12  # the alarms' conditions are no words
+        found = vendor.rows("SELECT treatment, count(*) FROM reports GROUP BY 1 ORDER BY 1")
+        assert found == [("generalise", 12), ("mask", 12), ("pseudonymise", 12)]
+        assert vendor.rows('SELECT devices, "values", mean FROM statistics') == [(12, 12, 65.5)]
+        held, plain = vendor.bytes(), core.bytes()
+        assert not leaks(held, identifiers)
+        assert all(each.encode() in plain for each in identifiers)
+        years = vendor.rows(
+            "SELECT DISTINCT received_us, device_us FROM reports WHERE treatment = 'generalise'"
+        )
+        assert years == [(YEAR_US, YEAR_US)]
 
 
 async def test_without_a_policy_nothing_leaves_and_collecting_goes_on(tmp_path):

@@ -37,6 +37,7 @@ def reports(draw):
         offset_us=draw(st.integers(-(2**63), 2**63 - 1)),
         message_id=draw(words),
         bed=draw(words),
+        ward=draw(words),
         enumerations=tuple(draw(st.lists(st.builds(r.Enumeration, u32, u32, words, quality)))),
         texts=tuple(draw(st.lists(st.builds(r.Text, u32, words), max_size=3))),
         waveforms=tuple(

@@ -825,3 +825,35 @@ class DecideApprovalResponse(_message.Message):
     APPROVAL_FIELD_NUMBER: _ClassVar[int]
     approval: Approval
     def __init__(self, approval: _Optional[_Union[Approval, _Mapping]] = ...) -> None: ...
+
+class ReidentifyRequest(_message.Message):
+    __slots__ = ("destination", "project", "pseudonyms", "reason")
+    DESTINATION_FIELD_NUMBER: _ClassVar[int]
+    PROJECT_FIELD_NUMBER: _ClassVar[int]
+    PSEUDONYMS_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    destination: str
+    project: str
+    pseudonyms: _containers.RepeatedScalarFieldContainer[str]
+    reason: str
+    def __init__(self, destination: _Optional[str] = ..., project: _Optional[str] = ..., pseudonyms: _Optional[_Iterable[str]] = ..., reason: _Optional[str] = ...) -> None: ...
+
+class ReidentifyResponse(_message.Message):
+    __slots__ = ("pending",)
+    PENDING_FIELD_NUMBER: _ClassVar[int]
+    pending: Pending
+    def __init__(self, pending: _Optional[_Union[Pending, _Mapping]] = ...) -> None: ...
+
+class TakeReidentificationRequest(_message.Message):
+    __slots__ = ("approval_id", "digest")
+    APPROVAL_ID_FIELD_NUMBER: _ClassVar[int]
+    DIGEST_FIELD_NUMBER: _ClassVar[int]
+    approval_id: int
+    digest: str
+    def __init__(self, approval_id: _Optional[int] = ..., digest: _Optional[str] = ...) -> None: ...
+
+class TakeReidentificationResponse(_message.Message):
+    __slots__ = ("approval",)
+    APPROVAL_FIELD_NUMBER: _ClassVar[int]
+    approval: Approval
+    def __init__(self, approval: _Optional[_Union[Approval, _Mapping]] = ...) -> None: ...

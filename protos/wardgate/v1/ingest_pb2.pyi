@@ -311,21 +311,23 @@ class Metric(_message.Message):
     def __init__(self, code: _Optional[int] = ..., refid: _Optional[str] = ..., unit: _Optional[str] = ...) -> None: ...
 
 class Record(_message.Message):
-    __slots__ = ("report", "alarm", "inventory_event", "device_status", "gap")
+    __slots__ = ("report", "alarm", "inventory_event", "device_status", "gap", "aggregate")
     REPORT_FIELD_NUMBER: _ClassVar[int]
     ALARM_FIELD_NUMBER: _ClassVar[int]
     INVENTORY_EVENT_FIELD_NUMBER: _ClassVar[int]
     DEVICE_STATUS_FIELD_NUMBER: _ClassVar[int]
     GAP_FIELD_NUMBER: _ClassVar[int]
+    AGGREGATE_FIELD_NUMBER: _ClassVar[int]
     report: Report
     alarm: Alarm
     inventory_event: InventoryEvent
     device_status: DeviceStatus
     gap: Gap
-    def __init__(self, report: _Optional[_Union[Report, _Mapping]] = ..., alarm: _Optional[_Union[Alarm, _Mapping]] = ..., inventory_event: _Optional[_Union[InventoryEvent, _Mapping]] = ..., device_status: _Optional[_Union[DeviceStatus, _Mapping]] = ..., gap: _Optional[_Union[Gap, _Mapping]] = ...) -> None: ...
+    aggregate: Aggregate
+    def __init__(self, report: _Optional[_Union[Report, _Mapping]] = ..., alarm: _Optional[_Union[Alarm, _Mapping]] = ..., inventory_event: _Optional[_Union[InventoryEvent, _Mapping]] = ..., device_status: _Optional[_Union[DeviceStatus, _Mapping]] = ..., gap: _Optional[_Union[Gap, _Mapping]] = ..., aggregate: _Optional[_Union[Aggregate, _Mapping]] = ...) -> None: ...
 
 class Report(_message.Message):
-    __slots__ = ("device_id", "kind", "received_us", "device_us", "time_quality", "offset_us", "message_id", "bed", "driver", "attestation", "attested_by", "codes", "values", "qualities", "enumerations", "texts", "waveforms")
+    __slots__ = ("device_id", "kind", "received_us", "device_us", "time_quality", "offset_us", "message_id", "bed", "driver", "attestation", "attested_by", "codes", "values", "qualities", "enumerations", "texts", "waveforms", "ward")
     DEVICE_ID_FIELD_NUMBER: _ClassVar[int]
     KIND_FIELD_NUMBER: _ClassVar[int]
     RECEIVED_US_FIELD_NUMBER: _ClassVar[int]
@@ -343,6 +345,7 @@ class Report(_message.Message):
     ENUMERATIONS_FIELD_NUMBER: _ClassVar[int]
     TEXTS_FIELD_NUMBER: _ClassVar[int]
     WAVEFORMS_FIELD_NUMBER: _ClassVar[int]
+    WARD_FIELD_NUMBER: _ClassVar[int]
     device_id: str
     kind: str
     received_us: int
@@ -360,7 +363,8 @@ class Report(_message.Message):
     enumerations: _containers.RepeatedCompositeFieldContainer[Enumeration]
     texts: _containers.RepeatedCompositeFieldContainer[Text]
     waveforms: _containers.RepeatedCompositeFieldContainer[Waveform]
-    def __init__(self, device_id: _Optional[str] = ..., kind: _Optional[str] = ..., received_us: _Optional[int] = ..., device_us: _Optional[int] = ..., time_quality: _Optional[_Union[TimeQuality, str]] = ..., offset_us: _Optional[int] = ..., message_id: _Optional[str] = ..., bed: _Optional[str] = ..., driver: _Optional[str] = ..., attestation: _Optional[_Union[Attestation, str]] = ..., attested_by: _Optional[str] = ..., codes: _Optional[_Iterable[int]] = ..., values: _Optional[_Iterable[float]] = ..., qualities: _Optional[_Iterable[_Union[Quality, str]]] = ..., enumerations: _Optional[_Iterable[_Union[Enumeration, _Mapping]]] = ..., texts: _Optional[_Iterable[_Union[Text, _Mapping]]] = ..., waveforms: _Optional[_Iterable[_Union[Waveform, _Mapping]]] = ...) -> None: ...
+    ward: str
+    def __init__(self, device_id: _Optional[str] = ..., kind: _Optional[str] = ..., received_us: _Optional[int] = ..., device_us: _Optional[int] = ..., time_quality: _Optional[_Union[TimeQuality, str]] = ..., offset_us: _Optional[int] = ..., message_id: _Optional[str] = ..., bed: _Optional[str] = ..., driver: _Optional[str] = ..., attestation: _Optional[_Union[Attestation, str]] = ..., attested_by: _Optional[str] = ..., codes: _Optional[_Iterable[int]] = ..., values: _Optional[_Iterable[float]] = ..., qualities: _Optional[_Iterable[_Union[Quality, str]]] = ..., enumerations: _Optional[_Iterable[_Union[Enumeration, _Mapping]]] = ..., texts: _Optional[_Iterable[_Union[Text, _Mapping]]] = ..., waveforms: _Optional[_Iterable[_Union[Waveform, _Mapping]]] = ..., ward: _Optional[str] = ...) -> None: ...
 
 class Enumeration(_message.Message):
     __slots__ = ("code", "value", "name", "quality")
@@ -521,3 +525,53 @@ class Gap(_message.Message):
     to_us: int
     reports: int
     def __init__(self, device_id: _Optional[str] = ..., reason: _Optional[str] = ..., lane: _Optional[_Union[Lane, str]] = ..., epoch: _Optional[int] = ..., first_seq: _Optional[int] = ..., last_seq: _Optional[int] = ..., from_us: _Optional[int] = ..., to_us: _Optional[int] = ..., reports: _Optional[int] = ...) -> None: ...
+
+class Aggregate(_message.Message):
+    __slots__ = ("from_us", "to_us", "epoch", "first_seq", "last_seq", "devices_min", "records", "statistics", "alarm_counts")
+    FROM_US_FIELD_NUMBER: _ClassVar[int]
+    TO_US_FIELD_NUMBER: _ClassVar[int]
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
+    FIRST_SEQ_FIELD_NUMBER: _ClassVar[int]
+    LAST_SEQ_FIELD_NUMBER: _ClassVar[int]
+    DEVICES_MIN_FIELD_NUMBER: _ClassVar[int]
+    RECORDS_FIELD_NUMBER: _ClassVar[int]
+    STATISTICS_FIELD_NUMBER: _ClassVar[int]
+    ALARM_COUNTS_FIELD_NUMBER: _ClassVar[int]
+    from_us: int
+    to_us: int
+    epoch: int
+    first_seq: int
+    last_seq: int
+    devices_min: int
+    records: int
+    statistics: _containers.RepeatedCompositeFieldContainer[Statistic]
+    alarm_counts: _containers.RepeatedCompositeFieldContainer[AlarmCount]
+    def __init__(self, from_us: _Optional[int] = ..., to_us: _Optional[int] = ..., epoch: _Optional[int] = ..., first_seq: _Optional[int] = ..., last_seq: _Optional[int] = ..., devices_min: _Optional[int] = ..., records: _Optional[int] = ..., statistics: _Optional[_Iterable[_Union[Statistic, _Mapping]]] = ..., alarm_counts: _Optional[_Iterable[_Union[AlarmCount, _Mapping]]] = ...) -> None: ...
+
+class Statistic(_message.Message):
+    __slots__ = ("kind", "code", "devices", "values", "mean", "standard_deviation")
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    CODE_FIELD_NUMBER: _ClassVar[int]
+    DEVICES_FIELD_NUMBER: _ClassVar[int]
+    VALUES_FIELD_NUMBER: _ClassVar[int]
+    MEAN_FIELD_NUMBER: _ClassVar[int]
+    STANDARD_DEVIATION_FIELD_NUMBER: _ClassVar[int]
+    kind: str
+    code: int
+    devices: int
+    values: int
+    mean: float
+    standard_deviation: float
+    def __init__(self, kind: _Optional[str] = ..., code: _Optional[int] = ..., devices: _Optional[int] = ..., values: _Optional[int] = ..., mean: _Optional[float] = ..., standard_deviation: _Optional[float] = ...) -> None: ...
+
+class AlarmCount(_message.Message):
+    __slots__ = ("condition", "priority", "devices", "alarms")
+    CONDITION_FIELD_NUMBER: _ClassVar[int]
+    PRIORITY_FIELD_NUMBER: _ClassVar[int]
+    DEVICES_FIELD_NUMBER: _ClassVar[int]
+    ALARMS_FIELD_NUMBER: _ClassVar[int]
+    condition: str
+    priority: AlarmPriority
+    devices: int
+    alarms: int
+    def __init__(self, condition: _Optional[str] = ..., priority: _Optional[_Union[AlarmPriority, str]] = ..., devices: _Optional[int] = ..., alarms: _Optional[int] = ...) -> None: ...

@@ -24,7 +24,7 @@ from gateway.domain.records import (
     TimeQuality,
 )
 
-DEVICE = Device("mon-1", kind="monitor", bed="B4")
+DEVICE = Device("mon-1", kind="monitor", ward="icu", bed="B4")
 BY = Provenance("mqtt", Attestation.CERTIFICATE)
 NOW = 1_790_000_000_000_000
 README = Path(__file__).parents[3] / "drivers/bedside/README.md"
@@ -44,6 +44,7 @@ def test_vitals_become_one_report():
             time_quality=TimeQuality.GOOD,
             message_id="5f3a:17",
             bed="B4",
+            ward="icu",
         )
     ]
 
@@ -103,6 +104,7 @@ def test_a_drip_gives_report_and_snapshot():
     assert report.enumerations == (Enumeration(terms.CLAMP, 0, "open"),)
     assert report.texts == (Text(terms.DRUG_NAME, "NaCl 0.9 %"),)
     assert (report.kind, report.bed, report.message_id) == ("drip", "B4", "c01d:5")
+    assert report.ward == "icu"
     assert snapshot == AlarmSnapshot(
         "mon-1", BY, NOW, (DRIP_ALARMS["bubble"], DRIP_ALARMS["battery_low"]), "B4", "c01d:5"
     )

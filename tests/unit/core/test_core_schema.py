@@ -81,12 +81,29 @@ def test_what_an_old_store_holds_is_not_stored_again(old):
     assert found == [(72.5,), (73.0,), (2.0,)]
 
 
-def test_a_step_that_fails_leaves_the_store_as_it_was(old, monkeypatch):
+@pytest.mark.parametrize("failing", [2, 3])
+def test_a_step_that_fails_leaves_the_store_as_it_was_before_it(old, monkeypatch, failing):
     real = schema.steps()
-    broken = [*real[:-1], (real[-1][0], real[-1][1] + "\nINSERT INTO nowhere VALUES (1);")]
+    extra = "\nINSERT INTO nowhere VALUES (1);"
+    broken = [(number, sql + extra * (number == failing)) for number, sql in real]
+    before = [ask(old, READINGS), ask(old, REPORTS)]
     monkeypatch.setattr(schema, "steps", lambda: broken)
-    before = ask(old, "SELECT * FROM report")
     with pytest.raises(sqlite3.OperationalError, match="nowhere"):
         Store.open(old, lambda: 0)
-    assert ask(old, "SELECT * FROM report") == before
-    assert ask(old, "PRAGMA user_version") == [(1,)]
+    assert [ask(old, READINGS), ask(old, REPORTS)] == before
+    assert ask(old, "PRAGMA user_version") == [(failing - 1,)]
+    monkeypatch.setattr(schema, "steps", lambda: real)
+    Store.open(old, lambda: 0).close()
+    assert [ask(old, READINGS), ask(old, REPORTS)] == before
+
+
+def test_the_second_schema_is_carried_over_with_its_contexts(old, monkeypatch):
+    real = schema.steps()
+    monkeypatch.setattr(schema, "steps", lambda: real[:2])
+    Store.open(old, lambda: 0).close()
+    contexts = ask(old, "SELECT * FROM contexts")
+    monkeypatch.setattr(schema, "steps", lambda: real)
+    Store.open(old, lambda: 0).close()
+    assert ask(old, "SELECT * FROM contexts") == [(*row, "") for row in contexts]
+    assert ask(old, "SELECT DISTINCT ward FROM reports") == [("",)]
+    assert ask(old, "PRAGMA integrity_check") == [("ok",)]

@@ -315,3 +315,52 @@ async def test_only_so_many_wait(desk):
 async def test_there_is_no_such_request(desk):
     with pytest.raises(NotKnownError, match="no request 7"):
         await desk.approvals.approve(7, "", "bob")
+
+
+async def approved_elsewhere(desk):
+    """A request that is to be done elsewhere, and has been agreed to."""
+
+    async def nothing_here(_parameters, _by, _within):
+        raise AssertionError
+
+    desk.approvals.register("reidentify", Kind(DPO, OFFICER, nothing_here, taken=True))
+    asked = await desk.approvals.request("reidentify", WHAT, "cy")
+    return await desk.approvals.approve(asked.approval_id, asked.digest, "bob")
+
+
+async def test_what_is_done_elsewhere_waits_and_is_taken_once(desk):
+    found = await approved_elsewhere(desk)
+    assert found.state is State.APPROVED
+    await desk.approvals.resume()
+    number = found.approval_id
+    with pytest.raises(PreconditionError, match="not what was shown"):
+        await desk.approvals.take(number, "reidentify", "0" * 64, "cy")
+    taken = await desk.approvals.take(number, "reidentify", found.digest, "cy")
+    assert taken.state is State.EXECUTED
+    with pytest.raises(PreconditionError, match="executed, not approved"):
+        await desk.approvals.take(number, "reidentify", found.digest, "cy")
+    assert desk.audit.names()[-1] == "approval_taken"
+
+
+async def test_nothing_else_can_be_taken(desk):
+    asked = await desk.ask()
+    with pytest.raises(NotKnownError):
+        await desk.approvals.take(asked.approval_id, "erase", asked.digest, "ada")
+    with pytest.raises(NotKnownError):
+        await desk.approvals.take(99, "reidentify", "", "cy")
+
+
+async def test_nobody_takes_what_has_waited_for_too_long(desk):
+    found = await approved_elsewhere(desk)
+    desk.clock.advance(HOURS * 3600 + 1)
+    with pytest.raises(PreconditionError, match="expired"):
+        await desk.approvals.take(found.approval_id, "reidentify", found.digest, "cy")
+    assert "approval_expired" in desk.audit.names()
+
+
+@pytest.mark.parametrize("gone", ["cy", "bob"])
+async def test_nobody_takes_what_one_of_the_two_may_not_ask_for_any_more(desk, gone):
+    found = await approved_elsewhere(desk)
+    desk.operators.set_roles(gone, frozenset({OperatorRole.VIEWER}))
+    with pytest.raises(PreconditionError, match="void"):
+        await desk.approvals.take(found.approval_id, "reidentify", found.digest, "cy")

@@ -27,9 +27,9 @@ from gateway.journal.types import Labelled, LaneGroup
 from gateway.uplink.ledger import Ledger, LedgerError, Rejected
 from gateway.uplink.ledger_reading import open_ledger
 from gateway.uplink.release import Release
-from gateway.uplink.treatments import Pseudonyms
 from gateway.wire.records import encode
 from security.policy import compile_policy, default_policy
+from security.pseudonyms import Pseudonyms
 from security.sealing import KeyRing, Sealer
 from tests.fakes import FakeCounters
 from wardgate.main import run

@@ -56,7 +56,7 @@ MMHG, KPA, BPM, PERCENT, CELSIUS, FAHRENHEIT = 0x0F20, 0x0F03, 0x0AA0, 0x0220, 0
 
 def mapper(zone=UTC):
     provenance = Provenance("intellivue", Attestation.PORT, "/dev/ttyS1")
-    return Mapper(Device("m1", bed="12"), provenance, MonitorClock(zone))
+    return Mapper(Device("m1", ward="icu", bed="12"), provenance, MonitorClock(zone))
 
 
 def numerics(*objects, ticks=0, subject=None):

@@ -89,10 +89,6 @@ REFUSED = {
     "needs an @id": "permit (principal, action, resource);",
     "two policies have this @id": permit("pass") + permit("mask"),
     "overflow": permit("pass") + forbid(when="resource.level + 9223372036854775807 > 4"),
-    "can't be treated so yet: aggregate": permit("aggregate"),
-    "would generalise": '@id("a") permit (principal, action, resource);'
-    + forbid(scope='principal, action == Action::"pass", resource')
-    + forbid("g", scope='principal, action == Action::"pseudonymise", resource'),
     "templates": '@id("t") permit (principal == ?principal, action, resource);',
     "longer than": "//" + "x" * policy.POLICY_BYTES_MAX,
 }

@@ -21,8 +21,9 @@ from gateway.uplink.lane import LaneForwarder
 from gateway.uplink.ledger import Ledger
 from gateway.uplink.link import Link
 from gateway.uplink.ports import Trouble
-from gateway.uplink.release import Release
+from gateway.uplink.release import Release, Shape
 from gateway.uplink.uplink import open_surroundings
+from gateway.uplink.windows import AggregateConfig
 from protos.wardgate.v1 import ingest_pb2 as pb
 from security.files import TlsFiles
 from tests.fakes import FakeClock, FakeCounters
@@ -148,6 +149,7 @@ class Bench:
     def __init__(self, folder, receiver, port, lane=TELEMETRY, **config):
         self.receiver = receiver
         self.journal = MemoryJournal()
+        self.shape = Shape(aggregate=AggregateConfig(window_s=60, devices_min=3))
         self.clock = FakeClock(NOW_US)
         self.counters = FakeCounters()
         self.troubles: list[Trouble] = []
@@ -187,7 +189,7 @@ class Bench:
     def release(self, treatment=Treatment.PASS, version="p1"):
         self.ledger.remember(version, {"core": {VITALS: treatment}})
         self.link.set_release(
-            Release("core", version, {VITALS: treatment}, self.ledger.table, None)
+            Release("core", version, {VITALS: treatment}, self.ledger.table, None, self.shape)
         )
         self.lane.notify()
 
@@ -530,11 +532,11 @@ async def test_a_receiver_that_falls_silent_is_given_up(tmp_path):
 
 
 async def test_an_idle_stream_is_not_given_up(tmp_path):
-    async with bench(tmp_path, answer_timeout_s=0.05) as b:
+    async with bench(tmp_path, answer_timeout_s=0.5) as b:
         b.say()
         b.start()
         await b.delivered()
-        await asyncio.sleep(0.2)
+        await asyncio.sleep(0.8)
         assert b.failures() == {}
         assert len(b.receiver.streams) == 1
 
@@ -628,3 +630,159 @@ async def test_a_fault_of_ours_ends_one_stream_and_no_more(tmp_path, monkeypatch
         b.start()
         await b.delivered()
         assert b.failures() == {"internal": 1}
+
+
+def minutes(journal, groups, first_minute=0):
+    """One group of three devices' reports each minute."""
+    for minute in range(first_minute, first_minute + groups):
+        seq = journal.last_seq(TELEMETRY) + 1
+        body = section(seq, [report(seq + n, f"monitor-{n}") for n in range(3)])
+        sections = (EncodedSection(*VITALS, 3, body),)
+        at_us = NOW_US + minute * 60_000_000
+        journal.groups.append(StoredGroup(seq, seq + 2, "p1", sections, (), EPOCH, at_us))
+
+
+def windows_of(batches):
+    return [
+        (record.aggregate.first_seq, record.aggregate.records)
+        for batch in batches
+        for each in batch.sections
+        for record in each.records
+        if each.treatment == pb.TREATMENT_AGGREGATE
+    ]
+
+
+async def test_the_cursor_stays_behind_the_open_window_and_the_lag_does_not(tmp_path):
+    async with bench(tmp_path) as b:
+        b.release(Treatment.AGGREGATE)
+        minutes(b.journal, 3)
+        b.start()
+        await b.until(lambda: b.link.acked(TELEMETRY) == 9)
+        assert b.journal.cursors.get("core", TELEMETRY) == 6
+        assert b.link.lag(TELEMETRY) == 0
+        assert windows_of(b.receiver.batches) == [(1, 3), (4, 3)]
+
+
+async def test_after_a_restart_the_open_window_is_made_again_from_the_cursor_on(tmp_path):
+    async with bench(tmp_path) as b:
+        b.release(Treatment.AGGREGATE)
+        minutes(b.journal, 2)
+        b.journal.groups[1] = b.journal.groups[1]._replace(committed_us=NOW_US + 1)
+        b.start()
+        await b.until(lambda: b.link.acked(TELEMETRY) == 6)
+        assert b.journal.cursors.get("core", TELEMETRY) == 0
+        b.link._acked.clear()
+        b.receiver.points = [{"lane": int(TELEMETRY), "epoch": EPOCH, "seq": 6}]
+        for starts in (2, 3):  # the first one must not move the cursor past the window
+            await b.again()
+            await b.until(lambda n=starts: len(b.receiver.hellos) == n and b.link._up)
+        minutes(b.journal, 1, first_minute=2)
+        b.lane.notify()
+        await b.until(lambda: b.link.acked(TELEMETRY) == 9)
+        assert windows_of(b.receiver.batches) == [(1, 6)]
+        assert b.receiver.spans().count((1, 3)) == 1
+        assert not b.troubles
+
+
+async def test_a_stream_that_goes_on_with_the_same_window_sends_it_once(tmp_path):
+    async with bench(tmp_path, window=1) as b:
+        b.release(Treatment.AGGREGATE)
+        lost = []
+
+        def drop_the_answer(batch):
+            b.receiver.points = [{"lane": int(TELEMETRY), "epoch": EPOCH, "seq": batch.last_seq}]
+            if batch.last_seq in lost:
+                return accept(batch)
+            lost.append(batch.last_seq)
+            return [(grpc.StatusCode.UNAVAILABLE, "gone")]
+
+        b.receiver.behave = drop_the_answer
+        minutes(b.journal, 4)
+        b.start()
+        await b.until(lambda: b.link.acked(TELEMETRY) == 12)
+        assert windows_of(b.receiver.batches) == [(1, 3), (4, 3), (7, 3)]
+
+
+async def test_a_receiver_that_lost_data_gets_no_part_of_a_window(tmp_path):
+    async with bench(tmp_path) as b:
+        b.release(Treatment.AGGREGATE)
+        minutes(b.journal, 3)
+        for place, second in enumerate((0, 1, 70)):
+            group = b.journal.groups[place]
+            b.journal.groups[place] = group._replace(committed_us=NOW_US + second * 1_000_000)
+        b.start()
+        await b.until(lambda: b.link.acked(TELEMETRY) == 9)
+        assert windows_of(b.receiver.batches) == [(1, 6)]
+        # It says that it lost everything behind the window's first group.
+        b.receiver.points = [{"lane": int(TELEMETRY), "epoch": EPOCH, "seq": 3}]
+        b.receiver.batches.clear()
+        await b.again()
+        await b.until(lambda: b.receiver.spans()[-1:] == [(7, 9)])
+        assert windows_of(b.receiver.batches) == []
+
+
+async def test_another_policy_makes_the_open_window_again_by_its_own_rules(tmp_path):
+    async with bench(tmp_path) as b:
+        b.release(Treatment.AGGREGATE)
+        minutes(b.journal, 1)
+        b.start()
+        await b.until(lambda: b.link.acked(TELEMETRY) == 3)
+        b.release(Treatment.PASS, "p2")
+        minutes(b.journal, 1, first_minute=1)
+        b.journal.groups[-1] = b.journal.groups[-1]._replace(policy_version="p2")
+        b.lane.notify()
+        await b.until(lambda: b.link.acked(TELEMETRY) == 6)
+        assert windows_of(b.receiver.batches) == [(1, 3)]
+        assert [each.treatment for each in b.receiver.batches[-1].sections] == [
+            pb.TREATMENT_AGGREGATE,
+            pb.TREATMENT_PASS,
+        ]
+        assert b.journal.cursors.get("core", TELEMETRY) == 6
+
+
+async def test_a_policy_that_begins_to_aggregate_counts_nothing_that_left_before(tmp_path):
+    async with bench(tmp_path) as b:
+        b.receiver.behave = lambda _: []  # nothing is acknowledged
+        minutes(b.journal, 1)
+        b.start()
+        await b.until(lambda: b.receiver.spans() == [(1, 3)])
+        b.release(Treatment.AGGREGATE, "p2")
+        minutes(b.journal, 2, first_minute=1)
+        b.lane.notify()
+        await b.until(lambda: b.receiver.spans()[-1:] == [(7, 9)])
+        assert windows_of(b.receiver.batches) == [(4, 3)]
+
+
+async def test_a_stricter_policy_withholds_what_is_in_the_open_window_and_the_ledger_says_so(
+    tmp_path,
+):
+    async with bench(tmp_path) as b:
+        b.release(Treatment.AGGREGATE)
+        minutes(b.journal, 1)
+        b.start()
+        await b.until(lambda: b.link.acked(TELEMETRY) == 3)
+        b.release(Treatment.WITHHOLD, "p2")
+        minutes(b.journal, 1, first_minute=1)
+        b.lane.notify()
+        await b.until(lambda: b.link.acked(TELEMETRY) == 6)
+        assert windows_of(b.receiver.batches) == []
+        assert list(b.ledger.totals()) == [("core", "withhold", 6)]
+
+
+async def test_nor_does_another_policy_make_a_window_of_the_part(tmp_path):
+    async with bench(tmp_path) as b:
+        b.release(Treatment.AGGREGATE)
+        minutes(b.journal, 2)
+        b.journal.groups[1] = b.journal.groups[1]._replace(committed_us=NOW_US + 1)
+        b.start()
+        await b.until(lambda: b.link.acked(TELEMETRY) == 6)
+        b.journal.cursors.advance("core", TELEMETRY, 6)  # as if that window had been closed
+        b.receiver.points = [{"lane": int(TELEMETRY), "epoch": EPOCH, "seq": 3}]
+        b.receiver.batches.clear()
+        await b.again()
+        await b.until(lambda: b.receiver.spans()[-1:] == [(4, 6)])
+        b.release(Treatment.AGGREGATE, "p2")
+        minutes(b.journal, 1, first_minute=1)
+        b.lane.notify()
+        await b.until(lambda: b.link.acked(TELEMETRY) == 9)
+        assert windows_of(b.receiver.batches) == []

@@ -38,7 +38,7 @@ def ledger(path, clock):
 
 def batch(first, last, *, epoch=EPOCH, policy="p1", lane=Lane.TELEMETRY, entries=None):
     found = entries or {KEY: (last - first + 1, 100)}
-    return Released(lane, epoch, first, last, b"request", policy, found, 0)
+    return Released(lane, epoch, first, last, b"request", policy, found, 0, last, {})
 
 
 def enter(ledger, *batches, destination="core", **others):

@@ -8,9 +8,10 @@ from gateway.domain import records as r
 from gateway.domain import terms
 from gateway.domain.errors import MalformedError
 from gateway.domain.labels import Treatment
-from gateway.uplink.treatments import Pseudonyms, treat
+from gateway.uplink.treatments import treat
 from gateway.wire.records import from_message
 from protos.wardgate.v1 import ingest_pb2 as pb
+from security.pseudonyms import Pseudonyms
 from tests import ingest
 from tests.ingest import NOW_US, alarm, section
 
@@ -116,7 +117,7 @@ def test_the_others_keep_what_is_no_name():
     assert (alarm_.alarm_id, alarm_.text) == (NAMES.name("alarm-1"), "")
     assert (alarm_.priority, alarm_.condition, alarm_.values) == (3, "hr_high", (181.0,))
     assert isinstance(status, r.DeviceStatus)
-    assert (status.firmware, status.battery_percent, status.detail) == ("1.2", 40.0, "")
+    assert (status.firmware, status.battery_percent, status.detail) == ("", 40.0, "")
     assert isinstance(item, r.InventoryEvent)
     assert (item.epc, item.place, item.badge) == (NAMES.name("EPC-secret"), "", "")
     assert item.action is r.InventoryAction.MOVED
@@ -169,7 +170,7 @@ def test_a_short_secret_is_refused():
 
 
 def test_a_full_cache_of_names_starts_anew(monkeypatch):
-    monkeypatch.setattr("gateway.uplink.treatments.NAMES_CACHED_MAX", 2)
+    monkeypatch.setattr("security.pseudonyms.NAMES_CACHED_MAX", 2)
     names = Pseudonyms(SECRET, "vendor", "")
     first = names.name("a")
     for other in "bcdef":

@@ -156,7 +156,9 @@ async def test_old_entries_of_the_ledger_are_added_up_while_it_runs(ledger, coun
     clock = FakeClock()
     for n in range(1, 4):
         entry = EntryKey(VITALS, Treatment.PASS, f"v{n}")
-        ledger.write([("core", Released(Lane.TELEMETRY, 1, n, n, b"", "v1", {entry: (1, 9)}, 0))])
+        ledger.write(
+            [("core", Released(Lane.TELEMETRY, 1, n, n, b"", "v1", {entry: (1, 9)}, 0, n, {}))]
+        )
     made = uplink(ledger, counters, clock=clock)
     made.set_ledger(LedgerConfig(detail_days=2.0))
     clock.advance(2 * 86_400 - 1)
