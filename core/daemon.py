@@ -63,6 +63,7 @@ async def serve(config: CoreConfig, stop: asyncio.Event, ready: Callable[[], Non
             telemetry,
             config.limits,
             tls.trust_domain,
+            SystemClock(),
             tls.revoked_serials,
         )
         server = grpc.aio.server(

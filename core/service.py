@@ -8,6 +8,7 @@ Rules:
 4. What a stream may cost is bounded: message length, batches in flight (the stream is not read
    beyond them, so HTTP/2 flow control holds the sender), unsent answers, time until the Hello.
 5. A message that can't be read is answered with a permanent reject, and ends the stream.
+6. Heads of the gateway's audit log are kept (:mod:`core.heads`), and never answered.
 """
 
 from __future__ import annotations
@@ -22,13 +23,15 @@ from typing import Any
 import grpc
 import grpc.aio
 
+from core import heads
 from core.batches import BadBatchError, parse_request
 from core.config import Limits
 from core.identity import gateway_of, read_revoked
 from core.inbox import Inbox, StreamState
 from gateway.domain.errors import RefusalReason, RefusedError
 from gateway.domain.labels import Lane
-from gateway.domain.ports import Counters
+from gateway.domain.ports import Clock, Counters
+from gateway.wire.heads import REQUEST_TAG
 from protos.wardgate.v1 import ingest_pb2 as pb
 from security.names import Identity
 
@@ -37,6 +40,8 @@ log = logging.getLogger(__name__)
 METHOD = "Stream"
 SERVICE = "wardgate.v1.IngestService"
 REVOCATIONS_INTERVAL_S = 0.5
+HEAD_INTERVAL_S = 1.0
+"""A stream that sends heads of its audit log faster is read slower."""
 FAREWELL_S = 2.0
 """How long a gateway may take to hang up after a fault; what it sends meanwhile is dropped."""
 
@@ -50,6 +55,7 @@ class IngestService:
         counters: Counters,
         limits: Limits,
         trust_domain: str,
+        clock: Clock,
         revoked_serials: Path | None = None,
     ) -> None:
         self._inbox = inbox
@@ -58,6 +64,9 @@ class IngestService:
             counters.add("refused", reason, n=0)
         self._limits = limits
         self._trust_domain = trust_domain
+        self._clock = clock
+        for verdict in heads.Verdict:
+            counters.add("audit_heads", verdict, n=0)
         self._revoked_serials = revoked_serials
         self._live: dict[tuple[str, Lane], StreamState] = {}
         self._streams = 0
@@ -147,6 +156,9 @@ class IngestService:
     async def _welcome(self, state: StreamState, context: Any) -> bytes:
         try:
             points = await self._inbox.resume_points(state.gateway)
+            held = await self._inbox.with_store(
+                lambda store: heads.newest(store.connection, state.gateway)
+            )
         except sqlite3.Error as error:
             log.warning("store trouble: %s", error)
             await context.abort(grpc.StatusCode.UNAVAILABLE, "store")
@@ -156,7 +168,8 @@ class IngestService:
                 pb.ResumePoint(lane=int(point.lane), epoch=point.epoch, seq=point.seq)  # type: ignore[arg-type]  # equal numbers
                 for point in points
                 if point.lane in state.lanes
-            ]
+            ],
+            audit=pb.AuditHeld(log=held.head.log, size=held.head.size) if held else pb.AuditHeld(),
         )
         return pb.StreamResponse(welcome=welcome).SerializeToString()
 
@@ -184,8 +197,29 @@ class IngestService:
             if raw is grpc.aio.EOF:
                 await self._inbox.drained(state)
                 return
-            if not state.ended:
+            if state.ended:
+                continue
+            if raw.startswith(REQUEST_TAG):
+                await self._keep_head(state, raw)
+            else:
                 await self._inbox.put(state, raw)
+
+    async def _keep_head(self, state: StreamState, raw: bytes) -> None:
+        now_us = self._clock.now_us()
+        try:
+            message = parse_request(raw).audit_head
+            verdict = await self._inbox.with_store(
+                lambda store: heads.take(store.connection, state.gateway, message, now_us)
+            )
+        except BadBatchError:
+            verdict = heads.Verdict.MALFORMED
+        except sqlite3.Error as error:
+            # The next one would lack its predecessor: the gateway begins anew with what is held.
+            log.warning("store trouble: %s", error)
+            state.end("store")
+            return
+        self._counters.add("audit_heads", verdict)
+        await asyncio.sleep(HEAD_INTERVAL_S)
 
     async def _write(self, state: StreamState, context: Any) -> None:
         while True:

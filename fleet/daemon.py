@@ -129,6 +129,9 @@ def _parts(
     """What operators look at and change."""
     operators = Operators(store, registry, SystemClock(), audit)
     hours = config.limits.approval_hours
+    monitor.on_other_log = lambda gateway, was, entries, now: audit.record(
+        "audit_log_replaced", gateway=gateway, was=was, entries=entries, now=now
+    )
     monitor.on_twin = lambda device, gateway: audit.record(
         "clone_suspected", device=device, gateway=gateway
     )
@@ -221,7 +224,8 @@ class _Keeper:
 
 def _audit_log(config: FleetConfig, clock: Clock) -> AuditLog:
     config.state.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return AuditLog(config.state / "audit", load_or_create_key(config.state / "audit.key"), clock)
+    key = load_or_create_key(config.state / "audit.key")
+    return AuditLog(config.state / "audit", key, clock, config.audit, "fleet")
 
 
 def _bind(server: grpc.aio.Server, listen: str, credentials: grpc.ServerCredentials) -> int:

@@ -129,7 +129,13 @@ class Gateway:
             sync_directory(state.parent)
 
         self.audit = AuditLog(
-            state / "audit", load_or_create_key(state / "audit.key"), clock, config.audit
+            state / "audit",
+            load_or_create_key(state / "audit.key"),
+            clock,
+            config.audit,
+            f"gateway/{config.gateway.name}",
+            # A clock that jumps ahead must not make half a year pass.
+            lambda: self.time.standing is Standing.AGREED,
         )
         stack.callback(self.audit.close)
         self.audit.record("start", gateway=config.gateway.name)

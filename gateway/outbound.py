@@ -140,6 +140,7 @@ class Outbound:
                 counters=self._telemetry,
                 clock=self._clock,
                 on_trouble=self._on_trouble,
+                audit=self._audit,
             ),
         )
         uplink.set_ledger(config.ledger)

@@ -8,7 +8,8 @@ Rules:
    telemetry waits for more while others are in flight.
 3. A stream that breaks is opened again after a jittered, growing delay, or at the receiver's
    first sign of life; what was not acknowledged is sent again in the same batches.
-4. A backlog's batches are made in a thread, so that alarms of other lanes pass between them.
+4. Beside telemetry go the heads of the audit log (:mod:`gateway.uplink.heads`).
+5. A backlog's batches are made in a thread, so that alarms of other lanes pass between them.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from gateway.domain.labels import Lane
 from gateway.uplink.backoff import Backoff
 from gateway.uplink.flight import Flight, oldest_alarm_us
 from gateway.uplink.greeting import Troubles, greet
+from gateway.uplink.heads import carry
 from gateway.uplink.link import Link
 from gateway.uplink.ports import TroubleKind
 from gateway.uplink.release import Release, Released, cut
@@ -65,6 +67,8 @@ class LaneForwarder:
         self._unsettled: list[tuple[int, int, int, str]] = []
         self._entered: set[tuple[int, int, int, str]] = set()
         self._deadline: asyncio.Timeout | None = None
+        self._writing = asyncio.Lock()
+        """A call takes one message at a time."""
         self._stood = False
         """Whether the receiver greeted the last stream."""
 
@@ -113,7 +117,7 @@ class LaneForwarder:
         async with open_channel(link) as channel:
             call = open_call(channel)
             try:
-                after = await greet(call, link, lane, self._troubles)
+                greeting = await greet(call, link, lane, self._troubles)
                 self._unsettled = self._around.writer.ledger.unsettled(link.name, lane)
                 self._entered = set(self._unsettled)
                 self._stood = True
@@ -121,7 +125,10 @@ class LaneForwarder:
                 log.info("destination %s: lane %s up", link.name, lane.name)
                 if lane is not Lane.ALARMS:
                     await link.alarms_first()
-                await both(self._receive(call), self._send(call, after))
+                jobs = [self._receive(call), self._send(call, greeting.after)]
+                if lane is Lane.TELEMETRY and greeting.held is not None:
+                    jobs.append(carry(call, self._writing, link, greeting.held))
+                await both(*jobs)
             except (grpc.aio.AioRpcError, asyncio.InvalidStateError, ClosedError) as error:
                 # Reading and writing end in several ways; the call's status is the reason.
                 if not call.done():
@@ -151,7 +158,8 @@ class LaneForwarder:
                 await self._flight.set_aside(sent, "too_large")
             else:
                 self._expect_answer()
-                await call.write(batch.request)
+                async with self._writing:
+                    await call.write(batch.request)
                 counters.add("sent_bytes", name, lane.name.lower(), n=len(batch.request))
             after = batch.last
 

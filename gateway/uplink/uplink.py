@@ -20,7 +20,7 @@ from gateway.uplink.days import DAY_US
 from gateway.uplink.lane import LaneForwarder
 from gateway.uplink.ledger import Ledger, LedgerError
 from gateway.uplink.link import Link, Surroundings
-from gateway.uplink.ports import Credentials, JournalReader, OnTrouble, Seal
+from gateway.uplink.ports import AuditSource, Credentials, JournalReader, OnTrouble, Seal
 from gateway.uplink.release import Release
 from gateway.uplink.treatments import Pseudonyms
 from gateway.uplink.writer import LedgerWriter
@@ -196,6 +196,7 @@ def open_surroundings(  # noqa: PLR0913  # what the daemon wires is this much
     clock: Clock,
     on_trouble: OnTrouble,
     rng: random.Random | None = None,
+    audit: AuditSource | None = None,
 ) -> Surroundings:
     """Put together what the forwarders need."""
     return Surroundings(
@@ -208,6 +209,7 @@ def open_surroundings(  # noqa: PLR0913  # what the daemon wires is this much
         clock,
         rng or random.Random(),  # noqa: S311  # jitter is no secret
         on_trouble,
+        audit,
     )
 
 

@@ -5,10 +5,10 @@ the tree, ``retention`` says what goes; ``atna`` and ``syslog`` carry entries to
 """
 
 from security.audit.checking import Verified, verify
+from security.audit.config import AuditConfig
 from security.audit.form import AuditBrokenError, Checkpoint, TreeHead
 from security.audit.keys import load_or_create_key, load_public_key
 from security.audit.log import AuditLog
-from security.audit.retention import AuditConfig
 
 __all__ = [
     "AuditBrokenError",

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+import msgspec
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
@@ -33,9 +34,9 @@ from security.audit.form import (
     start_of_first,
     statement_1,
 )
-from security.audit.merkle import Tree, leaf_hash
+from security.audit.merkle import Tree, inclusion_holds, leaf_hash
 
-Keys = Iterable[Ed25519PublicKey] | None
+Keys = Ed25519PublicKey | Iterable[Ed25519PublicKey] | None
 """Whose signatures count; None: signatures are not looked at."""
 
 
@@ -86,6 +87,8 @@ class Walk:
     """Follows the log from entry to entry."""
 
     def __init__(self, keys: Keys = None, anchors: Iterable[Anchor] = ()) -> None:
+        if isinstance(keys, Ed25519PublicKey):
+            keys = (keys,)
         self._keys: Mapping[str, Ed25519PublicKey] | None = (
             None if keys is None else {key_id(key): key for key in keys}
         )
@@ -230,14 +233,26 @@ def _verifies(key: Ed25519PublicKey, signature: str, said: bytes) -> bool:
     return True
 
 
-class Proof(NamedTuple):
+class Proof(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """That an entry is in the log of a signed head; hashes in hexadecimal."""
 
     entry: str
     """The hashed bytes."""
-    index: int
+    leaf_index: int
     path: list[str]
     head: TreeHead
+
+    def holds(self, key: Ed25519PublicKey) -> bool:
+        """Whether it shows that the entry is in the log whose head this key signed."""
+        try:
+            path = [bytes.fromhex(each) for each in self.path]
+            root = bytes.fromhex(self.head.root)
+        except ValueError:
+            return False
+        leaf = leaf_hash(self.entry.encode())
+        return self.head.is_signed_by(key) and inclusion_holds(
+            leaf, self.leaf_index, self.head.size, path, root
+        )
 
 
 def prove(directory: Path, number: int, keys: Keys = None) -> Proof:

@@ -33,6 +33,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from gateway.domain.ports import Clock
 from security.admissions import AdmissionTally
 from security.audit.checking import tree_from
+from security.audit.config import AuditConfig
 from security.audit.form import (
     CHECKPOINT,
     CONVERTED,
@@ -48,7 +49,7 @@ from security.audit.form import (
 )
 from security.audit.merkle import Tree, leaf_hash
 from security.audit.recovery import Found, convert, find
-from security.audit.retention import FULL_SHARE, AuditConfig, old_files, to_drop
+from security.audit.retention import FULL_SHARE, old_files, to_drop
 from security.refusals import RefusalTally
 
 FIELD_CHARS_MAX = 256
@@ -126,7 +127,9 @@ class AuditLog:
         self._number = self._unsigned = 0
         self._lost = self._lost_ever = self._dropped_early = 0
         self._damaged = False
-        self.last_head: TreeHead | None = None
+        self._head: TreeHead | None = None
+        self.durable_head: TreeHead | None = None
+        """The newest head whose entries are on disk; None until the first of this start."""
         self._time_counts = time_counts
         directory.mkdir(mode=0o750, parents=True, exist_ok=True)
         self._recover()
@@ -175,20 +178,23 @@ class AuditLog:
         """Sign what is new, and sync; returns the last head. May run in a thread."""
         with self._lock:
             if self._descriptor < 0:
-                return self.last_head
+                return self.durable_head
             self._roll_tallies(force=False)
             if self._unsigned:
                 self._sign()
             # A duplicate, since a rotation may close the file while the sync is under way.
             descriptor = os.dup(self._descriptor)
-            last = self.last_head
+            last = self._head
         try:
             os.fdatasync(descriptor)
         except OSError:
             log.exception("the audit log can't be synced")
+        else:
+            # What is carried elsewhere must not be taken back by a power cut.
+            self.durable_head = last
         finally:
             os.close(descriptor)
-        return last
+        return self.durable_head
 
     def consistency(self, first: int, second: int) -> list[bytes]:
         """The proof that the log of ``second`` entries begins with that of ``first``.
@@ -215,7 +221,7 @@ class AuditLog:
                 total,
                 self._oldest_us,
                 self._number,
-                self.last_head,
+                self.durable_head,
                 self._unsigned,
                 self._dropped_early,
                 self._lost_ever,
@@ -304,9 +310,9 @@ class AuditLog:
         tree, now_us = self._grown(), self._clock.now_us()
         size, root = tree.size, tree.root().hex()
         head = TreeHead(self._name, self._id, size, root, now_us, self._key_id).signed(self._key)
-        told = {"us": now_us, "size": size, "root": root, "key": head.key}
+        told: dict[str, str | int] = {"us": now_us, "size": size, "root": root, "key": head.key}
         if self._append(CHECKPOINT, {**told, "signature": head.signature}):
-            self.last_head = head
+            self._head = head
             self._unsigned = 0
 
     def _grown(self) -> Tree:
@@ -397,7 +403,11 @@ class AuditLog:
         if found.size:
             self._put_aside(found.first)
         log.info("the audit log goes on in layout %d behind entry %d", LAYOUT, self._tree.size)
-        told = {"first": oldest, "before": found.chain, "cut_bytes": found.cut_bytes}
+        told: dict[str, str | int] = {
+            "first": oldest,
+            "before": found.chain,
+            "cut_bytes": found.cut_bytes,
+        }
         self._append(CONVERTED, {**self._beginning(), **told})
 
     def _set_damaged_aside(self, error: AuditBrokenError) -> None:

@@ -9,31 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, NamedTuple
+from typing import NamedTuple
 
-import msgspec
-
+from security.audit.config import AuditConfig
 from security.audit.form import AuditBrokenError, Entry, read_line
 
-FILE_BYTES_MAX = 8 << 20
-BYTES_MAX = 2 << 30
-"""A thousand devices that all reconnect every hour write 5 MB a day: for a year."""
-KEEP_DAYS_MIN = 183
-KEEP_DAYS = 400
 DAY_US = 86_400_000_000
 FULL_SHARE = 0.8
 """Of the disk limit; beyond it somebody is told while there is time."""
-
-
-class AuditConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The table ``[audit]``."""
-
-    file_bytes_max: Annotated[int, msgspec.Meta(ge=64 << 10)] = FILE_BYTES_MAX
-    """A file is put aside, and another begun, before it would be larger."""
-    bytes_max: Annotated[int, msgspec.Meta(ge=16 << 20)] = BYTES_MAX
-    """Of all files; the oldest go before they are larger, younger than ``keep_days`` or not."""
-    keep_days: Annotated[int, msgspec.Meta(ge=KEEP_DAYS_MIN)] = KEEP_DAYS
-    """Files whose entries are all older go when the next one is begun."""
 
 
 class OldFile(NamedTuple):

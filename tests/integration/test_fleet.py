@@ -87,10 +87,14 @@ class Gateway:
         )
         self.commands = Commands(clock)
         self.link.commands.use(self.commands)
-        self.link.reporter.last_checkpoint = self.audit.checkpoint
+        self.link.reporter.last_head = self.last_head
         self._watch("set_revocations")
         self._watch("apply_directory")
         self._task: Any = None
+
+    def last_head(self):
+        head = self.audit.checkpoint()
+        return None if head is None else (head, self.audit.public_key)
 
     def load(self):
         """Apply what is on disk, as a gateway does at its start."""
@@ -335,7 +339,7 @@ async def test_the_fleet_keeps_what_shows_a_cut_audit_log(fleet, tmp_path):
                 pass
     log = tmp_path / "state" / "audit"
     key = str(tmp_path / "state" / "audit.key")
-    words = ("fleet", "audit", str(log), "--key", key, "--gateway", "edge-7")
+    words = ("audit", "verify", str(log), "--key", key, "--gateway", "edge-7")
     good = await asyncio.to_thread(fleet.command, *words)
     assert "in order" in good.stdout
     path = log / "audit.log"
@@ -344,7 +348,7 @@ async def test_the_fleet_keeps_what_shows_a_cut_audit_log(fleet, tmp_path):
     verify(log)
     cut = await asyncio.to_thread(fleet.command, *words, check=False)
     assert cut.returncode == 2
-    assert "before the checkpoint" in cut.stderr
+    assert "before the state kept apart" in cut.stderr
 
 
 def scrape(fleet):

@@ -18,11 +18,11 @@ from security.audit import (
     Checkpoint,
     load_or_create_key,
     load_public_key,
-    log as audit,
     verify,
 )
+from security.audit import log as audit
 from security.audit.checking import prove, tree_from
-from security.audit.form import CURRENT, TreeHead
+from security.audit.form import CURRENT, TreeHead, key_id
 from security.audit.merkle import consistency_holds, inclusion_holds, leaf_hash
 from security.refusals import SINGLES_PER_WINDOW_MAX, WINDOW_S
 from tests.fakes import FakeClock
@@ -47,9 +47,16 @@ def filled(directory, clock, count=5, config=None):
     log = AuditLog(directory, KEY, clock, config, "gateway/edge-1")
     for number in range(count):
         log.record("policy", version=f"v{number}")
-    checkpoint = log.checkpoint()
+    head = log.checkpoint()
     log.close()
-    return checkpoint
+    assert head is not None
+    return head
+
+
+def signed(log):
+    head = log.checkpoint()
+    assert head is not None
+    return head
 
 
 def test_what_was_written_verifies(tmp_path, clock):
@@ -194,7 +201,7 @@ def test_a_log_that_lacks_its_beginning_shows(tmp_path, clock):
     filled(tmp_path, clock)
     path = tmp_path / CURRENT
     path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[2:]))
-    with pytest.raises(AuditBrokenError, match="is gone|does not begin"):
+    with pytest.raises(AuditBrokenError, match=r"is gone|does not begin"):
         verify(tmp_path, PUBLIC)
 
 
@@ -312,20 +319,7 @@ def test_the_public_key_lies_beside_it(tmp_path):
 # -- layout 1 --------------------------------------------------------------------------------------
 
 OLD_KEY = Ed25519PrivateKey.from_private_bytes(b"a saved log of the first layout!")
-OLD = {
-    "audit-layout-1": (
-        1,
-        10,
-        9,
-        "bc5ae7a1e45c96252f6b095b014c1a0bb56c8c06b5759bd3fb97360e12f3d74f",
-    ),
-    "audit-layout-1-rotated": (
-        40,
-        59,
-        58,
-        "0994989393bc83b330ec916c38d37a805815b5991ec133ab79ee43d11eb921e5",
-    ),
-}
+OLD = {"audit-layout-1": (1, 10), "audit-layout-1-rotated": (40, 59)}
 
 
 @pytest.mark.parametrize("name", OLD)
@@ -333,7 +327,7 @@ def test_a_log_of_the_first_layout_goes_on(tmp_path, clock, name):
     directory = tmp_path / "log"
     shutil.copytree(SAVED / name, directory)
     before = {path.name: path.read_bytes() for path in directory.iterdir()}
-    first, last, of, _ = OLD[name]
+    first, last = OLD[name]
     old_key = [OLD_KEY.public_key()]
     assert (found := verify(directory, old_key)).last == last
     assert found.first == first
@@ -341,7 +335,7 @@ def test_a_log_of_the_first_layout_goes_on(tmp_path, clock, name):
     for turn in range(3):
         log = AuditLog(directory, OLD_KEY, clock, name="gateway/edge-1")
         log.record("policy", version=f"new {turn}")
-        heads.append(log.checkpoint())
+        heads.append(signed(log))
         log.close()
     found = verify(directory, old_key, heads)
     assert (found.first, found.last) == (first, len(entries(directory)) + first - 1)
@@ -401,7 +395,7 @@ def test_any_byte_of_any_file_that_is_changed_shows(tmp_path, clock):
     verify(directory, keys)
     for path in directory.iterdir():
         good = path.read_bytes()
-        for position in range(0, len(good)):
+        for position in range(len(good)):
             broken = bytearray(good)
             broken[position] ^= 1 << position % 8
             path.write_bytes(broken)
@@ -415,7 +409,7 @@ def test_consistency_is_proven_from_any_state_that_was_kept(tmp_path, clock):
     heads = []
     for number in range(30):
         log.record("policy", version=f"v{number}")
-        heads.append(log.checkpoint())
+        heads.append(signed(log))
     assert len(list(tmp_path.iterdir())) > 3
     last = heads[-1]
     for head in heads:
@@ -432,7 +426,7 @@ def test_consistency_is_proven_from_any_state_that_was_kept(tmp_path, clock):
 def test_a_head_is_what_was_signed(clock):
     head = TreeHead("gateway/edge-1", "ab", 7, "00" * 32, 5, "").signed(KEY)
     assert not head.is_signed_by(KEY.public_key())  # it names no key
-    head = TreeHead("gateway/edge-1", "ab", 7, "00" * 32, 5, audit.key_id(PUBLIC[0])).signed(KEY)
+    head = TreeHead("gateway/edge-1", "ab", 7, "00" * 32, 5, key_id(PUBLIC[0])).signed(KEY)
     assert head.is_signed_by(PUBLIC[0])
     for other in (
         {"name": "gateway/edge-2"},

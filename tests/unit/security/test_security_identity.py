@@ -37,12 +37,20 @@ class Audit:
     def __init__(self):
         self.events = []
         self.refusals = []
+        self.admissions = []
+        self.departures = []
 
     def record(self, event, **fields):
         self.events.append((event, fields))
 
     def refused(self, reason, transport, peer, device_id):
         self.refusals.append((reason, transport, device_id))
+
+    def admitted(self, device_id, transport, peer):
+        self.admissions.append((device_id, transport, peer))
+
+    def left(self, device_id, transport):
+        self.departures.append((device_id, transport))
 
 
 @pytest.fixture
