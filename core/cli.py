@@ -1,4 +1,4 @@
-"""``core run | tail``: a sub-application that the command ``wardgate`` mounts."""
+"""``core run | tail | audit``: a sub-application that the command ``wardgate`` mounts."""
 
 from __future__ import annotations
 
@@ -9,9 +9,14 @@ from typing import Annotated
 
 import typer
 
+from core.audit_cli import audit
+
 app = typer.Typer(help="The reference receiving end.", no_args_is_help=True, rich_markup_mode=None)
 
 FOLLOW_INTERVAL_S = 0.5
+
+
+app.command()(audit)
 
 
 @app.callback()

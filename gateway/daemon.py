@@ -212,6 +212,7 @@ class Gateway:
         self._supervisor.start(Part("tick", self._tick, vital=True))
         self._supervisor.start(Part("message-ids", lambda: self.message_ids.run(self.intake)))
         self._supervisor.start(Part("audit", self.audit.run))
+        self._supervisor.start(Part("accounting", self.outbound.accounting.run))
         renewer = self.timekeeping.renewer(self.config)
         if renewer is not None:
             self._supervisor.start(Part("renewal", renewer.run))

@@ -13,6 +13,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import NamedTuple
 
+from gateway.accounting import Accounting
 from gateway.config import GatewayConfig
 from gateway.domain.errors import WardgateError
 from gateway.domain.ports import Clock
@@ -73,11 +74,13 @@ class Outbound:
         self._audit = audit
         self._notices = notices
         self._ledger = Ledger.open(ledger_path, clock, journal.lend_reserve)
+        self.accounting = Accounting(self._ledger, audit, clock)
         self._config = config
         self._uplink = self._make(config)
 
     async def start(self) -> None:
         """Put the policy in force, if it can be verified, and begin to forward."""
+        await self.accounting.settle()  # what the last run released, under its policy
         try:
             self._apply(compiled_policy(self._config))
         except WardgateError as error:
@@ -87,6 +90,7 @@ class Outbound:
     async def stop(self) -> None:
         """End the streams and close the ledger."""
         await self._uplink.stop()
+        await self.accounting.settle()
         self._ledger.close()
 
     async def _forward(self) -> None:
@@ -111,6 +115,7 @@ class Outbound:
         Raises:
             LedgerError: the disk refuses; the policy and the destinations before stay in force.
         """
+        await self.accounting.settle()
         before = self._uplink
         change.uplink.set_policy(Policy(change.table.version, change.table.rows))
         self._in_force(change.table)
@@ -141,6 +146,7 @@ class Outbound:
                 clock=self._clock,
                 on_trouble=self._on_trouble,
                 audit=self._audit,
+                on_exception=self._on_exception,
             ),
         )
         uplink.set_ledger(config.ledger)
@@ -158,7 +164,7 @@ class Outbound:
 
     def _without_policy(self, error: WardgateError) -> None:
         log.error("no policy is in force, nothing leaves: %s", error)
-        self._audit.record("policy", result="refused")
+        self._audit.record("policy", result="refused", reason=str(error))
         self._notices.condition(
             "policy_missing", "No policy is in force: nothing leaves", active=True
         )
@@ -169,6 +175,11 @@ class Outbound:
             destination.cert or own.cert, destination.key or own.key, destination.trust or own.trust
         )
         return lambda: grpc_channel_credentials(files)
+
+    def _on_exception(
+        self, event: str, destination: str, where: str, fields: dict[str, str | int]
+    ) -> None:
+        self._audit.exception(event, destination, where, **fields)
 
     def _on_trouble(self, trouble: Trouble) -> None:
         self._audit.record(

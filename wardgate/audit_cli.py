@@ -15,6 +15,7 @@ from fleet.cli import Fleet, Identity
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from gateway.uplink.accounts import Agreement
     from security.audit.checking import Step, Verified
     from security.audit.form import Anchor
 
@@ -40,7 +41,7 @@ def main() -> None:
 
 
 @app.command()
-def verify(  # each is one way to know more
+def verify(  # noqa: PLR0913, PLR0917  # each is one way to know more
     log: Log,
     key: Keys = None,
     anchor: Annotated[
@@ -50,6 +51,9 @@ def verify(  # each is one way to know more
     gateway: Annotated[
         str, typer.Option(help="Compare with what the fleet keeps of this gateway's log")
     ] = "",
+    ledger: Annotated[
+        Path | None, typer.Option(help="A gateway's ledger.sqlite: does it say what the log says?")
+    ] = None,
     fleet: Fleet = None,
     identity: Identity = None,
     as_json: AsJson = False,
@@ -70,10 +74,17 @@ def verify(  # each is one way to know more
         anchors.append(_kept_by_fleet(gateway, fleet, identity))
     keys = [load_public_key(path) for path in key] if key else None
     found = check(log, keys, anchors)
+    agreement = _compared(ledger, log) if ledger is not None else None
     if as_json:
-        typer.echo(msgspec.json.encode(found._asdict()))
+        told = found._asdict() | {"ledger": agreement._asdict() if agreement else None}
+        typer.echo(msgspec.json.encode(told))
         return
     typer.echo(_in_order(found, signed=keys is not None))
+    if agreement is not None:
+        typer.echo(
+            f"the ledger agrees: {agreement.records} records in {agreement.periods} periods, until"
+            f" {_time(agreement.until_us)}; {agreement.untold} entries since"
+        )
 
 
 @app.command()
@@ -245,6 +256,18 @@ def _in_order(found: Verified, *, signed: bool) -> str:
         f"{whose}entries {found.first} to {found.last} are in order, {seal}{kept};"
         f" {found.unsigned} entries since the last head"
     )
+
+
+def _compared(ledger: Path, log: Path) -> Agreement:
+    import sqlite3  # noqa: PLC0415
+
+    from gateway.domain.errors import ConfigError  # noqa: PLC0415
+    from gateway.uplink.accounts import compare  # noqa: PLC0415
+
+    try:
+        return compare(ledger, log)
+    except sqlite3.Error as error:
+        raise ConfigError(f"{ledger}: {error}") from error
 
 
 def _anchor(path: Path) -> Anchor:

@@ -151,6 +151,7 @@ class LaneForwarder:
             release, batch, alarm_us = await self._next(after)
             if (batch.epoch, batch.first, batch.last, release.version) not in self._entered:
                 await self._around.writer.record(name, batch)
+                self._tell_untreatable(batch)
             if self._release() is not release:
                 continue  # entered and not sent: the ledger may say more than left, never less
             sent = self._flight.add(batch, alarm_us)
@@ -162,6 +163,25 @@ class LaneForwarder:
                     await call.write(batch.request)
                 counters.add("sent_bytes", name, lane.name.lower(), n=len(batch.request))
             after = batch.last
+
+    def _tell_untreatable(self, batch: Released) -> None:
+        for label, records in batch.untreatable.items():
+            data_class = label.data_class.name.lower()
+            self._around.on_exception(
+                "untreatable",
+                self._link.name,
+                f"{self._lane.name}/{batch.epoch}/{batch.first}/{data_class}/{label.level}",
+                {
+                    "lane": self._lane.name.lower(),
+                    "epoch": batch.epoch,
+                    "first_seq": batch.first,
+                    "last_seq": batch.last,
+                    "class": data_class,
+                    "level": label.level,
+                    "records": records,
+                    "policy": batch.policy_version,
+                },
+            )
 
     def _release(self) -> Release:
         release = self._link.release

@@ -11,7 +11,14 @@ from typing import NamedTuple
 from gateway.domain.labels import Lane
 from gateway.domain.ports import Clock, Counters
 from gateway.uplink.config import DestinationConfig
-from gateway.uplink.ports import AuditSource, Credentials, JournalReader, OnTrouble, Seal
+from gateway.uplink.ports import (
+    AuditSource,
+    Credentials,
+    JournalReader,
+    OnException,
+    OnTrouble,
+    Seal,
+)
 from gateway.uplink.release import Release
 from gateway.uplink.writer import LedgerWriter
 
@@ -39,6 +46,7 @@ class Surroundings(NamedTuple):
     clock: Clock
     rng: random.Random
     on_trouble: OnTrouble
+    on_exception: OnException
     audit: AuditSource | None = None
     """Whose heads are carried to receivers that keep them; None: nobody's."""
 

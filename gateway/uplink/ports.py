@@ -93,6 +93,8 @@ class AuditSource(Protocol):
 
 
 OnTrouble = Callable[[Trouble], None]
+OnException = Callable[[str, str, str, dict[str, str | int]], None]
+"""Called with an event, a destination, what tells it from others, and fields, for the audit log."""
 Credentials = Callable[[], grpc.ChannelCredentials]
 """Made anew for each connection, so that a renewed certificate is used."""
 

@@ -54,6 +54,8 @@ class Released(NamedTuple):
     """Records and bytes that leave, or that were withheld (bytes 0)."""
     committed_us: int
     """Commit time of its oldest group; 0 when all of it is lost."""
+    untreatable: Mapping[Label, int] = {}
+    """Records that were withheld since they can't be read, of those that were to be treated."""
 
     @property
     def counts(self) -> dict[Treatment, int]:
@@ -102,6 +104,7 @@ class Release:
         """
         sections: list[bytes] = []
         entries: dict[EntryKey, tuple[int, int]] = {}
+        untreatable: dict[Label, int] = {}
         withheld = 0
         for group in groups:
             row = self._row_for(group.policy_version)
@@ -110,6 +113,8 @@ class Release:
                 treatment = row.get(label, Treatment.WITHHOLD)
                 body = self._treated(section.body, treatment)
                 if body is None:
+                    if treatment is not Treatment.WITHHOLD:
+                        untreatable[label] = untreatable.get(label, 0) + section.records
                     treatment = Treatment.WITHHOLD
                     withheld += section.records
                 else:
@@ -133,6 +138,7 @@ class Release:
             self.version,
             entries,
             min(times, default=0),
+            untreatable,
         )
 
     def _treated(self, body: bytes, treatment: Treatment) -> bytes | None:

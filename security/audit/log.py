@@ -23,7 +23,7 @@ import logging
 import os
 import secrets
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -117,6 +117,7 @@ class AuditLog:
         self._config = config or AuditConfig()
         self._name = name
         self._tally = RefusalTally(clock)
+        self._exceptions = RefusalTally(clock)
         self._admissions = AdmissionTally(clock)
         self._lock = threading.Lock()
         self._descriptor = -1
@@ -150,6 +151,29 @@ class AuditLog:
         """As :meth:`record`; False when the disk did not take it."""
         with self._lock:
             return self._append(event, _cut(fields))
+
+    def account(self, entries: Sequence[tuple[str, Mapping[str, str | int]]]) -> bool:
+        """Append several events, sign and sync; False when not all of it is on disk."""
+        with self._lock:
+            if not all(self._append(event, _cut(fields)) for event, fields in entries):
+                return False
+            number = self._number
+        head = self.checkpoint()
+        return head is not None and head.size >= number
+
+    def exception(self, event: str, destination: str, where: str, **fields: str | int) -> None:
+        """Append what was not released as it should be; a flood of one kind is summed up.
+
+        Args:
+            event: what happened.
+            destination: to whom.
+            where: tells one such exception from another.
+            fields: what to write.
+        """
+        with self._lock:
+            self._roll_tallies(force=False)
+            if self._exceptions.single(event, destination, where, ""):
+                self._append(event, _cut({"destination": destination, **fields}))
 
     def refused(self, reason: str, transport: str, peer: str, device_id: str) -> None:
         """Append a refusal, or count it when there are too many."""
@@ -248,6 +272,10 @@ class AuditLog:
         if force or self._tally.due():
             for each in self._tally.roll():
                 self._append("refused_repeatedly", each._asdict())
+        if force or self._exceptions.due():
+            for reason, destination, times in self._exceptions.roll():
+                told = {"exception": reason, "destination": destination}
+                self._append("exceptions_repeatedly", {**told, "times": times})
         if force or self._admissions.due():
             for sessions in self._admissions.roll():
                 self._append("sessions", sessions._asdict())

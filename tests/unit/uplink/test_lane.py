@@ -8,10 +8,12 @@ from typing import Any
 import grpc
 import grpc.aio
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from gateway.domain.labels import Lane, Treatment, Zone
 from gateway.journal.cursors import Cursors
 from gateway.journal.types import EncodedSection, StoredGroup
+from gateway.uplink import heads
 from gateway.uplink import lane as lane_module
 from gateway.uplink.config import DestinationConfig
 from gateway.uplink.lane import LaneForwarder
@@ -21,6 +23,8 @@ from gateway.uplink.ports import Trouble
 from gateway.uplink.release import Release
 from gateway.uplink.uplink import open_surroundings
 from protos.wardgate.v1 import ingest_pb2 as pb
+from security.audit import AuditLog
+from security.audit.merkle import consistency_holds
 from tests.fakes import FakeClock, FakeCounters
 from tests.ingest import EPOCH, NOW_US, VITALS, alarm, report, section
 
@@ -106,6 +110,8 @@ class Receiver:
         self.hellos: list[pb.Hello] = []
         self.batches: list[pb.Batch] = []
         self.streams: list[list[pb.Batch]] = []
+        self.welcome: dict[str, Any] = {}
+        self.heads: list[pb.AuditHead] = []
         self.got = asyncio.Event()
 
     def spans(self):
@@ -118,7 +124,10 @@ class Receiver:
             message = pb.StreamRequest.FromString(raw)
             if message.WhichOneof("message") == "hello":
                 self.hellos.append(message.hello)
-                answers: list[Any] = [{"welcome": {"resume_points": self.points}}]
+                answers: list[Any] = [{"welcome": {"resume_points": self.points, **self.welcome}}]
+            elif message.WhichOneof("message") == "audit_head":
+                self.heads.append(message.audit_head)
+                answers = []
             else:
                 self.batches.append(message.batch)
                 seen.append(message.batch)
@@ -135,7 +144,7 @@ class Receiver:
 class Bench:
     """A lane, its receiver and everything around it."""
 
-    def __init__(self, folder, receiver, port, lane=TELEMETRY, **config):
+    def __init__(self, folder, receiver, port, lane=TELEMETRY, audit=None, **config):
         self.receiver = receiver
         self.journal = MemoryJournal()
         self.clock = FakeClock(NOW_US)
@@ -152,17 +161,18 @@ class Bench:
             clock=self.clock,
             on_trouble=self.troubles.append,
             rng=random.Random(3),
+            audit=audit,
         )
-        settings = {
+        settings: dict[str, Any] = {
             "batch_records": 2,
             "window": 3,
             "backoff_s_min": 0.005,
             "backoff_s_max": 0.02,
             "linger_ms": 0,
+            "zone": Zone.CAMPUS,
         } | config
         self.config = DestinationConfig(
             name="core",
-            zone=Zone.CAMPUS,
             purpose="care",
             tenant="hospital",
             address=f"127.0.0.1:{port}",
@@ -617,3 +627,72 @@ async def test_a_fault_of_ours_ends_one_stream_and_no_more(tmp_path, monkeypatch
         b.start()
         await b.delivered()
         assert b.failures() == {"internal": 1}
+
+
+# -- heads of the audit log ------------------------------------------------------------------------
+
+
+@pytest.fixture
+def audit(tmp_path):
+    made = AuditLog(tmp_path / "audit", Ed25519PrivateKey.generate(), FakeClock(NOW_US))
+    yield made
+    made.close()
+
+
+async def test_heads_go_beside_the_batches_each_with_its_proof(tmp_path, audit, monkeypatch):
+    monkeypatch.setattr(heads, "HEAD_INTERVAL_S", 0.01)
+    async with bench(tmp_path, audit=audit) as b:
+        b.receiver.welcome = {"audit": {}}
+        b.start()
+        audit.checkpoint()
+        await b.until(lambda: len(b.receiver.heads) == 1)
+        b.say(3)
+        await b.delivered()
+        audit.record("policy", version="2")
+        audit.checkpoint()
+        await b.until(lambda: len(b.receiver.heads) == 2)
+        first, second = b.receiver.heads
+        assert (first.since, list(first.consistency)) == (0, [])
+        assert second.since == first.size
+        proof = list(second.consistency)
+        assert consistency_holds(first.size, second.size, first.root, second.root, proof)
+        # A new stream goes on from what the receiver says it holds, and nothing is sent twice.
+        b.receiver.welcome = {"audit": {"log": second.log, "size": second.size}}
+        await b.again()
+        await b.until(lambda: len(b.receiver.hellos) == 2)
+        audit.record("policy", version="3")
+        audit.checkpoint()
+        await b.until(lambda: len(b.receiver.heads) == 3)
+        assert b.receiver.heads[2].since == second.size
+        assert b.failures() == {}
+
+
+async def test_a_receiver_that_holds_more_than_there_is_gets_the_head_without_a_proof(
+    tmp_path, audit, monkeypatch
+):
+    monkeypatch.setattr(heads, "HEAD_INTERVAL_S", 0.01)
+    head = audit.checkpoint()
+    async with bench(tmp_path, audit=audit) as b:
+        b.receiver.welcome = {"audit": {"log": head.log, "size": 1000}}
+        b.start()
+        await b.until(lambda: b.receiver.heads)
+        assert (b.receiver.heads[0].size, b.receiver.heads[0].since) == (head.size, 0)
+
+
+@pytest.mark.parametrize(
+    ("zone", "welcome"),
+    [(Zone.PARTNER, {"audit": {}}), (Zone.PUBLIC, {"audit": {}}), (Zone.CAMPUS, {})],
+)
+async def test_no_head_leaves_the_campus_or_reaches_who_does_not_keep_them(
+    tmp_path, audit, monkeypatch, zone, welcome
+):
+    monkeypatch.setattr(heads, "HEAD_INTERVAL_S", 0.01)
+    audit.checkpoint()
+    async with bench(tmp_path, audit=audit, zone=zone) as b:
+        b.receiver.welcome = welcome
+        b.start()
+        for _ in range(5):
+            b.say()
+            await b.delivered()
+            await asyncio.sleep(0.02)
+        assert b.receiver.heads == []
