@@ -151,15 +151,17 @@ def untold(db: sqlite3.Connection) -> Period | None:
     Raises:
         sqlite3.Error: the ledger can't be read.
     """
-    *period, told = _state(db)
-    return None if told else _period(db, *period)
+    number, first, last, from_us, until_us, told = _state(db)
+    return None if told else _period(db, number, first, last, from_us, until_us)
 
 
-def _period(db: sqlite3.Connection, number: int, first: int, last: int, *times: int) -> Period:
+def _period(  # a row of the table
+    db: sqlite3.Connection, number: int, first: int, last: int, from_us: int, until_us: int
+) -> Period:
     sums = _summed(db.execute(_OF_ENTRIES, (first, last)))
     if number == 1:
         sums = added(sums, _summed(db.execute(_OF_DAYS)))
-    return Period(number, first, last, *times, sums)
+    return Period(number, first, last, from_us, until_us, sums)
 
 
 def mark_told(db: sqlite3.Connection, number: int) -> None:
