@@ -84,7 +84,7 @@ def check(element):
         check(each)
 
 
-ENTRY = {"n": 7, "us": 1_790_000_000_123_456}
+ENTRY: dict[str, str | int] = {"n": 7, "us": 1_790_000_000_123_456}
 
 
 @pytest.mark.parametrize("event", [*KINDS, "device_added"])
@@ -170,6 +170,6 @@ def test_any_words_make_a_good_message(words):
 
 
 def test_the_sequence_wraps_where_the_standard_says():
-    fields = {**ENTRY, "event": "refused", "n": atna.SEQUENCE_MAX + 1}
+    fields: dict[str, str | int] = {**ENTRY, "event": "refused", "n": atna.SEQUENCE_MAX + 1}
     assert b'sequenceId="1"' in message(fields, "x", "ab")
     assert not HOUSEKEEPING & set(KINDS)

@@ -24,6 +24,7 @@ from security.audit import log as audit
 from security.audit.checking import prove, tree_from
 from security.audit.form import CURRENT, TreeHead, key_id
 from security.audit.merkle import consistency_holds, inclusion_holds, leaf_hash
+from security.audit.writer import FIELD_CHARS_MAX
 from security.refusals import SINGLES_PER_WINDOW_MAX, WINDOW_S
 from tests.fakes import FakeClock
 
@@ -259,7 +260,7 @@ def test_foreign_words_are_cut_and_escaped(tmp_path, clock):
     log = AuditLog(tmp_path, KEY, clock)
     log.refused("identity_mismatch", "mqtt", "1.2.3.4:5", 'x"\n' * 1000)
     log.close()
-    assert len(entries(tmp_path)[1]["device"]) == audit.FIELD_CHARS_MAX
+    assert len(entries(tmp_path)[1]["device"]) == FIELD_CHARS_MAX
     verify(tmp_path, PUBLIC)
 
 
@@ -275,7 +276,7 @@ def test_a_full_disk_loses_entries_but_tells_how_many(tmp_path, clock, monkeypat
                 return 10
             raise OSError(28, "No space left on device")
 
-        patch.setattr("security.audit.log.os.write", full)
+        patch.setattr("security.audit.writer.os.write", full)
         for _ in range(7):
             log.record("policy", version="x")
     log.record("policy", version="y")
@@ -451,7 +452,7 @@ def test_a_disk_that_is_full_at_a_rotation_leaves_a_log_that_verifies(tmp_path, 
         return real(descriptor, data)
 
     with monkeypatch.context() as patch:
-        patch.setattr("security.audit.log.os.write", full_when_empty)
+        patch.setattr("security.audit.writer.os.write", full_when_empty)
         for _ in range(20):
             log.record("policy", version="x")
     log.record("policy", version="y")

@@ -137,7 +137,7 @@ def test_a_log_that_does_not_take_it_is_told_later_and_nothing_is_folded(scene, 
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr("security.audit.log.os.write", full)
+        patch.setattr("security.audit.writer.os.write", full)
         assert not scene.settle()
         scene.clock.advance(days.DAY_US / 1e6)
         assert scene.ledger.compact(scene.clock.now_us()) == 0
