@@ -179,7 +179,7 @@ class Outbound:
     def _on_exception(
         self, event: str, destination: str, where: str, fields: dict[str, str | int]
     ) -> None:
-        self._audit.exception(event, destination, where, **fields)
+        self._audit.exceptional(event, destination, where, **fields)
 
     def _on_trouble(self, trouble: Trouble) -> None:
         self._audit.record(

@@ -108,7 +108,7 @@ class AuditLog(LogWriter):
         head = self.checkpoint()
         return head is not None and head.size >= number
 
-    def exception(self, event: str, destination: str, where: str, **fields: str | int) -> None:
+    def exceptional(self, event: str, destination: str, where: str, **fields: str | int) -> None:
         """Append what was not released as it should be; a flood of one kind is summed up.
 
         Args:

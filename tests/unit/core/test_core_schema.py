@@ -83,7 +83,7 @@ def test_what_an_old_store_holds_is_not_stored_again(old):
 
 def test_a_step_that_fails_leaves_the_store_as_it_was(old, monkeypatch):
     real = schema.steps()
-    broken = [*real[:-1], (real[-1][0], real[-1][1] + "\nINSERT INTO nowhere VALUES (1);")]
+    broken = [real[0], (real[1][0], real[1][1] + "\nINSERT INTO nowhere VALUES (1);"), *real[2:]]
     monkeypatch.setattr(schema, "steps", lambda: broken)
     before = ask(old, "SELECT * FROM report")
     with pytest.raises(sqlite3.OperationalError, match="nowhere"):

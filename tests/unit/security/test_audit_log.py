@@ -317,6 +317,19 @@ def test_the_public_key_lies_beside_it(tmp_path):
             load_public_key(wrong)
 
 
+def test_exceptions_are_told_singly_and_a_flood_is_summed_up(tmp_path, clock):
+    log = AuditLog(tmp_path, KEY, clock)
+    for number in range(SINGLES_PER_WINDOW_MAX + 50):
+        log.exceptional("set_aside", "core", f"{number}", first_seq=number)
+    clock.advance(WINDOW_S)
+    log.exceptional("set_aside", "core", "later", first_seq=7)
+    log.close()
+    singles = [entry for entry in entries(tmp_path) if entry["event"] == "set_aside"]
+    sums = [entry for entry in entries(tmp_path) if entry["event"] == "exceptions_repeatedly"]
+    assert len(singles) == SINGLES_PER_WINDOW_MAX + 1
+    assert [(each["destination"], each["times"]) for each in sums] == [("core", 50)]
+
+
 # -- layout 1 --------------------------------------------------------------------------------------
 
 OLD_KEY = Ed25519PrivateKey.from_private_bytes(b"a saved log of the first layout!")

@@ -102,6 +102,17 @@ def test_a_device_is_who_its_certificate_says(ward, service):
     assert not service.is_live("one")
 
 
+def test_who_comes_and_goes_is_audited(ward, service, audit):
+    der, _ = ward.der(Role.DEVICE, "one")
+    session, _ = admitted(service, certificate(der))
+    service.leave(session)
+    service.leave(session)
+    admitted(service, PortCredential("two", "/dev/ttyS1"))
+    service.end_device("two", RefusalReason.SUSPENDED)
+    assert audit.admissions == [("one", "mqtt", "127.0.0.1:4711"), ("two", "serial", "/dev/ttyS1")]
+    assert audit.departures == [("one", "mqtt"), ("two", "serial")]
+
+
 def test_a_session_that_is_admitted_again_leaves_no_trace_of_who_it_was(ward, service):
     first, serial = ward.der(Role.DEVICE, "monitor-1")
     second, _ = ward.der(Role.DEVICE, "monitor-2")

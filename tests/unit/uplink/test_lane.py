@@ -150,6 +150,7 @@ class Bench:
         self.clock = FakeClock(NOW_US)
         self.counters = FakeCounters()
         self.troubles: list[Trouble] = []
+        self.exceptions: list[tuple[Any, ...]] = []
         self.ledger = Ledger.open(folder / "ledger.db", self.clock)
         around = open_surroundings(
             gateway_id="gw-1",
@@ -162,6 +163,7 @@ class Bench:
             on_trouble=self.troubles.append,
             rng=random.Random(3),
             audit=audit,
+            on_exception=lambda *words: self.exceptions.append(words),
         )
         settings: dict[str, Any] = {
             "batch_records": 2,
@@ -407,6 +409,40 @@ async def test_a_batch_that_is_rejected_for_good_is_set_aside_and_the_rest_goes_
         assert body.startswith(b"sealed core/TELEMETRY/")
         assert b.counters.counts["rejected", "core", "permanent"] == 1
         assert [(str(t.kind), t.seq) for t in b.troubles] == [("rejected", 4)]
+
+
+async def test_every_batch_that_is_set_aside_is_an_exception_of_its_own(tmp_path):
+    async with bench(tmp_path) as b:
+        b.receiver.behave = lambda batch: [reject(pb.REJECT_KIND_PERMANENT, batch)]
+        b.say(4)
+        b.start()
+        await b.until(lambda: len(b.exceptions) == 4)
+        assert len(b.troubles) == 1  # an alarm is a record itself, and does not come each time
+        event, destination, _, fields = b.exceptions[0]
+        assert (event, destination, fields["first_seq"], fields["last_seq"], fields["reason"]) == (
+            "set_aside",
+            "core",
+            1,
+            2,
+            "why",
+        )
+        assert len({where for _, _, where, _ in b.exceptions}) == 4
+
+
+async def test_what_can_not_be_treated_is_told_once_it_is_in_the_ledger(tmp_path):
+    async with bench(tmp_path) as b:
+        b.release(Treatment.MASK)
+        broken = EncodedSection(*VITALS, 2, b"\xff no section")
+        b.journal.groups.append(StoredGroup(1, 2, "p1", (broken,), (), EPOCH, NOW_US))
+        b.start()
+        await b.delivered()
+        ((event, _, _, fields),) = b.exceptions
+        assert (event, fields["records"], fields["class"], fields["level"]) == (
+            "untreatable",
+            2,
+            "health_status",
+            3,
+        )
 
 
 async def test_a_rejected_batch_in_the_middle_waits_for_those_before_it(tmp_path):
