@@ -72,6 +72,9 @@ def check_start(config: GatewayConfig, path: Path) -> list[Finding]:
     ]
     if config.fleet is not None:
         findings.append(Finding("fleet", True, config.fleet.address))
+    if config.audit.syslog is not None:
+        syslog = config.audit.syslog
+        findings.append(Finding("audit collector", True, f"{syslog.address} ({syslog.zone})"))
     findings += _wanted(config, path)
     return findings
 
@@ -130,7 +133,7 @@ def address_limits(path: Path, resolver: Path = RESOLVER) -> str:
     """A systemd drop-in: the gateway's cgroup reaches loopback and what the configuration names.
 
     That is the ward's networks (devices, brokers, serial servers, whoever scrapes metrics),
-    destinations, fleet, and this host's name servers. Names are resolved now; a destination whose
+    destinations, fleet, audit collector, and this host's name servers. Names are resolved now; a destination whose
     address moves needs a new drop-in.
 
     Raises:
@@ -146,6 +149,8 @@ def address_limits(path: Path, resolver: Path = RESOLVER) -> str:
     targets = [each.address for each in config.destinations]
     if config.fleet is not None:
         targets.append(config.fleet.address)
+    if config.audit.syslog is not None:
+        targets.append(config.audit.syslog.address)
     for target in targets:
         allowed.update(_addresses_of(target))
     lines = [f"IPAddressAllow={each}" for each in sorted(allowed)]

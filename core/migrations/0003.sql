@@ -13,4 +13,5 @@ CREATE TABLE audit_heads (
   accepted INTEGER NOT NULL,     -- 0: evidence; it contradicts what was accepted before
   verdict TEXT NOT NULL          -- 'accepted', 'other_log', 'forked', …
 ) STRICT;
+CREATE INDEX audit_heads_newest ON audit_heads (gateway, accepted, id);
 CREATE INDEX audit_heads_by_log ON audit_heads (gateway, log, accepted, size);

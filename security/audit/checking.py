@@ -96,7 +96,9 @@ class Walk:
         for each in anchors:
             size = each.number if isinstance(each, Checkpoint) else each.size
             self._anchors.setdefault(size, []).append(each)
-        self.tree = Tree()
+        self._tree, self._size = Tree(), 0
+        self._fresh: list[bytes] = []
+        """Leaves that are not in the tree yet: many at once are cheaper."""
         self._chain = START
         self.name = self.log = ""
         self._first = self._told_first = 1
@@ -114,9 +116,17 @@ class Walk:
         if not files or files[-1].name != CURRENT:
             raise AuditBrokenError(f"{directory}: there is no {CURRENT}")
         for path in files:
+            name = path.name
             with path.open("rb") as lines:
                 for at, line in enumerate(lines, start=1):
-                    yield self._step(line, f"{path.name}:{at}", begins=at == 1)
+                    yield self._step(line, f"{name}:{at}", begins=at == 1)
+
+    @property
+    def tree(self) -> Tree:
+        """The tree over everything so far; it knows the current file's leaves."""
+        self._tree.extend(self._fresh)
+        self._fresh.clear()
+        return self._tree
 
     def verified(self) -> Verified:
         """What was found, when everything was walked through.
@@ -132,15 +142,15 @@ class Walk:
                 " was dropped"
             )
         beyond = max(self._anchors, default=0)
-        if beyond > self.tree.size:
+        if beyond > self._size:
             raise AuditBrokenError(
-                f"the log ends at {self.tree.size}, before the state kept apart, {beyond}"
+                f"the log ends at {self._size}, before the state kept apart, {beyond}"
             )
         return Verified(
             self.name,
             self.log,
             self._first,
-            self.tree.size,
+            self._size,
             self._checkpoints,
             self._unsigned,
             self._agreed,
@@ -150,13 +160,14 @@ class Walk:
     def _step(self, line: bytes, where: str, *, begins: bool) -> Step:
         body, entry = read_line(line, where)
         if not self._begun:
-            self.tree, self._chain = start_of_first(entry, where)
+            self._tree, self._chain = start_of_first(entry, where)
+            self._size = self._tree.size
             self._begun, self._first = True, entry.n
             if entry.chain:
                 self._told_first = entry.n  # layout 1 said nothing of what it had dropped
             self._compare(where)
-        if entry.n != self.tree.size + 1:
-            raise AuditBrokenError(f"{where}: entry {entry.n} follows {self.tree.size}")
+        if entry.n != self._size + 1:
+            raise AuditBrokenError(f"{where}: entry {entry.n} follows {self._size}")
         if entry.chain and self.log:
             raise AuditBrokenError(f"{where}: an entry of layout 1 follows one of {LAYOUT}")
         if begins and not entry.chain:
@@ -175,17 +186,19 @@ class Walk:
             good = leaf.hex() == entry.leaf
         if not good:
             raise AuditBrokenError(f"{where}: entry {entry.n} is not what was written")
-        self.tree.append(leaf)
+        self._fresh.append(leaf)
+        self._size += 1
         self._compare(where)
         return Step(entry, body, leaf)
 
     def _begin(self, entry: Entry, where: str) -> None:
         if not entry.begins_file or not entry.log or (self.log and self.log != entry.log):
             raise AuditBrokenError(f"{where}: entry {entry.n} does not begin a file of this log")
-        if file_start(entry, where).peaks() != self.tree.peaks():
+        start = file_start(entry, where)
+        if start.peaks() != self.tree.peaks():
             raise AuditBrokenError(f"{where}: entry {entry.n} follows something else")
         # What proofs are not asked about need not be kept.
-        self.tree = Tree(self.tree.size, self.tree.peaks())
+        self._tree = start
         self.name, self.log = entry.name, entry.log
 
     def _signed(self, entry: Entry, where: str) -> None:
@@ -213,7 +226,7 @@ class Walk:
 
     def _compare(self, where: str) -> None:
         """Whether the states kept elsewhere are this one."""
-        for anchor in self._anchors.get(self.tree.size, ()):
+        for anchor in self._anchors.get(self._size, ()):
             if isinstance(anchor, Checkpoint):
                 same = anchor.chain == self._chain
             else:
@@ -264,12 +277,14 @@ def prove(directory: Path, number: int, keys: Keys = None) -> Proof:
     """
     walk = Walk(keys)
     body, tree = b"", Tree()
+    leaves: list[bytes] = []
     for step in walk.through(directory):
         if step.entry.n == number:
             body, tree = step.body, Tree(number - 1, walk.tree.peaks(number - 1))
         if body:
-            tree.append(step.leaf)
+            leaves.append(step.leaf)
     walk.verified()
+    tree.extend(leaves)
     head = walk.head
     if not body or head is None or head.size < number:
         raise AuditBrokenError(f"no head covers an entry {number} of this log")
@@ -291,14 +306,19 @@ def tree_from(directory: Path, size: int, end: int | None = None) -> Tree:
     """
     tree: Tree | None = None
     for path in _since(directory, size):
+        name, leaves = path.name, []
         with path.open("rb") as lines:
             for at, line in enumerate(lines, start=1):
-                body, entry = read_line(line, f"{path.name}:{at}")
+                body, entry = read_line(line, f"{name}:{at}")
                 if tree is None:
-                    tree, _ = start_of_first(entry, f"{path.name}:{at}")
-                tree.append(leaf_hash(body))
-                if tree.size == end:
-                    return tree
+                    tree, _ = start_of_first(entry, f"{name}:{at}")
+                leaves.append(leaf_hash(body))
+                if entry.n == end:
+                    break
+        if tree is not None:
+            tree.extend(leaves)
+            if tree.size == end:
+                break
     if tree is None or not tree.start <= size <= tree.size:
         raise AuditBrokenError(f"the log no longer has, or does not have, its state {size}")
     return tree
