@@ -133,8 +133,8 @@ def address_limits(path: Path, resolver: Path = RESOLVER) -> str:
     """A systemd drop-in: the gateway's cgroup reaches loopback and what the configuration names.
 
     That is the ward's networks (devices, brokers, serial servers, whoever scrapes metrics),
-    destinations, fleet, audit collector, and this host's name servers. Names are resolved now; a destination whose
-    address moves needs a new drop-in.
+    destinations, fleet, audit collector, and this host's name servers. Names are resolved now; a
+    destination whose address moves needs a new drop-in.
 
     Raises:
         ConfigError: a name can't be resolved, or a network is none.
