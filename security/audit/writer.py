@@ -262,8 +262,13 @@ class LogWriter:
         self._append("damaged", {**self._beginning(), **cut(told)})
 
 
-def cut(fields: Mapping[str, str | int]) -> dict[str, str | int]:
-    """Fields with their words shortened to FIELD_CHARS_MAX."""
+def cut(fields: Mapping[str, str | int]) -> Mapping[str, str | int]:
+    """Fields with their words shortened to FIELD_CHARS_MAX; the same where none is longer."""
+    for value in fields.values():
+        if isinstance(value, str) and len(value) > FIELD_CHARS_MAX:
+            break
+    else:
+        return fields
     return {
         name: value[:FIELD_CHARS_MAX] if isinstance(value, str) else value
         for name, value in fields.items()
