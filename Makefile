@@ -26,7 +26,7 @@ demo: $(VENV)/.ready
 	@$(BIN)/python -m demo --state '$(STATE)' $(if $(SECONDS),--seconds $(SECONDS)) $(if $(REPORT),--report '$(REPORT)') $(if $(REPLAY),--replay '$(REPLAY)')
 
 system:
-	@tools/apt-install mosquitto mosquitto-clients libcoap3-bin prometheus strace ser2net softhsm2 systemd fuse3 curl nftables iproute2 strongswan-pki libstrongswan-standard-plugins
+	@tools/apt-install mosquitto mosquitto-clients libcoap3-bin prometheus strace ser2net softhsm2 systemd rsyslog rsyslog-gnutls fuse3 curl nftables iproute2 strongswan-pki libstrongswan-standard-plugins
 
 test: $(VENV)/.ready system
 	$(BIN)/python -m pytest

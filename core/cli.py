@@ -1,4 +1,4 @@
-"""``core run``, ``tail``, ``apply-revocations``: what the command ``wardgate`` mounts as `core`."""
+"""``core run | tail | audit | apply-revocations``: what ``wardgate`` mounts as `core`."""
 
 from __future__ import annotations
 
@@ -12,9 +12,14 @@ from typing import Annotated, Any
 
 import typer
 
+from core.audit_cli import audit
+
 app = typer.Typer(help="The reference receiving end.", no_args_is_help=True, rich_markup_mode=None)
 
 FOLLOW_INTERVAL_S = 0.5
+
+
+app.command()(audit)
 
 
 @app.callback()

@@ -60,7 +60,7 @@ async def serve(config: CoreConfig, stop: asyncio.Event, ready: Callable[[], Non
     store = Store.open(config.database, _now_us)
     inbox = Inbox(store, telemetry, config.limits.group_bytes_max)
     try:
-        service = IngestService(inbox, telemetry, config.limits, tls.trust_domain, _now_us)
+        service = IngestService(inbox, telemetry, config.limits, tls.trust_domain, clock)
         book = revocation_book(config, clock)
         revocations = RevocationsInForce(book, service.set_revocations, telemetry)
         await asyncio.to_thread(revocations.load)

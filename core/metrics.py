@@ -13,6 +13,7 @@ METRICS: Mapping[str, Declared] = {
     "gaps": Declared("counter", "Ranges of sequence numbers lost, missing or rejected", ()),
     "rejected": Declared("counter", "Batches rejected", ("kind", "reason")),
     "refused": Declared("counter", "Streams refused", ("reason",)),
+    "audit_heads": Declared("counter", "Heads of gateways' audit logs", ("verdict",)),
     "streams": Declared("gauge", "Open streams", ()),
     "waiting_batches": Declared("gauge", "Batches taken and not yet stored", ("lane",)),
     "commit_seconds": Declared("histogram", "One transaction with its sync", ()),

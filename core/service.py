@@ -12,6 +12,7 @@ Rules:
    not of the other when a session is resumed; so both are looked up for every stream, and once more
    when the Hello is there. A list that comes later cuts the live streams at once; a certificate
    that ends, soon.
+7. Heads of the gateway's audit log are kept (:mod:`core.heads`), and never answered.
 """
 
 from __future__ import annotations
@@ -19,19 +20,21 @@ from __future__ import annotations
 import asyncio
 import logging
 import sqlite3
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import grpc
 import grpc.aio
 
+from core import heads
 from core.batches import BadBatchError, parse_request
 from core.config import Limits
 from core.identity import gateway_of, void
 from core.inbox import Inbox, StreamState
 from gateway.domain.errors import RefusalReason, RefusedError
 from gateway.domain.labels import Lane
-from gateway.domain.ports import Counters
+from gateway.domain.ports import Clock, Counters
+from gateway.wire.heads import REQUEST_TAG
 from protos.wardgate.v1 import ingest_pb2 as pb
 from security.names import Identity
 from security.revocations import NONE_YET, RevocationList
@@ -40,10 +43,12 @@ log = logging.getLogger(__name__)
 
 METHOD = "Stream"
 SERVICE = "wardgate.v1.IngestService"
+HEAD_INTERVAL_S = 1.0
+"""A stream that sends heads of its audit log faster is read slower."""
 FAREWELL_S = 2.0
+"""How long a gateway may take to hang up after a fault; what it sends meanwhile is dropped."""
 ENDS_INTERVAL_S = 0.5
 """How long a stream may outlive its gateway's certificate."""
-"""How long a gateway may take to hang up after a fault; what it sends meanwhile is dropped."""
 
 
 class IngestService:
@@ -55,7 +60,7 @@ class IngestService:
         counters: Counters,
         limits: Limits,
         trust_domain: str,
-        now_us: Callable[[], int],
+        clock: Clock,
     ) -> None:
         self._inbox = inbox
         self._counters = counters
@@ -64,7 +69,9 @@ class IngestService:
         self._limits = limits
         self._trust_domain = trust_domain
         self._revoked = NONE_YET
-        self._now_us = now_us
+        self._clock = clock
+        for verdict in heads.Verdict:
+            counters.add("audit_heads", verdict, n=0)
         self._live: dict[tuple[str, Lane], StreamState] = {}
         self._streams = 0
 
@@ -91,7 +98,7 @@ class IngestService:
         """End live streams whose certificate has ended; runs until cancelled."""
         while True:
             await asyncio.sleep(ENDS_INTERVAL_S)
-            now_us = self._now_us()
+            now_us = self._clock.now_us()
             for state in set(self._live.values()):
                 if void(state.identity, frozenset(), now_us):
                     log.warning("gateway %s: its certificate has ended", state.gateway)
@@ -125,10 +132,10 @@ class IngestService:
             raise
 
     def _gateway_of(self, context: Any) -> Identity:
-        return gateway_of(context, self._trust_domain, self._revoked.serials, self._now_us())
+        return gateway_of(context, self._trust_domain, self._revoked.serials, self._clock.now_us())
 
     def _check_void(self, identity: Identity) -> None:
-        reason = void(identity, self._revoked.serials, self._now_us())
+        reason = void(identity, self._revoked.serials, self._clock.now_us())
         if reason:
             raise RefusedError(reason, f"gateway {identity.id}")
 
@@ -171,6 +178,9 @@ class IngestService:
     async def _welcome(self, state: StreamState, context: Any) -> bytes:
         try:
             points = await self._inbox.resume_points(state.gateway)
+            held = await self._inbox.with_store(
+                lambda store: heads.newest(store.connection, state.gateway)
+            )
         except sqlite3.Error as error:
             log.warning("store trouble: %s", error)
             await context.abort(grpc.StatusCode.UNAVAILABLE, "store")
@@ -180,7 +190,8 @@ class IngestService:
                 pb.ResumePoint(lane=int(point.lane), epoch=point.epoch, seq=point.seq)  # type: ignore[arg-type]  # equal numbers
                 for point in points
                 if point.lane in state.lanes
-            ]
+            ],
+            audit=pb.AuditHeld(log=held.head.log, size=held.head.size) if held else pb.AuditHeld(),
         )
         return pb.StreamResponse(welcome=welcome).SerializeToString()
 
@@ -211,8 +222,29 @@ class IngestService:
             if raw is grpc.aio.EOF:
                 await self._inbox.drained(state)
                 return
-            if not state.ended:
+            if state.ended:
+                continue
+            if raw.startswith(REQUEST_TAG):
+                await self._keep_head(state, raw)
+            else:
                 await self._inbox.put(state, raw)
+
+    async def _keep_head(self, state: StreamState, raw: bytes) -> None:
+        now_us = self._clock.now_us()
+        try:
+            message = parse_request(raw).audit_head
+            verdict = await self._inbox.with_store(
+                lambda store: heads.take(store.connection, state.gateway, message, now_us)
+            )
+        except BadBatchError:
+            verdict = heads.Verdict.MALFORMED
+        except sqlite3.Error as error:
+            # The next one would lack its predecessor: the gateway begins anew with what is held.
+            log.warning("store trouble: %s", error)
+            state.end("store")
+            return
+        self._counters.add("audit_heads", verdict)
+        await asyncio.sleep(HEAD_INTERVAL_S)
 
     async def _write(self, state: StreamState, context: Any) -> None:
         while True:

@@ -368,6 +368,9 @@ def _with_audit(state: GatewayState) -> pb.GatewayFacts:
     """The last facts, with the checkpoint that the fleet keeps: the greatest it ever saw."""
     facts = pb.GatewayFacts()
     facts.CopyFrom(state.facts)
+    if state.row.audit_head:
+        facts.audit.CopyFrom(pb.AuditCheckpoint.FromString(state.row.audit_head))
+        return facts
     facts.audit.number = state.row.audit_number
     facts.audit.chain = state.row.audit_chain
     facts.audit.signature = state.row.audit_signature

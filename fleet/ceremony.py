@@ -147,7 +147,7 @@ def sign(directory: Path, signed: Signed, clock: Clock) -> Answer:
 def auditing(directory: Path, clock: Clock) -> Iterator[AuditLog]:
     """The audit log of an authority's directory; one command at a time."""
     key = load_or_create_key(directory / "audit.key")
-    log = AuditLog(directory / "audit", key, clock)
+    log = AuditLog(directory / "audit", key, clock, name="authority")
     try:
         yield log
     finally:

@@ -11,6 +11,7 @@ from fleet.health import HealthConfig
 from gateway import tomlfile
 from gateway.metrics_http import MetricsConfig
 from security import pki
+from security.audit import AuditConfig
 from security.files import TlsFiles
 from security.pki import hierarchy
 from security.renewal import RenewalTable
@@ -137,6 +138,8 @@ class FleetConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Where Prometheus scrapes; absent: nowhere."""
     announce: Path | None = None
     """A JSON file with the bound addresses and the process id, written when the service answers."""
+    audit: AuditConfig = AuditConfig()
+    """How long the audit log is kept."""
     renewal: RenewalTable = RenewalTable()
     """Of the service's own certificate, by its own authority; ``est`` is not needed."""
     revocations_refresh_s: Positive = 600

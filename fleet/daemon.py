@@ -38,6 +38,7 @@ from gateway.tomlfile import address
 from gateway.wire.serving import server_options
 from security import pki
 from security.audit import AuditLog, load_or_create_key
+from security.audit.syslog import Shipper
 from security.files import write_atomic
 from security.pki import hierarchy
 from security.tls import grpc_server_credentials
@@ -93,7 +94,8 @@ async def serve(config: FleetConfig, stop: asyncio.Event, ready: Callable[[], No
         log.info("fleet answers on %s:%d with %d devices", host, bound, len(registry.devices))
         ready()
         own = renew_own(config, registry, EnrolmentStore(store), clock, telemetry, audit)
-        async with _beside(audit.run(), follow(config, registry, seen), own):
+        shipping = _shipper(config, clock, telemetry).run()
+        async with _beside(audit.run(), shipping, follow(config, registry, seen), own):
             await keeper.run(stop)
     finally:
         await server.stop(STOP_GRACE_S)
@@ -129,6 +131,9 @@ def _parts(
     """What operators look at and change."""
     operators = Operators(store, registry, SystemClock(), audit)
     hours = config.limits.approval_hours
+    monitor.on_other_log = lambda gateway, was, entries, now: audit.record(
+        "audit_log_replaced", gateway=gateway, was=was, entries=entries, now=now
+    )
     monitor.on_twin = lambda device, gateway: audit.record(
         "clone_suspected", device=device, gateway=gateway
     )
@@ -221,7 +226,16 @@ class _Keeper:
 
 def _audit_log(config: FleetConfig, clock: Clock) -> AuditLog:
     config.state.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return AuditLog(config.state / "audit", load_or_create_key(config.state / "audit.key"), clock)
+    key = load_or_create_key(config.state / "audit.key")
+    return AuditLog(config.state / "audit", key, clock, config.audit, "fleet")
+
+
+def _shipper(config: FleetConfig, clock: Clock, telemetry: Telemetry) -> Shipper:
+    """Carries the audit log to a collector, if there is one."""
+    cursor = config.state / "audit-syslog.json"
+    made = Shipper(config.state / "audit", "fleet", cursor, config.tls.files, clock, telemetry)
+    made.follow(config.audit.syslog)
+    return made
 
 
 def _bind(server: grpc.aio.Server, listen: str, credentials: grpc.ServerCredentials) -> int:

@@ -25,6 +25,8 @@ METRICS: Mapping[str, Declared] = {
     "revoked": Declared("counter", "Certificates revoked", ("role",)),
     "calls": Declared("counter", "Calls by operators", ("method", "code")),
     "refused": Declared("counter", "Calls and streams refused", ("reason",)),
+    "audit_syslog_connected": Declared("gauge", "1 while the audit collector takes entries", ()),
+    "audit_syslog_sent": Declared("counter", "Entries sent to the collector, repeats too", ()),
     "certificate_seconds_left": Declared("gauge", "Until a certificate of ours ends", ("use",)),
     "renewals": Declared("counter", "Renewals of our certificate", ("result",)),
     "renewal_fails": Declared("gauge", "1 while a renewal keeps failing", ()),

@@ -65,6 +65,8 @@ class Monitor:
         self._dirty: set[str] = set()
         self._twins = Twins()
         self.on_twin: Callable[[str, str], None] = _ignore
+        self.on_other_log: Callable[[str, str, int, str], None] = _ignore_log
+        """Called with a gateway, the log that it had, how far it went, and the log that it has."""
         """Called with a device that is live behind two gateways, and the one that showed it."""
         for health in Health:
             counters.add("health_changes", health.name.lower(), n=0)
@@ -108,13 +110,7 @@ class Monitor:
         state.heard = self._clock.monotonic()
         state.row = state.row._replace(last_us=self._clock.now_us())
         state.facts = report.gateway
-        audit = report.gateway.audit
-        if audit.number > state.row.audit_number:
-            state.row = state.row._replace(
-                audit_number=audit.number,
-                audit_chain=audit.chain,
-                audit_signature=audit.signature,
-            )
+        self._keep_head(state, report.gateway.audit)
         told = {each.device_id: facts_of(each) for each in report.devices}
         fresh = self._place(gateway, state, told)
         self._compare(gateway, told)
@@ -186,6 +182,22 @@ class Monitor:
         self._dirty.clear()
         return [state.row for state in self.gateways.values()], rows
 
+    def _keep_head(self, state: GatewayState, audit: pb.AuditCheckpoint) -> None:
+        """Keep the greatest state of a gateway's audit log, so that a cut end of it shows."""
+        row = state.row
+        before = pb.AuditCheckpoint.FromString(row.audit_head)
+        other_log = bool(audit.log and before.log and audit.log != before.log)
+        if other_log:
+            log.error("gateway %s: it has begun another audit log", row.gateway)
+            self.on_other_log(row.gateway, before.log, before.number, audit.log)
+        if audit.number > row.audit_number or other_log:
+            state.row = row._replace(
+                audit_number=audit.number,
+                audit_chain=audit.chain,
+                audit_signature=audit.signature,
+                audit_head=audit.SerializeToString() if audit.log else b"",
+            )
+
     def _place(self, gateway: str, state: GatewayState, told: Mapping[str, Facts]) -> list[str]:
         """Put each device behind the gateway that saw it last; returns those never heard of."""
         fresh = []
@@ -224,6 +236,10 @@ class Monitor:
         name = health.health.name.lower()
         self._counters.add("health_changes", name)
         log.info("device %s is %s %s", device_id, name, " ".join(sorted(health.faults)))
+
+
+def _ignore_log(_gateway: str, _was: str, _entries: int, _is: str) -> None:
+    """Nobody asks about logs."""
 
 
 def _ignore(_device_id: str, _gateway: str) -> None:

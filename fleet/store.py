@@ -94,6 +94,8 @@ class GatewayRow(NamedTuple):
     audit_number: int = 0
     audit_chain: bytes = b""
     audit_signature: bytes = b""
+    audit_head: bytes = b""
+    """Serialised AuditCheckpoint; empty while the gateway's log is of the first layout."""
 
 
 class Store:
@@ -277,7 +279,9 @@ class Store:
     def put_gateways(self, gateways: Iterable[GatewayRow]) -> None:
         """Insert or replace gateways."""
         with self.transaction():
-            self._db.executemany("INSERT OR REPLACE INTO gateways VALUES (?,?,?,?,?,?,?)", gateways)
+            self._db.executemany(
+                "INSERT OR REPLACE INTO gateways VALUES (?,?,?,?,?,?,?,?)", gateways
+            )
 
     def health(self) -> list[HealthRow]:
         """The last known health of every device that was heard of."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable
+from functools import partial
 from importlib.metadata import version
 from typing import NamedTuple
 
@@ -25,7 +26,7 @@ from gateway.fleetreport import SeenDevice
 from gateway.notices import MISDIRECTED, Notices
 from gateway.reload import InForce, Parts, Reloader, Verdict
 from protos.wardgate.v1 import fleet_pb2 as pb
-from security.audit import AuditLog
+from security.audit import AuditLog, TreeHead
 from security.identity import IdentityService
 from security.revocations import RevocationList
 from security.revocations_in_force import RevocationsInForce
@@ -95,7 +96,7 @@ class Control:
         )
         link.load()
         link.commands.use(around.commands)
-        link.reporter.last_checkpoint = lambda: around.audit.last_checkpoint
+        link.reporter.last_head = partial(_head_of, around.audit)
         link.reporter.configuration = self.facts
         link.configuration_version = lambda: self.in_force.desired.version
         link.on_configuration = self._fleet_wants
@@ -189,6 +190,11 @@ class Control:
         self._refused = verdict if verdict.reason else None
         if self.link is not None:
             self.link.commands.wake()  # the operator waits for the next report
+
+
+def _head_of(audit: AuditLog) -> tuple[TreeHead, bytes] | None:
+    head = audit.durable_head
+    return None if head is None else (head, audit.public_key)
 
 
 def link_config(config: GatewayConfig, fleet: FleetTable) -> FleetLinkConfig:

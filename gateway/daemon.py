@@ -19,6 +19,7 @@ import sys
 from pathlib import Path
 
 from gateway import plugins
+from gateway.auditing import Auditing
 from gateway.clock import SystemClock
 from gateway.commands import Commands
 from gateway.config import GatewayConfig, read
@@ -47,7 +48,6 @@ from gateway.supervisor import Part, Supervisor
 from gateway.systemd import Watchdog, notify, watchdog_interval_s
 from gateway.telemetry import Telemetry
 from gateway.timekeeping import Timekeeping, secure_time
-from security.audit import AuditLog, load_or_create_key
 from security.files import sync_directory
 from security.identity import IdentityService
 from security.sealing import KeyRing, Sealer
@@ -143,11 +143,12 @@ class Gateway:
             state.mkdir(mode=0o700, parents=True)
             sync_directory(state.parent)
 
-        self.audit = AuditLog(
-            state / "audit", load_or_create_key(state / "audit.key"), clock, config.audit
+        # A clock that jumps ahead must not make half a year pass.
+        self.auditing = Auditing(
+            config, clock, telemetry, lambda: self.time.standing is Standing.AGREED
         )
+        self.audit = self.auditing.log
         stack.callback(self.audit.close)
-        self.audit.record("start", gateway=config.gateway.name)
         self.identity = IdentityService(config.identity, self.time, telemetry, self.audit)
 
         sealer = Sealer(KeyRing.load(config.gateway.seal_keys))
@@ -225,6 +226,8 @@ class Gateway:
         self._supervisor.start(Part("tick", self._tick, vital=True))
         self._supervisor.start(Part("message-ids", lambda: self.message_ids.run(self.intake)))
         self._supervisor.start(Part("audit", self.audit.run))
+        self._supervisor.start(Part("audit-syslog", self.auditing.shipper.run))
+        self._supervisor.start(Part("accounting", self.outbound.accounting.run))
         renewer = self.timekeeping.renewer(self.config)
         if renewer is not None:
             self._supervisor.start(Part("renewal", renewer.run))
@@ -273,6 +276,7 @@ class Gateway:
         while True:
             await asyncio.sleep(min(HOUSEKEEPING_S, watchdog.ask_every_s))
             self.timekeeping.tick(self.control.revocations)
+            self.auditing.tick(self.notices)
             self.identity.expire()
             self.packet_filter.look()
             left = self.tls.certificate_seconds_left()
@@ -319,7 +323,7 @@ class Gateway:
         """Hand a changed configuration to every part that just goes on under it."""
         before, self.config = self.config, config
         logging.getLogger().setLevel(config.gateway.log_level.upper())
-        self.audit.follow(config.audit)
+        self.auditing.follow(config.audit)
         self.identity.follow(config.identity)
         self.journal.follow(config.journal)
         self.committer.follow(config.commit)

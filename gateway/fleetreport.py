@@ -11,8 +11,9 @@ from typing import Final, Protocol
 
 from gateway.domain.ports import Clock
 from gateway.domain.records import DeviceState
+from gateway.wire.heads import to_checkpoint
 from protos.wardgate.v1 import fleet_pb2 as pb
-from security.audit import Checkpoint
+from security.audit import TreeHead
 from security.identity import IdentityService
 
 DEVICES_PER_TURN: Final = 100
@@ -55,7 +56,7 @@ class Reporter:
         self._started_us = clock.now_us()
         self.certificate_end_us = 0
         """Of the gateway's own certificate."""
-        self.last_checkpoint: Callable[[], Checkpoint | None] = _no_checkpoint
+        self.last_head: Callable[[], tuple[TreeHead, bytes] | None] = _no_head
         """Of the gateway's audit log; the fleet keeps it, so that a cut end of the log shows."""
         self.configuration: Callable[[], pb.ConfigurationFacts] = pb.ConfigurationFacts
         """What of the fleet's configuration is in force here."""
@@ -72,11 +73,9 @@ class Reporter:
                 configuration=self.configuration(),
             )
         )
-        checkpoint = self.last_checkpoint()
-        if checkpoint is not None:
-            report.gateway.audit.number = checkpoint.number
-            report.gateway.audit.chain = checkpoint.chain
-            report.gateway.audit.signature = checkpoint.signature
+        head = self.last_head()
+        if head is not None:
+            report.gateway.audit.CopyFrom(to_checkpoint(*head))
         seen = list(self._seen())
         for at in range(0, len(seen), DEVICES_PER_TURN):
             report.devices.extend(self._facts(each) for each in seen[at : at + DEVICES_PER_TURN])
@@ -105,5 +104,5 @@ class Reporter:
         return facts
 
 
-def _no_checkpoint() -> Checkpoint | None:
+def _no_head() -> tuple[TreeHead, bytes] | None:
     return None

@@ -15,6 +15,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import NamedTuple
 
+from gateway.accounting import Accounting
 from gateway.config import GatewayConfig
 from gateway.dial import Dial, route
 from gateway.domain.errors import WardgateError
@@ -81,11 +82,13 @@ class Outbound:
         self._audit = audit
         self._notices = notices
         self._ledger = Ledger.open(ledger_path, clock, journal.lend_reserve)
+        self.accounting = Accounting(self._ledger, audit, clock)
         self._config = config
         self._uplink = self._make(config)
 
     async def start(self) -> None:
         """Put the policy in force, if it can be verified, and begin to forward."""
+        await self.accounting.settle()  # what the last run released, under its policy
         try:
             self._apply(await asyncio.to_thread(compiled_policy, self._config))
         except WardgateError as error:
@@ -95,6 +98,7 @@ class Outbound:
     async def stop(self) -> None:
         """End the streams and close the ledger."""
         await self._uplink.stop()
+        await self.accounting.settle()
         self._ledger.close()
 
     async def _forward(self) -> None:
@@ -119,6 +123,7 @@ class Outbound:
         Raises:
             LedgerError: the disk refuses; the policy and the destinations before stay in force.
         """
+        await self.accounting.settle()
         before = self._uplink
         change.uplink.set_policy(Policy(change.table.version, change.table.rows))
         self._in_force(change.table)
@@ -149,6 +154,8 @@ class Outbound:
                 clock=self._clock,
                 on_trouble=self._on_trouble,
                 on_reached=self._on_reached,
+                audit=self._audit,
+                on_exception=self._on_exception,
             ),
             self._dial,
         )
@@ -167,7 +174,7 @@ class Outbound:
 
     def _without_policy(self, error: WardgateError) -> None:
         log.error("no policy is in force, nothing leaves: %s", error)
-        self._audit.record("policy", result="refused")
+        self._audit.record("policy", result="refused", reason=str(error))
         self._notices.condition(
             "policy_missing", "No policy is in force: nothing leaves", active=True
         )
@@ -180,6 +187,11 @@ class Outbound:
 
     def _on_reached(self, destination: str) -> None:
         self._notices.condition(MISDIRECTED, "", active=False, about=destination)
+
+    def _on_exception(
+        self, event: str, destination: str, where: str, fields: dict[str, str | int]
+    ) -> None:
+        self._audit.exceptional(event, destination, where, **fields)
 
     def _on_trouble(self, trouble: Trouble) -> None:
         if trouble.kind in _MISDIRECTIONS:

@@ -71,6 +71,9 @@ def check_start(config: GatewayConfig, path: Path) -> list[Finding]:
     ]
     if config.fleet is not None:
         findings.append(Finding("fleet", True, config.fleet.address))
+    if config.audit.syslog is not None:
+        syslog = config.audit.syslog
+        findings.append(Finding("audit collector", True, f"{syslog.address} ({syslog.zone})"))
     findings += _wanted(config, path)
     return findings
 
@@ -189,8 +192,9 @@ def address_limits(path: Path, resolver: Path = RESOLVER) -> str:
     """A systemd drop-in: the gateway's cgroup reaches loopback and what the configuration names.
 
     That is the ward's networks (devices, brokers, serial servers, whoever scrapes metrics),
-    destinations, fleet, enrolment, and, where one of them is a name, this host's name servers.
-    Names without networks are resolved now; a destination whose address moves needs a new drop-in.
+    destinations, fleet, enrolment, the collector of audit messages, and, where one of them is a
+    name, this host's name servers. Names without networks are resolved now; a destination whose
+    address moves needs a new drop-in.
 
     Raises:
         ConfigError: a name can't be resolved, or a network is none.

@@ -81,6 +81,9 @@ METRICS: Mapping[str, Declared] = {
     "delivery_seconds": Declared(
         "histogram", "Receive time of a batch's oldest record to ack", ("destination",)
     ),
+    "audit_heads_sent": Declared(
+        "counter", "Heads of the audit log carried to a receiver", ("destination",)
+    ),
     "policy_loaded": Declared("gauge", "1 when a verified policy is in force", ()),
     # The packet filter, as root's service tells it
     "packetfilter_packets": Declared("counter", "Packets by the rule that judged them", ("rule",)),
@@ -88,6 +91,18 @@ METRICS: Mapping[str, Declared] = {
     "packetfilter_missing": Declared(
         "gauge", "1 while the packet filter that is required does not say that it is in force", ()
     ),
+    # The audit log
+    "audit_bytes": Declared("gauge", "Bytes of the audit log on disk", ()),
+    "audit_limit_bytes": Declared("gauge", "Byte limit of the audit log", ()),
+    "audit_oldest_seconds": Declared("gauge", "Age of the oldest entry that is kept", ()),
+    "audit_entries": Declared("gauge", "Entries ever written to the audit log", ()),
+    "audit_head_age_seconds": Declared("gauge", "Since the last signed head", ()),
+    "audit_dropped_early": Declared("gauge", "Files that went before their time", ()),
+    "audit_lost": Declared("gauge", "Entries that could not be written", ()),
+    "audit_damaged": Declared("gauge", "1 when the log was found damaged at the start", ()),
+    "audit_syslog_connected": Declared("gauge", "1 while the collector takes entries", ()),
+    "audit_syslog_lag": Declared("gauge", "Entries that the collector has not confirmed", ()),
+    "audit_syslog_sent": Declared("counter", "Entries sent to the collector, repeats too", ()),
     # The gateway itself
     "certificate_seconds_left": Declared("gauge", "Until a certificate of ours ends", ("use",)),
     "renewals": Declared("counter", "Renewals of our certificate", ("result",)),

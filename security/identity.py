@@ -84,6 +84,16 @@ class Auditor(Protocol):
         """Append a refusal, or count it when there are too many."""
 
 
+class SessionAuditor(Auditor, Protocol):
+    """Where sessions are told, too; implemented by ``security.audit``."""
+
+    def admitted(self, device_id: str, transport: str, peer: str) -> None:
+        """A device's session began: append it, or count it."""
+
+    def left(self, device_id: str, transport: str) -> None:
+        """A device's session ended; counted."""
+
+
 class _Live(NamedTuple):
     device: Device
     transport: str
@@ -96,7 +106,7 @@ class IdentityService:
     """Implements ``gateway.domain.ports.Admission``; to be used on the loop's thread."""
 
     def __init__(
-        self, config: IdentityConfig, clock: Clock, counters: Counters, audit: Auditor
+        self, config: IdentityConfig, clock: Clock, counters: Counters, audit: SessionAuditor
     ) -> None:
         self._config = config
         self._clock = clock
@@ -140,7 +150,7 @@ class IdentityService:
         except RefusedError as refusal:
             self.refuse(refusal.reason, transport, peer, device_id)
             raise
-        self._register(session, _Live(device, transport, (), float("inf")))
+        self._register(session, _Live(device, transport, (), float("inf")), peer)
         return device
 
     def leave(self, session: LiveSession) -> None:
@@ -148,6 +158,7 @@ class IdentityService:
         live = self._live.pop(session, None)
         if live is None:
             return
+        self._audit.left(live.device.device_id, live.transport)
         _discard(self._by_device, live.device.device_id, session)
         for mark in live.marks:
             _discard(self._by_mark, mark, session)
@@ -268,7 +279,7 @@ class IdentityService:
             raise
         marks = (identity.serial, identity.authority)
         live = _Live(device, credential.transport, marks, identity.not_after)
-        self._register(session, live)
+        self._register(session, live, credential.peer)
         return device
 
     def _check(self, identity: Identity) -> None:
@@ -330,8 +341,9 @@ class IdentityService:
             case _:
                 assert_never(device.standing)
 
-    def _register(self, session: LiveSession, live: _Live) -> None:
+    def _register(self, session: LiveSession, live: _Live, peer: str) -> None:
         self.leave(session)
+        self._audit.admitted(live.device.device_id, live.transport, peer)
         self._live[session] = live
         self._by_device.setdefault(live.device.device_id, set()).add(session)
         for mark in live.marks:

@@ -138,6 +138,8 @@ def find(  # what it depends on is what root hands in
         outgoing.append(
             places.opening("est", f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
         )
+    if config.audit.syslog is not None:
+        outgoing.append(places.opening("syslog", config.audit.syslog.address))
     if places.names:
         servers = tuple(_nameservers(resolver))
         outgoing.append(Opening("dns", servers, DNS_PORT, (UDP, TCP)))

@@ -10,7 +10,8 @@ Rules:
 
 1. Nothing is lost: records, bytes and entries are added up in the transaction that deletes them.
 2. A slice folds SLICE_ROWS entries at most, so that releases wait for milliseconds.
-3. Days are never deleted: a row for each combination that occurred, about 100 bytes.
+3. What the audit log has not been told of is not folded (:mod:`gateway.uplink.accounts`).
+4. Days are never deleted: a row for each combination that occurred, about 100 bytes.
 """
 
 from __future__ import annotations
@@ -55,7 +56,12 @@ PRAGMA user_version = 2;
 COMMIT;
 """
 
-_OLD = "id IN (SELECT id FROM entries WHERE begun_us < ? ORDER BY begun_us, id LIMIT ?)"
+# What the audit log was told of alone; and never the newest, so that no id is given out twice.
+_OLD = (
+    "id IN (SELECT id FROM entries WHERE begun_us < ?"
+    " AND id <= (SELECT CASE told WHEN 1 THEN last_id ELSE first_id - 1 END FROM accounts)"
+    " AND id < (SELECT max(id) FROM entries) ORDER BY begun_us, id LIMIT ?)"
+)
 _FOLD = f"""
 INSERT INTO days (day, destination, lane, epoch, class, level, treatment, policy, collected_under,
   entries, first_seq, last_seq, records, bytes, begun_us, written_us)

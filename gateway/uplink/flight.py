@@ -124,6 +124,19 @@ class Flight:
         aad = f"{name}/{batch.lane.name}/{batch.epoch}/{batch.first}/{batch.last}".encode()
         key_id, body = self._around.seal.seal(batch.request, aad)
         await self._around.writer.set_aside(Rejected(name, batch, reason[:64], key_id, body))
+        self._around.on_exception(
+            "set_aside",
+            name,
+            f"{batch.lane.name}/{batch.epoch}/{batch.first}",
+            {
+                "lane": batch.lane.name.lower(),
+                "epoch": batch.epoch,
+                "first_seq": batch.first,
+                "last_seq": batch.last,
+                "policy": batch.policy_version,
+                "reason": reason[:64],
+            },
+        )
         sent.settled = True
         now = self._around.clock.monotonic()
         if now - self._rejection_told >= REJECTIONS_TOLD_S:

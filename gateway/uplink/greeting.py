@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import Any
+from typing import Any, NamedTuple
 
 from gateway.domain.labels import Lane
+from gateway.uplink.heads import HeldLog
 from gateway.uplink.ledger import Settled
 from gateway.uplink.link import Link
 from gateway.uplink.ports import Trouble, TroubleKind
@@ -45,8 +46,17 @@ class Troubles:
             self.tell(kind, epoch, seq)
 
 
-async def greet(call: Any, link: Link, lane: Lane, troubles: Troubles) -> int:
-    """Say hello; the number behind which to begin.
+class Greeting(NamedTuple):
+    """What the receiver's welcome leads to."""
+
+    after: int
+    """The number behind which to begin."""
+    held: HeldLog | None
+    """Of the audit log; None: the receiver keeps no heads."""
+
+
+async def greet(call: Any, link: Link, lane: Lane, troubles: Troubles) -> Greeting:
+    """Say hello.
 
     Raises:
         StreamLostError: no answer, not a welcome, or a receiver that is ahead of the journal.
@@ -79,7 +89,9 @@ async def greet(call: Any, link: Link, lane: Lane, troubles: Troubles) -> int:
         for point in message.welcome.resume_points
         if point.lane == int(lane)
     ]
-    return _begin(points[0] if points else None, link, lane, troubles)
+    audit = message.welcome.audit if message.welcome.HasField("audit") else None
+    held = HeldLog(audit.log, audit.size) if audit is not None else None
+    return Greeting(_begin(points[0] if points else None, link, lane, troubles), held)
 
 
 def _begin(point: Point | None, link: Link, lane: Lane, troubles: Troubles) -> int:

@@ -14,6 +14,7 @@ Rules:
 5. A backlog's batches are made in a thread, so that alarms of other lanes pass between them.
 6. The stream goes on while a window of statistics is open, and the cursor stays behind the window's
    first group; what a stream begins with is made again by reading on from the cursor.
+7. Beside telemetry go the heads of the audit log (:mod:`gateway.uplink.heads`).
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from gateway.domain.errors import WardgateError
 from gateway.domain.labels import Lane
 from gateway.uplink.flight import Flight, oldest_alarm_us
 from gateway.uplink.greeting import Troubles, greet
+from gateway.uplink.heads import carry
 from gateway.uplink.link import Link
 from gateway.uplink.ports import TroubleKind
 from gateway.uplink.release import Release, Released, cut
@@ -75,6 +77,8 @@ class LaneForwarder:
         self._unsettled: list[tuple[int, int, int, str]] = []
         self._entered: set[tuple[int, int, int, str]] = set()
         self._deadline: asyncio.Timeout | None = None
+        self._writing = asyncio.Lock()
+        """A call takes one message at a time."""
         self._stood = False
         """Whether the receiver greeted the last stream."""
         self._standpoint: Standpoint | None = None
@@ -133,16 +137,19 @@ class LaneForwarder:
         async with open_channel(link, way) as channel:
             call = open_call(channel)
             try:
-                after = await greet(call, link, lane, self._troubles)
+                greeting = await greet(call, link, lane, self._troubles)
                 self._unsettled = self._around.writer.ledger.unsettled(link.name, lane)
                 self._entered = set(self._unsettled)
                 self._stood = True
                 link.connected(lane, up=True)
                 log.info("destination %s: lane %s up", link.name, lane.name)
-                await self._stand(after)
+                await self._stand(greeting.after)
                 if lane is not Lane.ALARMS:
                     await link.alarms_first()
-                await both(self._receive(call), self._send(call, after))
+                jobs = [self._receive(call), self._send(call, greeting.after)]
+                if lane is Lane.TELEMETRY and greeting.held is not None:
+                    jobs.append(carry(call, self._writing, link, greeting.held))
+                await both(*jobs)
             except (grpc.aio.AioRpcError, asyncio.InvalidStateError, ClosedError) as error:
                 # Reading and writing end in several ways; the call's status is the reason.
                 if not call.done():
@@ -178,6 +185,7 @@ class LaneForwarder:
             release, batch, alarm_us, standpoint = await self._next(after)
             if (batch.epoch, batch.first, batch.last, release.version) not in self._entered:
                 await self._around.writer.record(name, batch)
+                self._tell_untreatable(batch)
             if self._release() is not release:
                 continue  # entered and not sent: the ledger may say more than left, never less
             sent = self._flight.add(batch, alarm_us)
@@ -185,10 +193,30 @@ class LaneForwarder:
                 await self._flight.set_aside(sent, "too_large")
             else:
                 self._expect_answer()
-                await call.write(batch.request)
+                async with self._writing:
+                    await call.write(batch.request)
                 counters.add("sent_bytes", name, lane.name.lower(), n=len(batch.request))
             after = batch.last
             self._sent_to = (batch.last, batch.hold) if standpoint.windows.known else NOWHERE
+
+    def _tell_untreatable(self, batch: Released) -> None:
+        for label, records in batch.untreatable.items():
+            data_class = label.data_class.name.lower()
+            self._around.on_exception(
+                "untreatable",
+                self._link.name,
+                f"{self._lane.name}/{batch.epoch}/{batch.first}/{data_class}/{label.level}",
+                {
+                    "lane": self._lane.name.lower(),
+                    "epoch": batch.epoch,
+                    "first_seq": batch.first,
+                    "last_seq": batch.last,
+                    "class": data_class,
+                    "level": label.level,
+                    "records": records,
+                    "policy": batch.policy_version,
+                },
+            )
 
     def _release(self) -> Release:
         release = self._link.release

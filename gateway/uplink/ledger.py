@@ -13,6 +13,8 @@ Rules:
 4. Tables of policies are kept by version for ever: "the stricter of then and now" must survive a
    restart.
 
+5. The audit log is told its sums, period by period (:mod:`gateway.uplink.accounts`).
+
 Batches are entered by one thread (:mod:`gateway.uplink.writer`); the rest may be called by any.
 """
 
@@ -29,7 +31,7 @@ from typing import Any, NamedTuple, Self
 from gateway.domain.errors import WardgateError
 from gateway.domain.labels import Lane, ReleaseRow
 from gateway.domain.ports import Clock
-from gateway.uplink import days, ledger_file
+from gateway.uplink import accounts, days, ledger_file
 from gateway.uplink.release import Released
 
 ENTRY_SPAN_US = 10_000_000
@@ -348,6 +350,25 @@ class Ledger:
             if gone:
                 self._growing.clear()  # none may grow that is gone
         return gone
+
+    def end_period(self, now_us: int) -> accounts.Period:
+        """End the period that runs, so that the audit log can be told of it.
+
+        Durable on return; one that was not marked as told is returned again.
+        """
+        with self._access():
+            self._growing.clear()  # what is accounted for does not grow
+            return accounts.begin(self._db, now_us)
+
+    def untold_period(self) -> accounts.Period | None:
+        """The period that was ended and not told, if there is one."""
+        with self._access():
+            return accounts.untold(self._db)
+
+    def period_told(self, number: int) -> None:
+        """The audit log has a period; durable on return."""
+        with self._access():
+            accounts.mark_told(self._db, number)
 
     def totals(self) -> Iterator[tuple[str, str, int]]:
         """Records by (destination, treatment) over the whole ledger."""

@@ -12,9 +12,9 @@ from collections.abc import Mapping
 import msgspec
 
 from gateway.domain.labels import DataClass, Label, ReleaseRow, Treatment
-from gateway.uplink import days
+from gateway.uplink import accounts, days
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 SCHEMA = """
 BEGIN IMMEDIATE;
 CREATE TABLE entries (
@@ -81,7 +81,7 @@ def prepare(db: sqlite3.Connection) -> int:
     db.execute("PRAGMA synchronous=FULL")
     db.execute("PRAGMA busy_timeout=5000")
     select = "PRAGMA user_version"
-    for number, script in enumerate((SCHEMA, days.SCHEMA)):
+    for number, script in enumerate((SCHEMA, days.SCHEMA, accounts.SCHEMA)):
         if db.execute(select).fetchone()[0] == number:
             db.executescript(script)
     return int(db.execute(select).fetchone()[0])

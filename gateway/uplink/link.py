@@ -13,8 +13,10 @@ from gateway.domain.labels import Lane
 from gateway.domain.ports import Clock, Counters
 from gateway.uplink.config import DestinationConfig
 from gateway.uplink.ports import (
+    AuditSource,
     Credentials,
     JournalReader,
+    OnException,
     OnReached,
     OnTrouble,
     Seal,
@@ -47,6 +49,9 @@ class Surroundings(NamedTuple):
     rng: random.Random
     on_trouble: OnTrouble
     on_reached: OnReached
+    on_exception: OnException
+    audit: AuditSource | None = None
+    """Whose heads are carried to receivers that keep them; None: nobody's."""
 
 
 class Link:

@@ -10,6 +10,7 @@ import grpc
 
 from gateway.domain.labels import Lane
 from gateway.journal.types import StoredGroup
+from security.audit import TreeHead
 
 
 class CursorStore(Protocol):
@@ -80,7 +81,24 @@ class Trouble(NamedTuple):
     detail: str = ""
 
 
+class AuditSource(Protocol):
+    """The reading side of ``security.audit.AuditLog``."""
+
+    @property
+    def public_key(self) -> bytes:
+        """Of its heads."""
+
+    @property
+    def durable_head(self) -> TreeHead | None:
+        """The newest head whose entries are on disk."""
+
+    def consistency(self, first: int, second: int) -> list[bytes]:
+        """The proof that a state continues another; may read files."""
+
+
 OnTrouble = Callable[[Trouble], None]
+OnException = Callable[[str, str, str, dict[str, str | int]], None]
+"""Called with an event, a destination, what tells it from others, and fields, for the audit log."""
 OnReached = Callable[[str], None]
 """A destination, by name, took a stream: what misled us about it is over."""
 

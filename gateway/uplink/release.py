@@ -74,6 +74,8 @@ class Released(NamedTuple):
     """Everything behind it is still needed once the batch is acknowledged: a window is open."""
     begins: Mapping[EntryKey, int]
     """Where an entry begins that is about more than this batch: with its window."""
+    untreatable: Mapping[Label, int] = {}
+    """Records that were withheld since they can't be read, of those that were to be treated."""
 
     @property
     def counts(self) -> dict[Treatment, int]:
@@ -152,6 +154,7 @@ class Release:
         windows = windows or self.windows(groups[0].first_seq - 1)
         sections: list[bytes] = []
         entries = _Entries()
+        untreatable: dict[Label, int] = {}
         withheld = 0
         taken = 0
         for group in groups:
@@ -173,6 +176,8 @@ class Release:
                     continue
                 body = self._treated(section.body, treatment)
                 if body is None:
+                    if treatment is not Treatment.WITHHOLD:
+                        untreatable[label] = untreatable.get(label, 0) + section.records
                     treatment = Treatment.WITHHOLD
                     withheld += section.records
                 else:
@@ -199,6 +204,7 @@ class Release:
             min(times, default=0),
             windows.hold,
             entries.begins,
+            untreatable,
         )
 
     def _aggregated(self, windows: Windows, group: StoredGroup, label: Label, body: bytes) -> bool:

@@ -21,7 +21,15 @@ from gateway.uplink.days import DAY_US
 from gateway.uplink.lane import LaneForwarder
 from gateway.uplink.ledger import Ledger, LedgerError
 from gateway.uplink.link import Link, Surroundings
-from gateway.uplink.ports import Credentials, JournalReader, OnReached, OnTrouble, Seal
+from gateway.uplink.ports import (
+    AuditSource,
+    Credentials,
+    JournalReader,
+    OnException,
+    OnReached,
+    OnTrouble,
+    Seal,
+)
 from gateway.uplink.release import Release, Shape
 from gateway.uplink.writer import LedgerWriter
 from security.pseudonyms import Pseudonyms
@@ -201,6 +209,8 @@ def open_surroundings(  # noqa: PLR0913  # what the daemon wires is this much
     on_trouble: OnTrouble,
     on_reached: OnReached = lambda _name: None,
     rng: random.Random | None = None,
+    audit: AuditSource | None = None,
+    on_exception: OnException | None = None,
 ) -> Surroundings:
     """Put together what the forwarders need."""
     return Surroundings(
@@ -214,7 +224,13 @@ def open_surroundings(  # noqa: PLR0913  # what the daemon wires is this much
         rng or random.Random(),  # noqa: S311  # jitter is no secret
         on_trouble,
         on_reached,
+        on_exception or _untold,
+        audit,
     )
+
+
+def _untold(_event: str, _destination: str, _where: str, _fields: dict[str, str | int]) -> None:
+    """Nobody keeps an audit log."""
 
 
 def _pseudonyms(config: DestinationConfig, secret: Callable[[Path], bytes]) -> Pseudonyms | None:

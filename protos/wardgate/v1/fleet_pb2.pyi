@@ -241,14 +241,24 @@ class GatewayFacts(_message.Message):
     def __init__(self, started_us: _Optional[int] = ..., sessions: _Optional[int] = ..., directory_version: _Optional[int] = ..., revocations_number: _Optional[int] = ..., certificate_end_us: _Optional[int] = ..., audit: _Optional[_Union[AuditCheckpoint, _Mapping]] = ..., configuration: _Optional[_Union[ConfigurationFacts, _Mapping]] = ...) -> None: ...
 
 class AuditCheckpoint(_message.Message):
-    __slots__ = ("number", "chain", "signature")
+    __slots__ = ("number", "chain", "signature", "name", "log", "root", "time_us", "public_key")
     NUMBER_FIELD_NUMBER: _ClassVar[int]
     CHAIN_FIELD_NUMBER: _ClassVar[int]
     SIGNATURE_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    LOG_FIELD_NUMBER: _ClassVar[int]
+    ROOT_FIELD_NUMBER: _ClassVar[int]
+    TIME_US_FIELD_NUMBER: _ClassVar[int]
+    PUBLIC_KEY_FIELD_NUMBER: _ClassVar[int]
     number: int
     chain: bytes
     signature: bytes
-    def __init__(self, number: _Optional[int] = ..., chain: _Optional[bytes] = ..., signature: _Optional[bytes] = ...) -> None: ...
+    name: str
+    log: str
+    root: bytes
+    time_us: int
+    public_key: bytes
+    def __init__(self, number: _Optional[int] = ..., chain: _Optional[bytes] = ..., signature: _Optional[bytes] = ..., name: _Optional[str] = ..., log: _Optional[str] = ..., root: _Optional[bytes] = ..., time_us: _Optional[int] = ..., public_key: _Optional[bytes] = ...) -> None: ...
 
 class Device(_message.Message):
     __slots__ = ("device_id", "kind", "ward", "bed", "transport", "standing", "expected_firmware", "added_us", "health", "health_since_us", "faults", "gateway", "rate_per_second", "facts", "credentials", "revoked")

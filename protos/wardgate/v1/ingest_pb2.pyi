@@ -169,12 +169,14 @@ DEVICE_STATE_OFFLINE: DeviceState
 DEVICE_STATE_SILENT: DeviceState
 
 class StreamRequest(_message.Message):
-    __slots__ = ("hello", "batch")
+    __slots__ = ("hello", "batch", "audit_head")
     HELLO_FIELD_NUMBER: _ClassVar[int]
     BATCH_FIELD_NUMBER: _ClassVar[int]
+    AUDIT_HEAD_FIELD_NUMBER: _ClassVar[int]
     hello: Hello
     batch: Batch
-    def __init__(self, hello: _Optional[_Union[Hello, _Mapping]] = ..., batch: _Optional[_Union[Batch, _Mapping]] = ...) -> None: ...
+    audit_head: AuditHead
+    def __init__(self, hello: _Optional[_Union[Hello, _Mapping]] = ..., batch: _Optional[_Union[Batch, _Mapping]] = ..., audit_head: _Optional[_Union[AuditHead, _Mapping]] = ...) -> None: ...
 
 class StreamResponse(_message.Message):
     __slots__ = ("welcome", "ack", "reject")
@@ -211,10 +213,42 @@ class LaneOffer(_message.Message):
     def __init__(self, lane: _Optional[_Union[Lane, str]] = ..., epoch: _Optional[int] = ..., first_seq: _Optional[int] = ..., last_seq: _Optional[int] = ...) -> None: ...
 
 class Welcome(_message.Message):
-    __slots__ = ("resume_points",)
+    __slots__ = ("resume_points", "audit")
     RESUME_POINTS_FIELD_NUMBER: _ClassVar[int]
+    AUDIT_FIELD_NUMBER: _ClassVar[int]
     resume_points: _containers.RepeatedCompositeFieldContainer[ResumePoint]
-    def __init__(self, resume_points: _Optional[_Iterable[_Union[ResumePoint, _Mapping]]] = ...) -> None: ...
+    audit: AuditHeld
+    def __init__(self, resume_points: _Optional[_Iterable[_Union[ResumePoint, _Mapping]]] = ..., audit: _Optional[_Union[AuditHeld, _Mapping]] = ...) -> None: ...
+
+class AuditHeld(_message.Message):
+    __slots__ = ("log", "size")
+    LOG_FIELD_NUMBER: _ClassVar[int]
+    SIZE_FIELD_NUMBER: _ClassVar[int]
+    log: str
+    size: int
+    def __init__(self, log: _Optional[str] = ..., size: _Optional[int] = ...) -> None: ...
+
+class AuditHead(_message.Message):
+    __slots__ = ("name", "log", "size", "root", "time_us", "public_key", "signature", "since", "consistency")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    LOG_FIELD_NUMBER: _ClassVar[int]
+    SIZE_FIELD_NUMBER: _ClassVar[int]
+    ROOT_FIELD_NUMBER: _ClassVar[int]
+    TIME_US_FIELD_NUMBER: _ClassVar[int]
+    PUBLIC_KEY_FIELD_NUMBER: _ClassVar[int]
+    SIGNATURE_FIELD_NUMBER: _ClassVar[int]
+    SINCE_FIELD_NUMBER: _ClassVar[int]
+    CONSISTENCY_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    log: str
+    size: int
+    root: bytes
+    time_us: int
+    public_key: bytes
+    signature: bytes
+    since: int
+    consistency: _containers.RepeatedScalarFieldContainer[bytes]
+    def __init__(self, name: _Optional[str] = ..., log: _Optional[str] = ..., size: _Optional[int] = ..., root: _Optional[bytes] = ..., time_us: _Optional[int] = ..., public_key: _Optional[bytes] = ..., signature: _Optional[bytes] = ..., since: _Optional[int] = ..., consistency: _Optional[_Iterable[bytes]] = ...) -> None: ...
 
 class ResumePoint(_message.Message):
     __slots__ = ("lane", "epoch", "seq")

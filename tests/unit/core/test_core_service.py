@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 import grpc
 import grpc.aio
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from attack.channel import context, dial
 from attack.target import Address, KeyPair
@@ -18,13 +19,16 @@ from core import revocations
 from core.config import CoreConfig, Limits, TlsConfig
 from core.daemon import serve
 from gateway.domain.labels import Lane
+from gateway.wire.heads import to_message
 from protos.wardgate.v1 import ingest_pb2 as pb
 from security import pki
+from security.audit import AuditLog
 from security.files import TlsFiles, write_atomic
 from security.names import Role, authority_mark
 from security.pki import Subject, Validity
 from security.revocations import RevocationList, sign_list
 from security.tls import grpc_channel_credentials
+from tests.fakes import FakeClock
 from tests.ingest import EPOCH, reports
 from tests.integration.test_resumption import answered
 
@@ -385,3 +389,41 @@ async def test_lanes_have_streams_of_their_own(ward, tmp_path):
         await acknowledged(telemetry, 2)
         await alarms.write(reports(1, 2))
         assert (await answer(alarms)).reject.reason == "lane_not_offered"
+
+
+async def test_heads_of_the_audit_log_are_kept_beside_the_batches(ward, tmp_path):
+    key = Ed25519PrivateKey.generate()
+    audit = AuditLog(tmp_path / "audit", key, FakeClock(), name="gateway/gw-1")
+    config = ward.config(tmp_path)
+
+    def head(since=0):
+        audit.record("policy", version="v")
+        made = audit.checkpoint()
+        assert made is not None
+        proof = audit.consistency(since, made.size) if since else []
+        message = to_message(made, audit.public_key, since, proof)
+        return made, pb.StreamRequest(audit_head=message).SerializeToString()
+
+    async with running(config) as port:
+        async with stream(port, ward.gateway) as call:
+            await call.write(hello())
+            welcome = (await answer(call)).welcome
+            assert welcome.HasField("audit")
+            assert (welcome.audit.log, welcome.audit.size) == ("", 0)
+            first, raw = head()
+            await call.write(raw)
+            await call.write(reports(1, 5))
+            assert (await acknowledged(call, 5)).epoch == EPOCH
+        async with stream(port, ward.gateway) as call:
+            await call.write(hello())
+            held = (await answer(call)).welcome.audit
+            assert (held.log, held.size) == (first.log, first.size)
+            second, raw = head(held.size)
+            await call.write(raw)
+            await call.write(b"\x1a\x02no")  # not even a head: counted, and the stream goes on
+            await call.write(reports(6, 9))
+            assert (await acknowledged(call, 9)).epoch == EPOCH
+    with closing(sqlite3.connect(config.database)) as db:
+        rows = db.execute("SELECT gateway, size, root, verdict FROM audit_heads").fetchall()
+    assert rows == [("gw-1", each.size, each.root, "accepted") for each in (first, second)]
+    audit.close()

@@ -155,6 +155,24 @@ def test_the_greatest_audit_checkpoint_is_kept(scene):
     assert scene.monitor.gateways["edge"].row.audit_chain == b"9"
 
 
+def test_a_head_is_kept_whole_and_another_log_is_told(scene):
+    told = []
+    scene.monitor.on_other_log = lambda *words: told.append(words)
+
+    def report(number, log):
+        audit = pb.AuditCheckpoint(number=number, log=log, root=b"r", public_key=b"k")
+        scene.monitor.report("edge", pb.HealthReport(gateway=pb.GatewayFacts(audit=audit)))
+        row = scene.monitor.gateways["edge"].row
+        kept = pb.AuditCheckpoint.FromString(row.audit_head)
+        assert kept.number == row.audit_number
+        return kept.number, kept.log
+
+    assert report(5, "first") == (5, "first")
+    assert report(3, "first") == (5, "first")
+    assert report(2, "second") == (2, "second")
+    assert told == [("edge", "first", 5, "second")]
+
+
 def test_facts_come_and_go_unchanged():
     full = pb.DeviceFacts(
         device_id="one",

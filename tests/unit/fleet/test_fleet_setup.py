@@ -127,7 +127,7 @@ def test_the_command_line_asks_who_and_where(tmp_path):
 
 def test_every_command_explains_itself():
     for app, names in (
-        (cli.app, ("init", "run", "status", "revoke", "audit")),
+        (cli.app, ("init", "run", "status", "revoke", "configure")),
         (device_cli.app, ("add", "list", "show", "update", "revoke", "command")),
     ):
         told = CliRunner().invoke(app, ["--help"]).stdout

@@ -38,6 +38,12 @@ class Audit:
     def refused(self, reason, transport, peer, device_id):
         pass
 
+    def admitted(self, device_id, transport, peer):
+        pass
+
+    def left(self, device_id, transport):
+        pass
+
 
 class Edge:
     """A gateway's end of the link, that is never connected."""

@@ -29,6 +29,9 @@ file = "release.cedar"
 address = "192.0.2.7:7443"
 [renewal]
 est = "https://192.0.2.8:8443"
+[audit.syslog]
+address = "192.0.2.9:6514"
+zone = "campus"
 [[destinations]]
 name = "core"
 zone = "campus"

@@ -86,6 +86,12 @@ class Auditor:
     def refused(self, *words):
         pass
 
+    def admitted(self, *words):
+        pass
+
+    def left(self, *words):
+        pass
+
 
 def admit(time, identity):
     service = IdentityService(

@@ -39,12 +39,20 @@ class Audit:
     def __init__(self):
         self.events = []
         self.refusals = []
+        self.admissions = []
+        self.departures = []
 
     def record(self, event, **fields):
         self.events.append((event, fields))
 
     def refused(self, reason, transport, peer, device_id):
         self.refusals.append((reason, transport, device_id))
+
+    def admitted(self, device_id, transport, peer):
+        self.admissions.append((device_id, transport, peer))
+
+    def left(self, device_id, transport):
+        self.departures.append((device_id, transport))
 
 
 @pytest.fixture
@@ -94,6 +102,17 @@ def test_a_device_is_who_its_certificate_says(ward, service):
     service.leave(session)
     assert service.live_sessions() == 0
     assert not service.is_live("one")
+
+
+def test_who_comes_and_goes_is_audited(ward, service, audit):
+    der, _ = ward.der(Role.DEVICE, "one")
+    session, _ = admitted(service, certificate(der))
+    service.leave(session)
+    service.leave(session)
+    admitted(service, PortCredential("two", "/dev/ttyS1"))
+    service.end_device("two", RefusalReason.SUSPENDED)
+    assert audit.admissions == [("one", "mqtt", "127.0.0.1:4711"), ("two", "serial", "/dev/ttyS1")]
+    assert audit.departures == [("one", "mqtt"), ("two", "serial")]
 
 
 def test_a_session_that_is_admitted_again_leaves_no_trace_of_who_it_was(ward, service):

@@ -10,11 +10,13 @@ from typing import Any
 import grpc
 import grpc.aio
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from gateway.dial import route
 from gateway.domain.labels import Lane, Treatment, Zone
 from gateway.journal.cursors import Cursors
 from gateway.journal.types import EncodedSection, StoredGroup
+from gateway.uplink import heads
 from gateway.uplink import lane as lane_module
 from gateway.uplink.config import DestinationConfig
 from gateway.uplink.lane import LaneForwarder
@@ -25,6 +27,8 @@ from gateway.uplink.release import Release, Shape
 from gateway.uplink.uplink import open_surroundings
 from gateway.uplink.windows import AggregateConfig
 from protos.wardgate.v1 import ingest_pb2 as pb
+from security.audit import AuditLog
+from security.audit.merkle import consistency_holds
 from security.files import TlsFiles
 from tests.fakes import FakeClock, FakeCounters
 from tests.ingest import EPOCH, NOW_US, VITALS, alarm, report, section
@@ -111,6 +115,8 @@ class Receiver:
         self.hellos: list[pb.Hello] = []
         self.batches: list[pb.Batch] = []
         self.streams: list[list[pb.Batch]] = []
+        self.welcome: dict[str, Any] = {}
+        self.heads: list[pb.AuditHead] = []
         self.got = asyncio.Event()
 
     def spans(self):
@@ -123,7 +129,10 @@ class Receiver:
             message = pb.StreamRequest.FromString(raw)
             if message.WhichOneof("message") == "hello":
                 self.hellos.append(message.hello)
-                answers: list[Any] = [{"welcome": {"resume_points": self.points}}]
+                answers: list[Any] = [{"welcome": {"resume_points": self.points, **self.welcome}}]
+            elif message.WhichOneof("message") == "audit_head":
+                self.heads.append(message.audit_head)
+                answers = []
             else:
                 self.batches.append(message.batch)
                 seen.append(message.batch)
@@ -146,13 +155,14 @@ def local_credentials(anchor=b""):
 class Bench:
     """A lane, its receiver and everything around it."""
 
-    def __init__(self, folder, receiver, port, lane=TELEMETRY, **config):
+    def __init__(self, folder, receiver, port, lane=TELEMETRY, audit=None, **config):
         self.receiver = receiver
         self.journal = MemoryJournal()
         self.shape = Shape(aggregate=AggregateConfig(window_s=60, devices_min=3))
         self.clock = FakeClock(NOW_US)
         self.counters = FakeCounters()
         self.troubles: list[Trouble] = []
+        self.exceptions: list[tuple[Any, ...]] = []
         self.ledger = Ledger.open(folder / "ledger.db", self.clock)
         around = open_surroundings(
             gateway_id="gw-1",
@@ -164,17 +174,19 @@ class Bench:
             clock=self.clock,
             on_trouble=self.troubles.append,
             rng=random.Random(3),
+            audit=audit,
+            on_exception=lambda *words: self.exceptions.append(words),
         )
-        settings = {
+        settings: dict[str, Any] = {
             "batch_records": 2,
             "window": 3,
             "backoff_s_min": 0.005,
             "backoff_s_max": 0.02,
             "linger_ms": 0,
+            "zone": Zone.CAMPUS,
         } | config
         self.config = DestinationConfig(
             name="core",
-            zone=Zone.CAMPUS,
             purpose="care",
             tenant="hospital",
             address=f"127.0.0.1:{port}",
@@ -410,6 +422,40 @@ async def test_a_batch_that_is_rejected_for_good_is_set_aside_and_the_rest_goes_
         assert body.startswith(b"sealed core/TELEMETRY/")
         assert b.counters.counts["rejected", "core", "permanent"] == 1
         assert [(str(t.kind), t.seq) for t in b.troubles] == [("rejected", 4)]
+
+
+async def test_every_batch_that_is_set_aside_is_an_exception_of_its_own(tmp_path):
+    async with bench(tmp_path) as b:
+        b.receiver.behave = lambda batch: [reject(pb.REJECT_KIND_PERMANENT, batch)]
+        b.say(4)
+        b.start()
+        await b.until(lambda: len(b.exceptions) == 4)
+        assert len(b.troubles) == 1  # an alarm is a record itself, and does not come each time
+        event, destination, _, fields = b.exceptions[0]
+        assert (event, destination, fields["first_seq"], fields["last_seq"], fields["reason"]) == (
+            "set_aside",
+            "core",
+            1,
+            2,
+            "why",
+        )
+        assert len({where for _, _, where, _ in b.exceptions}) == 4
+
+
+async def test_what_can_not_be_treated_is_told_once_it_is_in_the_ledger(tmp_path):
+    async with bench(tmp_path) as b:
+        b.release(Treatment.MASK)
+        broken = EncodedSection(*VITALS, 2, b"\xff no section")
+        b.journal.groups.append(StoredGroup(1, 2, "p1", (broken,), (), EPOCH, NOW_US))
+        b.start()
+        await b.delivered()
+        ((event, _, _, fields),) = b.exceptions
+        assert (event, fields["records"], fields["class"], fields["level"]) == (
+            "untreatable",
+            2,
+            "health_status",
+            3,
+        )
 
 
 async def test_a_rejected_batch_in_the_middle_waits_for_those_before_it(tmp_path):
@@ -786,3 +832,72 @@ async def test_nor_does_another_policy_make_a_window_of_the_part(tmp_path):
         b.lane.notify()
         await b.until(lambda: b.link.acked(TELEMETRY) == 9)
         assert windows_of(b.receiver.batches) == []
+
+
+# -- heads of the audit log ------------------------------------------------------------------------
+
+
+@pytest.fixture
+def audit(tmp_path):
+    made = AuditLog(tmp_path / "audit", Ed25519PrivateKey.generate(), FakeClock(NOW_US))
+    yield made
+    made.close()
+
+
+async def test_heads_go_beside_the_batches_each_with_its_proof(tmp_path, audit, monkeypatch):
+    monkeypatch.setattr(heads, "HEAD_INTERVAL_S", 0.01)
+    async with bench(tmp_path, audit=audit) as b:
+        b.receiver.welcome = {"audit": {}}
+        b.start()
+        audit.checkpoint()
+        await b.until(lambda: len(b.receiver.heads) == 1)
+        b.say(3)
+        await b.delivered()
+        audit.record("policy", version="2")
+        audit.checkpoint()
+        await b.until(lambda: len(b.receiver.heads) == 2)
+        first, second = b.receiver.heads
+        assert (first.since, list(first.consistency)) == (0, [])
+        assert second.since == first.size
+        proof = list(second.consistency)
+        assert consistency_holds(first.size, second.size, first.root, second.root, proof)
+        # A new stream goes on from what the receiver says it holds, and nothing is sent twice.
+        b.receiver.welcome = {"audit": {"log": second.log, "size": second.size}}
+        await b.again()
+        await b.until(lambda: len(b.receiver.hellos) == 2)
+        audit.record("policy", version="3")
+        audit.checkpoint()
+        await b.until(lambda: len(b.receiver.heads) == 3)
+        assert b.receiver.heads[2].since == second.size
+        assert b.failures() == {}
+
+
+async def test_a_receiver_that_holds_more_than_there_is_gets_the_head_without_a_proof(
+    tmp_path, audit, monkeypatch
+):
+    monkeypatch.setattr(heads, "HEAD_INTERVAL_S", 0.01)
+    head = audit.checkpoint()
+    async with bench(tmp_path, audit=audit) as b:
+        b.receiver.welcome = {"audit": {"log": head.log, "size": 1000}}
+        b.start()
+        await b.until(lambda: b.receiver.heads)
+        assert (b.receiver.heads[0].size, b.receiver.heads[0].since) == (head.size, 0)
+
+
+@pytest.mark.parametrize(
+    ("zone", "welcome"),
+    [(Zone.PARTNER, {"audit": {}}), (Zone.PUBLIC, {"audit": {}}), (Zone.CAMPUS, {})],
+)
+async def test_no_head_leaves_the_campus_or_reaches_who_does_not_keep_them(
+    tmp_path, audit, monkeypatch, zone, welcome
+):
+    monkeypatch.setattr(heads, "HEAD_INTERVAL_S", 0.01)
+    audit.checkpoint()
+    async with bench(tmp_path, audit=audit, zone=zone) as b:
+        b.receiver.welcome = welcome
+        b.start()
+        for _ in range(5):
+            b.say()
+            await b.delivered()
+            await asyncio.sleep(0.02)
+        assert b.receiver.heads == []

@@ -51,6 +51,14 @@ def test_what_passes_leaves_byte_by_byte():
     assert batch.committed_us == NOW_US + 1
 
 
+def test_what_can_not_be_read_to_be_treated_is_withheld_and_named():
+    broken = EncodedSection(*NOTES, 3, b"\xff not a section")
+    stored = StoredGroup(1, 3, "now", (broken,), (), EPOCH, NOW_US)
+    batch = release({NOTES: MASK}).batch(Lane.TELEMETRY, [stored])
+    assert (batch.counts, batch.untreatable) == ({WITHHOLD: 3}, {NOTES: 3})
+    assert release({NOTES: WITHHOLD}).batch(Lane.TELEMETRY, [stored]).untreatable == {}
+
+
 def test_withheld_records_are_counted_and_nothing_of_them_is_there():
     batch = release({VITALS: PASS, NOTES: WITHHOLD}).batch(Lane.TELEMETRY, [group(1), group(4)])
     message = parsed(batch)

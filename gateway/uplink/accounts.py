@@ -1,0 +1,300 @@
+"""The ledger's account to the audit log: what was released in each period, without gaps.
+
+Whoever holds the gateway's disk can write another ledger; not another audit log, whose heads are
+kept elsewhere. So sums of the ledger go into the log, and a ledger that says something else is
+found.
+
+Rules:
+
+1. A period is a range of the ledger's entries by their ids, which only grow: period n + 1 begins
+   with the entry, and at the time, that period n ended with. An entry does not grow any more once
+   its period has ended. What clocks do is no matter.
+2. A period ends with the hour, when the policy changes, and when the gateway stops or starts.
+3. In the log it is a ``released`` entry for each row of the ledger's days that it adds to
+   (:mod:`gateway.uplink.days`), and then a ``release_period``, also when nothing left. The first
+   one has what the ledger held before.
+4. A period is fixed in the ledger, then told and synced in the log, then marked as told. A crash in
+   between tells it again, the same; readers take a period that is repeated once.
+5. Entries are folded into days only when the log has them.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+
+from gateway.uplink.days import DAY_US
+from security.audit import AuditBrokenError
+from security.audit.checking import Step, Walk
+
+RELEASED, PERIOD = "released", "release_period"
+
+SCHEMA = """
+BEGIN IMMEDIATE;
+-- The period that was told to the audit log last, or is about to be: one row.
+CREATE TABLE accounts (
+  only INTEGER PRIMARY KEY CHECK (only = 1),
+  number INTEGER NOT NULL,
+  first_id INTEGER NOT NULL,     -- of `entries`
+  last_id INTEGER NOT NULL,
+  from_us INTEGER NOT NULL,
+  until_us INTEGER NOT NULL,
+  told INTEGER NOT NULL
+) STRICT;
+INSERT INTO accounts VALUES (1, 0, 1, 0, 0, 0, 1);
+PRAGMA user_version = 3;
+COMMIT;
+"""
+
+_COLUMNS = (
+    "day",
+    "destination",
+    "lane",
+    "epoch",
+    "class",
+    "level",
+    "treatment",
+    "policy",
+    "collected_under",
+)
+_SUMS = ("entries", "records", "bytes", "first_seq", "last_seq")
+_ROWS = (
+    f"SELECT {', '.join(_COLUMNS[1:])}, {{day}} AS day, {{count}}, sum(records), sum(bytes),"  # noqa: S608  # constants
+    " min(first_seq), max(last_seq) FROM {table} GROUP BY {day}, " + ", ".join(_COLUMNS[1:])
+)
+_OF_ENTRIES = _ROWS.format(
+    day=f"begun_us / {DAY_US}", count="count(*)", table="entries WHERE id BETWEEN ? AND ?"
+)
+_OF_DAYS = _ROWS.format(day="day", count="sum(entries)", table="days")
+
+Key = tuple[Any, ...]
+"""The values of _COLUMNS."""
+
+
+class Sum(NamedTuple):
+    """What was released under one key."""
+
+    entries: int
+    records: int
+    bytes: int
+    first_seq: int
+    last_seq: int
+
+    def plus(self, other: Sum) -> Sum:
+        """Both together."""
+        return Sum(
+            self.entries + other.entries,
+            self.records + other.records,
+            self.bytes + other.bytes,
+            min(self.first_seq, other.first_seq),
+            max(self.last_seq, other.last_seq),
+        )
+
+
+Sums = dict[Key, Sum]
+
+
+class Period(NamedTuple):
+    """One account."""
+
+    number: int
+    first_id: int
+    last_id: int
+    from_us: int
+    until_us: int
+    sums: Sums
+
+    def entries(self) -> list[tuple[str, dict[str, str | int]]]:
+        """What the log is told, in order."""
+        told: list[tuple[str, dict[str, str | int]]] = []
+        for key, sums in sorted(self.sums.items()):
+            named = zip((*_COLUMNS, *_SUMS), (*key, *sums), strict=True)
+            told.append((RELEASED, {"period": self.number, **dict(named)}))
+        told.append((PERIOD, {"period": self.number, **self._range(), "rows": len(self.sums)}))
+        return told
+
+    def _range(self) -> dict[str, int]:
+        return {
+            "from_us": self.from_us,
+            "until_us": self.until_us,
+            "first_id": self.first_id,
+            "last_id": self.last_id,
+        }
+
+
+def begin(db: sqlite3.Connection, now_us: int) -> Period:
+    """End the period that runs, durably; one that was ended and not told is returned again.
+
+    Raises:
+        sqlite3.Error: nothing changed.
+    """
+    number, first, last, from_us, until_us, told = _state(db)
+    if told:
+        newest = db.execute("SELECT max(id) FROM entries").fetchone()[0] or 0
+        number, first, last = number + 1, last + 1, max(last, newest)
+        from_us, until_us = until_us or now_us, max(until_us, now_us)
+        db.execute(
+            "UPDATE accounts SET number = ?, first_id = ?, last_id = ?, from_us = ?, until_us = ?,"
+            " told = 0",
+            (number, first, last, from_us, until_us),
+        )
+    return _period(db, number, first, last, from_us, until_us)
+
+
+def untold(db: sqlite3.Connection) -> Period | None:
+    """The period that was ended and not marked as told, if there is one.
+
+    Raises:
+        sqlite3.Error: the ledger can't be read.
+    """
+    number, first, last, from_us, until_us, told = _state(db)
+    return None if told else _period(db, number, first, last, from_us, until_us)
+
+
+def _period(  # a row of the table
+    db: sqlite3.Connection, number: int, first: int, last: int, from_us: int, until_us: int
+) -> Period:
+    sums = _summed(db.execute(_OF_ENTRIES, (first, last)))
+    if number == 1:
+        sums = added(sums, _summed(db.execute(_OF_DAYS)))
+    return Period(number, first, last, from_us, until_us, sums)
+
+
+def mark_told(db: sqlite3.Connection, number: int) -> None:
+    """The log has it.
+
+    Raises:
+        sqlite3.Error: nothing changed; it will be told again.
+    """
+    db.execute("UPDATE accounts SET told = 1 WHERE number = ?", (number,))
+
+
+def _state(db: sqlite3.Connection) -> tuple[int, int, int, int, int, int]:
+    found: tuple[int, int, int, int, int, int] = db.execute(
+        "SELECT number, first_id, last_id, from_us, until_us, told FROM accounts"
+    ).fetchone()
+    return found
+
+
+def _summed(rows: Iterable[tuple[Any, ...]]) -> Sums:
+    width = len(_COLUMNS)
+    return {(row[width - 1], *row[: width - 1]): Sum(*row[width:]) for row in rows}
+
+
+def added(first: Mapping[Key, Sum], second: Mapping[Key, Sum]) -> Sums:
+    """Both, key by key."""
+    both = dict(first)
+    for key, sums in second.items():
+        both[key] = both[key].plus(sums) if key in both else sums
+    return both
+
+
+# -- reading them back -----------------------------------------------------------------------------
+
+
+def told(steps: Iterable[Step]) -> Iterator[Period]:
+    """The periods that an audit log tells, in order; to be given every entry of a walk.
+
+    Raises:
+        AuditBrokenError: a period is missing, or is not what follows the one before.
+    """
+    decode = msgspec.json.Decoder(dict[str, Any]).decode
+    before: Period | None = None
+    sums: Sums = {}
+    for step in steps:
+        if step.entry.event == RELEASED:
+            row = decode(step.body)
+            sums[tuple(row[name] for name in _COLUMNS)] = Sum(*(row[name] for name in _SUMS))
+        elif step.entry.event == PERIOD:
+            row = decode(step.body)
+            where = f"entry {step.entry.n}: release period {row['period']}"
+            # What a crash left of one that is told again: its rows are the same.
+            if len(sums) != row["rows"]:
+                raise AuditBrokenError(f"{where}: {len(sums)} rows of {row['rows']}")
+            ids, times = (row["first_id"], row["last_id"]), (row["from_us"], row["until_us"])
+            period = Period(row["period"], *ids, *times, sums)
+            sums = {}
+            if period == before:
+                continue
+            if before is not None and not _follows(before, period):
+                raise AuditBrokenError(f"{where} does not follow {before.number}")
+            before = period
+            yield period
+
+
+def _follows(before: Period, after: Period) -> bool:
+    return (
+        after.number == before.number + 1
+        and after.first_id == before.last_id + 1
+        and after.from_us == before.until_us
+    )
+
+
+class Agreement(NamedTuple):
+    """What :func:`compare` found in order."""
+
+    periods: int
+    until_us: int
+    """What the log tells reaches to here."""
+    records: int
+    """Of the days that could be compared."""
+    untold: int
+    """Entries of the ledger that the log has not been told of yet."""
+
+
+def compare(ledger: Path, log: Path) -> Agreement:
+    """Whether a ledger says what the audit log was told of it, day by day.
+
+    Days that began before the log's oldest period are left out: it was told of them in part.
+
+    Raises:
+        AuditBrokenError: it does not, or the log is not in order; names the day and the row.
+        OSError: the log can't be read.
+        sqlite3.Error: the ledger can't be read.
+    """
+    total: Sums = {}
+    first: Period | None = None
+    last: Period | None = None
+    periods = 0
+    for period in told(Walk().through(log)):
+        first, last, periods = first or period, period, periods + 1
+        total = added(total, period.sums)
+    if first is None or last is None:
+        raise AuditBrokenError(f"{log}: it tells of no releases")
+    complete_from = 0 if first.number == 1 else first.from_us // DAY_US + 1
+    db = sqlite3.connect(f"file:{ledger}?mode=ro", uri=True)
+    try:
+        db.execute("BEGIN")  # one state, though the gateway may run
+        held = added(
+            _summed(db.execute(_OF_ENTRIES, (0, last.last_id))), _summed(db.execute(_OF_DAYS))
+        )
+        untold = db.execute(
+            "SELECT count(*) FROM entries WHERE id > ?", (last.last_id,)
+        ).fetchone()[0]
+    finally:
+        db.close()
+    records = 0
+    for key in sorted({*total, *held}):
+        if key[0] < complete_from:
+            continue
+        if total.get(key) != held.get(key):
+            raise AuditBrokenError(
+                f"{ledger}: {_named(key)}: it says {_said(held.get(key))}, the log was told"
+                f" {_said(total.get(key))}"
+            )
+        records += total[key].records
+    return Agreement(periods, last.until_us, records, untold)
+
+
+def _named(key: Key) -> str:
+    return ", ".join(f"{name} {value}" for name, value in zip(_COLUMNS, key, strict=True))
+
+
+def _said(sums: Sum | None) -> str:
+    if sums is None:
+        return "nothing"
+    return " ".join(f"{name}={value}" for name, value in sums._asdict().items())
