@@ -16,7 +16,10 @@ from fleet.health import Health
 from fleet.monitor import GatewayState, Monitor, facts_message
 from fleet.operator_desk import OperatorDesk, credential
 from fleet.operators import Operators
+from fleet.policies import Policies
+from fleet.policy_desk import FORWARD, PolicyDesk
 from fleet.registry import Change, Registry, Revoked
+from fleet.rollouts import Rollouts
 from fleet.store import DeviceRow, NotKnownError
 from gateway.domain.devices import Standing
 from gateway.domain.errors import MalformedError
@@ -54,6 +57,8 @@ class Parts(NamedTuple):
     configurations: Configurations
     operators: Operators
     approvals: Approvals
+    policies: Policies
+    rollouts: Rollouts
 
 
 class Admin:
@@ -81,6 +86,7 @@ class Admin:
         self.desk = EnrolmentDesk(self.add_device)
         self._operators = OperatorDesk(parts.operators)
         self._waiting = ApprovalDesk(parts.approvals)
+        self._policies = PolicyDesk(parts.policies, parts.rollouts, parts.registry)
         for role in Role:
             counters.add("revoked", role, n=0)
         counters.add("enrolled", n=0)
@@ -100,6 +106,7 @@ class Admin:
             **self.desk.methods(),
             **self._operators.methods(),
             **self._waiting.methods(),
+            **self._policies.methods(),
             "GetFleetStatus": (pb.GetFleetStatusRequest, self.status),
             "GetRevocations": (pb.GetRevocationsRequest, self.revocations),
         }
@@ -111,6 +118,8 @@ class Admin:
         if isinstance(request, pb.AddDeviceRequest):
             back = request.device_id in self._registry.revoked_devices
             return (call, "AddDevice/revoked") if back else (call,)
+        if isinstance(request, pb.ControlPolicyRolloutRequest) and request.action in FORWARD:
+            return (call, "ControlPolicyRollout/forward")
         if isinstance(request, pb.UpdateDeviceRequest):
             device = self._registry.devices.get(request.device_id)
             out = device is not None and device.standing in OUT_OF_SERVICE

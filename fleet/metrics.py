@@ -26,6 +26,7 @@ METRICS: Mapping[str, Declared] = {
     "calls": Declared("counter", "Calls by operators", ("method", "code")),
     "refused": Declared("counter", "Calls and streams refused", ("reason",)),
     "certificate_seconds_left": Declared("gauge", "Until a certificate of ours ends", ("use",)),
+    "policy_rollout_paused": Declared("gauge", "1 while a policy's rollout is paused", ()),
     "renewals": Declared("counter", "Renewals of our certificate", ("result",)),
     "renewal_fails": Declared("gauge", "1 while a renewal keeps failing", ()),
 }

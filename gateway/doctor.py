@@ -21,7 +21,7 @@ from gateway.clock import SystemClock
 from gateway.config import GatewayConfig, load
 from gateway.domain.errors import WardgateError
 from gateway.journal.lock import holder
-from gateway.preflight import Finding, check_start, compiled_policy
+from gateway.preflight import Finding, check_start, chosen_policy, policy_words
 from security.pki import load_certificates
 from security.renewal import Life
 from security.slots import Slots
@@ -65,7 +65,7 @@ def _runs(config: GatewayConfig) -> bool:
 
 def _policy(config: GatewayConfig) -> Finding:
     try:
-        return Finding("policy", True, f"version {compiled_policy(config).version}")
+        return Finding("policy", True, policy_words(chosen_policy(config)))
     except WardgateError as error:
         return Finding("policy", False, f"nothing leaves, for it is refused: {error}")
 

@@ -18,14 +18,17 @@ from urllib.parse import urlsplit
 import typer
 
 from gateway import desired, plugins, tomlfile
+from gateway.carried import revocation_book
 from gateway.clock import SystemClock
 from gateway.config import GatewayConfig, load, read
 from gateway.domain.errors import ConfigError
 from gateway.pipeline import classification
 from gateway.pipeline.classification import Classification
 from gateway.pipeline.config import check_metrics
+from gateway.policies import Chosen, Policies, policy_book
 from security import policy
 from security.names import Role, parse_identity
+from security.policybundle import is_bundle, peek
 from security.sealing import KeyRing
 from security.tls import TlsContexts
 
@@ -49,8 +52,8 @@ def check(path: Path) -> list[Finding]:
         ConfigError, PolicyError: it isn't; the message says what to mend.
     """
     config = load(path)
-    table = compiled_policy(config)
-    return [*check_start(config, path), Finding("policy", True, f"version {table.version}")]
+    chosen = chosen_policy(config)
+    return [*check_start(config, path), Finding("policy", True, policy_words(chosen))]
 
 
 def check_start(config: GatewayConfig, path: Path) -> list[Finding]:
@@ -121,27 +124,37 @@ def classified(config: GatewayConfig) -> Classification:
     return classification.compiled(classification.read(config.classification))
 
 
-def compiled_policy(config: GatewayConfig) -> policy.PolicyTable:
-    """The policy for the configured destinations, which keeps the invariants.
-
-    Takes a second, or a few: not to be called on the loop of a gateway that runs.
+def chosen_policy(config: GatewayConfig) -> Chosen:
+    """The signed policy that the gateway would start with, for the configured destinations.
 
     Raises:
-        ConfigError: a file can't be read.
-        PolicyError: it is refused, or breaks an invariant.
+        WardgateError: there is none that is right; the message says why.
     """
-    table, _ = proved_policy(config)
-    return table
+    book = revocation_book(config, SystemClock())
+    book.load()
+    chosen = Policies(policy_book(config, lambda: book.current.serials)).first(config)
+    if chosen is None:
+        raise ConfigError(
+            "no policy has been brought here: name a signed one in [policy] file, or let the fleet"
+        )
+    return chosen
 
 
-def proved_policy(config: GatewayConfig) -> tuple[policy.PolicyTable, policy.Proof]:
-    """As :func:`compiled_policy`, with what was found."""
-    file = config.policy.file
-    text, invariants = policy_text(file), policy_invariants(config)
-    try:
-        return policy.verified_policy(text, [each.info for each in config.destinations], invariants)
-    except policy.PolicyError as error:
-        raise policy.PolicyError(f"{file}: {error}") from error
+def policy_words(chosen: Chosen) -> str:
+    """Which policy it is, and for whom it says nothing."""
+    words = f"number {chosen.found.bundle.number}, version {chosen.table.version}"
+    if chosen.unproved:
+        words += f"; not proved for, and nothing leaves for: {', '.join(chosen.unproved)}"
+    return words
+
+
+def compiled_policy(config: GatewayConfig) -> policy.PolicyTable:
+    """The table that :func:`chosen_policy` comes to.
+
+    Raises:
+        WardgateError: as there.
+    """
+    return chosen_policy(config).table
 
 
 def table_of(file: Path, config: GatewayConfig) -> policy.PolicyTable:
@@ -158,37 +171,16 @@ def table_of(file: Path, config: GatewayConfig) -> policy.PolicyTable:
 
 
 def policy_text(file: Path) -> str:
-    """A policy's text.
+    """A policy's text, of a Cedar file or a signed one, whoever has signed it.
 
     Raises:
         ConfigError: the file can't be read.
     """
+    content = tomlfile.read(file)
     try:
-        return tomlfile.read(file).decode()
+        return peek(content)[0].policy if is_bundle(content) else content.decode()
     except UnicodeDecodeError as error:
         raise ConfigError(f"{file}: not a text: {error}") from error
-
-
-def policy_invariants(config: GatewayConfig) -> tuple[policy.Invariant, ...]:
-    """What must hold of the policy.
-
-    Raises:
-        ConfigError: the file can't be read.
-        PolicyError: it holds no invariants.
-    """
-    file = config.policy.invariants
-    if file is None:
-        return policy.read_invariants(policy.default_invariants())
-    return invariants_of(file)
-
-
-def invariants_of(file: Path) -> tuple[policy.Invariant, ...]:
-    """The invariants of a file; raises as :func:`policy_invariants`."""
-    document = tomlfile.read(file)
-    try:
-        return policy.read_invariants(document)
-    except policy.PolicyError as error:
-        raise policy.PolicyError(f"{file}: {error}") from error
 
 
 def address_limits(path: Path, resolver: Path = RESOLVER) -> str:

@@ -15,6 +15,7 @@ A book is used by one thread at a time.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import Final
 
@@ -45,7 +46,7 @@ class PolicyBook:
         roots: Callable[[], Sequence[x509.Certificate]],
         trust_domain: str,
         gateway: str,
-        void: Callable[[], frozenset[int]],
+        void: Callable[[], AbstractSet[int]],
     ) -> None:
         """Keep where everything is.
 

@@ -30,8 +30,8 @@ from gateway.domain.labels import DestinationInfo, Zone
 from security import signed
 from security.pki import Authority
 from security.policy import POLICY_BYTES_MAX, schema
+from security.policy.invariants import INVARIANTS_BYTES_MAX
 
-INVARIANTS_BYTES_MAX: Final = 64 * 1024
 DESTINATIONS_MAX: Final = 256
 BUNDLE_BYTES_MAX: Final = POLICY_BYTES_MAX + INVARIANTS_BYTES_MAX + 128 * 1024
 """Two texts, the destinations' words, and a certificate."""
@@ -52,7 +52,7 @@ class Bundle(NamedTuple):
     policy: str
     """Cedar."""
     invariants: str
-    """What must hold of every policy here; empty: nothing is stated."""
+    """What must hold of every policy here; empty: what is shipped."""
     trust_domain: str
     gateway: str = ""
     """Whose alone it is; empty: every gateway's of the site."""
@@ -143,6 +143,11 @@ def read_bundle(
     if gateway and bundle.gateway not in {"", gateway}:
         raise RefusedError(RefusalReason.UNTRUSTED, f"the policy is gateway {bundle.gateway}'s")
     return Verified(bundle, encoded, end.signer, mark)
+
+
+def is_bundle(content: bytes) -> bool:
+    """Whether a file claims to be a signed policy."""
+    return content.startswith(_MAGIC)
 
 
 def peek(encoded: bytes) -> tuple[Bundle, x509.Certificate]:

@@ -6,28 +6,25 @@ The fleet judges before it signs, a gateway before it obeys, both with these fun
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from gateway.domain.errors import RefusalReason, RefusedError
-from gateway.domain.labels import AS_STRICT, DestinationInfo, Label, Treatment
-from security.policy import LABELS, VERSION_CHARS, PolicyError, PolicyTable, compile_policy
+from gateway.domain.labels import DestinationInfo
+from security.policy import (
+    Change,
+    Invariant,
+    PolicyTable,
+    Proof,
+    default_invariants,
+    read_invariants,
+    verified_policy,
+    widenings,
+)
+from security.policy.compile import VERSION_CHARS
 from security.policybundle import Bundle
 
-
-class Widened(NamedTuple):
-    """One kind of data that would leave as it did not before."""
-
-    destination: str
-    label: Label
-    before: Treatment
-    after: Treatment
-
-    def __str__(self) -> str:
-        return (
-            f"{self.destination}: {self.label.data_class.name.lower()} level {self.label.level}:"
-            f" {self.before.name.lower()} -> {self.after.name.lower()}"
-        )
+_NOTHING = PolicyTable("", {}, {}, {}, {})
 
 
 class Judged(NamedTuple):
@@ -36,10 +33,20 @@ class Judged(NamedTuple):
     table: PolicyTable
     destinations: tuple[DestinationInfo, ...]
     """Those that it says something about."""
+    proof: Proof
 
 
-def judge(bundle: Bundle, own: Sequence[DestinationInfo]) -> Judged:
+def judge(
+    bundle: Bundle, own: Sequence[DestinationInfo], local: Sequence[Invariant] = ()
+) -> Judged:
     """Compile a policy and prove its invariants, for the destinations that it was signed for.
+
+    Takes a second, or a few.
+
+    Args:
+        bundle: the policy.
+        own: the gateway's destinations.
+        local: invariants that must hold besides the bundle's.
 
     Raises:
         PolicyError: it is refused; the message has the rule, or the counter-example.
@@ -47,32 +54,34 @@ def judge(bundle: Bundle, own: Sequence[DestinationInfo]) -> Judged:
     """
     if bundle.tenant and any(each.tenant != bundle.tenant for each in own):
         raise RefusedError(RefusalReason.UNTRUSTED, f"the policy is tenant {bundle.tenant}'s")
+    stated = bundle.invariants.encode() if bundle.invariants.strip() else default_invariants()
+    invariants = (*read_invariants(stated), *local)
     proved = bundle.proved_for(own)
-    table = compile_policy(bundle.policy, bundle.destinations or proved)
-    _prove(bundle.invariants, table)
-    return Judged(_without(table, {each.name for each in own if each not in proved}), tuple(proved))
+    table, proof = verified_policy(bundle.policy, bundle.destinations or proved, invariants)
+    table = _without(table, {each.name for each in own if each not in proved})
+    return Judged(table, tuple(proved), proof)
 
 
-def widened(before: Judged | None, after: Judged) -> Iterator[Widened]:
+def widened(before: Judged | None, after: Judged) -> list[Change]:
     """What ``after`` lets out that ``before`` did not, or not in that shape.
 
     A destination is the same only if all of its words are: under another zone, it is new.
     """
-    same = frozenset(before.destinations if before else ())
-    for destination in after.destinations:
-        for label in LABELS:
-            was = Treatment.WITHHOLD
-            if before is not None and destination in same:
-                was = before.table.rows[destination.name][label]
-            now = after.table.rows[destination.name][label]
-            if now not in AS_STRICT[was]:
-                yield Widened(destination.name, label, was, now)
+    old = _NOTHING
+    if before is not None:
+        others = {each.name for each in after.destinations if each not in before.destinations}
+        old = _without(before.table, others)
+    names = {each.name for each in after.destinations}
+    return [change for change in widenings(old, after.table) if change.destination in names]
 
 
-def _prove(invariants: str, table: PolicyTable) -> None:
-    del table
-    if invariants.strip():
-        raise PolicyError("this version can't prove invariants")
+def words_of(change: Change) -> str:
+    """A change in one line."""
+    label, before, after = change.label, change.before, change.after
+    return (
+        f"{change.destination}: {label.data_class.name.lower()} level {label.level}:"
+        f" {before.name.lower()} -> {after.name.lower()}"
+    )
 
 
 def _without(table: PolicyTable, names: set[str]) -> PolicyTable:
@@ -82,8 +91,9 @@ def _without(table: PolicyTable, names: set[str]) -> PolicyTable:
     # Equal versions are equal tables, also in the ledger.
     left = sorted(set(table.rows) - names)
     version = hashlib.sha256(" ".join((table.version, *left)).encode()).hexdigest()
-    return PolicyTable(
-        version[:VERSION_CHARS],
-        {name: table.rows[name] for name in left},
-        {key: each for key, each in table.decisions.items() if key[0] in left},
+    return table._replace(
+        version=version[:VERSION_CHARS],
+        rows={name: table.rows[name] for name in left},
+        decisions={key: each for key, each in table.decisions.items() if key[0] in left},
+        destinations={name: table.destinations[name] for name in left},
     )

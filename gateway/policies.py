@@ -1,0 +1,211 @@
+"""Which signed policy is in force here: from a file that was carried, or from the fleet.
+
+Rules:
+
+* A bundle counts if its signature, its number (:mod:`security.policybook`), its text and its
+  invariants are right for this gateway's destinations. Otherwise the one in force stays; at a start
+  without one, nothing leaves and collecting goes on.
+* Of the file's and the one that was kept the newer counts. A file that was not touched and is older
+  is no error: the fleet has gone on. One that was put there and is older is refused.
+* A new bundle must have been proved with this software's schema; the one in force outlives an
+  upgrade if it is still right.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from collections.abc import Set as AbstractSet
+from typing import NamedTuple
+
+from gateway.config import GatewayConfig
+from gateway.domain.errors import WardgateError
+from gateway.domain.labels import DestinationInfo
+from security.pki import load_certificates
+from security.policy import PolicyError, PolicyTable
+from security.policybook import PolicyBook, read_file
+from security.policybundle import Verified, schema_sha256
+from security.policyjudge import judge
+
+log = logging.getLogger(__name__)
+
+REASON_CHARS_MAX = 300
+"""Of a refusal, for the fleet and the audit log."""
+
+
+class Chosen(NamedTuple):
+    """A bundle that may be put in force, or stay."""
+
+    found: Verified
+    table: PolicyTable
+    unproved: tuple[str, ...]
+    """Destinations that it says nothing about: they get nothing."""
+
+
+class Brought(NamedTuple):
+    """A bundle that the fleet has sent."""
+
+    number: int
+    """As the fleet says; what counts is the bundle's own."""
+    encoded: bytes
+
+
+class Refused(NamedTuple):
+    """The last bundle that was not taken."""
+
+    number: int
+    """0 when not even that can be believed."""
+    reason: str
+
+
+NONE_REFUSED = Refused(0, "")
+
+
+def policy_book(
+    config: GatewayConfig, void: Callable[[], AbstractSet[int]] = frozenset
+) -> PolicyBook:
+    """The gateway's book, as it lies in its state."""
+    return PolicyBook(
+        config.gateway.state_dir,
+        lambda: load_certificates(config.tls.files.trust),
+        config.identity.trust_domain,
+        config.gateway.name,
+        void,
+    )
+
+
+class Policies:
+    """Chooses; who puts in force calls :meth:`keep` before and :meth:`applied` after."""
+
+    def __init__(self, book: PolicyBook) -> None:
+        self._book = book
+        self._file = b""
+        """What the file held when it was looked at last."""
+        self.in_force: Chosen | None = None
+        self.refused = NONE_REFUSED
+        self.refusals = 0
+        """Since the start."""
+
+    @property
+    def age_order(self) -> tuple[int, int]:
+        """Number and time of issue of the one in force; zeros for none."""
+        return self.in_force.found.bundle.age_order if self.in_force else (0, 0)
+
+    def first(self, config: GatewayConfig) -> Chosen | None:
+        """At a start: the newest that is right; None where none was ever brought here.
+
+        Raises:
+            WardgateError: there are some, and none is right; says why of the last one.
+        """
+        found: list[Verified] = []
+        chosen: Chosen | None = None
+        trouble: WardgateError | None = None
+        for look in (self._book.kept, lambda: self._carried(config)):
+            try:
+                found += filter(None, (look(),))
+            except WardgateError as error:
+                trouble = _told(error)
+        for each in sorted(found, key=lambda one: one.bundle.age_order, reverse=True):
+            try:
+                chosen = self._judged(each, config)
+                break
+            except WardgateError as error:
+                trouble = _told(error)
+        if trouble is not None:
+            self.refused = Refused(0, _words(trouble))
+            if chosen is None:
+                raise trouble
+        return chosen
+
+    def chosen(self, config: GatewayConfig) -> Chosen | None:
+        """For a changed configuration or file: what is in force, or a newer one in the file.
+
+        Raises:
+            WardgateError: neither is right for it.
+        """
+        path, present, before = config.policy.file, self.in_force, self._file
+        found = present and present.found
+        if path is not None and (found is None or read_file(path) != before):
+            carried = self._carried(config)
+            try:
+                if carried is not None:
+                    self._book.check_age(carried)
+                    if found is None or carried.bundle.age_order > found.bundle.age_order:
+                        found = carried
+                return found and self._judged(found, config)
+            except WardgateError:
+                self._file = before
+                raise
+        return found and self._judged(found, config)
+
+    def offered(self, encoded: bytes, config: GatewayConfig) -> Chosen | None:
+        """One that the fleet has sent; None when it is in force already.
+
+        Raises:
+            WardgateError: it is refused.
+        """
+        found = self._book.verify(encoded)
+        self._book.check_age(found)
+        if found.bundle.age_order <= self.age_order:
+            return None
+        return self._judged(found, config)
+
+    def keep(self, chosen: Chosen) -> None:
+        """Make it outlive a restart; blocks.
+
+        Raises:
+            OSError: it can't be written.
+        """
+        self._book.save(chosen.found)
+
+    def applied(self, chosen: Chosen) -> None:
+        """It is in force."""
+        self.in_force = chosen
+        if 0 < self.refused.number <= chosen.found.bundle.number:
+            self.refused = NONE_REFUSED
+
+    def refuse(self, number: int, error: Exception) -> str:
+        """Note why one was not taken; returns it in words."""
+        self.refused = Refused(number, _words(error))
+        self.refusals += 1
+        return self.refused.reason
+
+    def _carried(self, config: GatewayConfig) -> Verified | None:
+        """What the file has, of whatever age."""
+        path = config.policy.file
+        if path is None:
+            return None
+        encoded = read_file(path)
+        try:
+            found = self._book.verify(encoded)
+        except WardgateError as error:
+            why = getattr(error, "detail", "") or error
+            raise PolicyError(f"{path}: {why}") from error
+        self._file = encoded
+        if not self.refused.number:
+            self.refused = NONE_REFUSED
+        return found
+
+    def _judged(self, found: Verified, config: GatewayConfig) -> Chosen:
+        bundle = found.bundle
+        self._book.check_age(found)
+        if bundle.number > self._book.reached().number and bundle.schema_sha256 != schema_sha256():
+            raise PolicyError(
+                f"policy {bundle.number} was proved with another schema: sign it with this version"
+            )
+        own: list[DestinationInfo] = [each.info for each in config.destinations]
+        try:
+            judged = judge(bundle, own)
+        except PolicyError as error:
+            raise PolicyError(f"policy {bundle.number}: {error}") from error
+        unproved = tuple(each.name for each in own if each not in judged.destinations)
+        return Chosen(found, judged.table, unproved)
+
+
+def _told(error: WardgateError) -> WardgateError:
+    log.error("a policy is refused: %s", error)
+    return error
+
+
+def _words(error: Exception) -> str:
+    return (" ".join(str(error).split()) or type(error).__name__)[:REASON_CHARS_MAX]
