@@ -17,83 +17,42 @@ Rules:
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import lru_cache
 from typing import Final, NamedTuple
 
 from fleet.approvals import Approval, Approvals, Kind, Within
+from fleet.policy_draft import Draft, target_of
 from fleet.policy_store import (
     BundleRow,
     GatewayPolicyRow,
     PolicyRow,
     PolicyStore,
-    info_of,
 )
 from fleet.registry import Registry
 from fleet.roles import OperatorRole
 from fleet.store import PreconditionError
-from gateway.domain.errors import MalformedError, RefusedError
-from gateway.domain.labels import DestinationInfo
+from gateway.domain.errors import MalformedError
 from gateway.domain.ports import Clock
 from protos.wardgate.v1 import fleet_pb2 as pb
 from security.identity import Auditor
-from security.policy import PolicyError
 from security.policybundle import (
-    DESTINATIONS_MAX,
     INVARIANTS_BYTES_MAX,
+    NUMBER_MAX,
     Bundle,
-    schema_sha256,
     sign_bundle,
 )
-from security.policyjudge import Judged, judge, widened
 
 WIDEN: Final = "widen_policy"
 TARGETS_MAX: Final = 10_000
-JUDGED_MAX: Final = 64
-"""Judgements in memory: of a policy and those before it, for some kinds of gateways."""
-OTHER_INVARIANTS: Final = "the invariants are others"
+FACTS_BYTES_MAX: Final = 64 * 1024
+"""Of what a gateway says of its policy: some hundred destinations."""
 DPO: Final = frozenset({OperatorRole.DPO})
 SECOND: Final = frozenset({OperatorRole.DPO, OperatorRole.SECURITY_OFFICER})
 """A hospital with one data-protection officer can widen, and never alone."""
 
 
-class Target(NamedTuple):
-    """A gateway that a policy is for."""
-
-    gateway: str
-    compared_with: int
-    destinations: tuple[DestinationInfo, ...]
-    widened: tuple[str, ...]
-
-
-class Draft(NamedTuple):
-    """A policy that could be signed."""
-
-    text: str
-    invariants: str
-    targets: tuple[Target, ...]
-
-    @property
-    def widens(self) -> bool:
-        return any(target.widened for target in self.targets)
-
-    @property
-    def parameters(self) -> Mapping[str, str | Sequence[str]]:
-        """What a second person is shown, and agrees to."""
-        return {
-            "policy": self.text,
-            "invariants": self.invariants,
-            "gateways": [target.gateway for target in self.targets],
-            "compared_with": [f"{each.gateway}: {each.compared_with}" for each in self.targets],
-            "destinations": [
-                f"{target.gateway}: {name} (zone {zone}, purpose {purpose}, tenant {tenant})"
-                for target in self.targets
-                for name, zone, purpose, tenant in target.destinations
-            ],
-            "widens": [
-                f"{target.gateway}: {words}" for target in self.targets for words in target.widened
-            ],
-        }
+log = logging.getLogger(__name__)
 
 
 class Wanted(NamedTuple):
@@ -170,7 +129,9 @@ class Policies:
         lasting.CopyFrom(facts)
         for counts in ("released", "withheld", "refusals"):
             lasting.ClearField(counts)
-        if lasting != self._facts.get(gateway) and len(facts.destinations) <= DESTINATIONS_MAX:
+        if lasting.number > NUMBER_MAX or lasting.ByteSize() > FACTS_BYTES_MAX:
+            log.warning("gateway %s says more of its policy than there can be", gateway)
+        elif lasting != self._facts.get(gateway):
             self._facts[gateway] = lasting
             await self._registry.run(self.kept.put_facts, gateway, lasting)
 
@@ -204,7 +165,7 @@ class Policies:
         targets = []
         for row, before in rows:
             draft = Bundle(1, 0, text, invariants, self._registry.trust_domain)
-            targets.append(await asyncio.to_thread(_target, draft, row, before))
+            targets.append(await asyncio.to_thread(target_of, draft, row, before))
         return Draft(text, invariants, tuple(targets))
 
     async def still_as_approved(self, number: int, gateways: Sequence[str]) -> None:
@@ -217,6 +178,11 @@ class Policies:
         agreed = {row.gateway: row for row in await self._registry.run(self.kept.bundles, number)}
         draft = await self.draft(policy.text, policy.invariants, gateways)
         for target in draft.targets:
+            if target.compared_with > number:
+                raise PreconditionError(
+                    f"{target.gateway} has policy {target.compared_with}, and numbers only grow: to"
+                    " go back, propose the old text again"
+                )
             row = agreed.get(target.gateway)
             if row is None:
                 continue  # the host's word, for everybody
@@ -342,48 +308,3 @@ class Policies:
             destinations=row.destinations,
         )
         return bundle if substance in {None, bundle.substance} else None
-
-
-@lru_cache(maxsize=JUDGED_MAX)
-def _judged(
-    policy: str,
-    invariants: str,
-    proved: tuple[DestinationInfo, ...] | None,
-    own: tuple[DestinationInfo, ...],
-) -> Judged:
-    """As :func:`judge`; a proof takes a second, and most gateways have the same destinations."""
-    return judge(Bundle(1, 0, policy, invariants, "", destinations=proved), own)
-
-
-def _target(draft: Bundle, row: GatewayPolicyRow, before: Sequence[Bundle | None]) -> Target:
-    """Judge for one gateway, and compare.
-
-    Raises:
-        MalformedError: ``policy``: it is refused.
-        PreconditionError: the gateway judges by another schema.
-    """
-    if row.facts.schema_sha256 != schema_sha256():
-        raise PreconditionError(
-            f"{row.gateway} judges by another schema than this fleet: bring both to one version"
-        )
-    try:
-        own = tuple(sorted(info_of(each) for each in row.facts.destinations))
-        after = _judged(draft.policy, draft.invariants, own, own)
-    except (PolicyError, RefusedError, ValueError) as error:
-        raise MalformedError("policy", f"for {row.gateway}: {error}") from error
-    words: dict[str, None] = {}
-    for bundle in before:
-        if bundle is not None and bundle.invariants != draft.invariants:
-            words[OTHER_INVARIANTS] = None
-        words.update(dict.fromkeys(map(str, widened(_as_was(bundle, own), after))))
-    return Target(row.gateway, row.facts.number, own, tuple(words))
-
-
-def _as_was(bundle: Bundle | None, own: tuple[DestinationInfo, ...]) -> Judged | None:
-    """What was in force, as it would be judged now; None: nothing that could be compared with."""
-    if bundle is None:
-        return None
-    try:
-        return _judged(bundle.policy, bundle.invariants, bundle.destinations, own)
-    except (PolicyError, RefusedError):
-        return None

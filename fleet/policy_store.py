@@ -21,6 +21,9 @@ from protos.wardgate.v1 import fleet_pb2 as pb
 from security.policybundle import NUMBER_MAX
 
 COUNTER: Final = "policies"
+AHEAD_MAX: Final = 1_000_000
+"""So far ahead of the store a gateway may be, since the store was restored from a backup; what says
+more is no gateway of ours, and must not use up the numbers."""
 EVERY: Final = ""
 """The gateway of a bundle that is every gateway's."""
 
@@ -78,8 +81,9 @@ class PolicyStore:
 
     def next_number(self) -> int:
         """Greater than any that was given here, or that a gateway has in force."""
-        theirs = [row.facts.number for row in self.gateways()]
-        return max(self.last_number(), *theirs, 0) + 1
+        last = self.last_number()
+        theirs = (row.facts.number for row in self.gateways())
+        return max((last, *(each for each in theirs if each <= last + AHEAD_MAX))) + 1
 
     def put(
         self,

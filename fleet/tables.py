@@ -176,7 +176,12 @@ def approval(found: pb.Approval) -> str:
     text = "\n".join(f"{name:<12}{value or '-'}" for name, value in rows)
     if not found.parameters:
         return text
-    return f"{text}\n\n{json.dumps(json.loads(found.parameters), indent=2)}"
+    parameters = json.loads(found.parameters)
+    texts = {name: each for name, each in parameters.items() if "\n" in str(each)}
+    texts = {name: each for name, each in texts.items() if isinstance(each, str)}
+    rest = {name: each for name, each in parameters.items() if name not in texts}
+    blocks = [f"{name}:\n{each.rstrip()}" for name, each in texts.items()]
+    return "\n\n".join((text, *blocks, json.dumps(rest, indent=2)))
 
 
 def status(found: pb.GetFleetStatusResponse, now_us: int) -> str:

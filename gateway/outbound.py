@@ -85,11 +85,14 @@ class Outbound:
     async def start(self) -> None:
         """Put the policy in force, if there is one that can be verified, and begin to forward."""
         try:
-            chosen = await asyncio.to_thread(self.policies.first, self._config)
+            chosen = await asyncio.to_thread(
+                self.policies.first,
+                self._config,
+                lambda one: self._uplink.check_policy(_policy(one)),
+            )
             if chosen is None:
                 self._without_policy("none has been brought here")
             else:
-                self._uplink.check_policy(_policy(chosen))
                 await self._keep(chosen)
                 self._apply(self._uplink, chosen)
         except (WardgateError, OSError) as error:

@@ -19,7 +19,7 @@ from collections.abc import Set as AbstractSet
 from typing import NamedTuple
 
 from gateway.config import GatewayConfig
-from gateway.domain.errors import WardgateError
+from gateway.domain.errors import ConfigError, WardgateError
 from gateway.domain.labels import DestinationInfo
 from security.pki import load_certificates
 from security.policy import PolicyError, PolicyTable
@@ -91,8 +91,12 @@ class Policies:
         """Number and time of issue of the one in force; zeros for none."""
         return self.in_force.found.bundle.age_order if self.in_force else (0, 0)
 
-    def first(self, config: GatewayConfig) -> Chosen | None:
+    def first(
+        self, config: GatewayConfig, fits: Callable[[Chosen], None] = lambda _chosen: None
+    ) -> Chosen | None:
         """At a start: the newest that is right; None where none was ever brought here.
+
+        ``fits`` raises where the exit can't do what a policy asks for.
 
         Raises:
             WardgateError: there are some, and none is right; says why of the last one.
@@ -100,14 +104,19 @@ class Policies:
         found: list[Verified] = []
         chosen: Chosen | None = None
         trouble: WardgateError | None = None
-        for look in (self._book.kept, lambda: self._carried(config)):
+        looks: list[Callable[[], Verified | None]] = [self._book.kept]
+        if config.policy.file is not None:
+            looks.append(lambda: self._carried(config))
+        for look in looks:
             try:
                 found += filter(None, (look(),))
             except WardgateError as error:
                 trouble = _told(error)
         for each in sorted(found, key=lambda one: one.bundle.age_order, reverse=True):
             try:
-                chosen = self._judged(each, config)
+                judged = self._judged(each, config)
+                fits(judged)
+                chosen = judged
                 break
             except WardgateError as error:
                 trouble = _told(error)
@@ -123,20 +132,29 @@ class Policies:
         Raises:
             WardgateError: neither is right for it.
         """
-        path, present, before = config.policy.file, self.in_force, self._file
-        found = present and present.found
-        if path is not None and (found is None or read_file(path) != before):
-            carried = self._carried(config)
-            try:
-                if carried is not None:
-                    self._book.check_age(carried)
-                    if found is None or carried.bundle.age_order > found.bundle.age_order:
-                        found = carried
-                return found and self._judged(found, config)
-            except WardgateError:
-                self._file = before
+        path, before = config.policy.file, self._file
+        if self.in_force is None:
+            return self._first_again(config)
+        found = self.in_force.found
+        if path is None or read_file(path) == before:
+            return self._judged(found, config)
+        carried = self._carried(config)
+        try:
+            self._book.check_age(carried)
+            newer = carried.bundle.age_order > found.bundle.age_order
+            return self._judged(carried if newer else found, config)
+        except WardgateError:
+            self._file = before
+            raise
+
+    def _first_again(self, config: GatewayConfig) -> Chosen | None:
+        """As at a start; what was kept and is not right keeps no configuration away."""
+        try:
+            return self.first(config)
+        except WardgateError:
+            if config.policy.file is not None:
                 raise
-        return found and self._judged(found, config)
+            return None
 
     def offered(self, encoded: bytes, config: GatewayConfig) -> Chosen | None:
         """One that the fleet has sent; None when it is in force already.
@@ -170,11 +188,11 @@ class Policies:
         self.refusals += 1
         return self.refused.reason
 
-    def _carried(self, config: GatewayConfig) -> Verified | None:
+    def _carried(self, config: GatewayConfig) -> Verified:
         """What the file has, of whatever age."""
         path = config.policy.file
         if path is None:
-            return None
+            raise ConfigError("[policy] file is not set")
         encoded = read_file(path)
         try:
             found = self._book.verify(encoded)

@@ -7,7 +7,7 @@ import pytest
 
 from fleet import policy_host
 from fleet.config import FleetConfig, TlsTable
-from fleet.policies import OTHER_INVARIANTS
+from fleet.policy_draft import OTHER_INVARIANTS
 from fleet.store import NotKnownError, PreconditionError
 from gateway.domain.errors import ConfigError, MalformedError, RefusedError
 from gateway.domain.labels import Zone
@@ -184,6 +184,11 @@ async def test_a_number_is_greater_than_any_gateways(scene):
     scene.edges["edge-1"].facts.number = 40
     await scene.turn()
     assert await scene.signed(LOW, second="sam") == 41
+    # One that lies uses up nothing.
+    for number in (2**62, 2**64 - 1):
+        scene.edges["edge-2"].facts.number = number
+        await scene.turn()
+    assert await scene.signed(LOW, second="sam") == 42
 
 
 async def test_other_invariants_take_two(scene, monkeypatch):

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fleet.rollout import ENDS, STEPS, Effect, Event, Rollout, State, View, Wish, observe, stages_of
-from fleet.rollouts import RolloutStore
+from fleet.rollout_store import RolloutStore
 from fleet.store import NotKnownError, PreconditionError
 from gateway.domain.errors import MalformedError
 from security import pki
@@ -385,3 +385,5 @@ async def test_what_was_compared_with_something_else_is_not_rolled_out(scene):
     assert (await scene.turn(10)).state is State.DONE
     with pytest.raises(PreconditionError, match="propose it again"):
         await scene.rollouts.start(scene.order(reopened), "ann")
+    with pytest.raises(PreconditionError, match="numbers only grow"):
+        await scene.rollouts.start(scene.order(wide), "ann")

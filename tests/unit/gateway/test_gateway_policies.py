@@ -121,6 +121,32 @@ def test_what_is_in_force_stays_when_a_worse_one_comes(edge):
     assert edge.offer(7) == 7  # nothing was remembered of those
 
 
+def test_a_start_has_the_one_before_where_the_newest_asks_for_what_it_can_not_do(edge):
+    edge.first()
+    edge.carry(2, STRICT)
+
+    def fits(chosen):
+        if chosen.found.bundle.number == 2:
+            raise ConfigError("no pseudonym_key")
+
+    chosen = edge.start().first(edge.config, fits)
+    assert chosen.found.bundle.number == 1
+    assert edge.policies.refused.reason == "no pseudonym_key"
+
+
+def test_what_was_kept_counts_again_when_the_configuration_fits_again(edge):
+    edge.path.write_text(edge.path.read_text().replace('file = "policy.signed"', ""))
+    core = '@id("c") permit (principal == Destination::"core", action == Action::"pass", resource);'
+    edge.offer(2, core)
+    good = edge.path.read_text()
+    edge.path.write_text(good.replace('name = "core"', 'name = "other"'))
+    with pytest.raises(WardgateError):
+        edge.start().first(edge.config)
+    assert edge.policies.chosen(edge.config) is None  # other settings are still taken
+    edge.path.write_text(good)
+    assert edge.obey(edge.policies.chosen(edge.config)) == 2
+
+
 def test_the_same_again_is_nothing_and_signed_anew_is_kept(edge):
     edge.first()
     assert edge.offer(1) is None
