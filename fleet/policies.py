@@ -36,8 +36,9 @@ from gateway.domain.errors import MalformedError
 from gateway.domain.ports import Clock
 from protos.wardgate.v1 import fleet_pb2 as pb
 from security.identity import Auditor
+from security.policy import default_invariants
+from security.policy.invariants import INVARIANTS_BYTES_MAX
 from security.policybundle import (
-    INVARIANTS_BYTES_MAX,
     NUMBER_MAX,
     Bundle,
     sign_bundle,
@@ -159,6 +160,7 @@ class Policies:
         Raises:
             MalformedError, PreconditionError: as :meth:`propose`.
         """
+        invariants = invariants if invariants.strip() else default_invariants().decode()
         if len(invariants.encode()) > INVARIANTS_BYTES_MAX:
             raise MalformedError("policy", "the invariants are too long")
         rows = await self._registry.run(self._chosen, tuple(sorted(set(gateways))))

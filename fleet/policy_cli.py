@@ -29,7 +29,8 @@ PAUSED_EXIT = 1
 
 Text = Annotated[Path, typer.Argument(help="The policy, as Cedar text")]
 Invariants = Annotated[
-    Path | None, typer.Option("--invariants", help="What must hold of every policy")
+    Path | None,
+    typer.Option("--invariants", help="TOML: what must hold of it [default: what is shipped]"),
 ]
 
 

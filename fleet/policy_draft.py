@@ -15,7 +15,7 @@ from gateway.domain.errors import MalformedError, RefusedError
 from gateway.domain.labels import DestinationInfo
 from security.policy import PolicyError
 from security.policybundle import Bundle, schema_sha256
-from security.policyjudge import Judged, judge, widened
+from security.policyjudge import Judged, judge, widened, words_of
 
 JUDGED_MAX: Final = 64
 """Judgements in memory: of a policy and those before it, for some kinds of gateways."""
@@ -74,19 +74,19 @@ def target_of(draft: Bundle, row: GatewayPolicyRow, before: Sequence[Bundle | No
         )
     try:
         own = tuple(sorted(info_of(each) for each in row.facts.destinations))
-        after = _judged(draft.policy, draft.invariants, own, own)
+        after = judged(draft.policy, draft.invariants, own, own)
     except (PolicyError, RefusedError, ValueError) as error:
         raise MalformedError("policy", f"for {row.gateway}: {error}") from error
     words: dict[str, None] = {}
     for bundle in before:
         if bundle is not None and bundle.invariants != draft.invariants:
             words[OTHER_INVARIANTS] = None
-        words.update(dict.fromkeys(map(str, widened(_as_was(bundle, own), after))))
+        words.update(dict.fromkeys(map(words_of, widened(_as_was(bundle, own), after))))
     return Target(row.gateway, row.facts.number, own, tuple(words))
 
 
 @lru_cache(maxsize=JUDGED_MAX)
-def _judged(
+def judged(
     policy: str,
     invariants: str,
     proved: tuple[DestinationInfo, ...] | None,
@@ -101,6 +101,6 @@ def _as_was(bundle: Bundle | None, own: tuple[DestinationInfo, ...]) -> Judged |
     if bundle is None:
         return None
     try:
-        return _judged(bundle.policy, bundle.invariants, bundle.destinations, own)
+        return judged(bundle.policy, bundle.invariants, bundle.destinations, own)
     except (PolicyError, RefusedError):
         return None

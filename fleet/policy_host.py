@@ -19,6 +19,7 @@ from gateway import tomlfile
 from gateway.domain.errors import ConfigError
 from gateway.domain.labels import DestinationInfo, Zone
 from gateway.domain.ports import Clock
+from security.policy import default_invariants
 from security.policybundle import Bundle, sign_bundle
 from security.policyjudge import judge
 
@@ -85,7 +86,7 @@ def sign(  # what is signed, and by whom
     Args:
         config: of the fleet on this host.
         text: Cedar.
-        invariants: what must hold.
+        invariants: what must hold, as TOML; empty: what is shipped.
         whom: whose it is to be.
         clock: for the time of issue.
         number: 0 for the next one. The last one again, with the same substance, signs it anew.
@@ -95,6 +96,7 @@ def sign(  # what is signed, and by whom
         PreconditionError: the number is not greater than all before.
         ConfigError: no authority or store is there.
     """
+    invariants = invariants if invariants.strip() else default_invariants().decode()
     authority = config.load_site().list_signer
     now_us = clock.now_us()
     bundle = Bundle(

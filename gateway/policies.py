@@ -16,13 +16,15 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from collections.abc import Set as AbstractSet
+from pathlib import Path
 from typing import NamedTuple
 
+from gateway import tomlfile
 from gateway.config import GatewayConfig
 from gateway.domain.errors import ConfigError, WardgateError
 from gateway.domain.labels import DestinationInfo
 from security.pki import load_certificates
-from security.policy import PolicyError, PolicyTable
+from security.policy import Invariant, PolicyError, PolicyTable, Proof, read_invariants
 from security.policybook import PolicyBook, read_file
 from security.policybundle import Verified, schema_sha256
 from security.policyjudge import judge
@@ -40,6 +42,7 @@ class Chosen(NamedTuple):
     table: PolicyTable
     unproved: tuple[str, ...]
     """Destinations that it says nothing about: they get nothing."""
+    proof: Proof
 
 
 class Brought(NamedTuple):
@@ -59,6 +62,9 @@ class Refused(NamedTuple):
 
 
 NONE_REFUSED = Refused(0, "")
+NONE_BROUGHT = ConfigError(
+    "no policy has been brought here: name a signed one in [policy] file, or let the fleet"
+)
 
 
 def policy_book(
@@ -101,18 +107,9 @@ class Policies:
         Raises:
             WardgateError: there are some, and none is right; says why of the last one.
         """
-        found: list[Verified] = []
+        found, trouble = self._brought(config)
         chosen: Chosen | None = None
-        trouble: WardgateError | None = None
-        looks: list[Callable[[], Verified | None]] = [self._book.kept]
-        if config.policy.file is not None:
-            looks.append(lambda: self._carried(config))
-        for look in looks:
-            try:
-                found += filter(None, (look(),))
-            except WardgateError as error:
-                trouble = _told(error)
-        for each in sorted(found, key=lambda one: one.bundle.age_order, reverse=True):
+        for each in found:
             try:
                 judged = self._judged(each, config)
                 fits(judged)
@@ -125,6 +122,32 @@ class Policies:
             if chosen is None:
                 raise trouble
         return chosen
+
+    def newest(self, config: GatewayConfig) -> Verified:
+        """The newest that was brought here and is as signed, whatever it says.
+
+        Raises:
+            WardgateError: there is none.
+        """
+        found, trouble = self._brought(config)
+        if not found:
+            raise trouble or NONE_BROUGHT
+        return found[0]
+
+    def _brought(self, config: GatewayConfig) -> tuple[list[Verified], WardgateError | None]:
+        """What is here, the newest first, and the last trouble that was met."""
+        found: list[Verified] = []
+        trouble: WardgateError | None = None
+        looks: list[Callable[[], Verified | None]] = [self._book.kept]
+        if config.policy.file is not None:
+            looks.append(lambda: self._carried(config))
+        for look in looks:
+            try:
+                found += filter(None, (look(),))
+            except WardgateError as error:
+                trouble = _told(error)
+        found.sort(key=lambda one: one.bundle.age_order, reverse=True)
+        return found, trouble
 
     def chosen(self, config: GatewayConfig) -> Chosen | None:
         """For a changed configuration or file: what is in force, or a newer one in the file.
@@ -213,11 +236,30 @@ class Policies:
             )
         own: list[DestinationInfo] = [each.info for each in config.destinations]
         try:
-            judged = judge(bundle, own)
+            judged = judge(bundle, own, local_invariants(config))
         except PolicyError as error:
             raise PolicyError(f"policy {bundle.number}: {error}") from error
         unproved = tuple(each.name for each in own if each not in judged.destinations)
-        return Chosen(found, judged.table, unproved)
+        return Chosen(found, judged.table, unproved, judged.proof)
+
+
+def local_invariants(config: GatewayConfig) -> tuple[Invariant, ...]:
+    """What must hold at this gateway besides what was signed with a policy.
+
+    Raises:
+        ConfigError: the file can't be read.
+        PolicyError: it holds no invariants.
+    """
+    return invariants_of(config.policy.invariants) if config.policy.invariants else ()
+
+
+def invariants_of(file: Path) -> tuple[Invariant, ...]:
+    """The invariants of a file; raises as :func:`local_invariants`."""
+    document = tomlfile.read(file)
+    try:
+        return read_invariants(document)
+    except PolicyError as error:
+        raise PolicyError(f"{file}: {error}") from error
 
 
 def _told(error: WardgateError) -> WardgateError:

@@ -25,10 +25,10 @@ from gateway.domain.errors import ConfigError
 from gateway.pipeline import classification
 from gateway.pipeline.classification import Classification
 from gateway.pipeline.config import check_metrics
-from gateway.policies import Chosen, Policies, policy_book
+from gateway.policies import NONE_BROUGHT, Chosen, Policies, policy_book
 from security import policy
 from security.names import Role, parse_identity
-from security.policybundle import is_bundle, peek
+from security.policybundle import Bundle, is_bundle, peek
 from security.sealing import KeyRing
 from security.tls import TlsContexts
 
@@ -127,17 +127,21 @@ def classified(config: GatewayConfig) -> Classification:
 def chosen_policy(config: GatewayConfig) -> Chosen:
     """The signed policy that the gateway would start with, for the configured destinations.
 
+    Takes a second, or a few: not to be called on the loop of a gateway that runs.
+
     Raises:
         WardgateError: there is none that is right; the message says why.
     """
+    chosen = _policies(config).first(config)
+    if chosen is None:
+        raise NONE_BROUGHT
+    return chosen
+
+
+def _policies(config: GatewayConfig) -> Policies:
     book = revocation_book(config, SystemClock())
     book.load()
-    chosen = Policies(policy_book(config, lambda: book.current.serials)).first(config)
-    if chosen is None:
-        raise ConfigError(
-            "no policy has been brought here: name a signed one in [policy] file, or let the fleet"
-        )
-    return chosen
+    return Policies(policy_book(config, lambda: book.current.serials))
 
 
 def policy_words(chosen: Chosen) -> str:
@@ -164,21 +168,26 @@ def table_of(file: Path, config: GatewayConfig) -> policy.PolicyTable:
         ConfigError: it can't be read.
         PolicyError: it is refused.
     """
+    destinations = [each.info for each in config.destinations]
     try:
-        return policy.compile_policy(policy_text(file), [each.info for each in config.destinations])
+        return policy.compile_policy(policy_of(file, None).policy, destinations)
     except policy.PolicyError as error:
         raise policy.PolicyError(f"{file}: {error}") from error
 
 
-def policy_text(file: Path) -> str:
-    """A policy's text, of a Cedar file or a signed one, whoever has signed it.
+def policy_of(file: Path | None, config: GatewayConfig | None) -> Bundle:
+    """What a Cedar file or a signed one says, whoever has signed it; without one, the gateway's.
 
     Raises:
-        ConfigError: the file can't be read.
+        WardgateError: the file can't be read, or nothing was brought to the gateway.
     """
+    if file is None:
+        if config is None:
+            raise ConfigError("name a policy, or a gateway's configuration")
+        return _policies(config).newest(config).bundle
     content = tomlfile.read(file)
     try:
-        return peek(content)[0].policy if is_bundle(content) else content.decode()
+        return peek(content)[0] if is_bundle(content) else Bundle(0, 0, content.decode(), "", "")
     except UnicodeDecodeError as error:
         raise ConfigError(f"{file}: not a text: {error}") from error
 

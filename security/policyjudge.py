@@ -54,12 +54,21 @@ def judge(
     """
     if bundle.tenant and any(each.tenant != bundle.tenant for each in own):
         raise RefusedError(RefusalReason.UNTRUSTED, f"the policy is tenant {bundle.tenant}'s")
-    stated = bundle.invariants.encode() if bundle.invariants.strip() else default_invariants()
-    invariants = (*read_invariants(stated), *local)
+    invariants = (*stated_invariants(bundle), *local)
     proved = bundle.proved_for(own)
     table, proof = verified_policy(bundle.policy, bundle.destinations or proved, invariants)
     table = _without(table, {each.name for each in own if each not in proved})
     return Judged(table, tuple(proved), proof)
+
+
+def stated_invariants(bundle: Bundle) -> tuple[Invariant, ...]:
+    """What must hold of a policy: what was signed with it, or, where nothing was, what is shipped.
+
+    Raises:
+        PolicyError: it can't be read.
+    """
+    stated = bundle.invariants.encode() if bundle.invariants.strip() else default_invariants()
+    return read_invariants(stated)
 
 
 def widened(before: Judged | None, after: Judged) -> list[Change]:

@@ -36,6 +36,16 @@ def until(what: Callable[[], Any], words: str = "") -> Any:
         time.sleep(0.05)
 
 
+INVARIANTS = """
+[[invariant]]
+id = "campus"
+words = "What identifies a person stays on campus."
+level_min = 4
+zone_not = "campus"
+at_most = "withhold"
+"""
+
+
 class Process:
     """One of our daemons."""
 
@@ -178,9 +188,9 @@ class Site:
     def propose(self, text: str, *options: str) -> Done:
         path = self.directory / "wanted.cedar"
         path.write_text(text)
-        none = self.directory / "none.toml"
-        none.write_text("")
-        call = ("policy", "propose", str(path), "--invariants", str(none))
+        invariants = self.directory / "invariants.toml"
+        invariants.write_text(INVARIANTS)
+        call = ("policy", "propose", str(path), "--invariants", str(invariants))
         return self.fleet.command(*call, *options, check=False)
 
     def agree(self) -> str:

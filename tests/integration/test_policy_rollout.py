@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from security.policybook import BUNDLE_FILE
-from tests.integration.policy_site import Site, until
+from tests.integration.policy_site import INVARIANTS, Site, until
 
 CORE = '@id("core") permit (principal, action == Action::"pass", resource) when {{ {} }};'
 TO_CORE = CORE.format('principal.zone == Zone::"campus"')
@@ -133,9 +133,16 @@ def test_a_policy_is_signed_on_the_host_and_carried(site: Site, tmp_path: Path) 
     edge, other = site.edges
     text, out = tmp_path / "release.cedar", tmp_path / "policy.signed"
     text.write_text(TO_CORE)
-    none = tmp_path / "none.toml"
-    none.write_text("")
-    common = ("--config", str(site.fleet.config), "--invariants", str(none), "--out", str(out))
+    invariants = tmp_path / "invariants.toml"
+    invariants.write_text(INVARIANTS)
+    common = (
+        "--config",
+        str(site.fleet.config),
+        "--invariants",
+        str(invariants),
+        "--out",
+        str(out),
+    )
     sign = ("policy", "sign", str(text), *common)
     done = site.fleet.command(*sign, "--gateway", str(edge.config))
     assert done.stdout == f"{out}: policy 1, for gw-1\n"

@@ -21,7 +21,9 @@ import pytest
 
 from demo import configs
 from demo.plan import free_ports
+from security import pki
 from security.policy import default_policy
+from security.policybundle import Bundle, sign_bundle
 from tests.integration.supervised import DEVICE, WAIT_S, Supervised, Ward, session
 
 
@@ -284,12 +286,16 @@ def test_a_policy_that_breaks_an_invariant_is_not_taken(
     gateway: Supervised, ward: Ward, file: Edited
 ) -> None:
     policy = ward.plan.policy
-    before = policy.read_text()
+    before = policy.read_bytes()
+    # As by somebody who has the key; `policy sign` and the fleet refuse it before they sign.
+    authority = pki.load_authority(ward.plan.fleet / "authority")
+    text = '@id("all") permit (principal, action == Action::"pass", resource);'
+    bundle = Bundle(99, time.time_ns() // 1000, text, "", authority.trust_domain)
     try:
-        policy.write_text('@id("all") permit (principal, action == Action::"pass", resource);')
+        policy.write_bytes(sign_bundle(authority, bundle))
         status = file.hang_up()
     finally:
-        policy.write_text(before)
+        policy.write_bytes(before)
     assert "identifying-stays-on-campus is broken" in status
     assert "leaves unchanged, by all" in status
 

@@ -12,6 +12,7 @@ from fleet.metrics import METRICS
 from fleet.monitor import Monitor
 from fleet.operators import OperatorRow, OperatorStore
 from fleet.policies import Policies
+from fleet.policy_draft import judged
 from fleet.policy_store import PolicyStore
 from fleet.roles import OperatorRole
 from fleet.rollouts import Order, Rollouts
@@ -22,21 +23,26 @@ from gateway.telemetry import Telemetry
 from protos.wardgate.v1 import fleet_pb2 as pb
 from security.names import Role
 from security.policybundle import read_bundle, schema_sha256
-from security.policyjudge import judge
 from tests.fakes import FakeClock
 from tests.unit.fleet.test_fleet_approvals import Log
 
 CORE = DestinationInfo("core", Zone.CAMPUS, "care", "ward")
 VENDOR = DestinationInfo("vendor", Zone.PARTNER, "maintenance", "ward")
 NOTHING = '@id("nothing") forbid (principal, action, resource);'
-LOW = (
-    '@id("low") permit (principal, action == Action::"pass", resource)'
-    " when { resource.level <= 2 };"
+_NEAR = (
+    '@id("near") permit (principal, action == Action::"pass", resource) when {{'
+    ' (principal.zone == Zone::"campus" || principal.zone == Zone::"partner")'
+    " && resource.level <= {} }};"
 )
-MORE = (
-    '@id("low") permit (principal, action == Action::"pass", resource)'
-    " when { resource.level <= 3 };"
-)
+LOW, MORE = _NEAR.format(1), _NEAR.format(2)
+INVARIANTS = """
+[[invariant]]
+id = "campus"
+words = "What identifies a person stays on campus."
+level_min = 4
+zone_not = "campus"
+at_most = "withhold"
+"""
 DPO, OFFICER = OperatorRole.DPO, OperatorRole.SECURITY_OFFICER
 SECOND_US = 1_000_000
 
@@ -87,7 +93,8 @@ class Edge:
             return
         try:
             found = read_bundle(wanted.row.bundle, (root,), domain, self.name)
-            judge(found.bundle, self.destinations)
+            bundle, own = found.bundle, tuple(sorted(self.destinations))
+            judged(bundle.policy, bundle.invariants, bundle.destinations, own)
             if self.needs_key:
                 raise WardgateError("there is no pseudonym_key")
         except WardgateError as error:
@@ -162,7 +169,7 @@ class Scene:
     async def signed(self, text, *gateways, by="ann", second="ben"):
         """Propose, and approve what waits; the number."""
         await self.hear()
-        _, row, waiting = await self.policies.propose(text, "", gateways, by)
+        _, row, waiting = await self.policies.propose(text, INVARIANTS, gateways, by)
         if waiting is not None:
             done = await self.approvals.approve(waiting.approval_id, waiting.digest, second)
             assert done.state == "executed", done

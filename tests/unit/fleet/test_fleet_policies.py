@@ -11,13 +11,14 @@ from fleet.policy_draft import OTHER_INVARIANTS
 from fleet.store import NotKnownError, PreconditionError
 from gateway.domain.errors import ConfigError, MalformedError, RefusedError
 from gateway.domain.labels import Zone
-from security import pki, policyjudge
+from security import pki
 from security.policy import PolicyError
 from security.policybundle import read_bundle
 from tests.fakes import FakeClock
 from tests.unit.fleet.policy_scene import (
     CORE,
     DPO,
+    INVARIANTS,
     LOW,
     MORE,
     NOTHING,
@@ -48,7 +49,7 @@ async def scene(tmp_path, authority):
     return made
 
 
-async def proposed(scene, text, *gateways, invariants=""):
+async def proposed(scene, text, *gateways, invariants=INVARIANTS):
     return await scene.policies.propose(text, invariants, gateways, "ann")
 
 
@@ -66,7 +67,7 @@ async def test_the_first_policy_lets_out_what_never_left_and_takes_two(scene):
     shown = json.loads(waiting.parameters)
     assert shown["policy"] == LOW
     assert shown["gateways"] == ["edge-1", "edge-2"]
-    assert "edge-1: vendor: health_status level 2: withhold -> pass" in shown["widens"]
+    assert "edge-1: vendor: health_status level 1: withhold -> pass" in shown["widens"]
     assert not [each for each in shown["widens"] if each.startswith("edge-2: vendor")]
     assert scene.policies.kept.policies() == []
     with pytest.raises(RefusedError, match="another must approve"):
@@ -122,7 +123,7 @@ async def test_a_policy_that_was_not_signed_here_is_compared_with_nothing(scene)
 
 async def test_a_destination_of_another_zone_is_another_one(scene):
     await rolled_out(scene, MORE)
-    moved = VENDOR._replace(zone=Zone.PUBLIC)
+    moved = VENDOR._replace(zone=Zone.CAMPUS)
     scene.edges["edge-1"].destinations = (CORE, moved)
     await scene.turn()
     draft, _, _ = await proposed(scene, LOW)
@@ -135,12 +136,21 @@ async def test_a_destination_of_another_zone_is_another_one(scene):
 async def test_a_policy_that_any_gateway_would_refuse_is_refused(scene):
     for text, words in (
         ("permit (", "for edge-1"),
-        ('@id("x") permit (principal == Destination::"vendor", action, resource);', "for edge-2"),
+        (LOW + '@id("x") forbid (principal == Destination::"vendor", action, resource);', "edge-2"),
     ):
         with pytest.raises(MalformedError, match=words):
             await proposed(scene, text)
     assert scene.policies.kept.policies() == []
     assert await scene.approvals.list(every=True) == []
+
+
+async def test_one_counter_example_refuses_it(scene):
+    with pytest.raises(MalformedError, match="identifying-stays-on-campus is broken"):
+        await proposed(scene, MORE.replace("<= 2", "<= 4"), invariants="")  # what is shipped
+    with pytest.raises(MalformedError, match="campus is broken"):
+        await proposed(scene, MORE.replace("<= 2", "<= 4"))
+    with pytest.raises(MalformedError, match="invariant"):
+        await proposed(scene, LOW, invariants="[[invariant]]\nid = 'x'\n")
 
 
 async def test_who_has_not_said_enough_is_no_target(scene):
@@ -191,11 +201,9 @@ async def test_a_number_is_greater_than_any_gateways(scene):
     assert await scene.signed(LOW, second="sam") == 42
 
 
-async def test_other_invariants_take_two(scene, monkeypatch):
+async def test_other_invariants_take_two(scene):
     await rolled_out(scene, MORE)
-    # The proof itself has tests of its own.
-    monkeypatch.setattr(policyjudge, "_prove", lambda *_: None)
-    draft, _, waiting = await proposed(scene, LOW, invariants="# none")
+    draft, _, waiting = await proposed(scene, LOW, invariants=INVARIANTS.replace("4", "5"))
     assert waiting is not None
     assert {words for each in draft.targets for words in each.widened} == {OTHER_INVARIANTS}
 
@@ -243,7 +251,7 @@ async def test_the_host_signs_and_the_service_notices(scene, host, tmp_path, aut
     path.write_text(GATEWAY)
     whom = policy_host.whose(path)
     assert tuple(whom) == ("edge-1", (CORE,), "")
-    bundle, encoded = policy_host.sign(host, LOW, "", whom, scene.clock)
+    bundle, encoded = policy_host.sign(host, LOW, INVARIANTS, whom, scene.clock)
     assert read_bundle(encoded, (authority.root,), authority.trust_domain, "edge-1")
     assert bundle.number == 1
     await scene.turn(2)
@@ -252,7 +260,7 @@ async def test_the_host_signs_and_the_service_notices(scene, host, tmp_path, aut
     (row,) = scene.policies.kept.policies()
     assert (row.proposed_by, row.approved_by) == ("", "")
     # For everybody, it is brought by a rollout.
-    bundle, _ = policy_host.sign(host, MORE, "", policy_host.EVERYBODY, scene.clock, 7)
+    bundle, _ = policy_host.sign(host, MORE, INVARIANTS, policy_host.EVERYBODY, scene.clock, 7)
     scene.edges["edge-1"].destinations = (CORE, VENDOR)
     await scene.turn()
     await scene.rollouts.start(scene.order(7, soak_s=0), "ann")
@@ -263,17 +271,17 @@ async def test_the_host_signs_and_the_service_notices(scene, host, tmp_path, aut
 def test_the_host_gives_no_number_twice(host):
     clock = FakeClock()
     sign, everybody = policy_host.sign, policy_host.EVERYBODY
-    sign(host, LOW, "", everybody, clock, 5)
+    sign(host, LOW, INVARIANTS, everybody, clock, 5)
     for number in (4, 5):
         with pytest.raises(PreconditionError, match="not greater than policy 5"):
-            sign(host, MORE, "", everybody, clock, number)
+            sign(host, MORE, INVARIANTS, everybody, clock, number)
     clock.advance(9)
-    again, _ = sign(host, LOW, "", everybody, clock, 5)  # the same, signed anew
+    again, _ = sign(host, LOW, INVARIANTS, everybody, clock, 5)  # the same, signed anew
     assert (again.number, again.issued_us) == (5, clock.now_us())
-    assert sign(host, MORE, "", everybody, clock)[0].number == 6
+    assert sign(host, MORE, INVARIANTS, everybody, clock)[0].number == 6
     with pytest.raises(PolicyError):
-        sign(host, "permit (", "", everybody, clock)
-    assert sign(host, LOW, "", everybody, clock)[0].number == 7
+        sign(host, "permit (", INVARIANTS, everybody, clock)
+    assert sign(host, LOW, INVARIANTS, everybody, clock)[0].number == 7
 
 
 def test_a_file_that_is_no_gateways_is_told(tmp_path):

@@ -17,7 +17,7 @@ from tests.unit.gateway.test_gateway_doctor import POLICY, Box
 
 STRICT = '@id("none") forbid (principal, action, resource);'
 OWN = DestinationInfo("core", Zone.CAMPUS, "care", "ward")
-LABEL = Label(DataClass.HEALTH_STATUS, 3)
+LABEL = Label(DataClass.HEALTH_STATUS, 1)
 
 
 class Edge:
