@@ -85,8 +85,8 @@ class Policies:
 
     def __init__(self, book: PolicyBook) -> None:
         self._book = book
-        self._file = b""
-        """What the file held when it was looked at last."""
+        self._seen: Verified | None = None
+        """What the file had when it was looked at last."""
         self.in_force: Chosen | None = None
         self.refused = NONE_REFUSED
         self.refusals = 0
@@ -138,12 +138,14 @@ class Policies:
         """What is here, the newest first, and the last trouble that was met."""
         found: list[Verified] = []
         trouble: WardgateError | None = None
-        looks: list[Callable[[], Verified | None]] = [self._book.kept]
+        try:
+            found += filter(None, (self._book.kept(),))
+        except WardgateError as error:
+            trouble = _told(error)
         if config.policy.file is not None:
-            looks.append(lambda: self._carried(config))
-        for look in looks:
             try:
-                found += filter(None, (look(),))
+                self._seen = self._carried(config.policy.file)
+                found.append(self._seen)
             except WardgateError as error:
                 trouble = _told(error)
         found.sort(key=lambda one: one.bundle.age_order, reverse=True)
@@ -155,20 +157,25 @@ class Policies:
         Raises:
             WardgateError: neither is right for it.
         """
-        path, before = config.policy.file, self._file
         if self.in_force is None:
             return self._first_again(config)
         found = self.in_force.found
-        if path is None or read_file(path) == before:
-            return self._judged(found, config)
-        carried = self._carried(config)
-        try:
+        if config.policy.file is not None and not self._is_untouched(config.policy.file, found):
+            carried = self._carried(config.policy.file)
             self._book.check_age(carried)
-            newer = carried.bundle.age_order > found.bundle.age_order
-            return self._judged(carried if newer else found, config)
-        except WardgateError:
-            self._file = before
-            raise
+            self._seen = carried
+            if carried.bundle.age_order > found.bundle.age_order:
+                found = carried
+        return self._judged(found, config)
+
+    def _is_untouched(self, path: Path, present: Verified) -> bool:
+        """Whether a file is as it was, and not newer than what is in force."""
+        seen = self._seen
+        return (
+            seen is not None
+            and seen.bundle.age_order <= present.bundle.age_order
+            and read_file(path) == seen.encoded
+        )
 
     def _first_again(self, config: GatewayConfig) -> Chosen | None:
         """As at a start; what was kept and is not right keeps no configuration away."""
@@ -211,18 +218,14 @@ class Policies:
         self.refusals += 1
         return self.refused.reason
 
-    def _carried(self, config: GatewayConfig) -> Verified:
+    def _carried(self, path: Path) -> Verified:
         """What the file has, of whatever age."""
-        path = config.policy.file
-        if path is None:
-            raise ConfigError("[policy] file is not set")
         encoded = read_file(path)
         try:
             found = self._book.verify(encoded)
         except WardgateError as error:
             why = getattr(error, "detail", "") or error
             raise PolicyError(f"{path}: {why}") from error
-        self._file = encoded
         if not self.refused.number:
             self.refused = NONE_REFUSED
         return found

@@ -95,6 +95,17 @@ def test_an_older_one_is_refused_however_it_comes(edge):
     assert edge.offer(5) == 5
 
 
+def test_a_newer_file_that_was_refused_counts_once_the_configuration_is_mended(edge):
+    edge.first()
+    edge.carry(2, STRICT)
+    refused = edge.policies.chosen(edge.config)  # and the exit could not obey it
+    assert refused.found.bundle.number == 2
+    again = edge.policies.chosen(edge.config)
+    assert edge.obey(again) == 2
+    assert edge.offer(3) == 3
+    assert edge.policies.chosen(edge.config).found.bundle.number == 3  # the file was not touched
+
+
 def test_a_damaged_bundle_or_number_lets_nothing_older_in(edge):
     edge.first()
     edge.offer(5)
