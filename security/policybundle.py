@@ -174,7 +174,7 @@ def _decode(encoded: bytes) -> tuple[Bundle, signed.Signed]:
     if len(encoded) > BUNDLE_BYTES_MAX:
         raise MalformedError("too_long", f"a policy of more than {BUNDLE_BYTES_MAX} bytes")
     reader = signed.Reader(encoded)
-    if reader.take(min(len(_MAGIC), len(encoded))) != _MAGIC:
+    if bytes(reader.take(min(len(_MAGIC), len(encoded)))) != _MAGIC:
         raise MalformedError("magic", "no signed policy; `wardgate policy sign` makes one")
     number, issued_us, schema_hash = _HEAD.unpack(reader.take(_HEAD.size))
     domain, gateway, tenant, policy, invariants = (_text(reader, _TEXT) for _ in range(5))
