@@ -19,6 +19,7 @@ from security.files import SECRET_MODE, TlsFiles, write_atomic
 from security.names import Role
 from security.pki import Authority, Subject, Validity, create_issuing, create_root, make_identity
 from security.policy import default_policy
+from security.policybundle import Bundle, sign_bundle
 from security.sealing import KeyRing
 
 DOMAIN = "bench.wardgate.internal"
@@ -68,6 +69,12 @@ def make_identities(directory: Path, devices: int) -> Identities:
         listed,
         issuing,
     )
+
+
+def sign_policy(issuing: Authority, text: str, number: int = 1) -> bytes:
+    """A signed policy for whatever gateway and destinations there are."""
+    now_us = time.time_ns() // 1000
+    return sign_bundle(issuing, Bundle(number, now_us, text, "", issuing.trust_domain))
 
 
 class Site:
@@ -171,7 +178,8 @@ class Site:
         return {name: process.sample() for name, process in self.processes.items()}
 
     def _write(self) -> None:
-        write_atomic(self.state / "release.cedar", default_policy().encode())
+        signed = sign_policy(self.identities.authority, default_policy())
+        write_atomic(self.state / "policy.signed", signed)
         write_atomic(self.state / "vendor.key", secrets.token_bytes(32), SECRET_MODE)
         KeyRing.generate().save(self.state / "seal.keys")
         for name, files, port, metrics in (
@@ -199,7 +207,7 @@ trust = "{own.trust}"
 trust_domain = "{DOMAIN}"
 unknown_devices = "admit"
 [policy]
-file = "release.cedar"
+file = "policy.signed"
 [metrics]
 port = {self._metrics[0]}
 {self._destination_tables()}[drivers.mqtt]

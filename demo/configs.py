@@ -8,6 +8,9 @@ from pathlib import Path
 
 from demo.identities import Identities
 from demo.plan import CORE, GATEWAY, TRUST_DOMAIN, VENDOR, Plan, Ports
+from fleet import config as fleet_config
+from fleet import policy_host
+from gateway.clock import SystemClock
 from security.files import SECRET_MODE, TlsFiles, write_atomic
 from security.policy import default_policy
 from security.sealing import KeyRing
@@ -15,7 +18,6 @@ from security.sealing import KeyRing
 
 def write(plan: Plan, identities: Identities, serial_ports: Sequence[tuple[str, Path]]) -> None:
     """Write every file; ``serial_ports`` are (device id, tty) pairs."""
-    plan.policy.write_text(default_policy())
     KeyRing.generate().save(plan.state / "seal.keys")
     write_atomic(plan.state / "vendor.key", secrets.token_bytes(32), SECRET_MODE)
     plan.gateway_config.write_text(_gateway(plan, identities, serial_ports))
@@ -23,10 +25,20 @@ def write(plan: Plan, identities: Identities, serial_ports: Sequence[tuple[str, 
     plan.core_config.write_text(
         _core(ports, ports.core, ports.core_metrics, plan.core_db, identities.core)
     )
+    sign_policy(plan, default_policy())
     # The vendor is elsewhere, but has a certificate of the fleet's, and so may ask it, too.
     plan.vendor_config.write_text(
         _core(ports, ports.vendor, ports.vendor_metrics, plan.vendor_db, identities.vendor)
     )
+
+
+def sign_policy(plan: Plan, text: str) -> int:
+    """Sign a policy on the fleet's host for the gateway and its destinations; its number."""
+    config = fleet_config.load(plan.fleet_config)
+    whom = policy_host.whose(plan.gateway_config)
+    bundle, encoded = policy_host.sign(config, text, "", whom, SystemClock())
+    write_atomic(plan.policy, encoded)
+    return bundle.number
 
 
 def _tls(files: TlsFiles) -> str:

@@ -74,7 +74,8 @@ class Plan(NamedTuple):
 
     @property
     def policy(self) -> Path:
-        return self.state / "release.cedar"
+        """Signed on the fleet's host, which serves it, too."""
+        return self.state / "policy.signed"
 
     @property
     def scenario(self) -> Path:

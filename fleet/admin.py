@@ -16,8 +16,11 @@ from fleet.health import Health
 from fleet.monitor import GatewayState, Monitor, facts_message
 from fleet.operator_desk import OperatorDesk, credential
 from fleet.operators import Operators
+from fleet.policies import Policies
+from fleet.policy_desk import FORWARD, PolicyDesk
 from fleet.registry import Change, Registry, Revoked
 from fleet.reidentification import ReidentificationDesk
+from fleet.rollouts import Rollouts
 from fleet.store import DeviceRow, NotKnownError
 from gateway.domain.devices import Standing
 from gateway.domain.errors import MalformedError
@@ -55,6 +58,8 @@ class Parts(NamedTuple):
     configurations: Configurations
     operators: Operators
     approvals: Approvals
+    policies: Policies
+    rollouts: Rollouts
 
 
 class Admin:
@@ -83,6 +88,7 @@ class Admin:
         self._operators = OperatorDesk(parts.operators)
         self._waiting = ApprovalDesk(parts.approvals)
         self._reidentification = ReidentificationDesk(parts.approvals)
+        self._policies = PolicyDesk(parts.policies, parts.rollouts, parts.registry)
         for role in Role:
             counters.add("revoked", role, n=0)
         counters.add("enrolled", n=0)
@@ -103,6 +109,7 @@ class Admin:
             **self._operators.methods(),
             **self._waiting.methods(),
             **self._reidentification.methods(),
+            **self._policies.methods(),
             "GetFleetStatus": (pb.GetFleetStatusRequest, self.status),
             "GetRevocations": (pb.GetRevocationsRequest, self.revocations),
         }
@@ -114,6 +121,8 @@ class Admin:
         if isinstance(request, pb.AddDeviceRequest):
             back = request.device_id in self._registry.revoked_devices
             return (call, "AddDevice/revoked") if back else (call,)
+        if isinstance(request, pb.ControlPolicyRolloutRequest) and request.action in FORWARD:
+            return (call, "ControlPolicyRollout/forward")
         if isinstance(request, pb.UpdateDeviceRequest):
             device = self._registry.devices.get(request.device_id)
             out = device is not None and device.standing in OUT_OF_SERVICE

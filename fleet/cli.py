@@ -15,6 +15,9 @@ import typer
 
 PENDING_EXIT = 3
 """A call waits for a second operator."""
+OFFICER = "security officer"
+_SECOND = {"widen_policy": "data-protection or security officer"}
+"""Who may agree, by kind, where it is not an OFFICER."""
 
 app = typer.Typer(
     help="The fleet service: gateways, health, certificates.",
@@ -58,7 +61,7 @@ def leave_if_pending(done: Any, *, as_json: bool) -> None:
     else:
         typer.echo(
             f"nothing is done yet: request {pending.approval_id} ({pending.kind}) waits until"
-            f" {tables.day(pending.expires_us)} for a security officer who agrees"
+            f" {tables.day(pending.expires_us)} for a second {_SECOND.get(pending.kind, OFFICER)}"
             f" (wardgate approval approve {pending.approval_id})"
         )
     raise typer.Exit(PENDING_EXIT)

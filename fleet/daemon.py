@@ -24,13 +24,16 @@ from fleet.metrics import METRICS
 from fleet.monitor import Monitor
 from fleet.operators import Operators
 from fleet.own_renewal import renew_own
+from fleet.policies import Policies
+from fleet.policy_store import PolicyStore
 from fleet.registry import Registry
+from fleet.rollouts import Rollouts
 from fleet.service import FleetService
 from fleet.store import Store
 from fleet.web.service import Web
 from gateway import systemd
 from gateway.clock import SystemClock
-from gateway.domain.errors import ConfigError
+from gateway.domain.errors import ConfigError, WardgateError
 from gateway.domain.ports import Clock
 from gateway.metrics_http import MetricsServer
 from gateway.telemetry import Telemetry
@@ -69,7 +72,7 @@ async def serve(config: FleetConfig, stop: asyncio.Event, ready: Callable[[], No
     registry = Registry(store, threads, site, config, clock, audit)
     monitor = Monitor(registry, config.health, clock, telemetry)
     configurations = Configurations(store, threads, clock, audit)
-    parts = _parts(config, store, registry, monitor, configurations, audit)
+    parts = _parts(config, store, registry, monitor, configurations, audit, telemetry)
     service = FleetService(parts, config.limits, clock, telemetry, audit)
     web = Web(config, store, registry, clock, telemetry, audit)
     service.use_office(web.office)
@@ -78,10 +81,11 @@ async def serve(config: FleetConfig, stop: asyncio.Event, ready: Callable[[], No
         maximum_concurrent_rpcs=config.limits.streams_max,
     )
     server.add_generic_rpc_handlers((service.handler(),))
-    keeper = _Keeper(config, store, registry, service, monitor, telemetry, web)
+    keeper = _Keeper(config, store, parts, service, telemetry, web)
     try:
         await registry.load()
         await configurations.load()
+        await parts.policies.load()
         await keeper.restore()
         bound = _bind(server, config.listen, credentials)
         await server.start()
@@ -127,6 +131,7 @@ def _parts(
     monitor: Monitor,
     configurations: Configurations,
     audit: AuditLog,
+    telemetry: Telemetry,
 ) -> Parts:
     """What operators look at and change."""
     operators = Operators(store, registry, SystemClock(), audit)
@@ -138,7 +143,10 @@ def _parts(
         "clone_suspected", device=device, gateway=gateway
     )
     approvals = Approvals(store, operators.kept, registry, hours, audit)
-    return Parts(registry, monitor, configurations, operators, approvals)
+    clock = SystemClock()
+    policies = Policies(PolicyStore(store), registry, approvals, clock, audit)
+    rollouts = Rollouts(policies, registry, monitor, clock, telemetry, audit)
+    return Parts(registry, monitor, configurations, operators, approvals, policies, rollouts)
 
 
 class _Keeper:
@@ -148,18 +156,18 @@ class _Keeper:
         self,
         config: FleetConfig,
         store: Store,
-        registry: Registry,
+        parts: Parts,
         service: FleetService,
-        monitor: Monitor,
         telemetry: Telemetry,
         web: Web,
     ) -> None:
         self._web = web
         self._service = service
+        self._policies, self._rollouts = parts.policies, parts.rollouts
         self._config = config
         self._store = store
-        self._registry = registry
-        self._monitor = monitor
+        self._registry = parts.registry
+        self._monitor = parts.monitor
         self._telemetry = telemetry
 
     async def restore(self) -> None:
@@ -177,6 +185,7 @@ class _Keeper:
         while not stop.is_set():
             self._monitor.tick()
             self._service.expire()
+            await self._policy()
             now = loop.time()
             watchdog.ask(now, self._web.healthy)
             if now - saved >= SAVE_EVERY_S:
@@ -192,6 +201,14 @@ class _Keeper:
                     await stop.wait()
             except TimeoutError:
                 continue
+
+    async def _policy(self) -> None:
+        """Look after policies and their rollout; what fails now is tried again."""
+        try:
+            await self._policies.tick()
+            await self._rollouts.tick()
+        except (pki.TokenError, sqlite3.Error, WardgateError) as error:
+            log.error("policies can't be looked after: %s", error)  # noqa: TRY400  # the cause is told
 
     async def _refresh(self) -> None:
         """Sign the revocations anew; with the key's token away, the last list stays in force."""

@@ -28,6 +28,7 @@ METRICS: Mapping[str, Declared] = {
     "audit_syslog_connected": Declared("gauge", "1 while the audit collector takes entries", ()),
     "audit_syslog_sent": Declared("counter", "Entries sent to the collector, repeats too", ()),
     "certificate_seconds_left": Declared("gauge", "Until a certificate of ours ends", ("use",)),
+    "policy_rollout_paused": Declared("gauge", "1 while a policy's rollout is paused", ()),
     "renewals": Declared("counter", "Renewals of our certificate", ("result",)),
     "renewal_fails": Declared("gauge", "1 while a renewal keeps failing", ()),
 }

@@ -103,6 +103,13 @@ class Monitor:
         self.gateways[gateway].attached = False
         log.info("gateway %s detached", gateway)
 
+    def is_heard(self, gateway: str) -> bool:
+        """Whether a gateway is attached and has reported lately."""
+        state = self.gateways.get(gateway)
+        if state is None or not state.attached:
+            return False
+        return self._clock.monotonic() - state.heard <= self._config.gateway_dead_after_s
+
     def report(self, gateway: str, report: pb.HealthReport) -> list[str]:
         """Take a report; returns devices that were heard of for the first time."""
         self._counters.add("reports")

@@ -5,7 +5,8 @@ Rules:
 * What the table doesn't name, nobody may.
 * An operator may what any of its roles may; one without a role may nothing.
 * A call that does more than its name says needs the roles of every right that it takes:
-  ``AddDevice/revoked`` is AddDevice for a device that has been revoked.
+  ``AddDevice/revoked`` is AddDevice for a device that has been revoked, and
+  ``ControlPolicyRollout/forward`` brings a policy to more gateways.
 * Operators have nothing to ask over HTTP: enrolment and renewal there are for devices, gateways
   and services.
 """
@@ -32,7 +33,8 @@ class OperatorRole(StrEnum):
     SECURITY_OFFICER = "security_officer"
     """Revokes, decides who is believed, and who may do what."""
     DPO = "dpo"
-    """The data-protection officer: has a say where patients could be known again."""
+    """The data-protection officer: decides what may leave; where that is more than before, together
+    with a second person."""
 
 
 Roles = frozenset[OperatorRole]
@@ -48,18 +50,24 @@ RIGHTS: Final[Mapping[str, Roles]] = {
     "AddDevice/revoked": _OFFICER,
     "AddManufacturer": _OFFICER,
     "AddOperator": _OFFICER,
+    "ControlPolicyRollout": _OVERSIGHT,
+    "ControlPolicyRollout/forward": _DPO,
     "DecideApproval": _OVERSIGHT,
     "DecideClaim": _PROVISIONER,
     "GetApproval": _OVERSIGHT,
     "GetConfiguration": ANY,
     "GetDevice": ANY,
     "GetFleetStatus": ANY,
+    "GetPolicy": ANY,
+    "GetPolicyRollout": ANY,
     "GetRevocations": ANY,
     "ListApprovals": _OVERSIGHT,
     "ListClaims": ANY,
     "ListDevices": ANY,
     "ListManufacturers": ANY,
     "ListOperators": _OVERSIGHT,
+    "ListPolicies": ANY,
+    "ProposePolicy": _DPO,
     "Reidentify": _DPO,
     "RemoveManufacturer": _OFFICER,
     "RemoveOperator": _OFFICER,
@@ -68,6 +76,7 @@ RIGHTS: Final[Mapping[str, Roles]] = {
     "SendCommand": _PROVISIONER,
     "SetConfiguration": _PROVISIONER,
     "SetOperatorRoles": _OFFICER,
+    "StartPolicyRollout": _DPO,
     "TakeReidentification": _DPO,
     "UpdateDevice": _PROVISIONER | _OFFICER,
     "UpdateDevice/reinstate": _OFFICER,

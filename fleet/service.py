@@ -29,6 +29,8 @@ from fleet import admin
 from fleet.commander import Commander
 from fleet.config import Limits
 from fleet.dangerous import Guard
+from fleet.policies import Wanted
+from fleet.policy_store import BundleRow
 from fleet.roles import NOT_ALLOWED
 from fleet.store import KnownError, NotKnownError, PreconditionError
 from fleet.web.service import Office
@@ -60,11 +62,25 @@ class _Attached:
         self.directory = hello.directory_version
         self.revocations = (hello.revocations_number, hello.revocations_issued_us)
         self.configuration = hello.configuration_version
+        self.policy = (hello.policy_number, hello.policy_issued_us)
+        self.policy_attempt = -1
+        """Which attempt it was told of last."""
         self.directory_due = 0.0
         """Not before this time of the loop is another directory sent."""
         self.commands: deque[pb.DeviceCommand] = deque()
         self.wake = asyncio.Event()
         self.end: tuple[grpc.StatusCode, str] | None = None
+
+    def policy_due(self, wanted: Wanted | None) -> BundleRow | None:
+        """The policy to be told now, which counts as told from then on."""
+        if wanted is None:
+            return None
+        again = wanted.attempt > self.policy_attempt >= 0
+        self.policy_attempt = wanted.attempt
+        if not again and wanted.row.age_order <= self.policy:
+            return None
+        self.policy = wanted.row.age_order
+        return wanted.row
 
 
 class _Watching:
@@ -91,6 +107,7 @@ class FleetService:
         self._registry = parts.registry
         self._monitor = parts.monitor
         self._configurations = parts.configurations
+        self._policies = parts.policies
         self._limits = limits
         self._clock = clock
         self._counters = counters
@@ -111,6 +128,7 @@ class FleetService:
         )
         self._registry.listen(self._on_change)
         self._configurations.listen(self._on_change)
+        self._policies.listen(self._on_change)
 
     def use_office(self, office: Office | None) -> None:
         """Let operators use the service's enrolment."""
@@ -267,6 +285,7 @@ class FleetService:
                     fresh = self._monitor.report(stream.identity.id, request.health)
                     if fresh:
                         await self._registry.activate(fresh)
+                    await self._policies.heard(stream.identity.id, request.health.gateway.policy)
                 elif request.WhichOneof("message") == "command_outcome":
                     self._commander.settle(stream.identity.id, request.command_outcome)
         finally:
@@ -298,6 +317,11 @@ class FleetService:
                 stream.configuration = wanted.version
                 message = pb.DesiredConfiguration(version=wanted.version, document=wanted.document)
                 await context.write(pb.AttachResponse(configuration=message))
+                continue
+            due = stream.policy_due(self._policies.wanted(stream.identity.id))
+            if due is not None:
+                brought = pb.PolicyUpdate(number=due.number, signed_policy=due.bundle)
+                await context.write(pb.AttachResponse(policy=brought))
                 continue
             if stream.commands:
                 await context.write(pb.AttachResponse(command=stream.commands.popleft()))

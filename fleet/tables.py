@@ -176,7 +176,12 @@ def approval(found: pb.Approval) -> str:
     text = "\n".join(f"{name:<12}{value or '-'}" for name, value in rows)
     if not found.parameters:
         return text
-    return f"{text}\n\n{json.dumps(json.loads(found.parameters), indent=2)}"
+    parameters = json.loads(found.parameters)
+    texts = {name: each for name, each in parameters.items() if "\n" in str(each)}
+    texts = {name: each for name, each in texts.items() if isinstance(each, str)}
+    rest = {name: each for name, each in parameters.items() if name not in texts}
+    blocks = [f"{name}:\n{each.rstrip()}" for name, each in texts.items()]
+    return "\n\n".join((text, *blocks, json.dumps(rest, indent=2)))
 
 
 def status(found: pb.GetFleetStatusResponse, now_us: int) -> str:
@@ -190,6 +195,7 @@ def status(found: pb.GetFleetStatusResponse, now_us: int) -> str:
         "DIRECTORY",
         "REVOCATIONS",
         "CONFIGURATION",
+        "POLICY",
         "VERSION",
     )
     rows = [
@@ -202,6 +208,7 @@ def status(found: pb.GetFleetStatusResponse, now_us: int) -> str:
             _behind(each.facts.directory_version, found.directory_version),
             _behind(each.facts.revocations_number, found.revocations_number),
             _configured(each),
+            _policy(each.facts.policy),
             each.software_version,
         )
         for each in found.gateways
@@ -235,6 +242,16 @@ def gateway(found: pb.GatewayStatus, wanted: pb.GetConfigurationResponse, now_us
     ]
     if applied.refused_version:
         rows.append(("refused", f"{applied.refused_version}: {applied.refused_reason}"))
+    policy = facts.policy
+    rows.append(
+        ("policy", f"{policy.number}, table {policy.table_version}" if policy.number else "")
+    )
+    if policy.unproved:
+        rows.append(("gets nothing", f"{', '.join(policy.unproved)}: not proved for"))
+    if policy.refused_reason:
+        rows.append(
+            ("not taken", f"{policy.refused_number or 'a policy'}: {policy.refused_reason}")
+        )
     text = "\n".join(f"{name:<13}{value or '-'}" for name, value in rows)
     document = wanted.configuration.document.decode(errors="replace").rstrip()
     return f"{text}\n\n{document}" if document else text
@@ -248,6 +265,14 @@ def _configured(each: pb.GatewayStatus) -> str:
         return shown
     refused = applied.refused_version == each.configuration_version
     return f"{shown} ({each.configuration_version} {'refused' if refused else 'wanted'})"
+
+
+def _policy(facts: pb.PolicyFacts) -> str:
+    """The policy in force there; without one, nothing leaves."""
+    shown = str(facts.number) if facts.number else "none"
+    if facts.refused_reason:
+        shown += f" ({facts.refused_number or 'one'} refused)"
+    return shown
 
 
 def _behind(theirs: int, ours: int) -> str:

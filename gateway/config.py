@@ -62,10 +62,11 @@ class TlsTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class PolicyTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """``[policy]``: what may leave."""
 
-    file: Path
-    """A Cedar file, see docs/policy.md."""
+    file: Path | None = None
+    """A signed policy (`wardgate policy sign`); without one the fleet brings it, see
+    docs/policy.md."""
     invariants: Path | None = None
-    """What must hold of it whatever it says; None: those that are shipped."""
+    """What must hold here besides the invariants that were signed with it."""
 
 
 class FleetTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -91,9 +92,9 @@ class GatewayConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     gateway: GatewayTable
     tls: TlsTable
     identity: IdentityConfig
-    policy: PolicyTable
     drivers: dict[str, dict[str, Any]]
     """By name; the key ``driver`` names the entry point where it isn't the table's name."""
+    policy: PolicyTable = PolicyTable()
     audit: AuditConfig = AuditConfig()
     journal: JournalConfig = JournalConfig()
     commit: CommitterConfig = CommitterConfig()

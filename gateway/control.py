@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable
+from collections.abc import Set as AbstractSet
 from functools import partial
 from importlib.metadata import version
 from typing import NamedTuple
@@ -24,6 +25,8 @@ from gateway.domain.ports import Clock, Counters
 from gateway.fleetlink import FleetLink, FleetLinkConfig
 from gateway.fleetreport import SeenDevice
 from gateway.notices import MISDIRECTED, Notices
+from gateway.outbound import Outbound
+from gateway.policies import Brought
 from gateway.reload import InForce, Parts, Reloader, Verdict
 from protos.wardgate.v1 import fleet_pb2 as pb
 from security.audit import AuditLog, TreeHead
@@ -44,6 +47,7 @@ class Surroundings(NamedTuple):
     commands: Commands
     clock: Clock
     counters: Counters
+    outbound: Outbound
 
 
 def first_in_force(source: Source) -> tuple[InForce, Verdict | None]:
@@ -70,6 +74,7 @@ class Control:
         self._reloader: Reloader | None = None
         self._hung_up = False
         self._wish: Desired | None = None
+        self._policy: Brought | None = None
         self.link: FleetLink | None = None
         self.revocations: RevocationsInForce | None = None
         self._rereading: asyncio.Task[None] | None = None
@@ -100,6 +105,9 @@ class Control:
         link.reporter.configuration = self.facts
         link.configuration_version = lambda: self.in_force.desired.version
         link.on_configuration = self._fleet_wants
+        link.reporter.policy = around.outbound.policy_facts
+        link.policy_age = lambda: around.outbound.policies.age_order
+        link.on_policy = self._fleet_brings
 
         def on_stale(stale: bool) -> None:
             """Whom the fleet has revoked lately is not known here: an alarm until it is again."""
@@ -137,6 +145,10 @@ class Control:
         self.revocations.load()
         counters.set("fleet_connected", -1)  # without a link nothing is to be alerted about
 
+    def void_authorities(self) -> AbstractSet[int]:
+        """Those that the revocation list in force calls void; among serial numbers."""
+        return self._in_force().current.serials
+
     def _in_force(self) -> RevocationsInForce:
         if self.revocations is None:
             raise RuntimeError("the revocations come first")
@@ -150,6 +162,8 @@ class Control:
             reloader.file_changed()
         if self._wish is not None:
             reloader.fleet_wants(self._wish)
+        if self._policy is not None:
+            reloader.fleet_brings(self._policy)
         return reloader
 
     def hung_up(self) -> None:
@@ -186,8 +200,16 @@ class Control:
         else:
             self._reloader.fleet_wants(wish)
 
-    def _decided(self, verdict: Verdict) -> None:
-        self._refused = verdict if verdict.reason else None
+    def _fleet_brings(self, policy: Brought) -> None:
+        log.info("the fleet brings policy %d", policy.number)
+        if self._reloader is None:
+            self._policy = policy
+        else:
+            self._reloader.fleet_brings(policy)
+
+    def _decided(self, verdict: Verdict | None) -> None:
+        if verdict is not None:
+            self._refused = verdict if verdict.reason else None
         if self.link is not None:
             self.link.commands.wake()  # the operator waits for the next report
 

@@ -42,6 +42,7 @@ from gateway.pipeline.config import check_metrics
 from gateway.pipeline.intake import Intake
 from gateway.pipeline.label import Labels
 from gateway.pipeline.memory import MessageIds
+from gateway.policies import Policies, policy_book
 from gateway.preflight import classified, require_own_certificate
 from gateway.reload import Parts
 from gateway.supervisor import Part, Supervisor
@@ -180,6 +181,8 @@ class Gateway:
         self.timekeeping = Timekeeping(self.time, self.tls, telemetry, self.audit, self.notices)
         stack.callback(self.time.save)
         self.identity.on_suspicion = self.notices.suspicion
+        # Before the policy: a list may call its signer void.
+        self.control.apply_revocations(self.identity, clock, telemetry)
         self.outbound = Outbound(
             config,
             ledger_path=state / "ledger.sqlite",
@@ -190,6 +193,7 @@ class Gateway:
             telemetry=telemetry,
             audit=self.audit,
             notices=self.notices,
+            policies=Policies(policy_book(config, self.control.void_authorities)),
         )
         stack.push_async_callback(self.outbound.stop)
         await self.outbound.start()
@@ -199,7 +203,6 @@ class Gateway:
         self._record_gaps(self.journal.discovered_gaps())
 
         self.commands = Commands(clock)
-        self.control.apply_revocations(self.identity, clock, telemetry)
         if config.fleet is not None:
             self.identity.on_dismissed = self.intake.retire
             around = Surroundings(
@@ -210,6 +213,7 @@ class Gateway:
                 self.commands,
                 clock,
                 telemetry,
+                self.outbound,
             )
             link = self.control.attach(config.fleet, around)
             self._supervisor.start(Part("fleet", link.run))

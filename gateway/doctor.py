@@ -25,7 +25,7 @@ from gateway.journal.lock import holder
 from gateway.packetfilter import snapshot
 from gateway.packetfilter.nft import Count
 from gateway.packetfilter.ruleset import REFUSED
-from gateway.preflight import Finding, check_start, compiled_policy
+from gateway.preflight import Finding, check_start, chosen_policy, policy_words
 from security.files import TlsFiles
 from security.pki import load_certificates
 from security.renewal import Life
@@ -70,7 +70,7 @@ def _runs(config: GatewayConfig) -> bool:
 
 def _policy(config: GatewayConfig) -> Finding:
     try:
-        return Finding("policy", True, f"version {compiled_policy(config).version}")
+        return Finding("policy", True, policy_words(chosen_policy(config)))
     except WardgateError as error:
         return Finding("policy", False, f"nothing leaves, for it is refused: {error}")
 

@@ -9,7 +9,8 @@ Rules:
 * The fleet service must show a service's certificate for the name that is dialled; revocations
   are the issuing CA's word, verified whoever brings them.
 * Facts go up (:mod:`gateway.fleetreport`), commands come down (:mod:`gateway.fleetcommands`), and
-  so does what the fleet wants of the configuration (:mod:`gateway.reload` decides).
+  so do what the fleet wants of the configuration and signed policies (:mod:`gateway.reload`
+  decides).
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from gateway.domain.devices import Device, Standing
 from gateway.domain.ports import Clock, Counters
 from gateway.fleetcommands import CommandRelay
 from gateway.fleetreport import Reporter, SeenDevice
+from gateway.policies import Brought
 from gateway.wire.dialling import CHANNEL_OPTIONS, keep_up, let_in
 from protos.wardgate.v1 import fleet_pb2 as pb
 from security.files import SECRET_MODE, TlsFiles, write_atomic
@@ -117,6 +119,10 @@ class FleetLink:
         """The desired configuration that is in force; 0 for none."""
         self.on_configuration: Callable[[Desired], None] = _no_configuration
         """Called with what the fleet wants; what becomes of it is in the reports."""
+        self.policy_age: Callable[[], tuple[int, int]] = _no_policy_yet
+        """Number and time of issue of the policy in force; zeros for none."""
+        self.on_policy: Callable[[Brought], None] = _no_policy
+        """Called with a policy that the fleet brings, as :attr:`on_configuration`."""
 
     def load(self) -> None:
         """Apply the last word of the fleet on devices, from disk; a damaged one counts as none.
@@ -195,6 +201,7 @@ class FleetLink:
 
     async def _reports(self) -> AsyncIterator[pb.AttachRequest]:
         listed = self._revocations.current
+        policy_number, policy_issued_us = self.policy_age()
         yield pb.AttachRequest(
             hello=pb.GatewayHello(
                 software_version=self._config.software_version,
@@ -202,6 +209,8 @@ class FleetLink:
                 revocations_number=listed.number,
                 revocations_issued_us=listed.issued_us,
                 configuration_version=self.configuration_version(),
+                policy_number=policy_number,
+                policy_issued_us=policy_issued_us,
             )
         )
         while True:
@@ -222,6 +231,8 @@ class FleetLink:
             case "configuration":
                 wanted = response.configuration
                 self.on_configuration(Desired(wanted.version, wanted.document))
+            case "policy":
+                self.on_policy(Brought(response.policy.number, response.policy.signed_policy))
             case _:
                 log.debug("the fleet says something that this version does not know")
 
@@ -263,3 +274,11 @@ def _not_misdirected(_reason: str, _detail: str) -> None:
 
 def _no_configuration(_wanted: Desired) -> None:
     log.warning("the fleet wants a configuration, which this gateway can't change")
+
+
+def _no_policy_yet() -> tuple[int, int]:
+    return 0, 0
+
+
+def _no_policy(_policy: Brought) -> None:
+    log.warning("the fleet brings a policy, which this gateway can't change")

@@ -60,6 +60,8 @@ class Reporter:
         """Of the gateway's audit log; the fleet keeps it, so that a cut end of the log shows."""
         self.configuration: Callable[[], pb.ConfigurationFacts] = pb.ConfigurationFacts
         """What of the fleet's configuration is in force here."""
+        self.policy: Callable[[], pb.PolicyFacts] = pb.PolicyFacts
+        """Which policy is, and for which destinations."""
 
     async def make(self, directory_version: int, revocations_number: int) -> pb.HealthReport:
         """The present; lets the loop go on while there are many devices."""
@@ -71,6 +73,7 @@ class Reporter:
                 revocations_number=revocations_number,
                 certificate_end_us=self.certificate_end_us,
                 configuration=self.configuration(),
+                policy=self.policy(),
             )
         )
         head = self.last_head()

@@ -2,7 +2,8 @@
 
 Without a policy that can be verified nothing leaves, and collecting goes on. A changed policy
 applies without touching the streams; changed destinations end the streams and begin new ones
-from the same cursors and ledger, so that nothing is lost or released twice.
+from the same cursors and ledger, so that nothing is lost or released twice. A policy is kept on
+disk before it is in force (:mod:`gateway.policies` says which).
 """
 
 from __future__ import annotations
@@ -23,15 +24,16 @@ from gateway.domain.ports import Clock
 from gateway.journal.committer import Committer
 from gateway.journal.journal import Journal
 from gateway.notices import MISDIRECTED, Notices
-from gateway.preflight import compiled_policy
+from gateway.policies import Chosen, Policies
 from gateway.telemetry import Telemetry
 from gateway.uplink.config import DestinationConfig
 from gateway.uplink.ledger import Ledger
 from gateway.uplink.ports import Credentials, Trouble, TroubleKind
 from gateway.uplink.uplink import Policy, Uplink, open_surroundings
+from protos.wardgate.v1 import fleet_pb2 as pb
 from security.audit import AuditLog
 from security.files import read_secret
-from security.policy import PolicyTable
+from security.policybundle import schema_sha256
 from security.sealing import Sealer
 from security.tls import grpc_channel_credentials
 
@@ -47,7 +49,8 @@ class Change(NamedTuple):
     """What is ready to be put in force."""
 
     config: GatewayConfig
-    table: PolicyTable
+    chosen: Chosen | None
+    """None: there is no policy yet, and nothing leaves."""
     uplink: Uplink
     """The present one when the destinations are the same."""
 
@@ -67,6 +70,7 @@ class Outbound:
         telemetry: Telemetry,
         audit: AuditLog,
         notices: Notices,
+        policies: Policies,
     ) -> None:
         """Open the ledger.
 
@@ -81,18 +85,28 @@ class Outbound:
         self._telemetry = telemetry
         self._audit = audit
         self._notices = notices
+        self.policies = policies
         self._ledger = Ledger.open(ledger_path, clock, journal.lend_reserve)
         self.accounting = Accounting(self._ledger, audit, clock)
         self._config = config
         self._uplink = self._make(config)
 
     async def start(self) -> None:
-        """Put the policy in force, if it can be verified, and begin to forward."""
+        """Put the policy in force, if there is one that can be verified, and begin to forward."""
         await self.accounting.settle()  # what the last run released, under its policy
         try:
-            self._apply(await asyncio.to_thread(compiled_policy, self._config))
-        except WardgateError as error:
-            self._without_policy(error)
+            chosen = await asyncio.to_thread(
+                self.policies.first,
+                self._config,
+                lambda one: self._uplink.check_policy(_policy(one)),
+            )
+            if chosen is None:
+                self._without_policy("none has been brought here")
+            else:
+                await self._keep(chosen)
+                self._apply(self._uplink, chosen)
+        except (WardgateError, OSError) as error:
+            self._without_policy(self.policies.refuse(0, error))
         await self._forward()
 
     async def stop(self) -> None:
@@ -109,24 +123,27 @@ class Outbound:
         """Compile the policy and make what changed destinations need; nothing is applied.
 
         Raises:
-            ConfigError, PolicyError: the policy or a destination can't be used.
+            WardgateError: the policy or a destination can't be used.
         """
-        table = await asyncio.to_thread(compiled_policy, config)
+        chosen = await asyncio.to_thread(self.policies.chosen, config)
         same = config.destinations == self._config.destinations
         uplink = self._uplink if same else self._make(config)
-        uplink.check_policy(Policy(table.version, table.rows))
-        return Change(config, table, uplink)
+        if chosen is not None:
+            uplink.check_policy(_policy(chosen))
+        return Change(config, chosen, uplink)
 
     async def commit(self, change: Change) -> None:
         """Put a prepared change in force.
 
         Raises:
-            LedgerError: the disk refuses; the policy and the destinations before stay in force.
+            LedgerError, OSError: the disk refuses; the policy and the destinations before stay in
+                force.
         """
         await self.accounting.settle()
         before = self._uplink
-        change.uplink.set_policy(Policy(change.table.version, change.table.rows))
-        self._in_force(change.table)
+        if change.chosen is not None:
+            await self._keep(change.chosen)
+            self._apply(change.uplink, change.chosen)
         self._config = change.config
         change.uplink.set_ledger(change.config.ledger)
         if change.uplink is not before:
@@ -162,19 +179,76 @@ class Outbound:
         uplink.set_ledger(config.ledger)
         return uplink
 
-    def _apply(self, table: PolicyTable) -> None:
-        self._uplink.set_policy(Policy(table.version, table.rows))
-        self._in_force(table)
+    async def offered(self, number: int, encoded: bytes) -> str:
+        """Put a policy in force that the fleet has sent; returns why not, or nothing.
 
-    def _in_force(self, table: PolicyTable) -> None:
+        The one in force stays when this one is not right.
+        """
+        try:
+            chosen = await asyncio.to_thread(self.policies.offered, encoded, self._config)
+            if chosen is not None:
+                self._uplink.check_policy(_policy(chosen))
+                await self._keep(chosen)
+                self._apply(self._uplink, chosen)
+        except (WardgateError, OSError) as error:
+            reason = self.policies.refuse(number, error)
+            log.error("policy %d is refused, what was in force stays: %s", number, reason)  # noqa: TRY400  # the cause is told
+            self._audit.record("policy", result="refused", number=number, reason=reason)
+            return reason
+        return ""
+
+    def policy_facts(self) -> pb.PolicyFacts:
+        """For the fleet: which policy is in force, for which destinations, and what it does."""
+        policies, tally = self.policies, self._ledger.tally
+        facts = pb.PolicyFacts(
+            refused_number=policies.refused.number,
+            refused_reason=policies.refused.reason,
+            refusals=policies.refusals,
+            schema_sha256=schema_sha256(),
+            released=tally.left,
+            withheld=tally.withheld,
+            destinations=[
+                pb.PolicyDestination(**each.info._asdict()) for each in self._config.destinations
+            ],
+        )
+        chosen = policies.in_force
+        if chosen is not None:
+            facts.number, facts.issued_us = chosen.found.bundle.age_order
+            facts.substance = chosen.found.bundle.substance
+            facts.table_version = chosen.table.version
+            facts.unproved.extend(chosen.unproved)
+        return facts
+
+    async def _keep(self, chosen: Chosen) -> None:
+        present = self.policies.in_force
+        if present is None or present.found.encoded != chosen.found.encoded:
+            await asyncio.to_thread(self.policies.keep, chosen)
+
+    def _apply(self, uplink: Uplink, chosen: Chosen) -> None:
+        uplink.set_policy(_policy(chosen))
+        self.policies.applied(chosen)
+        bundle, version = chosen.found.bundle, chosen.table.version
         # Only what is in the ledger may be named as the policy at collection.
-        self._committer.policy_version = table.version
-        self._audit.record("policy", result="in force", version=table.version)
+        self._committer.policy_version = version
+        log.info("policy %d is in force, version %s", bundle.number, version)
+        if chosen.unproved:
+            unproved = ", ".join(chosen.unproved)
+            log.warning(
+                "policy %d says nothing of, and nothing leaves for: %s", bundle.number, unproved
+            )
+        self._audit.record(
+            "policy",
+            result="in force",
+            number=bundle.number,
+            version=version,
+            substance=bundle.substance,
+            unproved=" ".join(chosen.unproved),
+        )
         self._notices.condition("policy_missing", "", active=False)
 
-    def _without_policy(self, error: WardgateError) -> None:
-        log.error("no policy is in force, nothing leaves: %s", error)
-        self._audit.record("policy", result="refused", reason=str(error))
+    def _without_policy(self, reason: str) -> None:
+        log.error("no policy is in force, nothing leaves: %s", reason)
+        self._audit.record("policy", result="refused", reason=reason)
         self._notices.condition(
             "policy_missing", "No policy is in force: nothing leaves", active=True
         )
@@ -217,3 +291,7 @@ class Outbound:
         )
         words = trouble.kind.replace("_", " ")
         self._notices.occurrence(trouble.kind, f"{trouble.destination}: {words}")
+
+
+def _policy(chosen: Chosen) -> Policy:
+    return Policy(chosen.table.version, chosen.table.rows)

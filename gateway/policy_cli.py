@@ -33,8 +33,11 @@ def policy_check(config: ConfigOption = DEFAULT_CONFIG) -> None:
     from gateway import preflight  # noqa: PLC0415
     from gateway.config import load  # noqa: PLC0415
 
-    table, proof = preflight.proved_policy(load(config))
-    typer.echo(f"policy {table.version} is in order, for {len(table.rows)} destinations")
+    found, table, unproved, proof = preflight.chosen_policy(load(config))
+    number, version = found.bundle.number, table.version
+    typer.echo(f"policy {number}, {version} is in order, for {len(table.rows)} destinations")
+    if unproved:
+        typer.echo(f"it was not proved for, and nothing leaves for: {', '.join(unproved)}")
     typer.echo(f"{len(proof.results)} invariants hold in all of {proof.cells} cells")
     for note in proof.notes:
         typer.echo(f"note: {note}")
@@ -175,10 +178,10 @@ def _explain_record(
 @policy_app.command("prove")
 def policy_prove(
     policy: Annotated[
-        Path | None, typer.Argument(help="A Cedar file; default: the configuration's")
+        Path | None, typer.Argument(help="A Cedar file or a signed one; default: the gateway's")
     ] = None,
     invariants: Annotated[
-        Path | None, typer.Option(help="TOML; default: the configuration's, or those shipped")
+        Path | None, typer.Option(help="TOML; default: those that were signed, or are shipped")
     ] = None,
     config: Annotated[
         Path | None,
@@ -193,20 +196,20 @@ def policy_prove(
     """
     from gateway import preflight  # noqa: PLC0415
     from gateway.config import load  # noqa: PLC0415
-    from security.policy import default_invariants, prove, read_invariants  # noqa: PLC0415
+    from gateway.policies import invariants_of, local_invariants  # noqa: PLC0415
+    from security.policy import prove  # noqa: PLC0415
+    from security.policyjudge import stated_invariants  # noqa: PLC0415
 
     if policy is None and config is None:
         config = DEFAULT_CONFIG
     read = load(config) if config is not None else None
+    bundle = preflight.policy_of(policy, read)
     if invariants is not None:
-        known = preflight.invariants_of(invariants)
-    elif read is not None:
-        known = preflight.policy_invariants(read)
+        known = invariants_of(invariants)
     else:
-        known = read_invariants(default_invariants())
-    file = policy if policy is not None else read.policy.file if read is not None else Path()
+        known = (*stated_invariants(bundle), *(local_invariants(read) if read else ()))
     proof = prove(
-        preflight.policy_text(file),
+        bundle.policy,
         known,
         [each.info for each in read.destinations] if read is not None else None,
     )
@@ -220,8 +223,8 @@ def policy_prove(
 
 @policy_app.command("diff")
 def policy_diff(  # each is an option of its own
-    old: Annotated[Path, typer.Argument(help="A Cedar file")],
-    new: Annotated[Path, typer.Argument(help="A Cedar file")],
+    old: Annotated[Path, typer.Argument(help="A Cedar file, or a signed one")],
+    new: Annotated[Path, typer.Argument(help="A Cedar file, or a signed one")],
     config: ConfigOption = DEFAULT_CONFIG,
     ledger: Annotated[
         Path | None, typer.Option(help="ledger.sqlite; default: the gateway's, where it is here")
@@ -244,7 +247,9 @@ def policy_diff(  # each is an option of its own
     from security.policy import differences, differences_everywhere  # noqa: PLC0415
 
     if everywhere:
-        changes = differences_everywhere(preflight.policy_text(old), preflight.policy_text(new))
+        changes = differences_everywhere(
+            *(preflight.policy_of(file, None).policy for file in (old, new))
+        )
         traffic = None
     else:
         read = load(config)

@@ -13,14 +13,17 @@ from typing import NamedTuple
 import typer
 
 from gateway import desired, plugins, tomlfile
+from gateway.carried import revocation_book
 from gateway.clock import SystemClock
 from gateway.config import GatewayConfig, load, read
 from gateway.domain.errors import ConfigError
 from gateway.pipeline import classification
 from gateway.pipeline.classification import Classification
 from gateway.pipeline.config import check_metrics
+from gateway.policies import NONE_BROUGHT, Chosen, Policies, policy_book
 from security import policy
 from security.names import Role, parse_identity
+from security.policybundle import Bundle, is_bundle, peek
 from security.sealing import KeyRing
 from security.tls import TlsContexts
 
@@ -43,8 +46,8 @@ def check(path: Path) -> list[Finding]:
         ConfigError, PolicyError: it isn't; the message says what to mend.
     """
     config = load(path)
-    table = compiled_policy(config)
-    return [*check_start(config, path), Finding("policy", True, f"version {table.version}")]
+    chosen = chosen_policy(config)
+    return [*check_start(config, path), Finding("policy", True, policy_words(chosen))]
 
 
 def check_start(config: GatewayConfig, path: Path) -> list[Finding]:
@@ -118,27 +121,41 @@ def classified(config: GatewayConfig) -> Classification:
     return classification.compiled(classification.read(config.classification))
 
 
-def compiled_policy(config: GatewayConfig) -> policy.PolicyTable:
-    """The policy for the configured destinations, which keeps the invariants.
+def chosen_policy(config: GatewayConfig) -> Chosen:
+    """The signed policy that the gateway would start with, for the configured destinations.
 
     Takes a second, or a few: not to be called on the loop of a gateway that runs.
 
     Raises:
-        ConfigError: a file can't be read.
-        PolicyError: it is refused, or breaks an invariant.
+        WardgateError: there is none that is right; the message says why.
     """
-    table, _ = proved_policy(config)
-    return table
+    chosen = _policies(config).first(config)
+    if chosen is None:
+        raise NONE_BROUGHT
+    return chosen
 
 
-def proved_policy(config: GatewayConfig) -> tuple[policy.PolicyTable, policy.Proof]:
-    """As :func:`compiled_policy`, with what was found."""
-    file = config.policy.file
-    text, invariants = policy_text(file), policy_invariants(config)
-    try:
-        return policy.verified_policy(text, [each.info for each in config.destinations], invariants)
-    except policy.PolicyError as error:
-        raise policy.PolicyError(f"{file}: {error}") from error
+def _policies(config: GatewayConfig) -> Policies:
+    book = revocation_book(config, SystemClock())
+    book.load()
+    return Policies(policy_book(config, lambda: book.current.serials))
+
+
+def policy_words(chosen: Chosen) -> str:
+    """Which policy it is, and for whom it says nothing."""
+    words = f"number {chosen.found.bundle.number}, version {chosen.table.version}"
+    if chosen.unproved:
+        words += f"; not proved for, and nothing leaves for: {', '.join(chosen.unproved)}"
+    return words
+
+
+def compiled_policy(config: GatewayConfig) -> policy.PolicyTable:
+    """The table that :func:`chosen_policy` comes to.
+
+    Raises:
+        WardgateError: as there.
+    """
+    return chosen_policy(config).table
 
 
 def table_of(file: Path, config: GatewayConfig) -> policy.PolicyTable:
@@ -148,44 +165,28 @@ def table_of(file: Path, config: GatewayConfig) -> policy.PolicyTable:
         ConfigError: it can't be read.
         PolicyError: it is refused.
     """
+    destinations = [each.info for each in config.destinations]
     try:
-        return policy.compile_policy(policy_text(file), [each.info for each in config.destinations])
+        return policy.compile_policy(policy_of(file, None).policy, destinations)
     except policy.PolicyError as error:
         raise policy.PolicyError(f"{file}: {error}") from error
 
 
-def policy_text(file: Path) -> str:
-    """A policy's text.
+def policy_of(file: Path | None, config: GatewayConfig | None) -> Bundle:
+    """What a Cedar file or a signed one says, whoever has signed it; without one, the gateway's.
 
     Raises:
-        ConfigError: the file can't be read.
+        WardgateError: the file can't be read, or nothing was brought to the gateway.
     """
+    if file is None:
+        if config is None:
+            raise ConfigError("name a policy, or a gateway's configuration")
+        return _policies(config).newest(config).bundle
+    content = tomlfile.read(file)
     try:
-        return tomlfile.read(file).decode()
+        return peek(content)[0] if is_bundle(content) else Bundle(0, 0, content.decode(), "", "")
     except UnicodeDecodeError as error:
         raise ConfigError(f"{file}: not a text: {error}") from error
-
-
-def policy_invariants(config: GatewayConfig) -> tuple[policy.Invariant, ...]:
-    """What must hold of the policy.
-
-    Raises:
-        ConfigError: the file can't be read.
-        PolicyError: it holds no invariants.
-    """
-    file = config.policy.invariants
-    if file is None:
-        return policy.read_invariants(policy.default_invariants())
-    return invariants_of(file)
-
-
-def invariants_of(file: Path) -> tuple[policy.Invariant, ...]:
-    """The invariants of a file; raises as :func:`policy_invariants`."""
-    document = tomlfile.read(file)
-    try:
-        return policy.read_invariants(document)
-    except policy.PolicyError as error:
-        raise policy.PolicyError(f"{file}: {error}") from error
 
 
 def address_limits(path: Path, resolver: Path = RESOLVER) -> str:

@@ -1,11 +1,11 @@
 """Applies a changed configuration to the running gateway: whole, or not at all.
 
-Two things ask for it: SIGHUP (the file changed) and the fleet (what it wants over the file
-changed). A run reads, checks everything, compares with what is in force, and refuses what only a
-restart can apply; then it makes what can fail (policy, destinations, scrape endpoint, drivers),
-undoing it when a later step fails; last comes what can't fail. Sessions of untouched drivers,
-standing alarms and the backlog stay. Each run is one audit entry, one line in the log and one
-word to systemd.
+Two ask for it: SIGHUP (the file changed), and the fleet (what it wants over the file changed, or it
+brings a signed policy, see :mod:`gateway.policies`). A run reads, checks everything, compares with
+what is in force, and refuses what only a restart can apply; then it makes what can fail (policy,
+destinations, scrape endpoint, drivers), undoing it when a later step fails; last comes what can't
+fail. Sessions of untouched drivers, standing alarms and the backlog stay. Each run is one audit
+entry, one line in the log and one word to systemd.
 
 One run at a time; asking meanwhile means one more run (:data:`TABLE`), and of several wishes of
 the fleet the newest counts.
@@ -31,6 +31,7 @@ from gateway.metrics_http import MetricsPlace
 from gateway.outbound import Outbound
 from gateway.pipeline.classification import Classification
 from gateway.pipeline.config import check_metrics
+from gateway.policies import Brought
 from gateway.systemd import notify, reloading
 from security.identity import Auditor
 from security.tls import TlsContexts
@@ -112,7 +113,7 @@ class Reloader:
         in_force: what the gateway was started with.
         parts: what follows.
         audit: for one entry per run.
-        on_verdict: told what became of each wish of the fleet.
+        on_verdict: told what became of each wish of the fleet; None: of a policy.
     """
 
     def __init__(
@@ -120,7 +121,7 @@ class Reloader:
         in_force: InForce,
         parts: Parts,
         audit: Auditor,
-        on_verdict: Callable[[Verdict], None],
+        on_verdict: Callable[[Verdict | None], None],
     ) -> None:
         self.in_force = in_force
         self._parts = parts
@@ -130,6 +131,7 @@ class Reloader:
         self._task: asyncio.Task[None] | None = None
         self._file_changed = False
         self._wish: Desired | None = None
+        self._policy: Brought | None = None
 
     def file_changed(self) -> None:
         """SIGHUP: read the file again, soon."""
@@ -139,6 +141,11 @@ class Reloader:
     def fleet_wants(self, wish: Desired) -> None:
         """The fleet wants another configuration over the file's."""
         self._wish = wish
+        self._feed(Input.ASKED)
+
+    def fleet_brings(self, policy: Brought) -> None:
+        """The fleet brings a policy; of several the last one counts."""
+        self._policy = policy
         self._feed(Input.ASKED)
 
     async def close(self) -> None:
@@ -156,6 +163,7 @@ class Reloader:
         """Do what was asked for until now; what comes meanwhile is the next run's."""
         file_changed, self._file_changed = self._file_changed, False
         wish, self._wish = self._wish, None
+        policy, self._policy = self._policy, None
         status = "A change met a fault, see the log"
         try:
             if file_changed or wish is not None:
@@ -163,6 +171,8 @@ class Reloader:
             status = await self._take_file() if file_changed else ""
             if wish is not None:
                 status = await self._take_wish(wish) or status
+            if policy is not None:
+                await self._take_policy(policy)
         except Exception:
             # The task's boundary: a fault of ours must not end the gateway, nor later runs.
             log.exception("a fault while a configuration was applied")
@@ -185,6 +195,10 @@ class Reloader:
         reason = await self._take("fleet", now.source, wish, lambda: asyncio.to_thread(keep))
         self._on_verdict(Verdict(wish.version, reason))
         return reason
+
+    async def _take_policy(self, policy: Brought) -> None:
+        await self._parts.outbound.offered(policy.number, policy.encoded)
+        self._on_verdict(None)
 
     async def _take(
         self, by: str, source: Source, wish: Desired, keep: Callable[[], Awaitable[None]]

@@ -4,9 +4,7 @@ Rules:
 
 * A list is complete and replaces the one before; the greater (number, time of issue) wins, and an
   older one is refused, so that nobody can bring a revoked certificate back with an old list.
-* The issuing CA signs it. Who verifies it trusts roots only: the list brings the CA's
-  certificate, which must be this trust domain's CA that one of the roots issued and that was
-  valid at the time of issue.
+* The issuing CA signs it, and who carries it need not be trusted (:mod:`security.signed`).
 * An entry is a serial number, or stands for an authority all of whose certificates are void
   (:func:`security.names.authority_mark`). Such an authority can sign no list after that one.
 * A stale list still applies, and raises an alarm: the fleet's absence must not darken a ward.
@@ -15,35 +13,27 @@ Rules:
 * Reading a list is for a thread, and gives way to the event loop meanwhile.
 
 Layout, integers big-endian: magic "WGRL1" and a newline | number u64 | issued_us u64 | domain
-length u8, domain | serials u32, each 20 bytes, ascending | signer length u16, signer (DER) |
-signature length u16, ECDSA-SHA-256 signature over everything before it.
+length u8, domain | serials u32, each 20 bytes, ascending | signer and signature.
 """
 
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import logging
 import os
 import struct
 from collections.abc import Callable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
-from cryptography.hazmat.primitives.serialization import Encoding
 
 from gateway.domain.errors import MalformedError, RefusalReason, RefusedError
 from gateway.domain.ports import Clock
+from security import signed
 from security.files import write_atomic
-from security.names import UNREADABLE, authority_mark
 from security.pki import Authority
 from security.serials import NO_SERIALS, SERIAL_BYTES, Serials
 
@@ -54,7 +44,6 @@ STALE_AFTER_S = 24 * 3600.0
 _MAGIC = b"WGRL1\n"
 _HEAD = struct.Struct(">QQB")
 _COUNT = struct.Struct(">I")
-_LENGTH = struct.Struct(">H")
 
 log = logging.getLogger(__name__)
 
@@ -86,7 +75,6 @@ def sign_list(authority: Authority, content: RevocationList) -> bytes:
     if len(content.serials) > SERIALS_MAX:
         raise ValueError(f"{len(content.serials)} revocations, more than {SERIALS_MAX}")
     domain = authority.trust_domain.encode()
-    signer = authority.certificate.public_bytes(Encoding.DER)
     body = b"".join(
         (
             _MAGIC,
@@ -94,12 +82,9 @@ def sign_list(authority: Authority, content: RevocationList) -> bytes:
             domain,
             _COUNT.pack(len(content.serials)),
             *(serial.to_bytes(SERIAL_BYTES, "big") for serial in sorted(content.serials)),
-            _LENGTH.pack(len(signer)),
-            signer,
         )
     )
-    signature = authority.key.sign(body, ec.ECDSA(hashes.SHA256()))
-    return body + _LENGTH.pack(len(signature)) + signature
+    return signed.sign(authority, body)
 
 
 def read_list(
@@ -116,21 +101,17 @@ def read_list(
     """
     if len(encoded) > LIST_BYTES_MAX:
         raise MalformedError("too_long", f"revocation list of {len(encoded)} bytes")
-    reader = _Reader(encoded)
+    reader = signed.Reader(encoded)
     if reader.take(len(_MAGIC)) != _MAGIC:
         raise MalformedError("magic", "no revocation list")
     number, issued_us, domain_length = _HEAD.unpack(reader.take(_HEAD.size))
     domain = reader.take(domain_length)
     (count,) = _COUNT.unpack(reader.take(_COUNT.size))
     packed = reader.take(count * SERIAL_BYTES)
-    signer = reader.take(*_LENGTH.unpack(reader.take(_LENGTH.size)))
-    signed = reader.taken()
-    signature = reader.take(*_LENGTH.unpack(reader.take(_LENGTH.size)))
-    if reader.position != len(encoded):
-        raise MalformedError("trailing", "bytes after the signature")
+    end = reader.end()
     if bytes(domain) != trust_domain.encode():
         raise RefusedError(RefusalReason.UNTRUSTED, "revocation list of another trust domain")
-    mark = _verify(signed, bytes(signature), bytes(signer), issued_us, roots, trust_domain)
+    mark = signed.verify(end, issued_us, roots, trust_domain)
     return RevocationList(number, issued_us, Serials(packed), mark)
 
 
@@ -250,68 +231,3 @@ def _alone(directory: Path) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
-
-
-class _Reader:
-    """Takes bytes from the front, without copying them, and refuses to run past the end."""
-
-    def __init__(self, encoded: bytes) -> None:
-        self._encoded = memoryview(encoded)
-        self.position = 0
-
-    def taken(self) -> memoryview:
-        return self._encoded[: self.position]
-
-    def take(self, length: int) -> memoryview:
-        end = self.position + length
-        if end > len(self._encoded):
-            raise MalformedError("truncated", f"{end} bytes needed of {len(self._encoded)}")
-        taken = self._encoded[self.position : end]
-        self.position = end
-        return taken
-
-
-def _verify(
-    signed: memoryview,
-    signature: bytes,
-    signer_der: bytes,
-    issued_us: int,
-    roots: Sequence[x509.Certificate] | None,
-    trust_domain: str,
-) -> int:
-    """The mark of the authority that signed."""
-    try:
-        signer = x509.load_der_x509_certificate(signer_der)
-        key = signer.public_key()
-        constraints = signer.extensions.get_extension_for_class(x509.BasicConstraints).value
-        usage = signer.extensions.get_extension_for_class(x509.KeyUsage).value
-        names = signer.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-        issued = datetime.fromtimestamp(issued_us / 1e6, UTC)
-    except (x509.ExtensionNotFound, x509.DuplicateExtension) as error:
-        raise RefusedError(RefusalReason.UNTRUSTED, "the signer is no authority") from error
-    except (*UNREADABLE, OverflowError, OSError) as error:
-        raise MalformedError("signer", "unreadable") from error
-    if not (constraints.ca and usage.crl_sign and isinstance(key, ec.EllipticCurvePublicKey)):
-        raise RefusedError(RefusalReason.UNTRUSTED, "the signer is no authority")
-    # Another site's authority has the same root, and no say here.
-    if names.get_values_for_type(x509.UniformResourceIdentifier) != [f"spiffe://{trust_domain}"]:
-        raise RefusedError(RefusalReason.UNTRUSTED, "the signer is another domain's authority")
-    if roots is not None and not any(_issued_by(signer, root) for root in roots):
-        raise RefusedError(RefusalReason.UNTRUSTED, "no root of ours issued the signer")
-    if not signer.not_valid_before_utc <= issued <= signer.not_valid_after_utc:
-        raise RefusedError(RefusalReason.UNTRUSTED, "the signer was not valid then")
-    try:
-        # The digest of megabytes is made by hashlib, which lets other threads go on meanwhile.
-        digest = hashlib.sha256(signed).digest()
-        key.verify(signature, digest, ec.ECDSA(Prehashed(hashes.SHA256())))
-    except InvalidSignature as error:
-        raise RefusedError(RefusalReason.UNTRUSTED, "the signature is not the signer's") from error
-    return authority_mark(x509.SubjectKeyIdentifier.from_public_key(key).digest)
-
-
-def _issued_by(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
-    try:
-        certificate.verify_directly_issued_by(issuer)
-    except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):
-        return False
-    return True

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from cryptography.hazmat.primitives.serialization import Encoding
 
@@ -12,6 +12,7 @@ from gateway.domain.devices import Device
 from security import pki
 from security.files import TlsFiles
 from security.names import Role
+from security.policybundle import Bundle, sign_bundle
 
 TRUST_DOMAIN = "ward.example"
 
@@ -65,6 +66,11 @@ class WardPki:
         # It trusts the ward's root, so that it gets as far as showing its certificate.
         holder.files.trust.write_bytes(pki.to_pem(self._authority.root))
         return holder
+
+    def policy(self, text: str, number: int = 1, **more: Any) -> bytes:
+        """A policy that the ward's authority has signed; ``more`` is of the bundle."""
+        now_us = round(self._now.timestamp() * 1e6)
+        return sign_bundle(self._authority, Bundle(number, now_us, text, "", TRUST_DOMAIN, **more))
 
     def _new_authority(self) -> pki.Authority:
         began = self._now - timedelta(days=10)

@@ -29,7 +29,7 @@ class Part(NamedTuple):
 PARTS = {
     "doctor": Part("gateway.cli", "doctor", "Look for what is wrong with a gateway."),
     "gateway": Part("gateway.cli", "gateway_app", "The edge daemon."),
-    "policy": Part("gateway.policy_cli", "policy_app", "What may leave, and in which shape."),
+    "policy": Part("wardgate.policy_cli", "app", "What may leave, and in which shape."),
     "audit": Part("wardgate.audit_cli", "app", "Audit logs: verify, show, export, prove."),
     "core": Part("core.cli", "app", "The reference receiving end."),
     "fleet": Part("fleet.cli", "app", "The fleet service: gateways, health, certificates."),

@@ -16,6 +16,9 @@ class PacketFilterTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
 
     required: bool = False
     """Raise an alarm while nobody says that the rules are in force."""
+    trust: Path | None = None
+    """Roots below which root's service believes a policy, PEM; None: those of ``[tls]``, which the
+    gateway renews and could exchange."""
     user: str = ""
     """Whose packets are judged: the user that the gateway runs as, by name or number. Empty:
     ``wardgate``, or ``wardgate-`` and the tenant."""

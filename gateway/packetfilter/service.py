@@ -21,13 +21,17 @@ import threading
 from pathlib import Path
 from typing import NamedTuple
 
+import msgspec
+
 from gateway.config import GatewayConfig, load
 from gateway.domain.errors import ConfigError, WardgateError, words
 from gateway.domain.ports import Clock
+from gateway.fleetlink import REVOCATIONS_FILE
 from gateway.packetfilter import nft, openings, ruleset, snapshot
 from gateway.packetfilter.nft import InForce, PacketFilterError
 from gateway.preflight import compiled_policy
 from gateway.systemd import Watchdog, notify, watchdog_interval_s
+from security.policybook import BUNDLE_FILE, REACHED_FILE
 
 log = logging.getLogger(__name__)
 
@@ -62,7 +66,7 @@ def compiled(path: Path, resolver: Path = openings.RESOLVER) -> Compiled:
     config = load(path)
     table, version, fault = None, "", ""
     try:
-        table = compiled_policy(config)
+        table = compiled_policy(_believing(config))
         version = table.version
     except WardgateError as error:
         fault = f"no destination is open: {words(error)}"[:FAULT_CHARS_MAX]
@@ -70,6 +74,23 @@ def compiled(path: Path, resolver: Path = openings.RESOLVER) -> Compiled:
     user = config.packet_filter.user_of(config.gateway.tenant)
     script = ruleset.ruleset(found, openings.uid_of(user))
     return Compiled(config, found, script, version, fault)
+
+
+def _believing(config: GatewayConfig) -> GatewayConfig:
+    """With root's own copy of the roots, which the gateway's process can't exchange."""
+    trust = config.packet_filter.trust
+    if trust is None:
+        return config
+    return msgspec.structs.replace(config, tls=msgspec.structs.replace(config.tls, trust=trust))
+
+
+def inputs(config: GatewayConfig) -> tuple[Path, ...]:
+    """The files, besides the configuration itself, on which the policy in force depends."""
+    state = config.gateway.state_dir
+    trust = config.packet_filter.trust or config.tls.trust
+    named = (config.policy.file, config.policy.invariants, trust)
+    kept = (state / BUNDLE_FILE, state / REACHED_FILE, state / REVOCATIONS_FILE)
+    return (*(each for each in named if each is not None), *kept)
 
 
 class Keeper:
@@ -85,11 +106,12 @@ class Keeper:
         self._path = path
         self._clock = clock
         self._resolver = resolver
-        self._policy: Path | None = None
+        self._inputs: tuple[Path, ...] = ()
         self._seen = self._signature()
         self._resolved_at = clock.monotonic()
         self._now = compiled(path, resolver)
-        self._policy = self._now.config.policy.file
+        self._inputs = inputs(self._now.config)
+        self._seen = self._signature()
         self._fault = self._now.fault
         self._apply(self._now)
 
@@ -132,7 +154,7 @@ class Keeper:
             self._fault = fault
         else:
             self._now, self._fault = wanted, wanted.fault
-            self._policy = wanted.config.policy.file
+            self._inputs = inputs(wanted.config)
 
     def _apply(self, wanted: Compiled) -> None:
         nft.apply(wanted.script)
@@ -164,9 +186,7 @@ class Keeper:
     def _signature(self) -> tuple[object, ...]:
         """Differs when a file that the rules are made of was replaced or changed."""
         found: list[object] = []
-        for each in (self._path, self._resolver, self._policy):
-            if each is None:
-                continue
+        for each in (self._path, self._resolver, *self._inputs):
             try:
                 state = each.stat()
             except OSError:

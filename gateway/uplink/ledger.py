@@ -33,6 +33,7 @@ from gateway.domain.labels import Lane, ReleaseRow
 from gateway.domain.ports import Clock
 from gateway.uplink import accounts, days, ledger_file
 from gateway.uplink.release import Released
+from gateway.uplink.tally import Tally
 
 ENTRY_SPAN_US = 10_000_000
 SET_ASIDE_BYTES_MAX = 64 << 20
@@ -94,6 +95,8 @@ class Ledger:
         self._lock = threading.Lock()
         self._growing: dict[tuple[Any, ...], _Growing] = {}
         self._tables: dict[str, Mapping[str, ReleaseRow]] = {}
+        self.tally = Tally()
+        """What was entered since the start."""
 
     @classmethod
     def open(cls, path: Path, clock: Clock, make_room: Callable[[], bool] = lambda: False) -> Self:

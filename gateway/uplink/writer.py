@@ -127,6 +127,7 @@ class LedgerWriter:
             lane = batch.lane.name.lower()
             for treatment, records in batch.counts.items():
                 self._counters.add("released", destination, lane, _WORDS[treatment], n=records)
+            self.ledger.tally.add(batch.counts)
 
 
 _WORDS = {

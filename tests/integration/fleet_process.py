@@ -14,7 +14,16 @@ from typing import NamedTuple
 import typer
 from typer.testing import CliRunner
 
-from fleet import approval_cli, ca_cli, claim_cli, cli, device_cli, operator_cli, reidentify_cli
+from fleet import (
+    approval_cli,
+    ca_cli,
+    claim_cli,
+    cli,
+    device_cli,
+    operator_cli,
+    policy_cli,
+    reidentify_cli,
+)
 from fleet.client import FleetClient
 from security import pki
 from security.files import TlsFiles
@@ -31,6 +40,7 @@ _COMMANDS.add_typer(device_cli.app, name="device")
 _COMMANDS.add_typer(approval_cli.app, name="approval")
 _COMMANDS.add_typer(operator_cli.app, name="operator")
 _COMMANDS.add_typer(reidentify_cli.app, name="reidentify")
+_COMMANDS.add_typer(policy_cli.app, name="policy")
 _COMMANDS.add_typer(claim_cli.claims, name="claim")
 _COMMANDS.add_typer(claim_cli.manufacturers, name="manufacturer")
 

@@ -19,7 +19,11 @@ from typing import Any
 
 import pytest
 
+from demo import configs
 from demo.plan import free_ports
+from security import pki
+from security.policy import default_policy
+from security.policybundle import Bundle, sign_bundle
 from tests.integration.supervised import DEVICE, WAIT_S, Supervised, Ward, session
 
 
@@ -260,31 +264,38 @@ def test_a_changed_policy_is_applied_and_no_session_ends(
     gateway: Supervised, ward: Ward, file: Edited
 ) -> None:
     policy = ward.plan.policy
-    before = policy.read_text()
+    before = policy.read_bytes()
     with session(ward) as device:
         device.report()
-        try:
-            policy.write_text("permit (principal, action")
-            assert file.hang_up().startswith("A change was not applied")
-            device.report()
-            policy.write_text(before + "\n// A remark.\n")
-            assert file.hang_up() == ""
-            device.report()
-            assert (device.connects, device.losses) == (1, 0)
-        finally:
-            policy.write_text(before)
+        policy.write_text(default_policy())
+        assert "no signed policy" in file.hang_up()
+        policy.write_bytes(before.replace(b"inside-the", b"outside-th"))
+        assert "the signature is not the signer's" in file.hang_up()
+        device.report()
+        assert configs.sign_policy(ward.plan, default_policy() + "\n// A remark.\n") == 2
+        assert file.hang_up() == ""
+        device.report()
+        policy.write_bytes(before)
+        assert "policy 1 is older than 2" in file.hang_up()
+        assert configs.sign_policy(ward.plan, default_policy()) == 3  # the old text, a new number
+        assert file.hang_up() == ""
+        assert (device.connects, device.losses) == (1, 0)
 
 
 def test_a_policy_that_breaks_an_invariant_is_not_taken(
     gateway: Supervised, ward: Ward, file: Edited
 ) -> None:
     policy = ward.plan.policy
-    before = policy.read_text()
+    before = policy.read_bytes()
+    # As by somebody who has the key; `policy sign` and the fleet refuse it before they sign.
+    authority = pki.load_authority(ward.plan.fleet / "authority")
+    text = '@id("all") permit (principal, action == Action::"pass", resource);'
+    bundle = Bundle(99, time.time_ns() // 1000, text, "", authority.trust_domain)
     try:
-        policy.write_text('@id("all") permit (principal, action == Action::"pass", resource);')
+        policy.write_bytes(sign_bundle(authority, bundle))
         status = file.hang_up()
     finally:
-        policy.write_text(before)
+        policy.write_bytes(before)
     assert "identifying-stays-on-campus is broken" in status
     assert "leaves unchanged, by all" in status
 

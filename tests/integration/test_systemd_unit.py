@@ -128,7 +128,7 @@ def test_the_units_of_one_gateway_and_of_a_tenants_are_in_order(
     assert f"Group={who}\n" in text
     assert ("NetworkNamespacePath=/run/netns/wardgate-hospital-a\n" in text) == ("network" in its)
     if unit == FILTER:
-        assert "CapabilityBoundingSet=CAP_NET_ADMIN\n" in text
+        assert "CapabilityBoundingSet=CAP_NET_ADMIN CAP_DAC_READ_SEARCH\n" in text
     else:
         assert f"User={who}\nGroup={who}\nStateDirectory={who}\n" in text
 

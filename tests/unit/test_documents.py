@@ -130,7 +130,7 @@ GATEWAY = {
     "gateway": {"name": "gw-1", "state_dir": "state", "seal_keys": "seal.keys"},
     "tls": TLS,
     "identity": {"trust_domain": "hospital.example"},
-    "policy": {"file": "release.cedar"},
+    "policy": {"file": "policy.signed"},
     "drivers": {},
 }
 FLEET = {"listen": "127.0.0.1:0", "state": "state", "authority": "ca", "tls": TLS}

@@ -6,6 +6,7 @@ import json
 import re
 
 from gateway.domain import terms
+from security.policy import default_policy
 from tests.vm import site
 from tests.vm.rehearsal import GROUPS, UNITS, Rehearsal, say
 from tests.vm.ward import SerialMonitor
@@ -153,7 +154,7 @@ def monitoring(at: Rehearsal) -> None:
 
 def change_the_policy(at: Rehearsal) -> None:
     pid = at.property("MainPID")
-    at.files.policy.write_text(at.files.policy.read_text() + "\n// Seen by the board.\n")
+    at.files.sign_policy(2, default_policy() + "\n// Seen by the board.\n")
     recap = at.play(groups=["gateways"])
     assert at.changed_tasks() == [
         "gateway : Write the policy",

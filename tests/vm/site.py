@@ -8,6 +8,7 @@ import secrets
 import shutil
 import subprocess
 import sys
+import time
 import zipfile
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -18,6 +19,7 @@ from security import pki
 from security.files import SECRET_MODE, write_atomic
 from security.names import Role
 from security.policy import default_policy
+from security.policybundle import Bundle, sign_bundle
 from security.sealing import KeyRing
 from tests.vm.ward import SPOKEN
 
@@ -46,9 +48,10 @@ trust = "/var/lib/wardgate/identity/ca.pem"
 [identity]
 trust_domain = "{TRUST_DOMAIN}"
 [policy]
-file = "release.cedar"
+file = "policy.signed"
 [packet_filter]
 required = true
+trust = "/etc/wardgate/policy-roots.pem"
 [journal]
 limit_bytes = {256 << 20}
 alarm_reserve_bytes = {32 << 20}
@@ -203,8 +206,15 @@ class Site:
         self.gateway_config = directory / "gateway.toml"
         self.gateway_config.write_text(GATEWAY_TOML)
         (directory / "core.toml").write_text(CORE_TOML)
-        self.policy = directory / "release.cedar"
-        self.policy.write_text(default_policy())
+        self.policy = directory / "policy.signed"
+        self._issuing = issuing
+        self.sign_policy(1, default_policy())
+
+    def sign_policy(self, number: int, text: str) -> None:
+        """As `wardgate policy sign` does on a fleet's host."""
+        now_us = time.time_ns() // 1000
+        bundle = Bundle(number, now_us, text, "", TRUST_DOMAIN)
+        self.policy.write_bytes(sign_bundle(self._issuing, bundle))
 
     def add_serial_port(self) -> None:
         """From the next run of the roles on: a monitor at the box's second serial port."""

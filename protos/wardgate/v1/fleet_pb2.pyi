@@ -39,6 +39,14 @@ class CommandState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     COMMAND_STATE_NOT_CONNECTED: _ClassVar[CommandState]
     COMMAND_STATE_DELIVERED: _ClassVar[CommandState]
     COMMAND_STATE_ANSWERED: _ClassVar[CommandState]
+
+class RolloutAction(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    ROLLOUT_ACTION_UNSPECIFIED: _ClassVar[RolloutAction]
+    ROLLOUT_ACTION_PAUSE: _ClassVar[RolloutAction]
+    ROLLOUT_ACTION_RESUME: _ClassVar[RolloutAction]
+    ROLLOUT_ACTION_ABORT: _ClassVar[RolloutAction]
+    ROLLOUT_ACTION_SKIP: _ClassVar[RolloutAction]
 STANDING_UNSPECIFIED: Standing
 STANDING_EXPECTED: Standing
 STANDING_ENROLLED: Standing
@@ -60,6 +68,11 @@ COMMAND_STATE_NO_GATEWAY: CommandState
 COMMAND_STATE_NOT_CONNECTED: CommandState
 COMMAND_STATE_DELIVERED: CommandState
 COMMAND_STATE_ANSWERED: CommandState
+ROLLOUT_ACTION_UNSPECIFIED: RolloutAction
+ROLLOUT_ACTION_PAUSE: RolloutAction
+ROLLOUT_ACTION_RESUME: RolloutAction
+ROLLOUT_ACTION_ABORT: RolloutAction
+ROLLOUT_ACTION_SKIP: RolloutAction
 
 class AttachRequest(_message.Message):
     __slots__ = ("hello", "health", "command_outcome")
@@ -72,30 +85,84 @@ class AttachRequest(_message.Message):
     def __init__(self, hello: _Optional[_Union[GatewayHello, _Mapping]] = ..., health: _Optional[_Union[HealthReport, _Mapping]] = ..., command_outcome: _Optional[_Union[CommandOutcome, _Mapping]] = ...) -> None: ...
 
 class AttachResponse(_message.Message):
-    __slots__ = ("directory", "revocations", "command", "configuration")
+    __slots__ = ("directory", "revocations", "command", "configuration", "policy")
     DIRECTORY_FIELD_NUMBER: _ClassVar[int]
     REVOCATIONS_FIELD_NUMBER: _ClassVar[int]
     COMMAND_FIELD_NUMBER: _ClassVar[int]
     CONFIGURATION_FIELD_NUMBER: _ClassVar[int]
+    POLICY_FIELD_NUMBER: _ClassVar[int]
     directory: Directory
     revocations: RevocationUpdate
     command: DeviceCommand
     configuration: DesiredConfiguration
-    def __init__(self, directory: _Optional[_Union[Directory, _Mapping]] = ..., revocations: _Optional[_Union[RevocationUpdate, _Mapping]] = ..., command: _Optional[_Union[DeviceCommand, _Mapping]] = ..., configuration: _Optional[_Union[DesiredConfiguration, _Mapping]] = ...) -> None: ...
+    policy: PolicyUpdate
+    def __init__(self, directory: _Optional[_Union[Directory, _Mapping]] = ..., revocations: _Optional[_Union[RevocationUpdate, _Mapping]] = ..., command: _Optional[_Union[DeviceCommand, _Mapping]] = ..., configuration: _Optional[_Union[DesiredConfiguration, _Mapping]] = ..., policy: _Optional[_Union[PolicyUpdate, _Mapping]] = ...) -> None: ...
 
 class GatewayHello(_message.Message):
-    __slots__ = ("software_version", "directory_version", "revocations_number", "revocations_issued_us", "configuration_version")
+    __slots__ = ("software_version", "directory_version", "revocations_number", "revocations_issued_us", "configuration_version", "policy_number", "policy_issued_us")
     SOFTWARE_VERSION_FIELD_NUMBER: _ClassVar[int]
     DIRECTORY_VERSION_FIELD_NUMBER: _ClassVar[int]
     REVOCATIONS_NUMBER_FIELD_NUMBER: _ClassVar[int]
     REVOCATIONS_ISSUED_US_FIELD_NUMBER: _ClassVar[int]
     CONFIGURATION_VERSION_FIELD_NUMBER: _ClassVar[int]
+    POLICY_NUMBER_FIELD_NUMBER: _ClassVar[int]
+    POLICY_ISSUED_US_FIELD_NUMBER: _ClassVar[int]
     software_version: str
     directory_version: int
     revocations_number: int
     revocations_issued_us: int
     configuration_version: int
-    def __init__(self, software_version: _Optional[str] = ..., directory_version: _Optional[int] = ..., revocations_number: _Optional[int] = ..., revocations_issued_us: _Optional[int] = ..., configuration_version: _Optional[int] = ...) -> None: ...
+    policy_number: int
+    policy_issued_us: int
+    def __init__(self, software_version: _Optional[str] = ..., directory_version: _Optional[int] = ..., revocations_number: _Optional[int] = ..., revocations_issued_us: _Optional[int] = ..., configuration_version: _Optional[int] = ..., policy_number: _Optional[int] = ..., policy_issued_us: _Optional[int] = ...) -> None: ...
+
+class PolicyUpdate(_message.Message):
+    __slots__ = ("number", "signed_policy")
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
+    SIGNED_POLICY_FIELD_NUMBER: _ClassVar[int]
+    number: int
+    signed_policy: bytes
+    def __init__(self, number: _Optional[int] = ..., signed_policy: _Optional[bytes] = ...) -> None: ...
+
+class PolicyFacts(_message.Message):
+    __slots__ = ("number", "issued_us", "substance", "table_version", "refused_number", "refused_reason", "schema_sha256", "released", "withheld", "destinations", "unproved", "refusals")
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
+    ISSUED_US_FIELD_NUMBER: _ClassVar[int]
+    SUBSTANCE_FIELD_NUMBER: _ClassVar[int]
+    TABLE_VERSION_FIELD_NUMBER: _ClassVar[int]
+    REFUSED_NUMBER_FIELD_NUMBER: _ClassVar[int]
+    REFUSED_REASON_FIELD_NUMBER: _ClassVar[int]
+    SCHEMA_SHA256_FIELD_NUMBER: _ClassVar[int]
+    RELEASED_FIELD_NUMBER: _ClassVar[int]
+    WITHHELD_FIELD_NUMBER: _ClassVar[int]
+    DESTINATIONS_FIELD_NUMBER: _ClassVar[int]
+    UNPROVED_FIELD_NUMBER: _ClassVar[int]
+    REFUSALS_FIELD_NUMBER: _ClassVar[int]
+    number: int
+    issued_us: int
+    substance: str
+    table_version: str
+    refused_number: int
+    refused_reason: str
+    schema_sha256: bytes
+    released: int
+    withheld: int
+    destinations: _containers.RepeatedCompositeFieldContainer[PolicyDestination]
+    unproved: _containers.RepeatedScalarFieldContainer[str]
+    refusals: int
+    def __init__(self, number: _Optional[int] = ..., issued_us: _Optional[int] = ..., substance: _Optional[str] = ..., table_version: _Optional[str] = ..., refused_number: _Optional[int] = ..., refused_reason: _Optional[str] = ..., schema_sha256: _Optional[bytes] = ..., released: _Optional[int] = ..., withheld: _Optional[int] = ..., destinations: _Optional[_Iterable[_Union[PolicyDestination, _Mapping]]] = ..., unproved: _Optional[_Iterable[str]] = ..., refusals: _Optional[int] = ...) -> None: ...
+
+class PolicyDestination(_message.Message):
+    __slots__ = ("name", "zone", "purpose", "tenant")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    ZONE_FIELD_NUMBER: _ClassVar[int]
+    PURPOSE_FIELD_NUMBER: _ClassVar[int]
+    TENANT_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    zone: str
+    purpose: str
+    tenant: str
+    def __init__(self, name: _Optional[str] = ..., zone: _Optional[str] = ..., purpose: _Optional[str] = ..., tenant: _Optional[str] = ...) -> None: ...
 
 class DesiredConfiguration(_message.Message):
     __slots__ = ("version", "document")
@@ -223,7 +290,7 @@ class DeviceFacts(_message.Message):
     def __init__(self, device_id: _Optional[str] = ..., driver: _Optional[str] = ..., last_seen_us: _Optional[int] = ..., connected: _Optional[bool] = ..., messages: _Optional[int] = ..., marked_values: _Optional[int] = ..., errors: _Optional[_Mapping[str, int]] = ..., clock_offset_us: _Optional[int] = ..., battery_percent: _Optional[float] = ..., firmware: _Optional[str] = ..., certificate_end_us: _Optional[int] = ...) -> None: ...
 
 class GatewayFacts(_message.Message):
-    __slots__ = ("started_us", "sessions", "directory_version", "revocations_number", "certificate_end_us", "audit", "configuration")
+    __slots__ = ("started_us", "sessions", "directory_version", "revocations_number", "certificate_end_us", "audit", "configuration", "policy")
     STARTED_US_FIELD_NUMBER: _ClassVar[int]
     SESSIONS_FIELD_NUMBER: _ClassVar[int]
     DIRECTORY_VERSION_FIELD_NUMBER: _ClassVar[int]
@@ -231,6 +298,7 @@ class GatewayFacts(_message.Message):
     CERTIFICATE_END_US_FIELD_NUMBER: _ClassVar[int]
     AUDIT_FIELD_NUMBER: _ClassVar[int]
     CONFIGURATION_FIELD_NUMBER: _ClassVar[int]
+    POLICY_FIELD_NUMBER: _ClassVar[int]
     started_us: int
     sessions: int
     directory_version: int
@@ -238,7 +306,8 @@ class GatewayFacts(_message.Message):
     certificate_end_us: int
     audit: AuditCheckpoint
     configuration: ConfigurationFacts
-    def __init__(self, started_us: _Optional[int] = ..., sessions: _Optional[int] = ..., directory_version: _Optional[int] = ..., revocations_number: _Optional[int] = ..., certificate_end_us: _Optional[int] = ..., audit: _Optional[_Union[AuditCheckpoint, _Mapping]] = ..., configuration: _Optional[_Union[ConfigurationFacts, _Mapping]] = ...) -> None: ...
+    policy: PolicyFacts
+    def __init__(self, started_us: _Optional[int] = ..., sessions: _Optional[int] = ..., directory_version: _Optional[int] = ..., revocations_number: _Optional[int] = ..., certificate_end_us: _Optional[int] = ..., audit: _Optional[_Union[AuditCheckpoint, _Mapping]] = ..., configuration: _Optional[_Union[ConfigurationFacts, _Mapping]] = ..., policy: _Optional[_Union[PolicyFacts, _Mapping]] = ...) -> None: ...
 
 class AuditCheckpoint(_message.Message):
     __slots__ = ("number", "chain", "signature", "name", "log", "root", "time_us", "public_key")
@@ -867,3 +936,167 @@ class TakeReidentificationResponse(_message.Message):
     APPROVAL_FIELD_NUMBER: _ClassVar[int]
     approval: Approval
     def __init__(self, approval: _Optional[_Union[Approval, _Mapping]] = ...) -> None: ...
+
+class Policy(_message.Message):
+    __slots__ = ("number", "targets", "signed_us", "proposed_by", "approved_by", "sha256", "text", "invariants")
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
+    TARGETS_FIELD_NUMBER: _ClassVar[int]
+    SIGNED_US_FIELD_NUMBER: _ClassVar[int]
+    PROPOSED_BY_FIELD_NUMBER: _ClassVar[int]
+    APPROVED_BY_FIELD_NUMBER: _ClassVar[int]
+    SHA256_FIELD_NUMBER: _ClassVar[int]
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    INVARIANTS_FIELD_NUMBER: _ClassVar[int]
+    number: int
+    targets: _containers.RepeatedCompositeFieldContainer[PolicyTarget]
+    signed_us: int
+    proposed_by: str
+    approved_by: str
+    sha256: str
+    text: str
+    invariants: str
+    def __init__(self, number: _Optional[int] = ..., targets: _Optional[_Iterable[_Union[PolicyTarget, _Mapping]]] = ..., signed_us: _Optional[int] = ..., proposed_by: _Optional[str] = ..., approved_by: _Optional[str] = ..., sha256: _Optional[str] = ..., text: _Optional[str] = ..., invariants: _Optional[str] = ...) -> None: ...
+
+class PolicyTarget(_message.Message):
+    __slots__ = ("gateway", "compared_with", "destinations", "widened")
+    GATEWAY_FIELD_NUMBER: _ClassVar[int]
+    COMPARED_WITH_FIELD_NUMBER: _ClassVar[int]
+    DESTINATIONS_FIELD_NUMBER: _ClassVar[int]
+    WIDENED_FIELD_NUMBER: _ClassVar[int]
+    gateway: str
+    compared_with: int
+    destinations: _containers.RepeatedCompositeFieldContainer[PolicyDestination]
+    widened: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, gateway: _Optional[str] = ..., compared_with: _Optional[int] = ..., destinations: _Optional[_Iterable[_Union[PolicyDestination, _Mapping]]] = ..., widened: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class ProposePolicyRequest(_message.Message):
+    __slots__ = ("text", "invariants", "gateways")
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    INVARIANTS_FIELD_NUMBER: _ClassVar[int]
+    GATEWAYS_FIELD_NUMBER: _ClassVar[int]
+    text: str
+    invariants: str
+    gateways: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, text: _Optional[str] = ..., invariants: _Optional[str] = ..., gateways: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class ProposePolicyResponse(_message.Message):
+    __slots__ = ("policy", "pending")
+    POLICY_FIELD_NUMBER: _ClassVar[int]
+    PENDING_FIELD_NUMBER: _ClassVar[int]
+    policy: Policy
+    pending: Pending
+    def __init__(self, policy: _Optional[_Union[Policy, _Mapping]] = ..., pending: _Optional[_Union[Pending, _Mapping]] = ...) -> None: ...
+
+class ListPoliciesRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class ListPoliciesResponse(_message.Message):
+    __slots__ = ("policies",)
+    POLICIES_FIELD_NUMBER: _ClassVar[int]
+    policies: _containers.RepeatedCompositeFieldContainer[Policy]
+    def __init__(self, policies: _Optional[_Iterable[_Union[Policy, _Mapping]]] = ...) -> None: ...
+
+class GetPolicyRequest(_message.Message):
+    __slots__ = ("number", "gateway")
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
+    GATEWAY_FIELD_NUMBER: _ClassVar[int]
+    number: int
+    gateway: str
+    def __init__(self, number: _Optional[int] = ..., gateway: _Optional[str] = ...) -> None: ...
+
+class GetPolicyResponse(_message.Message):
+    __slots__ = ("policy", "signed_policy")
+    POLICY_FIELD_NUMBER: _ClassVar[int]
+    SIGNED_POLICY_FIELD_NUMBER: _ClassVar[int]
+    policy: Policy
+    signed_policy: bytes
+    def __init__(self, policy: _Optional[_Union[Policy, _Mapping]] = ..., signed_policy: _Optional[bytes] = ...) -> None: ...
+
+class StartPolicyRolloutRequest(_message.Message):
+    __slots__ = ("number", "stages", "soak_s", "wait_s", "manual")
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
+    STAGES_FIELD_NUMBER: _ClassVar[int]
+    SOAK_S_FIELD_NUMBER: _ClassVar[int]
+    WAIT_S_FIELD_NUMBER: _ClassVar[int]
+    MANUAL_FIELD_NUMBER: _ClassVar[int]
+    number: int
+    stages: _containers.RepeatedCompositeFieldContainer[RolloutStage]
+    soak_s: float
+    wait_s: float
+    manual: bool
+    def __init__(self, number: _Optional[int] = ..., stages: _Optional[_Iterable[_Union[RolloutStage, _Mapping]]] = ..., soak_s: _Optional[float] = ..., wait_s: _Optional[float] = ..., manual: _Optional[bool] = ...) -> None: ...
+
+class RolloutStage(_message.Message):
+    __slots__ = ("gateways", "percent", "ward")
+    GATEWAYS_FIELD_NUMBER: _ClassVar[int]
+    PERCENT_FIELD_NUMBER: _ClassVar[int]
+    WARD_FIELD_NUMBER: _ClassVar[int]
+    gateways: _containers.RepeatedScalarFieldContainer[str]
+    percent: int
+    ward: str
+    def __init__(self, gateways: _Optional[_Iterable[str]] = ..., percent: _Optional[int] = ..., ward: _Optional[str] = ...) -> None: ...
+
+class StartPolicyRolloutResponse(_message.Message):
+    __slots__ = ("rollout",)
+    ROLLOUT_FIELD_NUMBER: _ClassVar[int]
+    rollout: PolicyRollout
+    def __init__(self, rollout: _Optional[_Union[PolicyRollout, _Mapping]] = ...) -> None: ...
+
+class GetPolicyRolloutRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class GetPolicyRolloutResponse(_message.Message):
+    __slots__ = ("rollout",)
+    ROLLOUT_FIELD_NUMBER: _ClassVar[int]
+    rollout: PolicyRollout
+    def __init__(self, rollout: _Optional[_Union[PolicyRollout, _Mapping]] = ...) -> None: ...
+
+class ControlPolicyRolloutRequest(_message.Message):
+    __slots__ = ("action", "gateway")
+    ACTION_FIELD_NUMBER: _ClassVar[int]
+    GATEWAY_FIELD_NUMBER: _ClassVar[int]
+    action: RolloutAction
+    gateway: str
+    def __init__(self, action: _Optional[_Union[RolloutAction, str]] = ..., gateway: _Optional[str] = ...) -> None: ...
+
+class ControlPolicyRolloutResponse(_message.Message):
+    __slots__ = ("rollout",)
+    ROLLOUT_FIELD_NUMBER: _ClassVar[int]
+    rollout: PolicyRollout
+    def __init__(self, rollout: _Optional[_Union[PolicyRollout, _Mapping]] = ...) -> None: ...
+
+class PolicyRollout(_message.Message):
+    __slots__ = ("rollout_id", "number", "state", "reason", "stage", "stages", "since_us", "started_by", "started_us", "manual")
+    ROLLOUT_ID_FIELD_NUMBER: _ClassVar[int]
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    STAGE_FIELD_NUMBER: _ClassVar[int]
+    STAGES_FIELD_NUMBER: _ClassVar[int]
+    SINCE_US_FIELD_NUMBER: _ClassVar[int]
+    STARTED_BY_FIELD_NUMBER: _ClassVar[int]
+    STARTED_US_FIELD_NUMBER: _ClassVar[int]
+    MANUAL_FIELD_NUMBER: _ClassVar[int]
+    rollout_id: int
+    number: int
+    state: str
+    reason: str
+    stage: int
+    stages: _containers.RepeatedCompositeFieldContainer[RolloutStageStatus]
+    since_us: int
+    started_by: str
+    started_us: int
+    manual: bool
+    def __init__(self, rollout_id: _Optional[int] = ..., number: _Optional[int] = ..., state: _Optional[str] = ..., reason: _Optional[str] = ..., stage: _Optional[int] = ..., stages: _Optional[_Iterable[_Union[RolloutStageStatus, _Mapping]]] = ..., since_us: _Optional[int] = ..., started_by: _Optional[str] = ..., started_us: _Optional[int] = ..., manual: _Optional[bool] = ...) -> None: ...
+
+class RolloutStageStatus(_message.Message):
+    __slots__ = ("gateways", "in_force", "skipped")
+    GATEWAYS_FIELD_NUMBER: _ClassVar[int]
+    IN_FORCE_FIELD_NUMBER: _ClassVar[int]
+    SKIPPED_FIELD_NUMBER: _ClassVar[int]
+    gateways: _containers.RepeatedScalarFieldContainer[str]
+    in_force: _containers.RepeatedScalarFieldContainer[str]
+    skipped: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, gateways: _Optional[_Iterable[str]] = ..., in_force: _Optional[_Iterable[str]] = ..., skipped: _Optional[_Iterable[str]] = ...) -> None: ...

@@ -24,7 +24,7 @@ trust = "ca.pem"
 [identity]
 trust_domain = "hospital.example"
 [policy]
-file = "release.cedar"
+file = "policy.signed"
 [fleet]
 address = "192.0.2.7:7443"
 [renewal]

@@ -25,7 +25,7 @@ trust = "ca.pem"
 [identity]
 trust_domain = "hospital.example"
 [policy]
-file = "release.cedar"
+file = "policy.signed"
 [fleet]
 address = "fleet:1"
 [drivers.mqtt]

@@ -31,7 +31,7 @@ trust = "{trust}"
 [identity]
 trust_domain = "{domain}"
 [policy]
-file = "release.cedar"
+file = "policy.signed"
 [journal]
 limit_bytes = {limit}
 alarm_reserve_bytes = 1048576
@@ -72,7 +72,7 @@ class Box:
         keys = directory / "seal.keys"
         keys.touch(mode=0o600)
         keys.write_text(f"1 {base64.b64encode(bytes(range(32))).decode()}\n")
-        (directory / "release.cedar").write_text(POLICY)
+        (directory / "policy.signed").write_bytes(self.pki.policy(POLICY))
 
     def configured(self, **options: object) -> Path:
         path = self.directory / "gateway.toml"
@@ -131,14 +131,14 @@ def test_while_the_gateway_runs_its_ports_are_its_own(box):
 
 
 def test_a_policy_that_is_refused_hides_nothing_else(box):
-    (box.directory / "release.cedar").write_text("permit (")
+    (box.directory / "policy.signed").write_text("permit (")
     wrong = box.wrong()
     assert set(wrong) == {"policy", "reach core"}
-    assert str(box.directory / "release.cedar") in wrong["policy"]
+    assert str(box.directory / "policy.signed") in wrong["policy"]
     wide = POLICY.replace("resource.level < 2", "true")
-    (box.directory / "release.cedar").write_text(wide)
+    (box.directory / "policy.signed").write_bytes(box.pki.policy(wide))
     assert "identifying-stays-on-campus is broken" in box.wrong()["policy"]
-    (box.directory / "release.cedar").unlink()
+    (box.directory / "policy.signed").unlink()
     assert "No such file or directory" in box.wrong()["policy"]
 
 

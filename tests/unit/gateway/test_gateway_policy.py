@@ -7,6 +7,7 @@ import sqlite3
 import subprocess
 import sys
 from contextlib import closing
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from unittest import mock
 
@@ -28,7 +29,9 @@ from gateway.uplink.ledger import Ledger, LedgerError, Rejected
 from gateway.uplink.ledger_reading import open_ledger
 from gateway.uplink.release import Release
 from gateway.wire.records import encode
+from security.pki import create_issuing, create_root, to_pem
 from security.policy import compile_policy, default_policy
+from security.policybundle import Bundle, sign_bundle
 from security.pseudonyms import Pseudonyms
 from security.sealing import KeyRing, Sealer
 from tests.fakes import FakeCounters
@@ -39,6 +42,7 @@ VENDOR = DestinationInfo("vendor", Zone.PARTNER, "maintenance", "hospital")
 VITALS = Label(DataClass.HEALTH_STATUS, 3)
 NOTES = Label(DataClass.MEDICAL_APPLICATION, 4)
 THERE = Provenance("mqtt", Attestation.CERTIFICATE)
+YESTERDAY = datetime.now(UTC) - timedelta(days=1)
 SECRETS = ("icu-7", "5f3a", "Bed-9", "Propofol", "71.25")
 
 CONFIG = """
@@ -53,7 +57,7 @@ trust = "ca.pem"
 [identity]
 trust_domain = "hospital.example"
 [policy]
-file = "release.cedar"
+file = "policy.signed"
 [classification]
 file = "classification.toml"
 [drivers]
@@ -82,6 +86,11 @@ class Site:
         self.state.mkdir()
         self.config.write_text(CONFIG)
         (directory / "release.cedar").write_text(default_policy())
+        issuing = create_issuing(create_root("hospital.example", YESTERDAY), YESTERDAY)
+        (directory / "ca.pem").write_bytes(to_pem(issuing.root))
+        now_us = SystemClock().now_us()
+        bundle = Bundle(3, now_us, default_policy(), "", issuing.trust_domain)
+        (directory / "policy.signed").write_bytes(sign_bundle(issuing, bundle))
         (directory / "classification.toml").write_text(
             '[metrics]\nMDC_BATT_CHARGE = { level = 1 }\n[wards]\n"psych" = { level = 5 }\n'
         )
@@ -177,7 +186,7 @@ def explained(site, *arguments):
 def test_check_says_what_was_proved(site):
     command = [sys.executable, "-m", "wardgate", "policy", "check", "--config", str(site.config)]
     done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=120)
-    assert f"policy {site.table.version} is in order, for 2 destinations" in done.stdout
+    assert f"policy 3, {site.table.version} is in order, for 2 destinations" in done.stdout
     assert "4 invariants hold in all of" in done.stdout
 
 
@@ -262,6 +271,7 @@ def test_prove_shows_a_counter_example_and_an_exit_code(site):
     assert "BROKEN  identifying-stays-on-campus is broken in" in out
     assert "for vendor (zone partner, purpose maintenance, tenant hospital) leaves unchanged" in out
     assert ran(site, "prove")[0] == 0
+    assert ran(site, "prove", "policy.signed")[0] == 0
     own = site.directory / "own.toml"
     own.write_text('[[invariant]]\nid = "none"\nwords = "Nothing."\nat_most = "withhold"\n')
     code, out, _ = ran(site, "prove", "--invariants", own, "--json")
@@ -302,6 +312,8 @@ def test_diff_counts_the_traffic_of_late(site):
     assert "any other destination (zone partner, purpose maintenance, any other tenant)" in out
     assert "narrowing" not in out
     code, out, _ = ran(site, "diff", old, old)
+    assert (code, out) == (0, "the same leaves under both\n")
+    code, out, _ = ran(site, "diff", old, "policy.signed")  # as it is in force
     assert (code, out) == (0, "the same leaves under both\n")
 
 
