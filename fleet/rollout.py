@@ -9,7 +9,7 @@ Rules:
   the soak time. A gateway that is not heard is waited for, up to a limit.
 * Trouble pauses: a gateway refuses the policy, has a newer one, was waited for in vain, or has
   *fallen silent*: it had released records before the soak, and through all of it released none
-  while it withheld some. Who resumes has seen that, and is not asked again in this stage.
+  while it withheld some twenty. Who resumes has seen that, and is not asked again in this stage.
 * Pausing and aborting take nothing back where it is in force: numbers only grow. An abort ends the
   wish where it is not in force yet.
 
@@ -24,6 +24,9 @@ from enum import StrEnum
 from typing import Final, NamedTuple
 
 STAGES_MAX: Final = 32
+SILENT_RECORDS_MIN: Final = 20
+"""So many withheld and none released is silence; a few may be one destination's alone, whose turn
+came first."""
 
 
 class State(StrEnum):
@@ -213,7 +216,7 @@ def is_silent(before: View, now: View) -> bool:
         before.started_us == now.started_us
         and before.released > 0
         and now.released == before.released
-        and now.withheld > before.withheld
+        and now.withheld - before.withheld >= SILENT_RECORDS_MIN
     )
 
 

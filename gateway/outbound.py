@@ -188,6 +188,7 @@ class Outbound:
             chosen = await asyncio.to_thread(self.policies.offered, encoded, self._config)
             if chosen is not None:
                 self._uplink.check_policy(_policy(chosen))
+                await self.accounting.settle()
                 await self._keep(chosen)
                 self._apply(self._uplink, chosen)
         except (WardgateError, OSError) as error:

@@ -25,14 +25,14 @@ WAIT_S = 60.0
 """On a machine that others keep busy."""
 
 
-def until(what: Callable[[], Any], words: str = "") -> Any:
-    """Poll until ``what`` is true; its value."""
+def until(what: Callable[[], Any], words: Callable[[], object] = str) -> Any:
+    """Poll until ``what`` is true; its value. ``words`` say how it was in the end."""
     deadline = time.monotonic() + WAIT_S
     while True:
         with contextlib.suppress(OSError, sqlite3.Error):
             if value := what():
                 return value
-        assert time.monotonic() < deadline, words
+        assert time.monotonic() < deadline, words()
         time.sleep(0.05)
 
 
@@ -124,7 +124,7 @@ address = "localhost:1"
     def start(self) -> None:
         """Run, and wait until devices can come."""
         super().start()
-        until(lambda: self.metric("ready") == 1, self.log())
+        until(lambda: self.metric("ready") == 1, self.log)
 
     def metric(self, name: str) -> float:
         return total(scrape(f"http://127.0.0.1:{self.metrics}/metrics"), f"wardgate_{name}")
@@ -208,7 +208,7 @@ class Site:
         return found
 
     def until_rollout(self, state: str) -> dict[str, Any]:
-        until(lambda: self.rollout()["state"] == state, f"not {state}: {self.rollout()}")
+        until(lambda: self.rollout()["state"] == state, self.rollout)
         return self.rollout()
 
     def in_force(self) -> dict[str, int]:

@@ -167,9 +167,10 @@ def test_what_counts_as_an_event(kept, views, before, now_s, event):
     ("released", "withheld", "started_us", "silent"),
     [
         (90, 20, 7, False),  # nothing was to be said
-        (90, 21, 7, True),
-        (91, 21, 7, False),
-        (0, 21, 8, False),  # it was started anew, and has not said anything yet
+        (90, 40, 7, True),
+        (90, 39, 7, False),  # too few to tell
+        (91, 40, 7, False),
+        (0, 90, 8, False),  # it was started anew, and has not said anything yet
     ],
 )
 def test_silent_is_who_only_withholds_what_it_released_before(
