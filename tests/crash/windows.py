@@ -12,6 +12,8 @@ from collections import Counter, defaultdict
 from pathlib import Path
 from typing import Any
 
+from bench.site import sign_policy
+from security.files import write_atomic
 from tests.crash.account import read
 from tests.crash.site import CrashSite
 
@@ -44,7 +46,8 @@ class StatisticsSite(CrashSite):
 
     def _write(self) -> None:
         super()._write()
-        (self.state / "release.cedar").write_text(POLICY)
+        signed = sign_policy(self.identities.authority, POLICY, number=2)
+        write_atomic(self.state / "policy.signed", signed)
         path = self.state / "gateway.toml"
         key = 'pseudonym_key = "vendor.key"\n'
         text = path.read_text()

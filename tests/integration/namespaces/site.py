@@ -24,6 +24,7 @@ from typing import Any
 from security import pki
 from security.files import TlsFiles
 from security.names import Role
+from security.policybundle import Bundle, sign_bundle
 from security.sealing import KeyRing
 from tests.integration.namespaces.net import PYTHON, Net, our_python
 
@@ -53,7 +54,7 @@ trust = "gateway/ca.pem"
 trust_domain = "{domain}"
 unknown_devices = "admit"
 [policy]
-file = "release.cedar"
+file = "policy.signed"
 [packet_filter]
 required = {required}
 user = "{uid}"
@@ -120,7 +121,8 @@ class Hospital:
         self.issue(Role.GATEWAY, GATEWAY, (GATEWAY_AT,), "gateway")
         self.device = self.issue(Role.DEVICE, DEVICE, ())
         KeyRing.generate().save(folder / "seal.keys")
-        (folder / "release.cedar").write_text(POLICY)
+        bundle = Bundle(1, time.time_ns() // 1000, POLICY, "", self.domain)
+        (folder / "policy.signed").write_bytes(sign_bundle(self.authority, bundle))
         self.settings: dict[str, Any] = {
             "gateway": GATEWAY,
             "tenant": tenant,

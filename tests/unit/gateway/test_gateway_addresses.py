@@ -73,6 +73,7 @@ def test_only_what_the_configuration_names_may_be_reached(tmp_path):
         "10.20.0.0/16",
         "fd00:20::/64",
         "192.0.2.7/32",
+        "192.0.2.9/32",
         "192.0.2.8/32",
         "198.51.100.9/32",
         "2001:db8::5/128",

@@ -27,7 +27,7 @@ from gateway.journal.looking import Looker
 from gateway.journal.types import Labelled, LaneGroup
 from gateway.uplink.ledger import Ledger, LedgerError, Rejected
 from gateway.uplink.ledger_reading import open_ledger
-from gateway.uplink.release import Release
+from gateway.uplink.release import NO_POLICY, Release
 from gateway.wire.records import encode
 from security.pki import create_issuing, create_root, to_pem
 from security.policy import compile_policy, default_policy
@@ -380,6 +380,10 @@ def test_a_batch_that_was_refused_for_good_and_an_old_entry(tmp_path):
         seqs = site.collect(report(1), label=VITALS, under=site.table.version)
         batch = site.release("vendor", seqs)
         site.ledger.write([], rejected=[Rejected("vendor", batch, "permanent", None, None)])
+        later = site.collect(report(2), label=VITALS, under=NO_POLICY)
+        site.release("vendor", later)  # the last entry stays
+        now_us = SystemClock().now_us()
+        site.ledger.period_told(site.ledger.end_period(now_us).number)
         assert site.ledger.compact(SystemClock().now_us() + 1) == 1
         with open_ledger(site.state / "ledger.sqlite") as reader:
             place = ("vendor", Lane.TELEMETRY, batch.epoch, batch.first, VITALS)

@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+import time
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from itertools import count
 from pathlib import Path
 
 from gateway.packetfilter import openings, service
+from security.pki import Authority, create_issuing, create_root, to_pem
+from security.policybundle import Bundle, sign_bundle
 
 UID = 64991
 """Nobody's."""
 POLICY = '@id("inside") permit (principal, action == Action::"pass", resource)\n'
 CAMPUS = 'when { principal.zone == Zone::"campus" };\n'
+DOMAIN = "hospital.example"
+ANYTHING = """\
+[[invariant]]
+id = "nothing-is-asked-for"
+words = "these tests release whatever they like"
+at_most = "pass"
+"""
 CONFIG = """\
 [gateway]
 name = "gw-1"
@@ -23,7 +36,7 @@ trust = "ca.pem"
 [identity]
 trust_domain = "hospital.example"
 [policy]
-file = "release.cedar"
+file = "policy.signed"
 [packet_filter]
 user = "{uid}"
 counters = "packetfilter.json"
@@ -55,6 +68,9 @@ port = "socket://10.20.4.4:4001"
 """
 
 
+_NUMBERS = count(1)
+
+
 def write(
     folder: Path,
     policy: str = POLICY + CAMPUS,
@@ -64,11 +80,24 @@ def write(
     uid: int = UID,
 ) -> Path:
     """Configuration, policy and resolver; the configuration's path."""
-    (folder / "release.cedar").write_text(policy)
+    (folder / "ca.pem").write_bytes(to_pem(_authority().root))
+    sign(folder, policy)
     (folder / "resolv.conf").write_text("nameserver 203.0.113.53\n")
     path = folder / "gateway.toml"
     path.write_text(CONFIG.format(core=core, networks=networks, uid=uid))
     return path
+
+
+def sign(folder: Path, policy: str) -> None:
+    """Put a policy in place that holds everywhere, newer than any before."""
+    bundle = Bundle(next(_NUMBERS), time.time_ns() // 1000, policy, ANYTHING, DOMAIN)
+    (folder / "policy.signed").write_bytes(sign_bundle(_authority(), bundle))
+
+
+@cache
+def _authority() -> Authority:
+    began = datetime.now(UTC) - timedelta(days=1)
+    return create_issuing(create_root(DOMAIN, began), began)
 
 
 def compiled(path: Path) -> service.Compiled:

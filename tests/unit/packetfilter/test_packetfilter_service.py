@@ -12,7 +12,7 @@ from gateway.packetfilter import nft, ruleset, snapshot
 from gateway.packetfilter.service import RESOLVE_EVERY_S, Keeper
 from tests.fakes import FakeClock
 from tests.unit.packetfilter.network import apart, needs_root
-from tests.unit.packetfilter.site import CAMPUS, POLICY, compiled, write
+from tests.unit.packetfilter.site import CAMPUS, POLICY, compiled, sign, write
 
 pytestmark = needs_root
 
@@ -25,8 +25,8 @@ class Bench:
         self.keeper = Keeper(self.path, self.clock, folder / "resolv.conf")
 
     def change(self, policy):
-        (self.folder / "release.cedar").write_text(policy)
-        self._newer(self.folder / "release.cedar")
+        sign(self.folder, policy)
+        self._newer(self.folder / "policy.signed")
 
     def _newer(self, path):
         """Another time of change, however coarse the file system's clock."""
