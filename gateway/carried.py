@@ -70,10 +70,11 @@ def apply(config: GatewayConfig, path: Path, clock: Clock) -> Applied:
         raise ConfigError(f"{state}: no such directory; has the gateway ever run?")
     book = revocation_book(config, clock)
     newer = put_on_disk(book, path)
-    return Applied(book.current, newer, _tell(state))
+    return Applied(book.current, newer, tell(state))
 
 
-def _tell(state: Path) -> Told:
+def tell(state: Path) -> Told:
+    """SIGHUP to the gateway that runs on a state directory."""
     process = holder(state / "journal")
     if process is None:
         return Told.NONE_RUNS

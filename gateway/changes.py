@@ -20,7 +20,7 @@ RESTART: Final[Mapping[str, str]] = {
     "gateway.name": "it is the gateway's identity",
     "gateway.tenant": "metrics carry it",
     "gateway.state_dir": "journal and audit log lie there",
-    "gateway.seal_keys": "the journal is sealed with them",
+    "gateway.seal_keys": "renew the file in its place instead",
     "tls.cert": "renew the files in their place instead",
     "tls.key": "renew the files in their place instead",
     "tls.trust": "renew the files in their place instead",

@@ -11,9 +11,13 @@ from typing import Annotated
 import typer
 
 from gateway.packetfilter.cli import app as packetfilter_app
+from gateway import keys_cli
 
 gateway_app = typer.Typer(help="The edge daemon.", no_args_is_help=True, rich_markup_mode=None)
 gateway_app.add_typer(packetfilter_app, name="packetfilter")
+
+gateway_app.add_typer(keys_cli.app, name="keys")
+gateway_app.command("erase")(keys_cli.erase)
 
 ConfigOption = Annotated[
     Path, typer.Option("--config", "-c", help="gateway.toml", envvar="WARDGATE_GATEWAY_CONFIG")

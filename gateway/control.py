@@ -78,6 +78,8 @@ class Control:
         self.link: FleetLink | None = None
         self.revocations: RevocationsInForce | None = None
         self._rereading: asyncio.Task[None] | None = None
+        self.on_hangup: Callable[[], None] = lambda: None
+        """What else SIGHUP is to reach."""
 
     @property
     def in_force(self) -> InForce:
@@ -167,10 +169,11 @@ class Control:
         return reloader
 
     def hung_up(self) -> None:
-        """SIGHUP: the file is to be read again, and so is the list of revocations.
+        """SIGHUP: the file is to be read again, the list of revocations, and what was asked.
 
-        The list does not wait for the file, nor for the file to be right.
+        They do not wait for the file, nor for the file to be right.
         """
+        self.on_hangup()
         if self.revocations is not None:
             self._rereading = asyncio.create_task(self.revocations.reread())
         if self._reloader is None:

@@ -29,9 +29,13 @@ from gateway.domain.labels import Lane
 from gateway.domain.ports import Outcome, Ports, Submission
 from gateway.domain.records import Gap
 from gateway.driverset import DriverSet
+from gateway.journal.aside import SCOPE as ASIDE_SCOPE
 from gateway.journal.aside import Aside
 from gateway.journal.committer import Committer
 from gateway.journal.journal import Journal
+from gateway.journal.lock import DirectoryLock
+from gateway.journal.types import STATE_SCOPE
+from gateway.keykeeper import KEYS_FILE, SCOPES, Keeps, KeyKeeper
 from gateway.metrics_http import MetricsPlace
 from gateway.notices import Notices
 from gateway.outbound import Outbound
@@ -49,9 +53,11 @@ from gateway.supervisor import Part, Supervisor
 from gateway.systemd import Watchdog, notify, watchdog_interval_s
 from gateway.telemetry import Telemetry
 from gateway.timekeeping import Timekeeping, secure_time
+from gateway.uplink.flight import SCOPE as REJECTED_SCOPE
 from security.files import sync_directory
 from security.identity import IdentityService
-from security.sealing import KeyRing, Sealer
+from security.scopes import ScopeKeys
+from security.sealing import KeyRing
 from security.timefloor import Standing
 from security.tls import TlsContexts
 
@@ -105,6 +111,7 @@ class Gateway:
                 self.tls,
                 self.metrics,
                 self._classify,
+                self.keeper,
                 (self._follow,),
             )
             stack.push_async_callback(self.control.ready(parts, self.audit).close)
@@ -152,11 +159,12 @@ class Gateway:
         stack.callback(self.audit.close)
         self.identity = IdentityService(config.identity, self.time, telemetry, self.audit)
 
-        sealer = Sealer(KeyRing.load(config.gateway.seal_keys))
+        self._open_keys(stack)
         self.journal = await asyncio.to_thread(
-            Journal.open, state / "journal", config.journal, sealer, clock, telemetry
+            Journal.open, state / "journal", config.journal, self.keys, clock, telemetry
         )
         stack.callback(self.journal.close)
+        sealer = self.keys.of(ASIDE_SCOPE)
         self.aside = Aside(state / "aside", config.aside, sealer, clock, telemetry)
         stack.callback(self.aside.close)
 
@@ -165,7 +173,10 @@ class Gateway:
             config.pipeline, self.committer, clock, telemetry, os.urandom, self._first_labels()
         )
         self.message_ids = MessageIds(
-            state / "message-ids", self.intake.duplicates, self.journal, sealer
+            state / "message-ids",
+            self.intake.duplicates,
+            self.journal,
+            self.keys.of(STATE_SCOPE),
         )
         replayed = await asyncio.to_thread(self.message_ids.load)
         self.intake.restore(self.journal.state)
@@ -188,7 +199,7 @@ class Gateway:
             ledger_path=state / "ledger.sqlite",
             journal=self.journal,
             committer=self.committer,
-            sealer=sealer,
+            sealer=self.keys.of(REJECTED_SCOPE),
             clock=clock,
             telemetry=telemetry,
             audit=self.audit,
@@ -218,10 +229,35 @@ class Gateway:
             link = self.control.attach(config.fleet, around)
             self._supervisor.start(Part("fleet", link.run))
 
-        self.metrics = MetricsPlace(config.metrics, telemetry.registry)
+        self._keep_keys()
+        self._serve_metrics(stack)
+        self._start_parts()
+
+    def _open_keys(self, stack: contextlib.AsyncExitStack) -> None:
+        """The scopes' keys; they are one process's at a time, as the journal is."""
+        state = self.config.gateway.state_dir
+        stack.callback(DirectoryLock(str(state)).close)
+        ring = KeyRing.load(self.config.gateway.seal_keys)
+        self.keys = ScopeKeys(state / KEYS_FILE, ring, SCOPES, self.clock.now_us)
+
+    def _keep_keys(self) -> None:
+        keeps = Keeps(
+            self.journal,
+            self.aside,
+            lambda: self.message_ids.key_id,
+            self.outbound.rejected_key_ids,
+            lambda: self.message_ids.checkpoint(self.intake),
+            self._settled,
+            lambda: self._record_gaps(self.journal.discovered_gaps()),
+        )
+        state = self.config.gateway.state_dir
+        self.keeper = KeyKeeper(state, self.keys, keeps, self.audit, self.clock)
+        self.control.on_hangup = self.keeper.look
+
+    def _serve_metrics(self, stack: contextlib.AsyncExitStack) -> None:
+        self.metrics = MetricsPlace(self.config.metrics, self.telemetry.registry)
         self.metrics.start()
         stack.callback(self.metrics.stop)
-        self._start_parts()
 
     def _start_parts(self) -> None:
         """What runs beside everything else."""
@@ -232,6 +268,7 @@ class Gateway:
         self._supervisor.start(Part("audit", self.audit.run))
         self._supervisor.start(Part("audit-syslog", self.auditing.shipper.run))
         self._supervisor.start(Part("accounting", self.outbound.accounting.run))
+        self._supervisor.start(Part("keys", self.keeper.run))
         renewer = self.timekeeping.renewer(self.config)
         if renewer is not None:
             self._supervisor.start(Part("renewal", renewer.run))

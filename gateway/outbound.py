@@ -34,7 +34,7 @@ from protos.wardgate.v1 import fleet_pb2 as pb
 from security.audit import AuditLog
 from security.files import read_secret
 from security.policybundle import schema_sha256
-from security.sealing import Sealer
+from security.scopes import ScopeSealer
 from security.tls import grpc_channel_credentials
 
 log = logging.getLogger(__name__)
@@ -65,7 +65,7 @@ class Outbound:
         ledger_path: Path,
         journal: Journal,
         committer: Committer,
-        sealer: Sealer,
+        sealer: ScopeSealer,
         clock: Clock,
         telemetry: Telemetry,
         audit: AuditLog,
@@ -114,6 +114,10 @@ class Outbound:
         await self._uplink.stop()
         await self.accounting.settle()
         self._ledger.close()
+
+    def rejected_key_ids(self) -> set[str]:
+        """The keys of which bodies of rejected batches are in the ledger; blocks."""
+        return self._ledger.rejected_key_ids()
 
     async def _forward(self) -> None:
         self._journal.set_destinations([each.name for each in self._config.destinations])

@@ -27,6 +27,7 @@ from gateway.config import GatewayConfig, Source, read
 from gateway.desired import Desired
 from gateway.domain.errors import ConfigError, WardgateError
 from gateway.driverset import DriverSet
+from gateway.keykeeper import KeyKeeper
 from gateway.metrics_http import MetricsPlace
 from gateway.outbound import Outbound
 from gateway.pipeline.classification import Classification
@@ -34,6 +35,7 @@ from gateway.pipeline.config import check_metrics
 from gateway.policies import Brought
 from gateway.systemd import notify, reloading
 from security.identity import Auditor
+from security.sealing import KeyRing
 from security.tls import TlsContexts
 
 log = logging.getLogger(__name__)
@@ -102,6 +104,7 @@ class Parts(NamedTuple):
     metrics: MetricsPlace
     classify: Callable[[Classification], None]
     """Label by it from now on; can't fail."""
+    keys: KeyKeeper
     follow: Sequence[Callable[[GatewayConfig], None]]
     """Everything else; these can't fail."""
 
@@ -245,8 +248,11 @@ class Reloader:
         classification = preflight.classified(config)
         preflight.require_own_certificate(config)
         renew = parts.tls.renewal()
+        ring = KeyRing.load(config.gateway.seal_keys)
         outbound = await parts.outbound.prepare(config)
         grace_s = running.gateway.stop_grace_s
+        # Not undone when a later step fails: it is the ring's file that says which key seals.
+        await asyncio.to_thread(parts.keys.use, ring)
         async with AsyncExitStack() as undo:
             await asyncio.to_thread(parts.metrics.move, config.metrics)
             undo.push_async_callback(asyncio.to_thread, parts.metrics.move, running.metrics)

@@ -9,6 +9,8 @@ Rules (NIST SP 800-38D):
   does not open.
 * The ring is a secret file, one key a line, ``<id> <base64 of 32 bytes>``; the greatest id seals,
   all open. Rotation appends a line; a key goes when nothing sealed by it is left.
+* A ring holds the hospital's own keys. What they seal in a gateway are the keys of scopes
+  (:mod:`security.scopes`); data is sealed by those.
 
 Layout of a sealed piece: salt (16) | nonce counter (8, big-endian) | ciphertext | tag (16).
 """
@@ -21,7 +23,7 @@ import itertools
 import os
 import secrets
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from cryptography.exceptions import InvalidTag
@@ -65,6 +67,22 @@ class KeyRing:
     def key(self, key_id: int) -> bytes | None:
         """The key, or None when the ring doesn't have it."""
         return self._keys.get(key_id)
+
+    def items(self) -> Iterable[tuple[int, bytes]]:
+        """Every key by its id."""
+        return self._keys.items()
+
+    def without(self, key_id: int) -> KeyRing:
+        """This ring without a key that seals nothing any more.
+
+        Raises:
+            ConfigError: it is the active one, or there is none of this id.
+        """
+        if key_id not in self._keys:
+            raise ConfigError(f"the ring has no key {key_id}")
+        if key_id == self.active:
+            raise ConfigError(f"key {key_id} is the one that seals: make a new one first")
+        return KeyRing({each: key for each, key in self._keys.items() if each != key_id})
 
     def rotated(self) -> KeyRing:
         """This ring with a new key that seals from now on."""
@@ -126,32 +144,71 @@ def secret_path(setting: str, base: Path) -> Path:
     return Path(directory) / name
 
 
+class SealKey:
+    """One key: seals pieces, and opens what it sealed; any thread may do either."""
+
+    def __init__(self, key_id: str, key: bytes) -> None:
+        self.key_id = key_id
+        self._key = key
+        self._derived: OrderedDict[bytes, AESGCM] = OrderedDict()
+        salt = secrets.token_bytes(SALT_BYTES)
+        # One tuple, and a counter whose next() is one step of the interpreter: threads that seal
+        # at once never share a nonce.
+        self._sealing = salt, self._derive(salt), itertools.count()
+
+    def seal(self, plaintext: bytes, aad: bytes) -> bytes:
+        """A sealed piece, bound to ``aad``."""
+        salt, key, numbers = self._sealing
+        counter = next(numbers).to_bytes(COUNTER_BYTES, "big")
+        return salt + counter + key.encrypt(_NONCE_PREFIX + counter, plaintext, aad)
+
+    def open(self, sealed: bytes, aad: bytes) -> bytes:
+        """What was sealed.
+
+        Raises:
+            SealBrokenError: it was changed, moved or cut, or another key sealed it.
+        """
+        if len(sealed) < OVERHEAD_BYTES:
+            raise SealBrokenError(f"{len(sealed)} bytes can't be a sealed piece")
+        start = SALT_BYTES + COUNTER_BYTES
+        nonce = _NONCE_PREFIX + bytes(sealed[SALT_BYTES:start])
+        try:
+            return self._derive(bytes(sealed[:SALT_BYTES])).decrypt(nonce, sealed[start:], aad)
+        except InvalidTag as error:
+            raise SealBrokenError(f"a piece sealed by key {self.key_id} doesn't open") from error
+
+    def _derive(self, salt: bytes) -> AESGCM:
+        known = self._derived.get(salt)
+        if known is not None:
+            return known
+        hkdf = HKDF(algorithm=hashes.SHA256(), length=KEY_BYTES, salt=salt, info=_INFO)
+        derived = AESGCM(hkdf.derive(self._key))
+        self._derived[salt] = derived
+        if len(self._derived) > DERIVED_KEYS_MAX:
+            self._derived.popitem(last=False)
+        return derived
+
+
 class Sealer:
     """Seals with the ring's active key and opens with all; any thread may do either."""
 
     def __init__(self, ring: KeyRing) -> None:
-        self._ring = ring
-        self._derived: OrderedDict[tuple[int, bytes], AESGCM] = OrderedDict()
-        self._start()
-
-    def _start(self) -> None:
-        salt = secrets.token_bytes(SALT_BYTES)
-        key_id = self._ring.active
-        # One tuple, replaced as a whole, and a counter whose next() is one step of the
-        # interpreter: threads that seal at once, or during ``use``, never share a nonce.
-        self._sealing = str(key_id), salt, self._derive(key_id, salt), itertools.count()
+        self.use(ring)
 
     def use(self, ring: KeyRing) -> None:
         """Go on with another ring, after a rotation."""
-        self._ring = ring
-        self._derived.clear()
-        self._start()
+        self._keys = {str(key_id): SealKey(str(key_id), key) for key_id, key in ring.items()}
+        self._active = self._keys[str(ring.active)]
+
+    def of(self, scope: str) -> Sealer:
+        """The same for every scope: a ring knows none."""
+        del scope
+        return self
 
     def seal(self, plaintext: bytes, aad: bytes) -> tuple[str, bytes]:
         """Seal, bound to ``aad``; returns the key's id and the sealed piece."""
-        key_id, salt, key, numbers = self._sealing
-        counter = next(numbers).to_bytes(COUNTER_BYTES, "big")
-        return key_id, salt + counter + key.encrypt(_NONCE_PREFIX + counter, plaintext, aad)
+        active = self._active
+        return active.key_id, active.seal(plaintext, aad)
 
     def open(self, key_id: str, sealed: bytes, aad: bytes) -> bytes:
         """Open a sealed piece.
@@ -160,29 +217,7 @@ class Sealer:
             KeyMissingError: the ring has no such key.
             SealBrokenError: it was changed, moved or cut.
         """
-        if len(sealed) < OVERHEAD_BYTES:
-            raise SealBrokenError(f"{len(sealed)} bytes can't be a sealed piece")
-        if not (key_id.isascii() and key_id.isdecimal()):
-            raise KeyMissingError("not a key id of this ring")
-        number = int(key_id)
-        salt = bytes(sealed[:SALT_BYTES])
-        start = SALT_BYTES + COUNTER_BYTES
-        nonce = _NONCE_PREFIX + bytes(sealed[SALT_BYTES:start])
-        try:
-            return self._derive(number, salt).decrypt(nonce, sealed[start:], aad)
-        except InvalidTag as error:
-            raise SealBrokenError(f"a piece sealed by key {key_id} doesn't open") from error
-
-    def _derive(self, key_id: int, salt: bytes) -> AESGCM:
-        known = self._derived.get((key_id, salt))
-        if known is not None:
-            return known
-        key = self._ring.key(key_id)
+        key = self._keys.get(key_id)
         if key is None:
             raise KeyMissingError(f"key {key_id} is not in the ring")
-        hkdf = HKDF(algorithm=hashes.SHA256(), length=KEY_BYTES, salt=salt, info=_INFO)
-        derived = AESGCM(hkdf.derive(key))
-        self._derived[(key_id, salt)] = derived
-        if len(self._derived) > DERIVED_KEYS_MAX:
-            self._derived.popitem(last=False)
-        return derived
+        return key.open(sealed, aad)

@@ -96,6 +96,12 @@ class KeyMissingError(WardgateError):
     reason = "key_missing"
 
 
+class KeyErasedError(WardgateError):
+    """The key that sealed this was destroyed on purpose: nobody can open it any more."""
+
+    reason = "key_erased"
+
+
 class SealBrokenError(WardgateError):
     """Sealed bytes do not authenticate under the key that they name."""
 

@@ -8,7 +8,7 @@ Rules:
 - Nothing is synced: a sample is a help, not a promise. A disk that refuses costs the sample,
   never the session that brought it.
 - A sample may hold a patient's data: it is sealed like the journal, and only ``samples`` opens
-  it again.
+  it again. Those are passed over whose key was destroyed.
 
 Layout of an entry (little-endian): magic "WGAS", CRC-32 of the rest, 1 length of the key id,
 4 length of the sealed part, key id, sealed part (MessagePack of :class:`Sample`).
@@ -25,7 +25,7 @@ from zlib import crc32
 
 import msgspec
 
-from gateway.domain.errors import ConfigError, WardgateError
+from gateway.domain.errors import ConfigError, KeyErasedError, WardgateError
 from gateway.domain.ports import Clock, Counters
 from gateway.journal.types import Sealer
 
@@ -35,6 +35,8 @@ _ENTRY = struct.Struct("<4sI")
 _SIZES = struct.Struct("<BI")
 _AAD = b"wardgate set-aside"
 _NAMES = ("samples.0", "samples.1")
+SCOPE = "aside"
+"""Of the keys that seal samples."""
 
 
 class AsideConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -131,7 +133,16 @@ class Aside:
                 data = (self._directory / name).read_bytes()
             except FileNotFoundError:
                 continue
-            yield from self._parse(data)
+            for key_id, sealed in _entries(data):
+                try:
+                    plain = self._sealer.open(key_id, sealed, _AAD)
+                except KeyErasedError:
+                    continue
+                yield msgspec.msgpack.decode(plain, type=Sample)
+
+    def key_ids(self) -> set[str]:
+        """The keys of which samples are there; reads both files."""
+        return {key_id for key_id, _ in sealed_in(self._directory)}
 
     def close(self) -> None:
         """Close the active file; idempotent."""
@@ -177,21 +188,31 @@ class Aside:
         except FileNotFoundError:
             return 0
 
-    def _parse(self, data: bytes) -> Iterator[Sample]:
-        at = data.find(MAGIC)
-        while at >= 0:
-            start = at + _ENTRY.size
-            fixed = data[start : start + _SIZES.size]
-            if len(fixed) == _SIZES.size:
-                key_bytes, sealed_bytes = _SIZES.unpack(fixed)
-                end = start + _SIZES.size + key_bytes + sealed_bytes
-                _, crc = _ENTRY.unpack_from(data, at)
-                if end <= len(data) and crc32(data[start:end]) == crc:
-                    key_at = start + _SIZES.size
-                    key_id = data[key_at : key_at + key_bytes].decode("ascii")
-                    sealed = data[key_at + key_bytes : end]
-                    plain = self._sealer.open(key_id, sealed, _AAD)
-                    yield msgspec.msgpack.decode(plain, type=Sample)
-                    at = data.find(MAGIC, end)
-                    continue
-            at = data.find(MAGIC, at + 1)
+
+def sealed_in(directory: Path) -> Iterator[tuple[str, int]]:
+    """Key id and sealed bytes of every sample in a directory."""
+    for name in _NAMES:
+        try:
+            data = (directory / name).read_bytes()
+        except FileNotFoundError:
+            continue
+        yield from ((key_id, len(sealed)) for key_id, sealed in _entries(data))
+
+
+def _entries(data: bytes) -> Iterator[tuple[str, bytes]]:
+    """Key id and sealed part of every whole entry of a file."""
+    at = data.find(MAGIC)
+    while at >= 0:
+        start = at + _ENTRY.size
+        fixed = data[start : start + _SIZES.size]
+        if len(fixed) == _SIZES.size:
+            key_bytes, sealed_bytes = _SIZES.unpack(fixed)
+            end = start + _SIZES.size + key_bytes + sealed_bytes
+            _, crc = _ENTRY.unpack_from(data, at)
+            if end <= len(data) and crc32(data[start:end]) == crc:
+                key_at = start + _SIZES.size
+                key_id = data[key_at : key_at + key_bytes].decode("ascii")
+                yield key_id, data[key_at + key_bytes : end]
+                at = data.find(MAGIC, end)
+                continue
+        at = data.find(MAGIC, at + 1)

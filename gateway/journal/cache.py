@@ -41,6 +41,11 @@ class RecentGroups:
             count += 1
         del self._firsts[:count], self._groups[:count], self._sizes[:count]
 
+    def clear(self) -> None:
+        """Forget all of them."""
+        with self._lock:
+            self._firsts, self._groups, self._sizes, self._bytes = [], [], [], 0
+
     def get(self, seq: int, records_max: int, bytes_max: int) -> list[StoredGroup]:
         """Groups from the one that holds ``seq`` on; empty when it is not here."""
         with self._lock:

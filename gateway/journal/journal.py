@@ -33,6 +33,7 @@ from gateway.domain.records import Gap
 from gateway.journal.ballast import STEP_BYTES, Ballast
 from gateway.journal.body import encode_body, make_sections
 from gateway.journal.config import JournalConfig
+from gateway.journal.erasing import lose_erased, sealed_records
 from gateway.journal.files import Files, OsFiles
 from gateway.journal.frame import Frame, Stamp, encode_frame
 from gateway.journal.lane import LaneLog, journal_error
@@ -41,7 +42,16 @@ from gateway.journal.losses import Losses
 from gateway.journal.opening import check_keys, replay
 from gateway.journal.reading import Reader
 from gateway.journal.store import Store
-from gateway.journal.types import EncodedSection, LaneGroup, Lost, Sealer, SeqRange, StoredGroup
+from gateway.journal.types import (
+    STATE_SCOPE,
+    EncodedSection,
+    LaneGroup,
+    Lost,
+    Sealers,
+    SeqRange,
+    StoredGroup,
+    lane_scope,
+)
 from gateway.journal.upkeep import Contents, Upkeep
 
 _log = logging.getLogger(__name__)
@@ -55,6 +65,7 @@ class Prepared(NamedTuple):
     frame: bytes
     sections: tuple[EncodedSection, ...]
     deltas: tuple[StateDelta, ...]
+    key_id: str
 
     @property
     def seqs(self) -> SeqRange:
@@ -75,13 +86,13 @@ class Journal:
         self,
         directory: str,
         config: JournalConfig,
-        sealer: Sealer,
+        sealers: Sealers,
         clock: Clock,
         counters: Counters,
         parts: _Parts,
     ) -> None:
         self.config = config
-        self._sealer = sealer
+        self._sealers = {lane: sealers.of(lane_scope(lane)) for lane in Lane}
         self._clock = clock
         self._counters = counters
         self._files = files = parts.files
@@ -127,7 +138,7 @@ class Journal:
         cls,
         path: str | Path,
         config: JournalConfig,
-        sealer: Sealer,
+        sealers: Sealers,
         clock: Clock,
         counters: Counters,
         files: Files | None = None,
@@ -136,8 +147,8 @@ class Journal:
 
         Raises:
             ConfigError: another process has it open, or the directory holds parts of two.
-            KeyMissingError: a frame is sealed with a key that the ring does not have.
-            SealBrokenError: a key of the ring is not the one that its id belongs to.
+            KeyMissingError: a frame is sealed with a key that is not there, nor was erased.
+            SealBrokenError: a key is not the one that its id belongs to.
             JournalFailedError, OSError, sqlite3.Error: the disk refuses.
         """
         directory = str(path)
@@ -147,12 +158,12 @@ class Journal:
         lock = DirectoryLock(directory)
         with ExitStack() as stack:
             stack.callback(lock.close)
-            store = Store(f"{directory}/state.sqlite", clock.now_us(), sealer)
+            store = Store(f"{directory}/state.sqlite", clock.now_us(), sealers.of(STATE_SCOPE))
             stack.callback(store.close)
             ballast = Ballast(files, f"{directory}/reserve", config.ballast_bytes)
             stack.callback(ballast.close)
             parts = _Parts(files, lock, store, ballast)
-            journal = cls(directory, config, sealer, clock, counters, parts)
+            journal = cls(directory, config, sealers, clock, counters, parts)
             stack.pop_all()
         return journal
 
@@ -178,8 +189,9 @@ class Journal:
                 self.state_incomplete,
             )
         self._from_oldest = self.cursors_lost
-        check_keys(lanes, self._files, self._unseal)
-        replay(lanes, self._files, self.state, self._unseal)
+        erased = check_keys(lanes, self._files, self._unseal)
+        untold = replay(lanes, self._files, self.state, self._unseal)
+        self.state_incomplete = self.state_incomplete or untold or self._store.erased
         stored = max((lane.recovery.epoch for lane in lanes), default=0)
         self.epoch = max(stored + 1, self._clock.now_us() // 1_000_000)
         """This start's epoch."""
@@ -194,16 +206,17 @@ class Journal:
             )
             lane.remember_epochs(self._store.epochs(lane.lane))
             self._lose(lane, fresh)
+        if erased:
+            self.lose_erased(erased.__contains__)
         self._upkeep.gauges()
 
     def _unseal(self, frame: Frame) -> bytes:
         header = frame.header
         try:
-            return self._sealer.open(header.key_id, frame.sealed, header.stamp.aad(self.log_id))
+            sealer = self._sealers[Lane(header.stamp.lane)]
+            return sealer.open(header.key_id, frame.sealed, header.stamp.aad(self.log_id))
         except KeyMissingError as error:
-            raise KeyMissingError(
-                f"the journal needs key {header.key_id!r}, which the key ring does not have"
-            ) from error
+            raise KeyMissingError(f"the journal needs key {header.key_id!r}: {error}") from error
 
     # -- appending --------------------------------------------------------------------------
 
@@ -252,8 +265,9 @@ class Journal:
         )
         sections = make_sections(group.items, stamp.first_seq)
         deltas = tuple(group.deltas)
-        key_id, sealed = self._sealer.seal(encode_body(sections, deltas), stamp.aad(self.log_id))
-        return Prepared(stamp, encode_frame(stamp, key_id, sealed), sections, deltas)
+        plain = encode_body(sections, deltas)
+        key_id, sealed = self._sealers[lane.lane].seal(plain, stamp.aad(self.log_id))
+        return Prepared(stamp, encode_frame(stamp, key_id, sealed), sections, deltas, key_id)
 
     def commit(self, prepared: Prepared) -> SeqRange:
         """Write and sync a prepared group.
@@ -262,7 +276,7 @@ class Journal:
             JournalFullError, JournalFailedError: nothing of it counts; it may be prepared anew.
             ValueError: another group was committed since it was prepared.
         """
-        stamp, frame, sections, deltas = prepared
+        stamp, frame, sections, deltas, key_id = prepared
         lane = self._lanes[Lane(stamp.lane)]
         began = self._clock.monotonic()
         with self._write_lock:
@@ -272,7 +286,7 @@ class Journal:
                 if self.config.drop_oldest:
                     self._upkeep.drop_oldest(len(frame))
                 self._require_room(lane, len(frame))
-                self._write(lane, frame, stamp)
+                self._write(lane, frame, stamp, key_id)
             except JournalFullError:
                 self._refused(lane, stamp.records)
                 raise
@@ -294,16 +308,16 @@ class Journal:
         )
         return prepared.seqs
 
-    def _write(self, lane: LaneLog, frame: bytes, stamp: Stamp) -> None:
+    def _write(self, lane: LaneLog, frame: bytes, stamp: Stamp, key_id: str) -> None:
         if self._ballast.lent and lane.lane is not Lane.ALARMS:
             raise JournalFullError("the disk is full; what is left of it is the alarms'")
         try:
-            lane.write(frame, stamp, self.config.segment_bytes)
+            lane.write(frame, stamp, key_id, self.config.segment_bytes)
         except JournalFullError:
             # The disk is full before the limit is: others have filled it.
             if lane.lane is not Lane.ALARMS or not self._ballast.give(len(frame)):
                 raise
-            lane.write(frame, stamp, self.config.segment_bytes)
+            lane.write(frame, stamp, key_id, self.config.segment_bytes)
 
     def lend_reserve(self) -> bool:
         """Free some of the disk space that is held back for alarms, for what carries them on.
@@ -389,6 +403,32 @@ class Journal:
         """The Gap records are durable. A crash before this repeats them, which is harmless."""
         self._losses.recorded(gaps)
         self.checkpoint()
+
+    # -- keys -------------------------------------------------------------------------------
+
+    def key_ids(self, lane: Lane) -> set[str]:
+        """Every key of which a frame of the lane is there."""
+        return self._lanes[lane].key_ids()
+
+    def state_key_ids(self) -> set[str]:
+        """Every key of which a row of the stored state is there."""
+        return self._store.key_ids()
+
+    def sealed_records(self, keys: frozenset[str]) -> dict[Lane, list[SeqRange]]:
+        """The records that some keys sealed, by lane."""
+        return sealed_records(self._lanes, keys)
+
+    def lose_erased(self, erased: Callable[[str], bool]) -> int:
+        """Give up what keys sealed that were destroyed; how many records were lost by it."""
+        lost = lose_erased(self._lanes, self.cursors, erased, self._lose)
+        self._reader.forget()
+        self.checkpoint()
+        return lost
+
+    def reseal_state(self) -> bool:
+        """Write the whole state under the present key; False when that failed."""
+        self.state.touch()
+        return self.checkpoint()
 
     # -- destinations and retention ---------------------------------------------------------
 

@@ -27,7 +27,7 @@ from gateway.journal.holes import Holes
 from gateway.journal.quarantine import Quarantine
 from gateway.journal.recovery import DAMAGED, MISSING, Damaged, Found, Recovery, cut_segment
 from gateway.journal.segment import Segment, SegmentReader
-from gateway.journal.types import Lost
+from gateway.journal.types import Lost, SeqRange
 from gateway.journal.writer import NO_SPACE, SegmentWriter
 
 _log = logging.getLogger(__name__)
@@ -35,6 +35,7 @@ _EPOCHS_MAX = 1000
 """Starts of the gateway that are told apart; older records count to the oldest of these."""
 NOT_RETAINED = "not_retained"
 DROPPED = "dropped_oldest"
+ERASED = "erased"
 
 
 def journal_error(error: OSError) -> WardgateError:
@@ -164,7 +165,7 @@ class LaneLog:
                 )
                 if not copied or copied[-1] is not self._writer.active:
                     copied.append(self._writer.require())
-                copied[-1].took(found.stamp, offset, offset + len(data))
+                copied[-1].took(found.stamp, offset, offset + len(data), found.key_id)
             self._writer.sync()
         except OSError as error:
             self._writer.abandon()
@@ -237,8 +238,8 @@ class LaneLog:
             self.holes.forget(through)
             return through
 
-    def write(self, data: bytes, stamp: Stamp, segment_bytes: int) -> None:
-        """Append one frame and make it durable.
+    def write(self, data: bytes, stamp: Stamp, key_id: str, segment_bytes: int) -> None:
+        """Append one frame, sealed by a key, and make it durable.
 
         Raises:
             JournalFullError: there is no space; nothing was kept.
@@ -257,7 +258,7 @@ class LaneLog:
                 self.segments.append(segment)
             if stamp.records and (not self.epochs or self.epochs[-1][1] != stamp.epoch):
                 self.epochs.append((stamp.first_seq, stamp.epoch))
-            segment.took(stamp, offset, offset + len(data))
+            segment.took(stamp, offset, offset + len(data), key_id)
             self.last_seq = max(self.last_seq, stamp.last_seq)
         self._mark = self._mark._replace(seq=self.last_seq, commit=stamp.commit)
         self._write_mark()
@@ -405,6 +406,26 @@ class LaneLog:
             self._set_aside(Damaged(segment, damage.start, damage.end))
         with self.lock:
             return self.holes.add(first, last, DAMAGED)
+
+    def key_ids(self) -> set[str]:
+        """Every key that sealed a frame which is there."""
+        with self.lock:
+            return {key_id for segment in self.segments for key_id in segment.keys}
+
+    def sealed_by(self, erased: Callable[[str], bool]) -> list[SeqRange]:
+        """The records that are sealed by keys of which ``erased`` is true."""
+        with self.lock:
+            return [
+                seqs
+                for segment in self.segments
+                for key_id, seqs in segment.keys.items()
+                if erased(key_id)
+            ]
+
+    def lose_erased(self, first: int, last: int) -> list[Lost]:
+        """Records whose key was destroyed; return what was not known to be lost."""
+        with self.lock:
+            return self.holes.add(max(first, self._mark.floor + 1), last, ERASED)
 
     def lose_frame(self, frame: Frame) -> list[Lost]:
         """A frame whose CRC holds but whose seal does not."""

@@ -1,4 +1,6 @@
-"""One process per journal: an advisory lock that the kernel releases however the process ends.
+"""One process per journal, and per state directory.
+
+The lock is advisory; the kernel releases it however the process ends.
 
 The file holds the process's number, which counts only while the lock is held.
 """
@@ -26,7 +28,7 @@ class DirectoryLock:
             fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             os.close(self._fd)
-            raise ConfigError(f"journal {directory} is open in another process") from error
+            raise ConfigError(f"{directory} is open in another process") from error
         os.ftruncate(self._fd, 0)
         os.pwrite(self._fd, b"%d\n" % os.getpid(), 0)
 

@@ -8,12 +8,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Mapping
 
-from gateway.domain.errors import MalformedError, SealBrokenError
+from gateway.domain.errors import KeyErasedError, MalformedError, SealBrokenError
 from gateway.domain.labels import Lane
 from gateway.journal.body import decode_body
 from gateway.journal.cache import RecentGroups
 from gateway.journal.frame import Frame
-from gateway.journal.lane import LaneLog
+from gateway.journal.lane import ERASED, LaneLog
 from gateway.journal.types import Lost, StoredGroup
 
 _log = logging.getLogger(__name__)
@@ -45,6 +45,11 @@ class Reader:
         """Remember a group that was committed just now."""
         self._recent[lane].add(group)
 
+    def forget(self) -> None:
+        """Keep nothing in memory of what was committed before."""
+        for recent in self._recent.values():
+            recent.clear()
+
     def read(
         self, lane: Lane, after_seq: int, records_max: int, bytes_max: int
     ) -> list[StoredGroup]:
@@ -74,6 +79,10 @@ class Reader:
         stamp = frame.header.stamp
         try:
             sections, _ = decode_body(self._unseal(frame))
+        except KeyErasedError:
+            # Its key went a moment ago, or every destination has it and somebody reads it again.
+            gone = Lost(stamp.first_seq, stamp.last_seq, ERASED)
+            return StoredGroup(stamp.first_seq, stamp.last_seq, "", (), (gone,), stamp.epoch)
         except (SealBrokenError, MalformedError) as error:
             _log.error("records %d..%d do not open: %s", stamp.first_seq, stamp.last_seq, error)
             self._lose(log, log.lose_frame(frame))

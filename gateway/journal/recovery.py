@@ -215,7 +215,7 @@ class Recovery:
             self._extend(stamp.first_seq, stamp.last_seq)
         first, _ = self.samples.get(found.key_id, (found, found))
         self.samples[found.key_id] = (first, found)
-        found.segment.took(stamp, found.offset, found.end)
+        found.segment.took(stamp, found.offset, found.end, found.key_id)
         if self._mark is None or stamp.commit > self._mark.commit or self._tangled:
             self.unproven.append(found)
         return True
@@ -256,4 +256,5 @@ def cut_segment(files: Files, segment: Segment, keep: Callable[[Stamp], bool]) -
             if not keep(item.header.stamp):
                 return
             commit = item.header.stamp.commit
-            segment.took(item.header.stamp, item.offset, item.end)
+            header = item.header
+            segment.took(header.stamp, item.offset, item.end, header.key_id)

@@ -30,6 +30,7 @@ from zlib import crc32
 
 from gateway.journal.files import Files
 from gateway.journal.frame import Damage, Frame, Stamp, scan
+from gateway.journal.types import SeqRange
 
 MAGIC = b"WGSG"
 VERSION = 1
@@ -99,6 +100,8 @@ class Segment:
         self.first_commit = 0
         self.last_commit = 0
         self.first_us = 0
+        self.keys: dict[str, SeqRange] = {}
+        """The records that each key sealed; a frame that counts no more may be among them."""
         self._seqs = array("Q")
         self._offsets = array("Q")
 
@@ -107,8 +110,10 @@ class Segment:
         """No frame counts."""
         return not self._offsets
 
-    def took(self, stamp: Stamp, offset: int, end: int) -> None:
+    def took(self, stamp: Stamp, offset: int, end: int, key_id: str) -> None:
         """A frame that counts lies at ``offset..end``, behind all others."""
+        first, _ = self.keys.get(key_id, (stamp.first_seq, 0))
+        self.keys[key_id] = SeqRange(first, stamp.last_seq)
         if self.empty:
             self.first_seq = stamp.first_seq
             self.first_commit = stamp.commit
@@ -134,6 +139,7 @@ class Segment:
         self.end = HEADER_BYTES
         self.last_seq = self.first_seq - 1
         self.first_commit = self.last_commit = self.first_us = 0
+        self.keys = {}
         self._seqs, self._offsets = array("Q"), array("Q")
 
 

@@ -72,6 +72,11 @@ class State:
                     self._spaces.setdefault(space, {})[key] = value
                 self._changed.add((space, key))
 
+    def touch(self) -> None:
+        """Let the next checkpoint write everything anew."""
+        with self._lock:
+            self._changed.update((s, key) for s, keys in self._spaces.items() for key in keys)
+
     def checkpoint(self) -> Checkpoint:
         """What a checkpoint has to write now."""
         with self._lock:

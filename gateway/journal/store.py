@@ -24,7 +24,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from gateway.domain.errors import ConfigError, SealBrokenError
+from gateway.domain.errors import ConfigError, KeyErasedError, SealBrokenError
 from gateway.domain.labels import Lane
 from gateway.journal.cursors import Cursors
 from gateway.journal.state import State
@@ -90,6 +90,8 @@ class Store:
         self._rows: dict[tuple[str, str], int] = {}
         """Which row holds which name: the file can't be asked, since it does not show names."""
         self._next_row = 1
+        self.erased = False
+        """True when the key of a part of the state was destroyed: that part is gone."""
         self.fresh = not Path(path).exists()
         """True when nothing was there, or what was there had to be set aside."""
         try:
@@ -141,12 +143,16 @@ class Store:
             self._unseal(self._open_rows(db))
 
     def _open_rows(self, db: sqlite3.Connection) -> Iterator[tuple[str, _Value | SealBrokenError]]:
-        """Each row's key id and content."""
-        for row, key_id, sealed in db.execute("SELECT id, key_id, sealed FROM state"):
+        """Each row's key id and content; those go whose key was destroyed."""
+        for row, key_id, sealed in db.execute("SELECT id, key_id, sealed FROM state").fetchall():
             try:
                 plain = self._sealer.open(key_id, sealed, self._aad(row))
             except SealBrokenError as error:
                 yield key_id, error
+                continue
+            except KeyErasedError:
+                db.execute("DELETE FROM state WHERE id = ?", (row,))
+                self.erased = True
                 continue
             value = msgspec.msgpack.decode(plain, type=_Value)
             self._rows[value.space, value.key] = row
@@ -197,6 +203,11 @@ class Store:
 
     def _aad(self, row: int) -> bytes:
         return b"state\0" + self._log_id + row.to_bytes(8, "big")
+
+    def key_ids(self) -> set[str]:
+        """The keys that sealed what is stored."""
+        with self._lock:
+            return {key_id for (key_id,) in self._db.execute("SELECT DISTINCT key_id FROM state")}
 
     def cursors(self) -> Cursors:
         """The cursors as stored."""

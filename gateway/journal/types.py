@@ -67,8 +67,17 @@ class StoredGroup(NamedTuple):
     """Wall time of the commit; 0 for a range that is lost."""
 
 
+STATE_SCOPE = "state"
+"""What is rewritten whole, now and then: the journal's state, and the message ids."""
+
+
+def lane_scope(lane: Lane) -> str:
+    """The scope of a lane's frames."""
+    return f"journal.{lane.name.lower()}"
+
+
 class Sealer(Protocol):
-    """Authenticated encryption at rest, with a ring of keys (``security.sealing``)."""
+    """Authenticated encryption at rest, with the keys of a scope (``security.scopes``)."""
 
     def seal(self, plaintext: bytes, aad: bytes) -> tuple[str, bytes]:
         """Seal under the current key; return that key's id (1..64 ASCII) and the sealed bytes."""
@@ -77,6 +86,14 @@ class Sealer(Protocol):
         """Return the plaintext.
 
         Raises:
-            KeyMissingError: ``key_id`` is not in the ring.
+            KeyMissingError: there is no such key.
+            KeyErasedError: there was, and it was destroyed on purpose.
             SealBrokenError: the bytes, the AAD or the key are not those that sealed.
         """
+
+
+class Sealers(Protocol):
+    """A sealer for each scope: a kind of data that can be erased apart from the others."""
+
+    def of(self, scope: str) -> Sealer:
+        """The scope's; it stays the same one when keys change."""

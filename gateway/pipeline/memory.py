@@ -25,7 +25,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final, Protocol
 
-from gateway.domain.errors import MalformedError
+from gateway.domain.errors import KeyErasedError, MalformedError
 from gateway.domain.labels import Lane
 from gateway.journal.types import Sealer, StoredGroup
 from gateway.pipeline.duplicates import Duplicates
@@ -84,6 +84,8 @@ class MessageIds:
         self._writing = threading.Lock()
         self._written_seq = -1
         """What the newest checkpoint of this process covers."""
+        self.key_id = ""
+        """The key that sealed the newest checkpoint; empty before the first of this process."""
 
     def load(self) -> int:
         """Restore and replay, before the first submission; blocks.
@@ -116,8 +118,9 @@ class MessageIds:
         """
         with self._writing:
             if seq >= self._written_seq:
-                self._replace(self._sealed(self._duplicates.checkpoint(parts), seq))
-                self._written_seq = seq
+                key_id, content = self._sealed(self._duplicates.checkpoint(parts), seq)
+                self._replace(content)
+                self._written_seq, self.key_id = seq, key_id
                 self._journal.hold(HOLD, Lane.TELEMETRY, seq)
 
     def _replace(self, content: bytes) -> None:
@@ -134,10 +137,10 @@ class MessageIds:
         finally:
             os.close(directory)
 
-    def _sealed(self, windows: bytes, seq: int) -> bytes:
+    def _sealed(self, windows: bytes, seq: int) -> tuple[str, bytes]:
         key_id, sealed = self._sealer.seal(windows, _aad(seq))
         body = _KEY_ID.pack(len(key_id)) + key_id.encode("ascii") + sealed
-        return _HEAD.pack(_MAGIC, _crc(body, seq), seq) + body
+        return key_id, _HEAD.pack(_MAGIC, _crc(body, seq), seq) + body
 
     async def checkpoint(self, intake: Intake) -> None:
         """Write a checkpoint of the present, without holding up the loop.
@@ -202,7 +205,19 @@ class MessageIds:
             return body, seq
         sealed_at = _KEY_ID.size + body[0]
         key_id = body[_KEY_ID.size : sealed_at].decode("ascii", errors="replace")
-        return self._sealer.open(key_id, body[sealed_at:], _aad(seq)), seq
+        try:
+            return self._sealer.open(key_id, body[sealed_at:], _aad(seq)), seq
+        except KeyErasedError as error:
+            raise MalformedError("duplicates_checkpoint", "its key was erased") from error
+
+
+def sealed_by(path: Path) -> str:
+    """The key that sealed a checkpoint's file; empty when it is not sealed, or damaged."""
+    head = path.read_bytes()[: _HEAD.size + _KEY_ID.size + 255]
+    if not head.startswith(_MAGIC) or len(head) <= _HEAD.size:
+        return ""
+    start = _HEAD.size + _KEY_ID.size
+    return head[start : start + head[_HEAD.size]].decode("ascii", errors="replace")
 
 
 def _crc(body: bytes, seq: int) -> int:

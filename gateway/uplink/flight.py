@@ -26,6 +26,8 @@ from protos.wardgate.v1 import ingest_pb2 as pb
 
 log = logging.getLogger(__name__)
 
+SCOPE = "rejected"
+"""Of the keys that seal batches which were set aside."""
 REJECTIONS_TOLD_S = 60.0
 """A lane reports rejections at most so often: the report is a record itself, and a receiver that
 rejects everything must not be fed by it."""

@@ -373,6 +373,16 @@ class Ledger:
         with self._access():
             accounts.mark_told(self._db, number)
 
+    def rejected_key_ids(self) -> set[str]:
+        """The keys of which bodies of rejected batches are there."""
+        with self._access():
+            return {
+                key_id
+                for (key_id,) in self._db.execute(
+                    "SELECT DISTINCT key_id FROM rejected WHERE key_id IS NOT NULL"
+                )
+            }
+
     def totals(self) -> Iterator[tuple[str, str, int]]:
         """Records by (destination, treatment) over the whole ledger."""
         with self._access():

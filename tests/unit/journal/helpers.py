@@ -25,6 +25,9 @@ class RingSealer:
     def __init__(self, **keys: bytes) -> None:
         self.keys = keys or {"k1": bytes(32)}
 
+    def of(self, scope: str) -> "RingSealer":
+        return self
+
     def seal(self, plaintext: bytes, aad: bytes) -> tuple[str, bytes]:
         key_id = list(self.keys)[-1]
         nonce = os.urandom(12)

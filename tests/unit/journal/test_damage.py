@@ -24,7 +24,9 @@ def new_lane(files, epoch=7, known=()):
 
 def append(lane, records, commit, epoch=7, segment_bytes=BIG):
     stamp = Stamp(Lane.TELEMETRY, epoch, commit, lane.last_seq + 1, records, commit, "policy")
-    lane.write(encode_frame(stamp, "k", bytes([commit]) * (20 + 5 * records)), stamp, segment_bytes)
+    lane.write(
+        encode_frame(stamp, "k", bytes([commit]) * (20 + 5 * records)), stamp, "k", segment_bytes
+    )
     return stamp
 
 
