@@ -10,8 +10,8 @@ from typing import Annotated
 
 import typer
 
-from gateway.packetfilter.cli import app as packetfilter_app
 from gateway import keys_cli
+from gateway.packetfilter.cli import app as packetfilter_app
 
 gateway_app = typer.Typer(help="The edge daemon.", no_args_is_help=True, rich_markup_mode=None)
 gateway_app.add_typer(packetfilter_app, name="packetfilter")

@@ -166,7 +166,7 @@ async def test_a_scope_is_erased_while_the_gateway_runs(
         keys = ScopeKeys(state / "keys", KeyRing.load(site.state / "seal.keys"), SCOPES, lambda: 0)
         log_id = bytes(read(state / "journal/state.sqlite", "SELECT log_id FROM journal")[0][0])  # type: ignore[call-overload]
         gone = {before.key_id(k.number) for k in before.keys if k.scope == "journal.telemetry"}
-        seen = {lane: 0 for lane in Lane}
+        seen = dict.fromkeys(Lane, 0)
         for lane in Lane:
             for frame in frames(tmp_path / "copy", lane):
                 header, opener = frame.header, keys.of(lane_scope(lane))
