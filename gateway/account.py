@@ -21,13 +21,15 @@ from gateway.domain.labels import Lane, Treatment, stricter
 from gateway.domain.records import Gap, Record
 from gateway.fleetlink import DIRECTORY_FILE, Directory
 from gateway.journal.looking import SEARCH_BYTES_MAX, Looker, Seen
+from gateway.keykeeper import KEYS_FILE
 from gateway.pipeline.classification import Classification
 from gateway.pipeline.label import DeviceOf, Labels
 from gateway.pipeline.members import Member, deciding, members
 from gateway.uplink.ledger_reading import Entry, LedgerReader, Standing
 from gateway.uplink.release import NO_POLICY
 from security.policy import Decision, PolicyTable, words
-from security.sealing import KeyRing, Sealer
+from security.scopes import OpenedKeys
+from security.sealing import KeyRing
 
 
 class Account(NamedTuple):
@@ -57,8 +59,9 @@ def find(config: GatewayConfig, wanted: str | Callable[[Record], bool]) -> Seen:
         ConfigError: it is not there, or ``wanted`` is not of that form.
         KeyMissingError, OSError: the journal can't be read.
     """
-    sealer = Sealer(KeyRing.load(config.gateway.seal_keys))
-    looker = Looker(config.gateway.state_dir / "journal", sealer)
+    state = config.gateway.state_dir
+    keys = OpenedKeys.load(state / KEYS_FILE, KeyRing.load(config.gateway.seal_keys))
+    looker = Looker(state / "journal", keys)
     if not isinstance(wanted, str):
         found = looker.newest(wanted)
         if found is None:

@@ -60,7 +60,47 @@ class ScopeSealer:
         return self._keys.open(key_id, sealed, aad)
 
 
-class ScopeKeys:
+class OpenedKeys:
+    """What opens, and nothing else: for whoever looks at what another process writes."""
+
+    def __init__(self, file: KeyFile, ring: KeyRing) -> None:
+        """Open the scopes' keys.
+
+        Raises:
+            KeyMissingError, SealBrokenError: the ring lacks the key that sealed them, or has
+                another.
+        """
+        self._file = file
+        self._direct = Sealer(ring)
+        self._keys = file.open(ring)
+        self._opening = {
+            file.key_id(number): SealKey(file.key_id(number), key)
+            for number, key in self._keys.items()
+        }
+
+    @classmethod
+    def load(cls, path: Path, ring: KeyRing) -> OpenedKeys:
+        """Read the file; without one, the ring alone opens.
+
+        Raises:
+            ConfigError: it is damaged.
+            KeyMissingError, SealBrokenError: as the constructor.
+        """
+        return cls(keystore.load(path) or KeyFile.new(ring), ring)
+
+    def open(self, key_id: str, sealed: bytes, aad: bytes) -> bytes:
+        """See :meth:`ScopeSealer.open`."""
+        key = self._opening.get(key_id)
+        if key is not None:
+            return key.open(sealed, aad)
+        if "-" not in key_id:
+            return self._direct.open(key_id, sealed, aad)
+        if self._file.erased(key_id):
+            raise KeyErasedError(f"key {key_id} was erased")
+        raise KeyMissingError(f"key {key_id} is not in the file of the scopes' keys")
+
+
+class ScopeKeys(OpenedKeys):
     """The keys of one state directory; one process has it open."""
 
     def __init__(
@@ -77,14 +117,8 @@ class ScopeKeys:
         self._ring = ring
         self._now_us = now_us
         self._lock = threading.Lock()
-        self._direct = Sealer(ring)
         keystore.tidy(path)
-        self._file = keystore.load(path) or KeyFile.new(ring)
-        self._keys = self._file.open(ring)
-        self._opening = {
-            self._file.key_id(number): SealKey(self._file.key_id(number), key)
-            for number, key in self._keys.items()
-        }
+        super().__init__(keystore.load(path) or KeyFile.new(ring), ring)
         self._sealers: dict[str, ScopeSealer] = {}
         for each in sorted(self._file.keys, key=lambda key: key.number):
             active = self._opening[self._file.key_id(each.number)]
@@ -110,17 +144,6 @@ class ScopeKeys:
                 for each in sorted(self._file.keys, key=lambda key: key.number)
                 for key_id in (self._file.key_id(each.number),)
             ]
-
-    def open(self, key_id: str, sealed: bytes, aad: bytes) -> bytes:
-        """See :meth:`ScopeSealer.open`."""
-        key = self._opening.get(key_id)
-        if key is not None:
-            return key.open(sealed, aad)
-        if "-" not in key_id:
-            return self._direct.open(key_id, sealed, aad)
-        if self._file.erased(key_id):
-            raise KeyErasedError(f"key {key_id} was erased")
-        raise KeyMissingError(f"key {key_id} is not in the file of the scopes' keys")
 
     def begin(self, scopes: Iterable[str]) -> None:
         """Let scopes seal with new keys from now on; the older ones still open.

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from google.protobuf.message import DecodeError
 
-from gateway.domain.errors import MalformedError, SealBrokenError
+from gateway.domain.errors import KeyErasedError, MalformedError, SealBrokenError
 from gateway.domain.labels import DataClass, Label, Lane
 from gateway.domain.records import Record
 from gateway.journal.body import decode_body
@@ -28,7 +28,7 @@ from gateway.journal.segment import (
     decode_segment_header,
     segment_number,
 )
-from gateway.journal.types import Sealer
+from gateway.journal.types import Opener
 from gateway.wire.records import from_message
 from protos.wardgate.v1 import ingest_pb2 as pb
 
@@ -59,12 +59,12 @@ class Looker:
 
     Args:
         directory: the journal's.
-        sealer: with the journal's keys.
+        opener: with the journal's keys.
     """
 
-    def __init__(self, directory: Path, sealer: Sealer) -> None:
+    def __init__(self, directory: Path, opener: Opener) -> None:
         self._directory = directory
-        self._sealer = sealer
+        self._opener = opener
         self._files = _ReadOnly()
 
     def at(self, lane: Lane, seq: int) -> Seen | None:
@@ -142,7 +142,7 @@ class Looker:
     def _records(self, lane: Lane, frame: Frame, log_id: bytes) -> Iterator[Seen]:
         stamp = frame.header.stamp
         try:
-            body = self._sealer.open(frame.header.key_id, frame.sealed, stamp.aad(log_id))
+            body = self._opener.open(frame.header.key_id, frame.sealed, stamp.aad(log_id))
             sections, _ = decode_body(body)
             for section in sections:
                 label = Label(DataClass(section.data_class), section.level)
@@ -157,8 +157,8 @@ class Looker:
                         label,
                         from_message(record),
                     )
-        except (SealBrokenError, MalformedError, DecodeError, ValueError):
-            return  # damaged: the daemon tells of it
+        except (KeyErasedError, SealBrokenError, MalformedError, DecodeError, ValueError):
+            return  # damaged, or erased: the daemon tells of it
 
 
 def _size(path: Path) -> int:

@@ -76,11 +76,8 @@ def lane_scope(lane: Lane) -> str:
     return f"journal.{lane.name.lower()}"
 
 
-class Sealer(Protocol):
-    """Authenticated encryption at rest, with the keys of a scope (``security.scopes``)."""
-
-    def seal(self, plaintext: bytes, aad: bytes) -> tuple[str, bytes]:
-        """Seal under the current key; return that key's id (1..64 ASCII) and the sealed bytes."""
+class Opener(Protocol):
+    """Opens what was sealed at rest (``security.scopes``)."""
 
     def open(self, key_id: str, sealed: bytes, aad: bytes) -> bytes:
         """Return the plaintext.
@@ -90,6 +87,13 @@ class Sealer(Protocol):
             KeyErasedError: there was, and it was destroyed on purpose.
             SealBrokenError: the bytes, the AAD or the key are not those that sealed.
         """
+
+
+class Sealer(Opener, Protocol):
+    """Authenticated encryption at rest, with the keys of a scope."""
+
+    def seal(self, plaintext: bytes, aad: bytes) -> tuple[str, bytes]:
+        """Seal under the current key; return that key's id (1..64 ASCII) and the sealed bytes."""
 
 
 class Sealers(Protocol):
