@@ -1,4 +1,4 @@
-"""``core run | tail | audit | apply-revocations``: what ``wardgate`` mounts as `core`."""
+"""``core run | tail | audit | erase | …``: what the command ``wardgate`` mounts as `core`."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
+from core import keys_cli
 from core.audit_cli import audit
 
 app = typer.Typer(help="The reference receiving end.", no_args_is_help=True, rich_markup_mode=None)
@@ -20,6 +21,9 @@ FOLLOW_INTERVAL_S = 0.5
 
 
 app.command()(audit)
+app.command()(keys_cli.erase)
+app.command()(keys_cli.rewrap)
+app.command()(keys_cli.words)
 
 
 @app.callback()
@@ -65,19 +69,24 @@ def tail(
 ) -> None:
     """Show the newest readings and statistics."""
     from core import tail as store  # noqa: PLC0415
+    from core.columns import columns_of  # noqa: PLC0415
     from core.config import load  # noqa: PLC0415
+    from gateway.clock import SystemClock  # noqa: PLC0415
 
+    columns = None
     with _one_line_errors():
         if database is None:
             if config is None:
                 raise typer.BadParameter("give --config or --database")
-            database = load(config).database
+            loaded = load(config)
+            database, columns = loaded.database, columns_of(loaded, SystemClock().now_us)
         db = store.connect(database)
     after = store.newest(db, reports)
     after_aggregate = store.newest_aggregate(db, reports)
     try:
         while True:
-            for reading in store.readings(db, after):
+            for sealed in store.readings(db, after):
+                reading = store.opened(sealed, columns)
                 _show(reading._asdict(), as_json=as_json)
                 after = reading.id
             after_aggregate, found = store.aggregated(db, after_aggregate)

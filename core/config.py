@@ -65,6 +65,13 @@ class Retention(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return self.days is not None or self.bytes_max is not None
 
 
+class StoreTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """``[store]``: what is sealed in the database (see :mod:`core.columns`)."""
+
+    seal_keys: Path | None = None
+    """The hospital's key ring, one key a line; absent: nothing is sealed."""
+
+
 class CoreConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Everything that ``core run`` needs."""
 
@@ -79,6 +86,7 @@ class CoreConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     limits: Limits = Limits()
     retention: Retention = Retention()
     renewal: RenewalTable = RenewalTable()
+    store: StoreTable = StoreTable()
     fleet: FleetTable | None = None
     """Absent: revocations come by ``core apply-revocations`` alone."""
 

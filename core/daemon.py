@@ -13,6 +13,7 @@ from collections.abc import Callable
 
 import grpc.aio
 
+from core.columns import columns_of
 from core.config import CoreConfig
 from core.inbox import Inbox
 from core.metrics import METRICS
@@ -57,7 +58,7 @@ async def serve(config: CoreConfig, stop: asyncio.Event, ready: Callable[[], Non
     credentials = grpc_server_credentials(tls.files)
     host, port = address(config.listen, "listen")
     metrics = MetricsServer(config.metrics, telemetry.registry) if config.metrics else None
-    store = Store.open(config.database, _now_us)
+    store = Store.open(config.database, _now_us, columns_of(config, _now_us))
     inbox = Inbox(store, telemetry, config.limits.group_bytes_max)
     try:
         service = IngestService(inbox, telemetry, config.limits, tls.trust_domain, clock)

@@ -10,6 +10,7 @@ import sqlite3
 from typing import Any, NamedTuple
 
 from core.batches import BadBatchError
+from core.columns import Columns
 from core.reports import Head, Named
 from gateway.domain.labels import Lane
 from protos.wardgate.v1 import ingest_pb2 as pb
@@ -73,8 +74,10 @@ class Contexts:
 class Dictionary:
     """Keys, inside the caller's transaction."""
 
-    def __init__(self, db: sqlite3.Connection) -> None:
+    def __init__(self, db: sqlite3.Connection, columns: Columns | None = None) -> None:
+        """Take a store's connection, and what seals its sensitive columns, if anything does."""
         self._db = db
+        self._columns = columns
         self._gateways: dict[str, int] = {}
         self._metrics: dict[tuple[int, str, str], int] = {}
         self._sections: dict[tuple[bytes, ...], Named] = {}
@@ -127,6 +130,8 @@ class Dictionary:
             self._forget_contexts()
         self._context_count += 1
         device = self._key("device", head.device_id)
+        if self._columns is not None:
+            head = self._columns.seal_head(head)
         row = (*common, device, *head[1:])
         self._db.execute(_INSERT_CONTEXT, row)
         (key,) = self._db.execute(_SELECT_CONTEXT, row).fetchone()

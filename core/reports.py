@@ -21,6 +21,7 @@ import msgspec
 
 from core import wire
 from core.batches import BadBatchError
+from core.columns import Columns
 from gateway.domain.labels import Lane
 from gateway.domain.records import Quality, TimeQuality
 from protos.wardgate.v1 import ingest_pb2 as pb
@@ -121,6 +122,8 @@ class Place(NamedTuple):
     treatment: str
     named: Named
     contexts: Contexts
+    columns: Columns | None
+    """Seals what is sensitive; None: nothing is sealed."""
 
     @property
     def lane_name(self) -> str:

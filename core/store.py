@@ -25,10 +25,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Self
 
+from core.columns import Columns
 from core.dictionary import Dictionary
 from core.positions import Positions
 from core.schema import migrate
 from core.transaction import RETRY_AFTER_MS, Ack, Offer, Reject, Tally, Transaction, Verdict
+from gateway.domain.errors import WardgateError
 from gateway.domain.labels import Lane
 
 log = logging.getLogger(__name__)
@@ -45,15 +47,23 @@ FILE_MODE = 0o640
 class Store:
     """Made by :meth:`open`."""
 
-    def __init__(self, db: sqlite3.Connection, now_us: Callable[[], int]) -> None:
+    def __init__(
+        self, db: sqlite3.Connection, now_us: Callable[[], int], columns: Columns | None = None
+    ) -> None:
         self._db = db
         self._now_us = now_us
+        self._columns = columns
         self._positions = Positions(db)
-        self._dictionary = Dictionary(db)
+        self._dictionary = Dictionary(db, columns)
 
     @classmethod
-    def open(cls, path: Path, now_us: Callable[[], int]) -> Self:
+    def open(cls, path: Path, now_us: Callable[[], int], columns: Columns | None = None) -> Self:
         """Open or make the database at ``path`` and migrate it.
+
+        Args:
+            path: the database.
+            now_us: wall time.
+            columns: seals what is sensitive, and is closed with the store; None: nothing is sealed.
 
         Raises:
             SchemaError: the database is newer than this software.
@@ -71,7 +81,7 @@ class Store:
         except BaseException:
             db.close()
             raise
-        return cls(db, now_us)
+        return cls(db, now_us, columns)
 
     @property
     def connection(self) -> sqlite3.Connection:
@@ -81,6 +91,8 @@ class Store:
     def close(self) -> None:
         """Close the database; idempotent."""
         self._db.close()
+        if self._columns is not None:
+            self._columns.close()
 
     def resume_points(self, gateway: str) -> list[Ack]:
         """What is durable of a gateway, per lane.
@@ -101,8 +113,12 @@ class Store:
         one at least. Never raises for an offer's or the database's sake.
         """
         verdicts: list[Verdict] = []
-        transaction = Transaction(self._db, self._positions, self._dictionary, self._now_us())
+        transaction = Transaction(
+            self._db, self._positions, self._dictionary, self._now_us(), self._columns
+        )
         try:
+            if self._columns is not None and self._columns.refresh():
+                self._dictionary.forget()  # what it knows may be sealed by a key that is gone
             self._db.execute("BEGIN IMMEDIATE")
             for offer in offers:
                 verdicts.append(transaction.take(offer))
@@ -110,7 +126,7 @@ class Store:
                     break
             transaction.finish()
             self._db.execute("COMMIT")
-        except sqlite3.Error as error:
+        except (sqlite3.Error, WardgateError) as error:
             # A full disk is no bug: the message says it all.
             log.warning("store trouble, nothing of %d batches is kept: %s", len(offers), error)
             self._undo()

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from core.columns import Columns
 from core.schema import newest_version
-from gateway.domain.errors import ConfigError
+from gateway.domain.errors import ConfigError, KeyErasedError, SealBrokenError
 
 
 class Reading(NamedTuple):
@@ -110,6 +111,17 @@ def readings(db: sqlite3.Connection, after: int) -> Iterator[Reading]:
     """Readings of the reports behind ``after``, a bounded number of them."""
     for row in db.execute(_SELECT, (after, after + REPORTS_MAX)):
         yield Reading(*row)
+
+
+def opened(reading: Reading, columns: Columns | None) -> Reading:
+    """A reading whose text, if it is one, is in the clear; as it is where that can't be."""
+    if columns is None or not isinstance(reading.value, str):
+        return reading
+    try:
+        word = columns.open(reading.device_id, "text", reading.value)
+    except (KeyErasedError, SealBrokenError):
+        return reading
+    return reading._replace(value=word)
 
 
 def newest_aggregate(db: sqlite3.Connection, aggregates: int) -> int:

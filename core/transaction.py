@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from core.aggregates import INSERT_AGGREGATE, aggregate_row
 from core.batches import BadBatchError, Checked, check
+from core.columns import Columns
 from core.dictionary import Dictionary
 from core.positions import Position, Positions, Span, spans_of
 from core.reports import INSERT_MANY, INSERT_REPORT, MANY, SEQ, Place, Row, numeric_rows, report_row
@@ -115,6 +116,8 @@ _seq = itemgetter(SEQ)
 
 def _add(prepared: _Prepared, place: Place, seq: int, record: pb.Record) -> None:
     (reports, alarms, statuses, inventory), gaps, _, _ = prepared
+    if place.columns is not None:
+        place.columns.seal_record(record)
     body = record.WhichOneof("body")
     if body == "report":
         reports.append(report_row(place, seq, record.report))
@@ -143,7 +146,9 @@ class Transaction:
         positions: Positions,
         dictionary: Dictionary,
         stored_us: int,
+        columns: Columns | None = None,
     ) -> None:
+        self._columns = columns
         self._db = db
         self._positions = positions
         self._dictionary = dictionary
@@ -227,6 +232,7 @@ class Transaction:
                     TREATMENT_WORDS[section.treatment],
                     self._dictionary.named(section),
                     self._dictionary.contexts(gateway, batch.lane, batch.epoch, section),
+                    self._columns,
                 )
                 _fill(prepared, place, batch, index, start)
         except BadBatchError as error:
