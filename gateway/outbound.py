@@ -26,6 +26,8 @@ from gateway.journal.journal import Journal
 from gateway.notices import MISDIRECTED, Notices
 from gateway.policies import Chosen, Policies
 from gateway.telemetry import Telemetry
+from gateway.uplink import kept
+from gateway.uplink.agreement import IN_FORCE, POLICY
 from gateway.uplink.config import DestinationConfig
 from gateway.uplink.ledger import Ledger
 from gateway.uplink.ports import Credentials, Trouble, TroubleKind
@@ -242,10 +244,11 @@ class Outbound:
                 "policy %d says nothing of, and nothing leaves for: %s", bundle.number, unproved
             )
         self._audit.record(
-            "policy",
-            result="in force",
+            POLICY,
+            result=IN_FORCE,
             number=bundle.number,
             version=version,
+            table=self._ledger.policy(version).digest(),
             substance=bundle.substance,
             unproved=" ".join(chosen.unproved),
         )
@@ -299,4 +302,7 @@ class Outbound:
 
 
 def _policy(chosen: Chosen) -> Policy:
-    return Policy(chosen.table.version, chosen.table.rows)
+    table = chosen.table
+    rules = {place: decision.policies for place, decision in table.decisions.items()}
+    why = kept.explain(table.destinations.values(), rules)
+    return Policy(table.version, table.rows, why)

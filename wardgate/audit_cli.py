@@ -15,7 +15,10 @@ from fleet.cli import Fleet, Identity
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from gateway.uplink.accounts import Agreement
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+    from gateway.releasereport.checking import Checked
+    from gateway.uplink.agreement import Agreement
     from security.audit.checking import Step, Verified
     from security.audit.form import Anchor
 
@@ -54,6 +57,9 @@ def verify(  # noqa: PLR0913, PLR0917  # each is one way to know more
     ledger: Annotated[
         Path | None, typer.Option(help="A gateway's ledger.sqlite: does it say what the log says?")
     ] = None,
+    report: Annotated[
+        Path | None, typer.Option(help="A release report (JSON or page): does the log say so?")
+    ] = None,
     fleet: Fleet = None,
     identity: Identity = None,
     as_json: AsJson = False,
@@ -75,16 +81,29 @@ def verify(  # noqa: PLR0913, PLR0917  # each is one way to know more
     keys = [load_public_key(path) for path in key] if key else None
     found = check(log, keys, anchors)
     agreement = _compared(ledger, log) if ledger is not None else None
+    checked = _reported(report, log, keys, anchors) if report is not None else None
     if as_json:
-        told = found._asdict() | {"ledger": agreement._asdict() if agreement else None}
+        told = found._asdict() | {
+            "ledger": agreement._asdict() if agreement else None,
+            "report": checked._asdict() if checked else None,
+        }
         typer.echo(msgspec.json.encode(told))
         return
     typer.echo(_in_order(found, signed=keys is not None))
     if agreement is not None:
         typer.echo(
             f"the ledger agrees: {agreement.records} records in {agreement.periods} periods, until"
-            f" {_time(agreement.until_us)}; {agreement.untold} entries since"
+            f" {_time(agreement.until_us)}; {agreement.untold} entries since;"
+            f" {agreement.policies} policies are kept as they were in force"
         )
+    if checked is not None:
+        typer.echo(
+            f"the report holds: {checked.records} records that left and {checked.withheld} that"
+            f" were withheld, in {checked.rows} rows; {checked.policies} policies were in force as"
+            " it says"
+        )
+        for version in checked.unchecked:
+            typer.echo(f"policy {version} was in force before the log's oldest entry: unchecked")
 
 
 @app.command()
@@ -262,12 +281,28 @@ def _compared(ledger: Path, log: Path) -> Agreement:
     import sqlite3  # noqa: PLC0415
 
     from gateway.domain.errors import ConfigError  # noqa: PLC0415
-    from gateway.uplink.accounts import compare  # noqa: PLC0415
+    from gateway.uplink.agreement import compare  # noqa: PLC0415
 
     try:
         return compare(ledger, log)
     except sqlite3.Error as error:
         raise ConfigError(f"{ledger}: {error}") from error
+
+
+def _reported(
+    path: Path, log: Path, keys: list[Ed25519PublicKey] | None, anchors: list[Anchor]
+) -> Checked:
+    from gateway.domain.errors import ConfigError  # noqa: PLC0415
+    from gateway.releasereport import checking, page  # noqa: PLC0415
+    from gateway.releasereport.report import REPORT_BYTES_MAX  # noqa: PLC0415
+
+    if not keys:
+        raise ConfigError("--report: a report is signed, give --key audit.pub")
+    with path.open("rb") as file:
+        content = file.read(REPORT_BYTES_MAX + 1)
+    if len(content) > REPORT_BYTES_MAX:
+        raise ConfigError(f"{path}: larger than {REPORT_BYTES_MAX} bytes, so no report of ours")
+    return checking.check(page.read(content, str(path)), log, keys, anchors)
 
 
 def _anchor(path: Path) -> Anchor:

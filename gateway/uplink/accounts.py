@@ -22,14 +22,13 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
 
 from gateway.uplink.days import DAY_US
 from security.audit import AuditBrokenError
-from security.audit.checking import Step, Walk
+from security.audit.checking import Step
 
 RELEASED, PERIOD = "released", "release_period"
 
@@ -50,7 +49,7 @@ PRAGMA user_version = 3;
 COMMIT;
 """
 
-_COLUMNS = (
+COLUMNS = (
     "day",
     "destination",
     "lane",
@@ -61,10 +60,11 @@ _COLUMNS = (
     "policy",
     "collected_under",
 )
-_SUMS = ("entries", "records", "bytes", "first_seq", "last_seq")
+_SUMS = ("entries", "records", "bytes", "first_seq", "last_seq", "first_us", "last_us")
 _ROWS = (
-    f"SELECT {', '.join(_COLUMNS[1:])}, {{day}} AS day, {{count}}, sum(records), sum(bytes),"  # noqa: S608  # constants
-    " min(first_seq), max(last_seq) FROM {table} GROUP BY {day}, " + ", ".join(_COLUMNS[1:])
+    f"SELECT {', '.join(COLUMNS[1:])}, {{day}} AS day, {{count}}, sum(records), sum(bytes),"  # noqa: S608  # constants
+    " min(first_seq), max(last_seq), min(begun_us), max(written_us) FROM {table} GROUP BY {day}, "
+    + ", ".join(COLUMNS[1:])
 )
 _OF_ENTRIES = _ROWS.format(
     day=f"begun_us / {DAY_US}", count="count(*)", table="entries WHERE id BETWEEN ? AND ?"
@@ -72,7 +72,7 @@ _OF_ENTRIES = _ROWS.format(
 _OF_DAYS = _ROWS.format(day="day", count="sum(entries)", table="days")
 
 Key = tuple[Any, ...]
-"""The values of _COLUMNS."""
+"""The values of COLUMNS."""
 
 
 class Sum(NamedTuple):
@@ -83,6 +83,9 @@ class Sum(NamedTuple):
     bytes: int
     first_seq: int
     last_seq: int
+    first_us: int
+    """When the first of it was entered, just before it left."""
+    last_us: int
 
     def plus(self, other: Sum) -> Sum:
         """Both together."""
@@ -92,6 +95,8 @@ class Sum(NamedTuple):
             self.bytes + other.bytes,
             min(self.first_seq, other.first_seq),
             max(self.last_seq, other.last_seq),
+            min(self.first_us, other.first_us),
+            max(self.last_us, other.last_us),
         )
 
 
@@ -112,7 +117,7 @@ class Period(NamedTuple):
         """What the log is told, in order."""
         told: list[tuple[str, dict[str, str | int]]] = []
         for key, sums in sorted(self.sums.items()):
-            named = zip((*_COLUMNS, *_SUMS), (*key, *sums), strict=True)
+            named = zip((*COLUMNS, *_SUMS), (*key, *sums), strict=True)
             told.append((RELEASED, {"period": self.number, **dict(named)}))
         told.append((PERIOD, {"period": self.number, **self._range(), "rows": len(self.sums)}))
         return told
@@ -181,7 +186,7 @@ def _state(db: sqlite3.Connection) -> tuple[int, int, int, int, int, int]:
 
 
 def _summed(rows: Iterable[tuple[Any, ...]]) -> Sums:
-    width = len(_COLUMNS)
+    width = len(COLUMNS)
     return {(row[width - 1], *row[: width - 1]): Sum(*row[width:]) for row in rows}
 
 
@@ -208,7 +213,7 @@ def told(steps: Iterable[Step]) -> Iterator[Period]:
     for step in steps:
         if step.entry.event == RELEASED:
             row = decode(step.body)
-            sums[tuple(row[name] for name in _COLUMNS)] = Sum(*(row[name] for name in _SUMS))
+            sums[tuple(row[name] for name in COLUMNS)] = Sum(*(row[name] for name in _SUMS))
         elif step.entry.event == PERIOD:
             row = decode(step.body)
             where = f"entry {step.entry.n}: release period {row['period']}"
@@ -234,67 +239,10 @@ def _follows(before: Period, after: Period) -> bool:
     )
 
 
-class Agreement(NamedTuple):
-    """What :func:`compare` found in order."""
-
-    periods: int
-    until_us: int
-    """What the log tells reaches to here."""
-    records: int
-    """Of the days that could be compared."""
-    untold: int
-    """Entries of the ledger that the log has not been told of yet."""
-
-
-def compare(ledger: Path, log: Path) -> Agreement:
-    """Whether a ledger says what the audit log was told of it, day by day.
-
-    Days that began before the log's oldest period are left out: it was told of them in part.
+def held(db: sqlite3.Connection, last_id: int) -> Sums:
+    """What a ledger says itself, up to an entry.
 
     Raises:
-        AuditBrokenError: it does not, or the log is not in order; names the day and the row.
-        OSError: the log can't be read.
-        sqlite3.Error: the ledger can't be read.
+        sqlite3.Error: it can't be read.
     """
-    total: Sums = {}
-    first: Period | None = None
-    last: Period | None = None
-    periods = 0
-    for period in told(Walk().through(log)):
-        first, last, periods = first or period, period, periods + 1
-        total = added(total, period.sums)
-    if first is None or last is None:
-        raise AuditBrokenError(f"{log}: it tells of no releases")
-    complete_from = 0 if first.number == 1 else first.from_us // DAY_US + 1
-    db = sqlite3.connect(f"file:{ledger}?mode=ro", uri=True)
-    try:
-        db.execute("BEGIN")  # one state, though the gateway may run
-        held = added(
-            _summed(db.execute(_OF_ENTRIES, (0, last.last_id))), _summed(db.execute(_OF_DAYS))
-        )
-        untold = db.execute(
-            "SELECT count(*) FROM entries WHERE id > ?", (last.last_id,)
-        ).fetchone()[0]
-    finally:
-        db.close()
-    records = 0
-    for key in sorted({*total, *held}):
-        if key[0] < complete_from:
-            continue
-        if total.get(key) != held.get(key):
-            raise AuditBrokenError(
-                f"{ledger}: {_named(key)}: it says {_said(held.get(key))}, the log was told"
-                f" {_said(total.get(key))}"
-            )
-        records += total[key].records
-    return Agreement(periods, last.until_us, records, untold)
-
-
-def _named(key: Key) -> str:
-    return ", ".join(f"{name} {value}" for name, value in zip(_COLUMNS, key, strict=True))
-
-
-def _said(sums: Sum | None) -> str:
-    if sums is None:
-        return "nothing"
-    return " ".join(f"{name}={value}" for name, value in sums._asdict().items())
+    return added(_summed(db.execute(_OF_ENTRIES, (0, last_id))), _summed(db.execute(_OF_DAYS)))

@@ -31,7 +31,7 @@ from typing import Any, NamedTuple, Self
 from gateway.domain.errors import WardgateError
 from gateway.domain.labels import Lane, ReleaseRow
 from gateway.domain.ports import Clock
-from gateway.uplink import accounts, days, ledger_file
+from gateway.uplink import accounts, days, kept, ledger_file
 from gateway.uplink.release import Released
 from gateway.uplink.tally import Tally
 
@@ -134,14 +134,29 @@ class Ledger:
 
     # -- policies ----------------------------------------------------------------------------
 
-    def remember(self, version: str, rows: Mapping[str, ReleaseRow]) -> None:
-        """Keep a table; durable on return. Known versions are left as they are."""
+    def remember(self, version: str, rows: Mapping[str, ReleaseRow], why: str = "") -> None:
+        """Keep a table and what explains it; durable on return. What is kept stays as it is."""
         with self._access():
             self._db.execute(
-                "INSERT INTO policies VALUES (?,?,?) ON CONFLICT DO NOTHING",
-                (version, ledger_file.pack(rows), self._clock.now_us()),
+                "INSERT INTO policies (version, rows, first_used_us, why) VALUES (?,?,?,?)"
+                " ON CONFLICT DO UPDATE SET why = excluded.why WHERE why = ''",
+                (version, kept.pack(rows), self._clock.now_us(), why),
             )
         self._tables[version] = {name: dict(row) for name, row in rows.items()}
+
+    def policy(self, version: str) -> kept.KeptPolicy:
+        """What is kept of a version.
+
+        Raises:
+            LedgerError: nothing is.
+        """
+        with self._access():
+            found = self._db.execute(
+                "SELECT version, rows, why FROM policies WHERE version = ?", (version,)
+            ).fetchone()
+        if found is None:
+            raise LedgerError(f"policy {version} was never remembered")
+        return kept.KeptPolicy(*found)
 
     def table(self, version: str) -> Mapping[str, ReleaseRow] | None:
         """The rows of a version; None when it was never remembered."""
@@ -153,7 +168,7 @@ class Ledger:
                 ).fetchone()
             if found is None:
                 return None
-            known = self._tables[version] = ledger_file.unpack(found[0])
+            known = self._tables[version] = kept.unpack(found[0])
         return known
 
     # -- where destinations stand ------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""The ledger's file: its tables, and how a policy's table stands in it.
+"""The ledger's file: its tables.
 
 A file gets the schemas that it lacks, one after the other: a new one all of them, one of before
 those that came later.
@@ -7,14 +7,10 @@ those that came later.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Mapping
 
-import msgspec
-
-from gateway.domain.labels import DataClass, Label, ReleaseRow, Treatment
 from gateway.uplink import accounts, days
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 SCHEMA = """
 BEGIN IMMEDIATE;
 CREATE TABLE entries (
@@ -75,34 +71,22 @@ COMMIT;
 """
 
 
+KEPT = """
+BEGIN IMMEDIATE;
+-- Which rules decided, and who the destinations are (gateway/uplink/kept.py).
+ALTER TABLE policies ADD COLUMN why TEXT NOT NULL DEFAULT '';
+PRAGMA user_version = 4;
+COMMIT;
+"""
+
+
 def prepare(db: sqlite3.Connection) -> int:
     """Set the connection up, make the schema in a new file, and return its number."""
     db.execute("PRAGMA journal_mode=WAL")
     db.execute("PRAGMA synchronous=FULL")
     db.execute("PRAGMA busy_timeout=5000")
     select = "PRAGMA user_version"
-    for number, script in enumerate((SCHEMA, days.SCHEMA, accounts.SCHEMA)):
+    for number, script in enumerate((SCHEMA, days.SCHEMA, accounts.SCHEMA, KEPT)):
         if db.execute(select).fetchone()[0] == number:
             db.executescript(script)
     return int(db.execute(select).fetchone()[0])
-
-
-def pack(rows: Mapping[str, ReleaseRow]) -> str:
-    """A policy's table as it is kept."""
-    plain = {
-        name: {f"{int(label.data_class)}/{label.level}": int(t) for label, t in row.items()}
-        for name, row in rows.items()
-    }
-    return msgspec.json.encode(plain).decode()
-
-
-def unpack(packed: str) -> dict[str, ReleaseRow]:
-    """The same again."""
-    plain = msgspec.json.decode(packed, type=dict[str, dict[str, int]])
-    rows: dict[str, ReleaseRow] = {}
-    for name, row in plain.items():
-        rows[name] = {}
-        for cell, treatment in row.items():
-            data_class, _, level = cell.partition("/")
-            rows[name][Label(DataClass(int(data_class)), int(level))] = Treatment(treatment)
-    return rows

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from gateway.domain.labels import DataClass, Label, Lane, ReleaseRow, Treatment
-from gateway.uplink import ledger_file
+from gateway.uplink import kept, ledger_file
 from gateway.uplink.ledger import LedgerError
 
 BUSY_MS = 5000
@@ -58,7 +58,7 @@ class LedgerReader:
     def table(self, version: str) -> Mapping[str, ReleaseRow] | None:
         """The rows of a policy's version; None when it was never in force here."""
         found = self._ask("SELECT rows FROM policies WHERE version = ?", version)
-        return ledger_file.unpack(found[0][0]) if found else None
+        return kept.unpack(found[0][0]) if found else None
 
     def traffic(self, since_us: int) -> dict[tuple[str, Label], Traffic]:
         """What was entered since a time, by destination and label."""

@@ -47,6 +47,8 @@ class Policy(NamedTuple):
 
     version: str
     rows: Mapping[str, ReleaseRow]
+    why: str = ""
+    """What explains it, as the ledger keeps it (:func:`gateway.uplink.kept.explain`)."""
 
 
 class Standing(NamedTuple):
@@ -115,7 +117,7 @@ class Uplink:
         """
         releases = self._releases(policy) if policy is not None else {}
         if policy is not None:
-            self._around.writer.ledger.remember(policy.version, policy.rows)
+            self._around.writer.ledger.remember(policy.version, policy.rows, policy.why)
             log.info("policy %s is in force", policy.version)
         for name, link in self._links.items():
             link.set_release(releases.get(name))

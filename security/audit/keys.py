@@ -39,7 +39,7 @@ def load_or_create_key(path: Path) -> Ed25519PrivateKey:
         made = Ed25519PrivateKey.generate()
         pem = made.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
         write_atomic(path, pem, SECRET_MODE)
-    key = _load(path)
+    key = load_key(path)
     public = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
     beside = path.with_suffix(PUBLIC_SUFFIX)
     if not beside.exists() or beside.read_bytes() != public:
@@ -47,7 +47,13 @@ def load_or_create_key(path: Path) -> Ed25519PrivateKey:
     return key
 
 
-def _load(path: Path) -> Ed25519PrivateKey:
+def load_key(path: Path) -> Ed25519PrivateKey:
+    """The log's signing key, or the one on the token that the file names.
+
+    Raises:
+        ConfigError: missing, readable by others, or not such a key.
+        TokenError: the token is away or refuses.
+    """
     held = read_secret(path)
     if held.startswith(SCHEME.encode()):
         return TokenAuditKey(TokenUri.parse(held.decode(errors="replace")))
@@ -71,7 +77,7 @@ def load_public_key(path: Path) -> Ed25519PublicKey:
     except OSError as error:
         raise ConfigError(f"{path}: no such key") from error
     if b"PUBLIC KEY" not in held:
-        return _load(path).public_key()
+        return load_key(path).public_key()
     try:
         loaded = load_pem_public_key(held)
     except (ValueError, UnsupportedAlgorithm) as error:

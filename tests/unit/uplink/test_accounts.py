@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from gateway.accounting import Accounting
 from gateway.domain.labels import DataClass, Label, Lane, Treatment
 from gateway.uplink import days
-from gateway.uplink.accounts import compare, told
+from gateway.uplink.accounts import told
+from gateway.uplink.agreement import compare
 from gateway.uplink.ledger import Ledger
 from gateway.uplink.release import EntryKey, Released
 from security.audit import AuditBrokenError, AuditLog, verify
