@@ -20,7 +20,7 @@ import sqlite3
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from gateway import erasure
 from gateway.domain.errors import ConfigError, WardgateError
@@ -32,7 +32,6 @@ from gateway.journal.aside import Aside
 from gateway.journal.journal import Journal
 from gateway.journal.types import STATE_SCOPE, lane_scope
 from gateway.uplink.flight import SCOPE as REJECTED_SCOPE
-from security.audit import AuditLog
 from security.scopes import Held, ScopeKeys
 from security.sealing import KeyRing
 
@@ -44,6 +43,16 @@ LOOK_S = 60.0
 """Between two looks at the day, and at keys that are not needed any more."""
 UNDER_WAY_S = 600.0
 """What a key sealed is where it belongs by then: longer than any commit may take."""
+
+
+class Log(Protocol):
+    """What is used of the audit log."""
+
+    def record(self, event: str, **fields: str | int) -> None:
+        """Append an entry."""
+
+    def checkpoint(self) -> object:
+        """Make what was appended durable."""
 
 
 class Keeps(NamedTuple):
@@ -65,7 +74,7 @@ class KeyKeeper:
     """A part for the supervisor, and what SIGHUP reaches."""
 
     def __init__(
-        self, state: Path, keys: ScopeKeys, keeps: Keeps, audit: AuditLog, clock: Clock
+        self, state: Path, keys: ScopeKeys, keeps: Keeps, audit: Log, clock: Clock
     ) -> None:
         self._state = state
         self._keys = keys

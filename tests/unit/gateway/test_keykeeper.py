@@ -43,7 +43,7 @@ class Site:
             path / "aside", AsideConfig(), self.keys.of("aside"), self.clock, FakeCounters()
         )
         self.ids_key = ""
-        self.rejected = set()
+        self.rejected: set[str] = set()
         self.told = 0
         keeps = Keeps(
             self.journal,
@@ -143,7 +143,13 @@ async def asked(site, scope, **named):
     keys = tuple(use.key_id for use in chosen(survey(site.path), scope, "", ""))
     request = erasure.request(site.path, scope, keys, "a request", **{"force": False} | named)
     await site.keeper.serve_request()
-    return erasure.answered(site.path, request.id)
+    return answered(site, request)
+
+
+def answered(site, request):
+    answer = erasure.answered(site.path, request.id)
+    assert answer is not None
+    return answer
 
 
 async def test_an_erasure_waits_for_delivery_or_force(site):
@@ -200,7 +206,7 @@ async def test_what_came_after_the_look_stays_and_twice_does_no_more(site):
     again = erasure.request(site.path, "aside", keys, "why", force=False)
     await site.keeper.serve_request()
     assert erasure.answered(site.path, first.id) is None
-    assert "nothing is left" in erasure.answered(site.path, again.id).words
+    assert "nothing is left" in answered(site, again).words
 
 
 @pytest.mark.parametrize(
@@ -217,7 +223,7 @@ async def test_a_request_that_is_none_is_dropped(site, content):
 async def test_a_request_for_what_is_no_scope_is_refused(site):
     request = erasure.request(site.path, "everything", ("x",), "why", force=True)
     await site.keeper.serve_request()
-    assert "no scope 'everything'" in erasure.answered(site.path, request.id).words
+    assert "no scope 'everything'" in answered(site, request).words
 
 
 def test_the_survey_counts_by_key_and_day(site):

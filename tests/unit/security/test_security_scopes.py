@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from gateway.domain.errors import ConfigError, KeyErasedError, KeyMissingError, SealBrokenError
-from security import files, keystore
+from security import keystore
 from security.scopes import ScopeKeys
 from security.sealing import KeyRing, Sealer
 
@@ -103,11 +103,11 @@ def die_at(step, path, change):
             return instead
 
         for owner, name in (
-            (files.os, "open"),
-            (files.os, "fdopen"),
-            (files.os, "fchmod"),
-            (files.os, "fsync"),
-            (files.os, "close"),
+            (os, "open"),
+            (os, "fdopen"),
+            (os, "fchmod"),
+            (os, "fsync"),
+            (os, "close"),
             (Path, "replace"),
         ):
             setattr(owner, name, counted(getattr(owner, name)))
@@ -189,6 +189,7 @@ def test_a_key_that_was_given_another_name_does_not_open(tmp_path):
     opened(tmp_path)
     path = tmp_path / "keys"
     found = keystore.load(path)
+    assert found is not None
     first, second = found.keys
     swapped = keystore.WrappedKey(first.number, second.scope, first.begun_us, first.sealed)
     keystore.save(
