@@ -94,13 +94,13 @@ def verify(  # noqa: PLR0913, PLR0917  # each is one way to know more
         typer.echo(
             f"the ledger agrees: {agreement.records} records in {agreement.periods} periods, until"
             f" {_time(agreement.until_us)}; {agreement.untold} entries since;"
-            f" {agreement.policies} policies are kept as they were in force"
+            f" policies that are kept as they were in force: {agreement.policies}"
         )
     if checked is not None:
         typer.echo(
             f"the report holds: {checked.records} records that left and {checked.withheld} that"
-            f" were withheld, in {checked.rows} rows; {checked.policies} policies were in force as"
-            " it says"
+            f" were withheld, in {checked.rows} rows; policies that were in force as it says:"
+            f" {checked.policies}"
         )
         for version in checked.unchecked:
             typer.echo(f"policy {version} was in force before the log's oldest entry: unchecked")

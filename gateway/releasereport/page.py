@@ -50,15 +50,21 @@ def sentences(report: Report, found: Answer) -> list[str]:
             f" unchanged (destinations outside it: {where})."
         )
     ]
-    changed = ", ".join(f"{n:,} by {name}" for name, n in sorted(found.changed.items()))
     said.append(
-        f"Of these levels, {changed or 'no records'} left in a treated shape;"
+        f"Of these levels, {_treated(found.changed)} left in a treated shape;"
         f" {_many(found.withheld)} were withheld from destinations outside."
     )
-    said.append(f"Of lower levels, {_many(found.unchanged)} left the campus unchanged.")
+    said.append(
+        f"Of lower levels, {_many(found.unchanged)} left the campus unchanged, and"
+        f" {_treated(found.lower)} in a treated shape."
+    )
     if not report.complete:
         said.append(f"The last day is told until {time(report.until_us)} only.")
     return said
+
+
+def _treated(found: dict[str, int]) -> str:
+    return ", ".join(f"{n:,} ({name})" for name, n in sorted(found.items())) or "no records"
 
 
 def _many(records: int) -> str:
@@ -69,7 +75,7 @@ def table(report: Report) -> Iterator[str]:
     """Lines for a terminal."""
     yield _title(report)
     yield ""
-    form = "{:<18} {:>2} {:<13} {:>12} {:>14}  {:<20} {:<20}  {}"
+    form = "{:<20} {:>2} {:<13} {:>12} {:>14}  {:<20} {:<20}  {}"
     for name, group in groupby(report.rows, lambda row: row.destination):
         yield f"{name} ({_recipient(report, name)})"
         yield form.format("class", "lv", "treatment", "records", "bytes", "first", "last", "rules")

@@ -126,7 +126,9 @@ class Answer(msgspec.Struct, frozen=True):
     changed: dict[str, int]
     """Records of level 4 or 5 that left it treated, by treatment."""
     unchanged: int
-    """Records of other levels that left it unchanged."""
+    """Records of lower levels that left it unchanged."""
+    lower: dict[str, int]
+    """Records of lower levels that left it treated, by treatment."""
     withheld: int
     """Records of level 4 or 5 that were withheld from it."""
 
@@ -140,6 +142,7 @@ def answer(report: Report) -> Answer:
     )
     identifying = unchanged = withheld = 0
     changed: dict[str, int] = {}
+    lower: dict[str, int] = {}
     for row in report.rows:
         if row.destination not in outside:
             continue
@@ -147,13 +150,13 @@ def answer(report: Report) -> Answer:
         if row.treatment == "withhold":
             withheld += row.records if high else 0
         elif row.treatment != "pass":
-            if high:
-                changed[row.treatment] = changed.get(row.treatment, 0) + row.records
+            treated = changed if high else lower
+            treated[row.treatment] = treated.get(row.treatment, 0) + row.records
         elif high:
             identifying += row.records
         else:
             unchanged += row.records
-    return Answer(tuple(outside), identifying, changed, unchanged, withheld)
+    return Answer(tuple(outside), identifying, changed, unchanged, lower, withheld)
 
 
 def rows(sums: Sums, policies: dict[str, KeptPolicy]) -> tuple[Row, ...]:
