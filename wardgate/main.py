@@ -31,7 +31,7 @@ PARTS = {
     "gateway": Part("gateway.cli", "gateway_app", "The edge daemon."),
     "policy": Part("wardgate.policy_cli", "app", "What may leave, and in which shape."),
     "audit": Part("wardgate.audit_cli", "app", "Audit logs: verify, show, export, prove."),
-    "release": Part("gateway.releasereport.cli", "app", "What left the hospital: report."),
+    "release": Part("gateway.releasereport.cli", "app", "What left the hospital."),
     "core": Part("core.cli", "app", "The reference receiving end."),
     "fleet": Part("fleet.cli", "app", "The fleet service: gateways, health, certificates."),
     "device": Part(

@@ -144,7 +144,7 @@ CORE = {
         "trust_domain": "hospital.example",
     },
 }
-OF_THE_FLEET, OF_THE_CORE = {"enrolment.md"}, {"ingest-protocol.md"}
+OF_THE_FLEET, OF_THE_CORE = {"enrolment.md"}, {"ingest-protocol.md", "at-rest.md"}
 
 
 def examples() -> list[Any]:
