@@ -8,6 +8,7 @@ Rules:
 - What is half open is bounded in number and time, together and per host, and so is how often a
   host begins (:mod:`drivers.transport.line`). Accepting never waits, so that no host's crowd
   stands before another's device.
+- Only few begin at a time, so that a storm's handshakes leave the loop to connected devices.
 - When places are short, handshakes whose peer owes us the next word for ``STALLED_S``, as the
   kernel knows, make room, and any that lasts ``HANDSHAKE_OVERDUE_S``. One that waits for our own
   CPU is not given up for that, so that a storm of honest devices is served in order.
@@ -22,6 +23,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import itertools
 import logging
 import socket
 import ssl
@@ -39,7 +41,12 @@ from security.tls import alert_of, refusal_of
 log = logging.getLogger(__name__)
 
 HANDSHAKES_MAX = 128
-"""Half-open connections. At 2.5 ms of CPU each, the last of them waits a third of a second."""
+"""Half-open connections."""
+FRESH_MAX = 16
+FRESH_S = 0.1
+"""Of those at most so many that began so short a time ago. In a storm the steps of all of them come
+due in one turn of the loop, at 1 to 2 ms of CPU each: that is what reports of the devices that are
+connected wait for. Who is slow does not count, and keeps nobody from beginning."""
 HANDSHAKES_PER_HOST_QUARTERS = 3
 """A host may have so many quarters of the places: a whole ward may be behind one address."""
 HANDSHAKE_OVERDUE_S = 2.0
@@ -229,6 +236,11 @@ class TlsListener:
         """Open connections, half-open ones included."""
         return self._connections
 
+    @property
+    def half_open(self) -> int:
+        """Handshakes under way."""
+        return len(self._pending)
+
     async def _serve(self) -> None:
         async with asyncio.TaskGroup() as self._group:
             for sock in self._sockets:
@@ -261,7 +273,9 @@ class TlsListener:
         """Begin what may begin; look again soon when somebody still waits."""
         now_s = asyncio.get_running_loop().time()
         while True:
-            while (chosen := self._line.begin(now_s)) is not None:
+            while self._fresh(now_s) < FRESH_MAX and (
+                (chosen := self._line.begin(now_s)) is not None
+            ):
                 host, arrival = chosen
                 task = group.create_task(self._handshake(host, arrival))
                 self._pending[task] = _Pending(now_s, host, arrival.spare)
@@ -274,6 +288,11 @@ class TlsListener:
             self._check = asyncio.get_running_loop().call_later(
                 LINE_CHECK_S, self._check_line, group
             )
+
+    def _fresh(self, now_s: float) -> int:
+        """How many under way began within FRESH_S; counted up to FRESH_MAX."""
+        newest = itertools.islice(reversed(self._pending.values()), FRESH_MAX)
+        return sum(now_s - each.since < FRESH_S for each in newest)
 
     def _check_line(self, group: asyncio.TaskGroup) -> None:
         self._check = None

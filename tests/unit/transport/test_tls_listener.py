@@ -7,6 +7,7 @@ import ssl
 import pytest
 import uvloop
 
+from drivers.transport import tls
 from drivers.transport.addresses import SAME_PORT_ATTEMPTS_MAX, bind_stream, parse_address
 from drivers.transport.tls import ListenerLimits, TlsListener, peer_of
 from gateway.domain.errors import ConfigError
@@ -364,13 +365,15 @@ def test_stop_gives_up_half_open_connections(run, identities):
     run(main())
 
 
-def test_handshakes_in_a_storm(run, identities):
+def test_handshakes_in_a_storm(run, identities, monkeypatch):
+    # The clients have the same loop, and on a busy machine keep themselves waiting.
+    monkeypatch.setattr(tls, "STALLED_S", 60)
     device = identities.device("mon-1")
     context = client_context(identities, device)
     count = 60
 
     async def main():
-        async with Ward(identities, handshakes_max=8) as ward:
+        async with Ward(identities, handshakes_max=8, handshake_overdue_s=60) as ward:
 
             async def one():
                 reader, writer = await asyncio.open_connection(ward.host, ward.port, ssl=context)
@@ -457,6 +460,32 @@ def test_silent_peers_make_room_long_before_they_are_overdue(run, identities):
             for _, late in silent:
                 late.close()
             await ward.until(lambda: ward.listener.connections == 1)
+
+    run(main())
+
+
+def test_few_begin_at_a_time_and_the_slow_keep_nobody_waiting(run, identities, monkeypatch):
+    device = identities.device("mon-1")
+
+    async def main():
+        async with Ward(identities) as ward:
+            monkeypatch.setattr(tls, "FRESH_S", 3600)
+            silent = [await asyncio.open_connection(ward.host, ward.port) for _ in range(20)]
+            while ward.listener.connections < 20:  # noqa: ASYNC110  # nobody says so
+                await asyncio.sleep(0.01)
+            assert ward.listener.half_open == tls.FRESH_MAX
+            silent[0][1].close()
+            await ward.until_failed("broken_off")
+            assert ward.listener.half_open == tls.FRESH_MAX  # the next one has begun
+            monkeypatch.setattr(tls, "FRESH_S", 0.05)
+            reader, writer = await ward.connect(device)
+            writer.write(b"hello")
+            assert await reader.readexactly(5) == b"hello"
+            assert ward.listener.half_open == 19
+            writer.close()
+            for _, late in silent:
+                late.close()
+            await ward.until(lambda: ward.listener.connections == 0)
 
     run(main())
 
