@@ -19,7 +19,8 @@ from paho.mqtt.enums import CallbackAPIVersion
 from tests.vm import machine, site
 from tests.vm.ward import Ward
 
-WAIT_S = 300.0
+WAIT_S = 900.0
+"""Three services that start at once take an emulated machine minutes, beside other work."""
 POLL_S = 0.5
 UNITS = {"fleet": "wardgate-fleet", "core": "wardgate-core", "gateways": "wardgate-gateway"}
 PLAYBOOK = site.ROOT / "ansible" / "site.yml"
