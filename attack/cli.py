@@ -19,7 +19,11 @@ SECONDS_MAX = 3600.0
 
 def attack(
     endpoints: Annotated[
-        Path, typer.Option(help="How to reach the system and whose keys to use (demo's file)")
+        Path,
+        typer.Option(
+            help="How to reach the system and whose keys to use (demo's file)",
+            envvar="WARDGATE_ENDPOINTS",
+        ),
     ] = Path(".wardgate-demo/endpoints.json"),
     only: Annotated[str, typer.Option(help="Run attacks with this in their name")] = "",
     bound_s: Annotated[

@@ -92,6 +92,7 @@ def build(
             f"WARDGATE_FLEET=localhost:{ports.fleet}",
             f"WARDGATE_IDENTITY={identities.operator}",
             f"WARDGATE_GATEWAY_CONFIG={plan.gateway_config}",
+            f"WARDGATE_ENDPOINTS={plan.endpoints}",
             sys.executable,
             "-m",
             "wardgate",

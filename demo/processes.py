@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-RESTART_DELAY_S = 0.2
+RESTART_DELAY_S = 0.05
 RESTARTS_MAX = 1000
 CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
 _SETPRIV = shutil.which("setpriv")

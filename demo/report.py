@@ -25,6 +25,8 @@ TREATMENTS = {
     "mask": "masked",
     "withhold": "withheld",
 }
+SELDOM = frozenset(("generalised",))
+"""Not in the report's contract: told only where it happened."""
 ALARM_LABELS = ("high", "medium", "low")
 
 
@@ -90,7 +92,9 @@ def build(evidence: Evidence) -> dict[str, Any]:
             "journaled": evidence.ledger.journaled,
             "release": {
                 destination: {
-                    word: counts.get(treatment, 0) for treatment, word in TREATMENTS.items()
+                    word: counts.get(treatment, 0)
+                    for treatment, word in TREATMENTS.items()
+                    if word not in SELDOM or counts.get(treatment)
                 }
                 for destination, counts in evidence.ledger.reports.items()
             },

@@ -21,6 +21,8 @@ from demo.report import Evidence, broken_promises, build, summary
 from demo.scrape import OverRestarts, Samples, matching, scrape, total
 from demo.view import Picture, View
 from firmware_sim import scenario
+from firmware_sim.replay import Replay
+from firmware_sim.wfdb import read_record
 from gateway.domain.errors import ConfigError
 
 log = logging.getLogger(__name__)
@@ -57,8 +59,11 @@ def check(options: Options) -> None:
         raise ConfigError(f"SECONDS={options.seconds:g} is not between 0 and {SECONDS_MAX:g}")
     if options.report is not None and not options.report.resolve().parent.is_dir():
         raise ConfigError(f"REPORT={options.report}: there is no such directory")
-    if options.replay is not None and not Path(f"{options.replay}.hea").is_file():
-        raise ConfigError(f"REPLAY={options.replay}: there is no {options.replay.name}.hea")
+    if options.replay is not None:
+        try:
+            Replay(read_record(options.replay))
+        except ConfigError as error:
+            raise ConfigError(f"REPLAY={options.replay}: {error}") from error
 
 
 class Demo:

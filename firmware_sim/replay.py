@@ -22,6 +22,8 @@ FIELDS = {
     "NBPMean": "nibp_mean",
 }
 """Names of numerics in MIMIC records -> fields of the bedside payload."""
+RATE_UNITS = frozenset({"pm", "bpm", "rpm", "/min", "br/min"})
+"""RESP is the respiration rate in these; in others (mV, NU) a waveform record's curve."""
 DIGITS = 4
 
 
@@ -36,7 +38,9 @@ class Replay:
         self._signals: list[tuple[str, Signal]] = [
             (FIELDS[signal.name], signal)
             for signal in record.signals
-            if signal.name in FIELDS and signal.samples_per_frame == 1
+            if signal.name in FIELDS
+            and signal.samples_per_frame == 1
+            and (signal.name != "RESP" or signal.units in RATE_UNITS)
         ]
         if not self._signals:
             raise ConfigError(f"record {record.name} has none of {', '.join(FIELDS)}")

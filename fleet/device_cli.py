@@ -214,9 +214,9 @@ def show(
 @app.command()
 def update(  # noqa: PLR0913, PLR0917  # the options of a command
     device: Name,
-    kind: Annotated[str | None, typer.Option()] = None,
-    ward: Annotated[str | None, typer.Option()] = None,
-    bed: Annotated[str | None, typer.Option()] = None,
+    kind: Annotated[str | None, typer.Option(help="monitor, drip, ventilator, …")] = None,
+    ward: Annotated[str | None, typer.Option(help="Where it stands from now on")] = None,
+    bed: Annotated[str | None, typer.Option(help="Where it stands from now on")] = None,
     firmware: Annotated[str | None, typer.Option(help="The version that it should run")] = None,
     transport: Annotated[
         str | None, typer.Option(help="The only one to come by; mqtt, coaps, serial, broker, or ''")

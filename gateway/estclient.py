@@ -6,26 +6,26 @@ Rules:
   trusted root, and as a service of our trust domain. The codec is :mod:`security.est`.
 * What the listener says in the ``Date`` header is proved by its certificate, and is told.
 * A connection per request, no proxy, no redirect, answers bounded in size and time.
+
+HTTP is in :mod:`gateway.estexchange`, which is loaded with the first request: its library is a
+fifth of what a gateway would load at its start, and a certificate is renewed once in months.
 """
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 from collections.abc import Callable
-from email.utils import parsedate_to_datetime
+from importlib import import_module
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-import aiohttp
-from aiohttp.connector import Connection
 from cryptography import x509
 
 from gateway.domain.errors import ConfigError, MalformedError, RefusedError
 from security import est, pki
 from security.est import Operation, Reply
 from security.names import Role, parse_identity
-
-TIMEOUT_S = 30.0
 
 
 class OutageError(Exception):
@@ -92,80 +92,18 @@ class EstClient:
             raise OutageError(f"not EST: {error}") from error
 
     async def _ask(self, context: ssl.SSLContext, operation: Operation, body: bytes | None) -> Said:
-        connector = aiohttp.TCPConnector(ssl=context, force_close=True)
-        timeout = aiohttp.ClientTimeout(total=TIMEOUT_S)
-        try:
-            async with (
-                aiohttp.ClientSession(
-                    connector=connector,
-                    timeout=timeout,
-                    trust_env=False,
-                    response_class=_Response,
-                ) as session,
-                session.request(
-                    "GET" if body is None else "POST",
-                    f"{self._base}/{operation}",
-                    data=body,
-                    headers={} if body is None else {"Content-Type": est.MEDIA_CSR},
-                    allow_redirects=False,
-                    server_hostname=self._server_name,
-                ) as response,
-            ):
-                self._require_service(response)
-                content = await response.content.read(est.BODY_BYTES_MAX + 1)
-                while not response.content.at_eof() and len(content) <= est.BODY_BYTES_MAX:
-                    content += await response.content.read(est.BODY_BYTES_MAX + 1 - len(content))
-                headers = response.headers
-                reply = Reply(
-                    response.status,
-                    headers.get("Content-Type", ""),
-                    content,
-                    headers.get("Retry-After", ""),
-                )
-                if response.status >= 500 and response.status not in est.BUSY:
-                    raise OutageError(f"the fleet answers {response.status}")
-                return Said(reply, _date_us(headers.get("Date", "")))
-        except aiohttp.ClientConnectorCertificateError as error:
-            raise RefusedError("untrusted", f"the fleet's certificate: {error}") from error
-        except (aiohttp.ClientError, OSError) as error:
-            if _is_alert(error):
-                raise RefusedError("handshake", "the fleet refuses our certificate") from error
-            raise OutageError(str(error) or type(error).__name__) from error
+        await asyncio.to_thread(
+            import_module, "gateway.estexchange"
+        )  # not in the loop: it takes long
+        from gateway.estexchange import exchange  # noqa: PLC0415
 
-    def _require_service(self, response: aiohttp.ClientResponse) -> None:
-        der = response.peer_der if isinstance(response, _Response) else b""
-        if not der:
-            raise OutageError("the connection ended early")
+        return await exchange(
+            context, f"{self._base}/{operation}", body, self._server_name, self._require_service
+        )
+
+    def _require_service(self, der: bytes) -> None:
         identity = parse_identity(der, self._trust_domain)
         if identity.role is not Role.SERVICE:
             raise RefusedError("identity_mismatch", f"a {identity.role} answers for the fleet")
         if identity.not_after <= self._now_us() / 1e6:
             raise RefusedError("expired", "the fleet's certificate has ended")
-
-
-class _Response(aiohttp.ClientResponse):
-    """Remembers whose answer it is; a short one has let go of its connection soon."""
-
-    peer_der: bytes | None = None
-
-    async def start(self, connection: Connection) -> aiohttp.ClientResponse:
-        secured = connection.transport and connection.transport.get_extra_info("ssl_object")
-        self.peer_der = secured.getpeercert(binary_form=True) if secured else None
-        return await super().start(connection)
-
-
-def _is_alert(error: BaseException) -> bool:
-    """Whether the other end refused our certificate; TLS 1.3 says so after our handshake."""
-    seen: BaseException | None = error
-    while seen is not None:
-        if isinstance(seen, ssl.SSLError) and "ALERT" in (seen.reason or ""):
-            return True
-        seen = seen.__cause__ or getattr(seen, "os_error", None)
-    return False
-
-
-def _date_us(header: str) -> int:
-    try:
-        return round(parsedate_to_datetime(header).timestamp() * 1e6)
-    except (ValueError, TypeError, OverflowError):
-        return 0

@@ -17,6 +17,7 @@ a field of ours and never quotes the payload.
 from __future__ import annotations
 
 import io
+import string
 from collections.abc import Callable
 from typing import Annotated, Any, Final, Literal, NoReturn
 
@@ -31,6 +32,9 @@ PAYLOAD_SIZE_BYTES_MAX: Final = 8192
 """Twenty times the longest sensible message, and eight CoAP blocks."""
 NUMBER_MAX: Final = 1e9
 BOOT_CHARACTERS_MAX: Final = 36
+"""A UUID as text (RFC 9562, 4)."""
+BOOT_CHARACTERS: Final = frozenset(f"{string.ascii_letters}{string.digits}._-")
+"""No colon: it parts ``boot`` from ``n`` in a message id."""
 BED_CHARACTERS_MAX: Final = 32
 DRUG_CHARACTERS_MAX: Final = 120
 FIRMWARE_CHARACTERS_MAX: Final = 64
@@ -105,7 +109,7 @@ class _Message(
 
     v: Literal[1]
     boot: _Boot | None = None
-    """Letters and digits that the device draws anew at each start."""
+    """What the device draws anew at each start: of ``BOOT_CHARACTERS``."""
     n: _Sequence | None = None
     """Counts the device's messages since that start."""
     t: _UnixMs | None = None
@@ -271,7 +275,7 @@ def _check(message: Message) -> None:
     if boot is None or message.n is None:
         if boot is not None or message.n is not None:
             raise MalformedError(HALF_ID)
-    elif not (boot.isascii() and boot.isalnum()):
+    elif not BOOT_CHARACTERS.issuperset(boot):
         raise MalformedError(BAD_TEXT, "boot")
     for field in _TEXTS[type(message)]:
         if not getattr(message, field).isprintable():

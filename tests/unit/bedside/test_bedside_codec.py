@@ -56,6 +56,8 @@ CASES = [
     ("vitals", b'{"v":1,"boot":"a"}', codec.HALF_ID),
     ("vitals", b'{"v":1,"n":1}', codec.HALF_ID),
     ("vitals", b'{"v":1,"boot":"a:1","n":1}', codec.BAD_TEXT),
+    ("vitals", b'{"v":1,"boot":"a b","n":1}', codec.BAD_TEXT),
+    ("vitals", '{"v":1,"boot":"\u00e9","n":1}'.encode(), codec.BAD_TEXT),
     ("drip", b'{"v":1,"drug":"a\\u0000"}', codec.BAD_TEXT),
     ("drip", b'{"v":1,"bed":"4\\n"}', codec.BAD_TEXT),
     ("status", b'{"v":1,"firmware":"\\u001b[2J"}', codec.BAD_TEXT),
@@ -67,6 +69,12 @@ def test_json_is_refused_with_its_reason(kind, payload, reason):
     with pytest.raises(MalformedError) as caught:
         decode_json(kind, payload)
     assert caught.value.reason == reason
+
+
+@pytest.mark.parametrize("boot", ["5f3a", "0b9d7f0e-6a1c-4b1e-9a53-3f0c2d4e5a6b", "pump_7.2-b"])
+def test_a_boot_may_be_a_uuid_or_a_name(boot):
+    message = decode_json("vitals", f'{{"v":1,"boot":"{boot}","n":1}}'.encode())
+    assert (message.boot, message.n) == (boot, 1)
 
 
 def test_every_reason_of_json_has_a_case():

@@ -67,6 +67,15 @@ def test_what_was_journaled_is_counted_in_device_messages():
     assert (says["accepted"], says["journaled"]) == (5, 5)
 
 
+def test_a_release_has_the_words_of_the_contract_and_others_only_where_they_happened():
+    contract = {"passed", "aggregated", "pseudonymised", "masked", "withheld"}
+    assert set(build(evidence())["gateway_says"]["release"]["vendor"]) == contract
+    coarse = Ledger({"core": {"pass": 5}, "vendor": {"generalise": 4}}, {}, {}, 2)
+    release = build(evidence(ledger=coarse))["gateway_says"]["release"]
+    assert release["vendor"]["generalised"] == 4
+    assert set(release["core"]) == contract
+
+
 @pytest.mark.parametrize(
     ("changed", "words"),
     [

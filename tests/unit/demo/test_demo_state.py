@@ -51,15 +51,25 @@ def test_what_would_fail_only_after_the_run_is_refused_before_it(tmp_path, optio
     assert not (tmp_path / "state").exists()
 
 
+def test_a_record_of_waveforms_is_refused_before_the_run(tmp_path):
+    (tmp_path / "r.hea").write_text("r 1 125 1\nr.dat 16 2000 12 0 7 7 0 RESP\n")
+    (tmp_path / "r.dat").write_bytes(b"\7\0")
+    options = Options(tmp_path / "state", 20.0, None, tmp_path / "r")
+    with pytest.raises(ConfigError, match=r"REPLAY=.*none of HR"):
+        Demo(options)
+    assert not (tmp_path / "state").exists()
+
+
 @pytest.mark.skipif(not WITH_ITS_PARENT, reason="needs setpriv of util-linux")
 def test_a_killed_demo_leaves_no_process_behind(tmp_path):
     demo = subprocess.Popen(
         [sys.executable, "-c", _DEMO, str(tmp_path)], stdout=subprocess.PIPE, text=True
     )
     assert demo.stdout is not None
-    part = Path("/proc", demo.stdout.readline().strip())
-    # The part says so itself, once it has become what it is to be.
-    assert demo.stdout.readline() == "ready\n"
+    # The demo says who the part is, and the part itself that it is what it is to be: in any order.
+    pid, ready = sorted(demo.stdout.readline().strip() for _ in range(2))
+    assert ready == "ready"
+    part = Path("/proc", pid)
     assert part.exists()
     demo.kill()
     demo.wait()

@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+import subprocess
+import sys
 
 import pytest
 
@@ -103,3 +105,11 @@ async def test_a_server_of_another_authority_is_refused(ward, tmp_path):
     trusting.trust.write_bytes(trusting.trust.read_bytes() + ward.gateway.files.trust.read_bytes())
     with pytest.raises(RefusedError, match="the fleet's certificate"):
         await ask(ward, trusting, said("200 OK"))
+
+
+def test_a_gateway_starts_without_loading_the_http_library():
+    loaded = "import sys, gateway.daemon; print([m for m in ('aiohttp',) if m in sys.modules])"
+    done = subprocess.run(
+        [sys.executable, "-c", loaded], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert done.stdout.strip() == "[]"

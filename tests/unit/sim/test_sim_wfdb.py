@@ -108,6 +108,22 @@ def test_a_record_without_numerics_can_not_be_replayed(tmp_path: Path) -> None:
         Replay(record)
 
 
+@pytest.mark.parametrize("gain", ["2000", "1250/NU", "100/mV"])
+def test_the_curve_of_breathing_is_no_rate(tmp_path: Path, gain: str) -> None:
+    header = "r 2 125 1\nr.dat 16 10/bpm 16 0 7 7 0 HR\nr.dat 16 {} 16 0 8 8 0 RESP\n"
+    data = b"\7\0\10\0"
+    both = Replay(read_record(write(tmp_path, header.format("10/pm"), data)))
+    assert both.sample(0) == {"hr": 0.7, "rr": 0.8}
+    assert Replay(read_record(write(tmp_path, header.format(gain), data))).sample(0) == {"hr": 0.7}
+
+
+@needs_captures
+@pytest.mark.parametrize("name", ["041s01", "v102s", "03700181"])
+def test_a_waveform_record_can_not_be_replayed(name: str) -> None:
+    with pytest.raises(ConfigError, match="none of HR"):
+        Replay(read_record(RECORDS / name))
+
+
 @needs_captures
 @pytest.mark.parametrize("name", NAMES)
 def test_as_the_wfdb_package_reads_it(name: str) -> None:
