@@ -14,7 +14,7 @@ import msgspec
 from gateway.domain.labels import DataClass, Label, ReleaseRow, Treatment
 from gateway.uplink import accounts, days
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 SCHEMA = """
 BEGIN IMMEDIATE;
 CREATE TABLE entries (
@@ -73,6 +73,13 @@ CREATE TABLE rejected (
 PRAGMA user_version = 1;
 COMMIT;
 """
+POLICY_OF_MARK = """
+BEGIN IMMEDIATE;
+-- Under which the newest batch was entered; empty: not known.
+ALTER TABLE marks ADD COLUMN policy TEXT NOT NULL DEFAULT '';
+PRAGMA user_version = 4;
+COMMIT;
+"""
 
 
 def prepare(db: sqlite3.Connection) -> int:
@@ -81,7 +88,7 @@ def prepare(db: sqlite3.Connection) -> int:
     db.execute("PRAGMA synchronous=FULL")
     db.execute("PRAGMA busy_timeout=5000")
     select = "PRAGMA user_version"
-    for number, script in enumerate((SCHEMA, days.SCHEMA, accounts.SCHEMA)):
+    for number, script in enumerate((SCHEMA, days.SCHEMA, accounts.SCHEMA, POLICY_OF_MARK)):
         if db.execute(select).fetchone()[0] == number:
             db.executescript(script)
     return int(db.execute(select).fetchone()[0])

@@ -25,19 +25,57 @@ class Standpoint(NamedTuple):
     windows: Windows
 
 
-def bring_to(
-    at: int, windows: Windows, release: Release, journal: JournalReader, lane: Lane
-) -> None:
-    """Let whole groups go by up to record ``at``; in any thread.
+class Entered(NamedTuple):
+    """The batch that was entered into the ledger last."""
+
+    seq: int
+    """Everything up to it was entered."""
+    policy: str
+    """What it was made under; empty if there is none, or that is not known."""
+
+
+class Stretch(NamedTuple):
+    """What to read again to know which window is open behind a record."""
+
+    start: int
+    """Begin behind it."""
+    at: int
+    known: bool
+    """Whether a window may begin at ``start``."""
+
+    @property
+    def records(self) -> int:
+        """How many there are to read."""
+        return self.at - self.start
+
+
+def stand(
+    release: Release, stretch: Stretch, entered: Entered, journal: JournalReader, lane: Lane
+) -> Standpoint:
+    """Make the windows again that a stretch leads to; in any thread.
+
+    What another policy had in its open window, and this one has not, is withheld from now on.
 
     Raises:
         OSError: the journal can't be read.
     """
-    while windows.at < at:
+    windows = _brought(release, stretch, journal, lane)
+    if stretch.known and stretch.records and entered.policy not in ("", release.version):
+        before = release.under(entered.policy)
+        if before is not None:
+            windows.follow(_brought(before, stretch, journal, lane))
+    return Standpoint(release, windows)
+
+
+def _brought(release: Release, stretch: Stretch, journal: JournalReader, lane: Lane) -> Windows:
+    """Windows that whole groups went by."""
+    windows = release.windows(stretch.start, known=stretch.known)
+    while windows.at < stretch.at:
         groups = journal.read(lane, windows.at, READ_RECORDS, READ_BYTES)
         if not groups:
-            return
+            break
         for group in groups:
-            if group.last_seq > at:
-                return
+            if group.last_seq > stretch.at:
+                return windows
             release.pass_by(windows, group)
+    return windows

@@ -324,7 +324,7 @@ def test_a_ledger_of_the_first_schema_is_carried_over(path, clock):
         account(opened, clock)
         assert opened.compact(clock.now_us()) == 1
         assert list(opened.totals()) == [("core", "pass", 10)]
-    assert rows(path, "PRAGMA user_version") == [(3,)]
+    assert rows(path, "PRAGMA user_version") == [(4,)]
 
 
 @pytest.mark.parametrize("lane", Lane)
