@@ -147,14 +147,19 @@ class Release:
         """The windows of a lane behind record ``at``; see :class:`Windows`."""
         return Windows(self._shape.aggregate, at, known=known)
 
-    def pass_by(self, windows: Windows, group: StoredGroup) -> None:
-        """Bring windows past a group that left before; what it closes left, too."""
+    def pass_by(self, windows: Windows, group: StoredGroup, then: Release | None = None) -> None:
+        """Bring windows past a group that left before; what it closes left, too.
+
+        What was not for statistics ``then`` was entered as something else, and is in none now.
+        """
         windows.pass_by(group)
-        row = self._row_for(group.policy_version)
         for section in group.sections:
             label = Label(section.data_class, section.level)
-            if row.get(label) is Treatment.AGGREGATE:
+            if self._aggregates(group, label) and (then is None or then._aggregates(group, label)):  # noqa: SLF001  # of the same class
                 self._aggregated(windows, group, label, section.body)
+
+    def _aggregates(self, group: StoredGroup, label: Label) -> bool:
+        return self._row_for(group.policy_version).get(label) is Treatment.AGGREGATE
 
     def batch(
         self, lane: Lane, groups: Sequence[StoredGroup], windows: Windows | None = None

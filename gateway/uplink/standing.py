@@ -54,20 +54,24 @@ def stand(
 ) -> Standpoint:
     """Make the windows again that a stretch leads to; in any thread.
 
-    What another policy had in its open window, and this one has not, is withheld from now on.
+    What another policy had in its open window, and this one has not, is withheld from now on; what
+    it had not is in no window now.
 
     Raises:
         OSError: the journal can't be read.
     """
-    windows = _brought(release, stretch, journal, lane)
+    then: Release | None = None
     if stretch.known and stretch.records and entered.policy not in ("", release.version):
-        before = release.under(entered.policy)
-        if before is not None:
-            windows.follow(_brought(before, stretch, journal, lane))
+        then = release.under(entered.policy)
+    windows = _brought(release, then, stretch, journal, lane)
+    if then is not None:
+        windows.follow(_brought(then, None, stretch, journal, lane))
     return Standpoint(release, windows)
 
 
-def _brought(release: Release, stretch: Stretch, journal: JournalReader, lane: Lane) -> Windows:
+def _brought(
+    release: Release, then: Release | None, stretch: Stretch, journal: JournalReader, lane: Lane
+) -> Windows:
     """Windows that whole groups went by."""
     windows = release.windows(stretch.start, known=stretch.known)
     while windows.at < stretch.at:
@@ -77,5 +81,5 @@ def _brought(release: Release, stretch: Stretch, journal: JournalReader, lane: L
         for group in groups:
             if group.last_seq > stretch.at:
                 return windows
-            release.pass_by(windows, group)
+            release.pass_by(windows, group, then)
     return windows
