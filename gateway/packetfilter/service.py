@@ -1,7 +1,8 @@
 """Root's process: keeps the rules in force, and tells their counters.
 
-* The rules are made from the configuration and the policy on disk, which root writes; the gateway
-  is not asked. A changed file counts within a second, names are resolved anew every half minute.
+* The rules are made from the configuration, which root writes, and the newest signed policy on
+  disk; the gateway is not asked. A changed file counts within a second, names are resolved anew
+  every half minute.
 * What can't be compiled changes nothing: the rules in force stay, and the file says why. The first
   time, a policy that can't be verified closes every destination; a configuration that can't be
   read ends the process.
