@@ -62,8 +62,7 @@ class Custodian:
             result=result,
             approval=approval.approval_id,
             digest=approval.digest,
-            requested_by=approval.requested_by,
-            decided_by=approval.decided_by,
+            by=f"{approval.requested_by}+{approval.decided_by}",
             found=found,
         )
         self._audit.checkpoint()

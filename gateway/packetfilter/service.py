@@ -1,10 +1,13 @@
 """Root's process: keeps the rules in force, and tells their counters.
 
-* The rules are made from the configuration and the policy on disk, which root writes; the gateway
-  is not asked. A changed file counts within a second, names are resolved anew every half minute.
+* The rules are made from the configuration, which root writes, and the newest signed policy on
+  disk; the gateway is not asked. A changed file counts within a second, names are resolved anew
+  every half minute.
 * What can't be compiled changes nothing: the rules in force stay, and the file says why. The first
   time, a policy that can't be verified closes every destination; a configuration that can't be
   read ends the process.
+* A policy that is older than one that was believed since the start is not believed: what the
+  gateway remembers of the newest lies where the gateway's process can write.
 * Each second it looks whether the kernel still has all of the rules: who flushes them (a reload of
   the host's own firewall) finds them back.
 * When it ends the rules stay; the counters' file grows old, which the gateway tells.
@@ -29,7 +32,7 @@ from gateway.domain.ports import Clock
 from gateway.fleetlink import REVOCATIONS_FILE
 from gateway.packetfilter import nft, openings, ruleset, snapshot
 from gateway.packetfilter.nft import InForce, PacketFilterError
-from gateway.preflight import compiled_policy
+from gateway.preflight import chosen_policy
 from gateway.systemd import Watchdog, notify, watchdog_interval_s
 from security.policybook import BUNDLE_FILE, REACHED_FILE
 
@@ -48,6 +51,8 @@ class Compiled(NamedTuple):
     script: str
     policy: str
     """Version; empty when none can be verified."""
+    number: int
+    """Of the signed policy; 0 when none can be verified."""
     fault: str
     """Why not, for people."""
 
@@ -64,16 +69,17 @@ def compiled(path: Path, resolver: Path = openings.RESOLVER) -> Compiled:
         ConfigError: the configuration can't be used.
     """
     config = load(path)
-    table, version, fault = None, "", ""
+    table, version, number, fault = None, "", 0, ""
     try:
-        table = compiled_policy(_believing(config))
+        chosen = chosen_policy(_believing(config))
+        table, number = chosen.table, chosen.found.bundle.number
         version = table.version
     except WardgateError as error:
         fault = f"no destination is open: {words(error)}"[:FAULT_CHARS_MAX]
     found = openings.find(config, path, table, resolver)
     user = config.packet_filter.user_of(config.gateway.tenant)
     script = ruleset.ruleset(found, openings.uid_of(user))
-    return Compiled(config, found, script, version, fault)
+    return Compiled(config, found, script, version, number, fault)
 
 
 def _believing(config: GatewayConfig) -> GatewayConfig:
@@ -145,6 +151,8 @@ class Keeper:
                 raise ConfigError("another gateway's name needs a restart")
             if wanted.fault and not self._now.fault:
                 raise ConfigError(wanted.fault.removeprefix("no destination is open: "))
+            if wanted.number < self._now.number:
+                raise ConfigError(f"policy {wanted.number} is older than {self._now.number}")
             if wanted.script != self._now.script:
                 self._apply(wanted)
         except WardgateError as error:

@@ -8,12 +8,11 @@ Rules:
    telemetry waits for more while others are in flight.
 3. A stream that breaks is opened again after a jittered, growing delay, or at the receiver's
    first sign of life; what was not acknowledged is sent again in the same batches.
-4. To whom the policy releases nothing, no connection is opened: what is withheld is entered into
-   the ledger, and the cursor moves on, so that nothing is kept for nobody. If the policy releases
-   something later, the stream begins with what is collected from then on.
+4. To whom the policy releases nothing, no connection is opened (:mod:`gateway.uplink.rest`).
 5. A backlog's batches are made in a thread, so that alarms of other lanes pass between them.
 6. The stream goes on while a window of statistics is open, and the cursor stays behind the window's
-   first group; what a stream begins with is made again by reading on from the cursor.
+   first group; what a stream begins with is made again by reading on from the cursor
+   (:mod:`gateway.uplink.standing`).
 7. Beside telemetry go the heads of the audit log (:mod:`gateway.uplink.heads`).
 """
 
@@ -21,20 +20,22 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import Any, NamedTuple
+from typing import Any
 
 import grpc.aio
 
 from gateway.backoff import Backoff
 from gateway.domain.errors import WardgateError
 from gateway.domain.labels import Lane
-from gateway.uplink.flight import Flight, oldest_alarm_us
+from gateway.uplink.flight import Flight
 from gateway.uplink.greeting import Troubles, greet
 from gateway.uplink.heads import carry
+from gateway.uplink.ledger import Unsettled
 from gateway.uplink.link import Link
+from gateway.uplink.making import Made, Maker
 from gateway.uplink.ports import TroubleKind
-from gateway.uplink.release import Release, Released, cut
-from gateway.uplink.standing import Standpoint, bring_to
+from gateway.uplink.release import Release, Released
+from gateway.uplink.rest import rest, silent_release
 from gateway.uplink.stream import (
     ClosedError,
     StreamLostError,
@@ -54,10 +55,6 @@ MESSAGE_BYTES_MAX = 15 << 20
 CATCHING_UP_RECORDS = 4000
 """Behind by more, batches come from disk, and are large."""
 RETRY_AFTER_S_MAX = 60.0
-REST_INTERVAL_S = 1.0
-"""How often a lane that may send nothing accounts for what it withholds."""
-NOWHERE = (-1, -1)
-"""Before the first batch, and where a window began that must not be told."""
 
 
 class LaneForwarder:
@@ -74,17 +71,13 @@ class LaneForwarder:
         self._troubles = Troubles(link, lane)
         self._flight = Flight(link, lane, self._troubles)
         self._news = asyncio.Event()
-        self._unsettled: list[tuple[int, int, int, str]] = []
-        self._entered: set[tuple[int, int, int, str]] = set()
+        self._maker = Maker(link, lane)
+        self._entered: set[Unsettled] = set()
         self._deadline: asyncio.Timeout | None = None
         self._writing = asyncio.Lock()
         """A call takes one message at a time."""
         self._stood = False
         """Whether the receiver greeted the last stream."""
-        self._standpoint: Standpoint | None = None
-        """Taken away while a batch is made: a thread that nobody waits for any more may have it."""
-        self._sent_to = NOWHERE
-        """Where the last batch ended, and its hold."""
 
     def notify(self) -> None:
         """Something was committed to this lane, or the policy changed."""
@@ -95,8 +88,8 @@ class LaneForwarder:
         link = self._link
         while True:
             await link.has_release()
-            if self._silent():
-                await self._rest()
+            if silent_release(link) is not None:
+                await rest(link, self._lane, self._maker, self._news)
                 continue
             signs = link.signs
             retry_after_s = 0.0
@@ -107,7 +100,7 @@ class LaneForwarder:
                 reason = error.reason
                 await self._flight.suspect(reason)
             except StreamLostError as error:
-                if self._silent():
+                if silent_release(link) is not None:
                     continue
                 reason, retry_after_s = error.reason, error.retry_after_s
             except WardgateError as error:
@@ -138,8 +131,9 @@ class LaneForwarder:
             call = open_call(channel)
             try:
                 greeting = await greet(call, link, lane, self._troubles)
-                self._unsettled = self._around.writer.ledger.unsettled(link.name, lane)
-                self._entered = set(self._unsettled)
+                unsettled = self._around.writer.ledger.unsettled(link.name, lane)
+                self._maker.begin(unsettled)
+                self._entered = set(unsettled)
                 self._stood = True
                 link.connected(lane, up=True)
                 log.info("destination %s: lane %s up", link.name, lane.name)
@@ -166,14 +160,12 @@ class LaneForwarder:
 
     async def _stand(self, after: int) -> None:
         """Make the window again that is open behind ``after``, and hold what it needs."""
-        release = self._release()
-        self._standpoint = None
-        start, known = self._beginning(after)
-        if after - start > CATCHING_UP_RECORDS:
-            found = await asyncio.to_thread(self._brought, release, start, after, known=known)
+        release, maker = self._release(), self._maker
+        if maker.far(release, after, None) > CATCHING_UP_RECORDS:
+            found = await asyncio.to_thread(maker.stand, release, after)
         else:
-            found = self._brought(release, start, after, known=known)
-        self._standpoint = found
+            found = maker.stand(release, after)
+        maker.made(found)
         hold = found.windows.hold if found.windows.is_open else after
         self._around.journal.cursors.advance(self._link.name, self._lane, hold)
 
@@ -182,13 +174,15 @@ class LaneForwarder:
     async def _send(self, call: Any, after: int) -> None:
         counters, name, lane = self._around.counters, self._link.name, self._lane
         while True:
-            release, batch, alarm_us, standpoint = await self._next(after)
-            if (batch.epoch, batch.first, batch.last, release.version) not in self._entered:
+            made = await self._next(after)
+            release, batch = made.release, made.batch
+            entry = Unsettled(batch.epoch, batch.first, batch.last, release.version)
+            if entry not in self._entered:
                 await self._around.writer.record(name, batch)
                 self._tell_untreatable(batch)
             if self._release() is not release:
                 continue  # entered and not sent: the ledger may say more than left, never less
-            sent = self._flight.add(batch, alarm_us)
+            sent = self._flight.add(batch, made.alarm_us)
             if len(batch.request) > MESSAGE_BYTES_MAX:
                 await self._flight.set_aside(sent, "too_large")
             else:
@@ -197,7 +191,7 @@ class LaneForwarder:
                     await call.write(batch.request)
                 counters.add("sent_bytes", name, lane.name.lower(), n=len(batch.request))
             after = batch.last
-            self._sent_to = (batch.last, batch.hold) if standpoint.windows.known else NOWHERE
+            self._maker.sent(made)
 
     def _tell_untreatable(self, batch: Released) -> None:
         for label, records in batch.untreatable.items():
@@ -226,47 +220,7 @@ class LaneForwarder:
             raise StreamLostError("nothing_released")
         return release
 
-    # -- nothing to send ---------------------------------------------------------------------
-
-    def _silent(self) -> bool:
-        release = self._link.release
-        return release is not None and release.is_silent
-
-    async def _rest(self) -> None:
-        """Withhold, without a connection, until the policy changes."""
-        link, lane, journal, writer = (
-            self._link,
-            self._lane,
-            self._around.journal,
-            self._around.writer,
-        )
-        log.info("destination %s, lane %s: nothing is released to it", link.name, lane.name)
-        self._unsettled = []
-        while (release := link.release) is not None and release.is_silent:
-            self._news.clear()
-            cursor = journal.cursors.get(link.name, lane)
-            try:
-                made = None
-                if cursor is not None and journal.last_seq(lane) > cursor:
-                    made = await asyncio.to_thread(self._make, release, cursor, None)
-                if made is None:
-                    await self._news.wait()
-                    continue
-                await writer.record(link.name, made.batch)
-                await asyncio.to_thread(writer.ledger.pass_over, link.name, lane, made.batch.last)
-                journal.cursors.advance(link.name, lane, made.batch.last)
-            except WardgateError as error:
-                log.warning("destination %s: %s", link.name, error)
-                await asyncio.sleep(REST_INTERVAL_S)
-            if self._caught_up():
-                await asyncio.sleep(REST_INTERVAL_S)
-
-    def _caught_up(self) -> bool:
-        journal, lane = self._around.journal, self._lane
-        cursor = journal.cursors.get(self._link.name, lane) or 0
-        return journal.last_seq(lane) - cursor <= self._config.batch_records
-
-    async def _next(self, after: int) -> _Made:
+    async def _next(self, after: int) -> Made:
         """The batch that follows ``after``; waits for news, and for room in the window."""
         journal, lane, config = self._around.journal, self._lane, self._config
         while True:
@@ -279,61 +233,20 @@ class LaneForwarder:
                 continue
             if config.linger_ms and self._flight and lag < config.batch_records:
                 await self._linger()
-            stood, self._standpoint = self._standpoint, None
-            far = 0
-            if stood is None or stood.release is not release:
-                far = after - self._beginning(after)[0]
-            if max(lag, far) > CATCHING_UP_RECORDS:
-                made = await asyncio.to_thread(self._make, release, after, stood)
+            stood = self._maker.take()
+            if max(lag, self._maker.far(release, after, stood)) > CATCHING_UP_RECORDS:
+                made = await asyncio.to_thread(self._maker.make, release, after, stood)
             else:
-                made = self._make(release, after, stood)
+                made = self._maker.make(release, after, stood)
             if made is None:
-                self._standpoint = stood
+                self._maker.made(stood)
             elif self._release() is release:
-                self._standpoint = made.standpoint
+                self._maker.made(made.standpoint)
                 return made
 
     async def _linger(self) -> None:
         if self._lane is not Lane.ALARMS:
             await asyncio.sleep(self._config.linger_ms / 1000)
-
-    def _make(self, release: Release, after: int, stood: Standpoint | None) -> _Made | None:
-        """Read and treat one batch; in any thread, one at a time."""
-        lane, config = self._lane, self._config
-        groups = self._around.journal.read(lane, after, config.batch_records, config.batch_bytes)
-        if not groups:
-            return None
-        end = self._earlier_end(groups[0].epoch, after)
-        groups = cut(groups, config.batch_records, config.batch_bytes, end)
-        alarm_us = oldest_alarm_us(groups) if lane is Lane.ALARMS else 0
-        begin = groups[0].first_seq - 1
-        if stood is None or stood.release is not release or stood.windows.at != begin:
-            before = stood
-            start, known = self._beginning(begin)
-            stood = self._brought(release, start, begin, known=known)
-            if before is not None and before.windows.at == begin:
-                stood.windows.follow(before.windows)
-        return _Made(release, release.batch(lane, groups, stood.windows), alarm_us, stood)
-
-    def _beginning(self, at: int) -> tuple[int, bool]:
-        """Where to read from to know what is open behind ``at``, and whether that is known then."""
-        sent_to, hold = self._sent_to
-        if sent_to == at:
-            return hold, True
-        cursor = self._around.journal.cursors.get(self._link.name, self._lane) or 0
-        return min(cursor, at), cursor <= at
-
-    def _brought(self, release: Release, start: int, at: int, *, known: bool) -> Standpoint:
-        """Windows that went by from ``start`` to ``at``; in any thread."""
-        windows = release.windows(start, known=known)
-        bring_to(at, windows, release, self._around.journal, self._lane)
-        return Standpoint(release, windows)
-
-    def _earlier_end(self, epoch: int, after: int) -> int | None:
-        """Where the batch that follows ``after`` ended when it was sent before."""
-        while self._unsettled and (self._unsettled[0][0], self._unsettled[0][2]) <= (epoch, after):
-            self._unsettled.pop(0)
-        return min((last for e, _, last, _ in self._unsettled if e == epoch), default=None)
 
     # -- answers -----------------------------------------------------------------------------
 
@@ -375,12 +288,3 @@ class LaneForwarder:
         if not reject.last_seq:
             raise UnreadableError("unreadable")
         await self._flight.refused(reject)
-
-
-class _Made(NamedTuple):
-    """A batch, and the release that made it."""
-
-    release: Release
-    batch: Released
-    alarm_us: int
-    standpoint: Standpoint

@@ -33,6 +33,7 @@ from gateway.domain.labels import Lane, ReleaseRow
 from gateway.domain.ports import Clock
 from gateway.uplink import accounts, days, kept, ledger_file
 from gateway.uplink.release import Released
+from gateway.uplink.standing import Entered
 from gateway.uplink.tally import Tally
 
 ENTRY_SPAN_US = 10_000_000
@@ -56,6 +57,16 @@ class Mark(NamedTuple):
     seq: int
     set_aside_seq: int
     """The newest record of a batch that was set aside; not to be sent again."""
+
+
+class Unsettled(NamedTuple):
+    """A batch that was released and not acknowledged."""
+
+    epoch: int
+    first: int
+    last: int
+    policy: str
+    """Version."""
 
 
 class Settled(NamedTuple):
@@ -181,7 +192,7 @@ class Ledger:
         """
         with self._access():
             self._db.execute(
-                "INSERT INTO marks VALUES (?,?,?,0,0) ON CONFLICT DO NOTHING",
+                "INSERT INTO marks VALUES (?,?,?,0,0,'') ON CONFLICT DO NOTHING",
                 (destination, lane.name.lower(), seq),
             )
             key = (destination, lane.name.lower())
@@ -209,19 +220,29 @@ class Ledger:
         key = (destination, lane.name.lower())
         with self._access():
             self._db.execute(
-                "INSERT INTO marks VALUES (?,?,?,0,0) ON CONFLICT DO UPDATE SET start_seq = ?",
+                "INSERT INTO marks VALUES (?,?,?,0,0,'') ON CONFLICT DO UPDATE SET start_seq = ?",
                 (*key, seq, seq),
             )
             self._db.execute("DELETE FROM unsettled WHERE destination = ? AND lane = ?", key)
 
-    def unsettled(self, destination: str, lane: Lane) -> list[tuple[int, int, int, str]]:
-        """Released and not acknowledged: (epoch, first, last, policy version), in order."""
+    def entered(self, destination: str, lane: Lane) -> Entered:
+        """What was entered last."""
         with self._access():
-            return self._db.execute(
+            found = self._db.execute(
+                "SELECT seq, policy FROM marks WHERE destination = ? AND lane = ?",
+                (destination, lane.name.lower()),
+            ).fetchone()
+        return Entered(*found) if found else Entered(0, "")
+
+    def unsettled(self, destination: str, lane: Lane) -> list[Unsettled]:
+        """Released and not acknowledged, in order."""
+        with self._access():
+            found = self._db.execute(
                 "SELECT epoch, first_seq, last_seq, policy FROM unsettled WHERE destination = ?"
                 " AND lane = ? ORDER BY epoch, first_seq",
                 (destination, lane.name.lower()),
             ).fetchall()
+        return [Unsettled(*row) for row in found]
 
     # -- releases ----------------------------------------------------------------------------
 
@@ -278,19 +299,20 @@ class Ledger:
         for key, (records, size) in batch.entries.items():
             kind = (destination, lane, *key, batch.policy_version)
             growing = self._growing.get(kind)
-            first = batch.begins.get(key, batch.first)
+            first, last = batch.spans.get(key, (batch.first, batch.last))
+            epoch = key.epoch or batch.epoch
             if (
                 growing is not None
-                and growing.epoch == batch.epoch
+                and growing.epoch == epoch
                 and growing.last_seq < batch.first
                 and now_us - growing.begun_us < ENTRY_SPAN_US
             ):
                 self._db.execute(
                     "UPDATE entries SET first_seq = min(first_seq, ?), last_seq = ?,"
                     " records = records + ?, bytes = bytes + ?, written_us = ? WHERE id = ?",
-                    (first, batch.last, records, size, now_us, growing.id),
+                    (first, last, records, size, now_us, growing.id),
                 )
-                self._growing[kind] = growing._replace(last_seq=batch.last)
+                self._growing[kind] = growing._replace(last_seq=last)
                 continue
             label = key.label
             cursor = self._db.execute(
@@ -300,9 +322,9 @@ class Ledger:
                 (
                     destination,
                     lane,
-                    batch.epoch,
+                    epoch,
                     first,
-                    batch.last,
+                    last,
                     label.data_class.name.lower(),
                     label.level,
                     key.treatment.name.lower(),
@@ -314,12 +336,14 @@ class Ledger:
                     now_us,
                 ),
             )
-            self._growing[kind] = _Growing(
-                int(cursor.lastrowid or 0), batch.epoch, batch.last, now_us
-            )
+            self._growing[kind] = _Growing(int(cursor.lastrowid or 0), epoch, last, now_us)
         self._db.execute(
             "INSERT INTO unsettled VALUES (?,?,?,?,?,?) ON CONFLICT DO NOTHING",
             (destination, lane, batch.epoch, batch.first, batch.last, batch.policy_version),
+        )
+        self._db.execute(
+            "UPDATE marks SET policy = ? WHERE destination = ? AND lane = ?",
+            (batch.policy_version, destination, lane),
         )
         self._db.execute(
             "UPDATE marks SET epoch = ?, seq = ? WHERE destination = ? AND lane = ?"

@@ -10,7 +10,7 @@ import sqlite3
 
 from gateway.uplink import accounts, days
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 SCHEMA = """
 BEGIN IMMEDIATE;
 CREATE TABLE entries (
@@ -69,13 +69,20 @@ CREATE TABLE rejected (
 PRAGMA user_version = 1;
 COMMIT;
 """
-
-
 KEPT = """
 BEGIN IMMEDIATE;
 -- Which rules decided, and who the destinations are (gateway/uplink/kept.py).
 ALTER TABLE policies ADD COLUMN why TEXT NOT NULL DEFAULT '';
 PRAGMA user_version = 4;
+COMMIT;
+"""
+
+
+POLICY_OF_MARK = """
+BEGIN IMMEDIATE;
+-- Under which the newest batch was entered; empty: not known.
+ALTER TABLE marks ADD COLUMN policy TEXT NOT NULL DEFAULT '';
+PRAGMA user_version = 5;
 COMMIT;
 """
 
@@ -86,7 +93,8 @@ def prepare(db: sqlite3.Connection) -> int:
     db.execute("PRAGMA synchronous=FULL")
     db.execute("PRAGMA busy_timeout=5000")
     select = "PRAGMA user_version"
-    for number, script in enumerate((SCHEMA, days.SCHEMA, accounts.SCHEMA, KEPT)):
+    steps = (SCHEMA, days.SCHEMA, accounts.SCHEMA, KEPT, POLICY_OF_MARK)
+    for number, script in enumerate(steps):
         if db.execute(select).fetchone()[0] == number:
             db.executescript(script)
     return int(db.execute(select).fetchone()[0])

@@ -54,6 +54,8 @@ class EntryKey(NamedTuple):
     treatment: Treatment
     collected_under: str
     """Version of the table at collection."""
+    epoch: int = 0
+    """Of an earlier run, whose window this is; 0: the batch's."""
 
 
 class Released(NamedTuple):
@@ -72,8 +74,8 @@ class Released(NamedTuple):
     """Commit time of its oldest group; 0 when all of it is lost."""
     hold: int
     """Everything behind it is still needed once the batch is acknowledged: a window is open."""
-    begins: Mapping[EntryKey, int]
-    """Where an entry begins that is about more than this batch: with its window."""
+    spans: Mapping[EntryKey, tuple[int, int]]
+    """First and last record of what is about more than this batch: a window."""
     untreatable: Mapping[Label, int] = {}
     """Records that were withheld since they can't be read, of those that were to be treated."""
 
@@ -123,7 +125,7 @@ class Release:
         self._table_of = table_of
         self._pseudonyms = pseudonyms
         self._coarse = Coarse(shape.generalise, pseudonyms) if pseudonyms else None
-        self._aggregate = shape.aggregate
+        self._shape = shape
         self._effective: dict[str, ReleaseRow] = {NO_POLICY: row, version: row}
 
     @property
@@ -131,18 +133,33 @@ class Release:
         """Whether nothing is released, whatever its class and level."""
         return not releases_anything(self._row)
 
+    def under(self, version: str) -> Release | None:
+        """What was in force under another policy, to see what its windows held; None: unknown."""
+        table = self._table_of(version)
+        if table is None:
+            return None
+        row = self._possible(table.get(self.destination, {}))
+        return Release(
+            self.destination, version, row, self._table_of, self._pseudonyms, self._shape
+        )
+
     def windows(self, at: int, *, known: bool = True) -> Windows:
         """The windows of a lane behind record ``at``; see :class:`Windows`."""
-        return Windows(self._aggregate, at, known=known)
+        return Windows(self._shape.aggregate, at, known=known)
 
-    def pass_by(self, windows: Windows, group: StoredGroup) -> None:
-        """Bring windows past a group that left before; what it closes left, too."""
+    def pass_by(self, windows: Windows, group: StoredGroup, then: Release | None = None) -> None:
+        """Bring windows past a group that left before; what it closes left, too.
+
+        What was not for statistics ``then`` was entered as something else, and is in none now.
+        """
         windows.pass_by(group)
-        row = self._row_for(group.policy_version)
         for section in group.sections:
             label = Label(section.data_class, section.level)
-            if row.get(label) is Treatment.AGGREGATE:
+            if self._aggregates(group, label) and (then is None or then._aggregates(group, label)):  # noqa: SLF001  # of the same class
                 self._aggregated(windows, group, label, section.body)
+
+    def _aggregates(self, group: StoredGroup, label: Label) -> bool:
+        return self._row_for(group.policy_version).get(label) is Treatment.AGGREGATE
 
     def batch(
         self, lane: Lane, groups: Sequence[StoredGroup], windows: Windows | None = None
@@ -161,7 +178,7 @@ class Release:
             taken += 1
             closed = windows.pass_by(group)
             for each in closed:
-                entries.add_window(each)
+                entries.add_window(each, group)
                 if each.section is not None:
                     sections.append(each.section)
             row = self._row_for(group.policy_version)
@@ -171,6 +188,7 @@ class Release:
                 if treatment is Treatment.AGGREGATE:
                     withheld += section.records
                     if not self._aggregated(windows, group, label, section.body):
+                        untreatable[label] = untreatable.get(label, 0) + section.records
                         key = EntryKey(label, Treatment.WITHHOLD, group.policy_version)
                         entries.add(key, section.records, 0)
                     continue
@@ -203,7 +221,7 @@ class Release:
             entries.found,
             min(times, default=0),
             windows.hold,
-            entries.begins,
+            entries.spans,
             untreatable,
         )
 
@@ -239,13 +257,16 @@ class Release:
             return {}
         withhold = Treatment.WITHHOLD
         row = {label: stricter(now, then.get(label, withhold)) for label, now in self._row.items()}
-        if self._pseudonyms is None:
-            # The key went with an earlier policy: what it promised can only be kept by silence.
-            row = {
-                label: withhold if treatment in KEYED else treatment
-                for label, treatment in row.items()
-            }
-        return row
+        return self._possible(row)
+
+    def _possible(self, row: ReleaseRow) -> ReleaseRow:
+        """Without a key, what an earlier policy promised by it can only be kept by silence."""
+        if self._pseudonyms is not None:
+            return row
+        return {
+            label: Treatment.WITHHOLD if treatment in KEYED else treatment
+            for label, treatment in row.items()
+        }
 
 
 class _Entries:
@@ -253,22 +274,25 @@ class _Entries:
 
     def __init__(self) -> None:
         self.found: dict[EntryKey, tuple[int, int]] = {}
-        self.begins: dict[EntryKey, int] = {}
+        self.spans: dict[EntryKey, tuple[int, int]] = {}
 
     def add(self, key: EntryKey, records: int, size: int) -> None:
         before, length = self.found.get(key, (0, 0))
         self.found[key] = (before + records, length + size)
 
-    def add_window(self, closed: Closed) -> None:
+    def add_window(self, closed: Closed, by: StoredGroup) -> None:
+        same = closed.epoch == by.epoch
         parts = (
             (Treatment.AGGREGATE, closed.records, len(closed.section or b"")),
             (Treatment.WITHHOLD, closed.withheld, 0),
         )
         for treatment, records, size in parts:
             if records:
-                key = EntryKey(closed.label, treatment, closed.collected_under)
+                epoch = 0 if same else closed.epoch
+                key = EntryKey(closed.label, treatment, closed.collected_under, epoch)
                 self.add(key, records, size)
-                self.begins[key] = closed.first_seq
+                # In one epoch it may share its entry with records of the batch.
+                self.spans[key] = (closed.first_seq, by.last_seq if same else closed.last_seq)
 
 
 def cut(

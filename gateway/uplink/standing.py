@@ -25,19 +25,61 @@ class Standpoint(NamedTuple):
     windows: Windows
 
 
-def bring_to(
-    at: int, windows: Windows, release: Release, journal: JournalReader, lane: Lane
-) -> None:
-    """Let whole groups go by up to record ``at``; in any thread.
+class Entered(NamedTuple):
+    """The batch that was entered into the ledger last."""
+
+    seq: int
+    """Everything up to it was entered."""
+    policy: str
+    """What it was made under; empty if there is none, or that is not known."""
+
+
+class Stretch(NamedTuple):
+    """What to read again to know which window is open behind a record."""
+
+    start: int
+    """Begin behind it."""
+    at: int
+    known: bool
+    """Whether a window may begin at ``start``."""
+
+    @property
+    def records(self) -> int:
+        """How many there are to read."""
+        return self.at - self.start
+
+
+def stand(
+    release: Release, stretch: Stretch, entered: Entered, journal: JournalReader, lane: Lane
+) -> Standpoint:
+    """Make the windows again that a stretch leads to; in any thread.
+
+    What another policy had in its open window, and this one has not, is withheld from now on; what
+    it had not is in no window now.
 
     Raises:
         OSError: the journal can't be read.
     """
-    while windows.at < at:
+    then: Release | None = None
+    if stretch.known and stretch.records and entered.policy not in ("", release.version):
+        then = release.under(entered.policy)
+    windows = _brought(release, then, stretch, journal, lane)
+    if then is not None:
+        windows.follow(_brought(then, None, stretch, journal, lane))
+    return Standpoint(release, windows)
+
+
+def _brought(
+    release: Release, then: Release | None, stretch: Stretch, journal: JournalReader, lane: Lane
+) -> Windows:
+    """Windows that whole groups went by."""
+    windows = release.windows(stretch.start, known=stretch.known)
+    while windows.at < stretch.at:
         groups = journal.read(lane, windows.at, READ_RECORDS, READ_BYTES)
         if not groups:
-            return
+            break
         for group in groups:
-            if group.last_seq > at:
-                return
-            release.pass_by(windows, group)
+            if group.last_seq > stretch.at:
+                return windows
+            release.pass_by(windows, group, then)
+    return windows

@@ -95,7 +95,9 @@ class Closed(NamedTuple):
 
     label: Label
     collected_under: str
+    epoch: int
     first_seq: int
+    last_seq: int
     section: bytes | None
     """Serialised; None where nothing may leave."""
     records: int
@@ -199,10 +201,7 @@ class Window:
     def without(self, other: Window | None) -> list[Closed]:
         """What of its records is not in another window."""
         rest = self.records - (other.records if other is not None else Counter())
-        return [
-            Closed(label, self._policy, self.first_seq, None, 0, records)
-            for label, records in sorted(rest.items())
-        ]
+        return [self._said(label, None, 0, records) for label, records in sorted(rest.items())]
 
     def close(self, devices_min: int, *, known: bool) -> list[Closed]:
         """What it says, by label; with ``known`` false nothing."""
@@ -215,7 +214,7 @@ class Window:
         shown = {cell: sums for cell, sums in cells.items() if _shows(sums, devices_min)}
         if not shown:
             rest = self.records[label]
-            return Closed(label, self._policy, self.first_seq, None, 0, rest)
+            return self._said(label, None, 0, rest)
         records = self._others[label] + sum(
             n for kind, n in self._kinds[label].items() if not kind.isdisjoint(shown)
         )
@@ -234,7 +233,11 @@ class Window:
         codes = sorted({cell.code for cell in shown if isinstance(cell, _Numbers)})
         encoded = pb.Record(aggregate=message).SerializeToString(deterministic=True)
         section = encode_section(label, 0, (), [encoded], codes, pb.TREATMENT_AGGREGATE)
-        return Closed(label, self._policy, self.first_seq, section, records, rest)
+        return self._said(label, section, records, rest)
+
+    def _said(self, label: Label, section: bytes | None, records: int, withheld: int) -> Closed:
+        place = (self._epoch, self.first_seq, self.last_seq)
+        return Closed(label, self._policy, *place, section, records, withheld)
 
 
 class Windows:
@@ -259,6 +262,11 @@ class Windows:
     def hold(self) -> int:
         """Everything behind it is needed to make the open window again."""
         return self.at if self._open is None else min(self.at, self._open.first_seq - 1)
+
+    @property
+    def owes(self) -> bool:
+        """Whether something is to be told with the next group."""
+        return bool(self._forgone)
 
     @property
     def is_open(self) -> bool:

@@ -44,7 +44,7 @@ LOG_USED = Code("110101", "Audit Log Used")
 EXPORT = Code("110106", "Export")
 ALERT = Code("110113", "Security Alert")
 AUTHENTICATION = Code("110114", "User Authentication")
-_START, _STOP = Code("110120", "Application Start"), Code("110121", "Application Stop")
+_START = Code("110120", "Application Start")
 _LOGIN, _LOGOUT = Code("110122", "Login"), Code("110123", "Logout")
 _NODE = Code("110126", "Node Authentication")
 _SECURITY = Code("110129", "Security Configuration")
@@ -78,7 +78,6 @@ KINDS: Mapping[str, Kind] = {
     "dropped": Kind(LOG_USED, None, "D"),
     "start": Kind(ACTIVITY, _START, "E"),
     "started": Kind(ACTIVITY, _START, "E"),
-    "stop": Kind(ACTIVITY, _STOP, "E"),
     "admitted": Kind(AUTHENTICATION, _LOGIN, "E"),
     "sessions": Kind(AUTHENTICATION, _LOGIN, "E"),
     "session_ended": Kind(AUTHENTICATION, _LOGOUT, "E"),
@@ -94,7 +93,7 @@ KINDS: Mapping[str, Kind] = {
     "uplink_trouble": Kind(EXPORT, None, "R", 4),
     "destination_misdirected": Kind(EXPORT, None, "R", 8),
     "unexpected_traffic": Kind(ALERT, _NODE, "E", 8),
-    "reidentified": Kind(ALERT, _RESTRICTED, "E"),
+    "reidentify": Kind(ALERT, _RESTRICTED, "E"),
     "policy": Kind(ALERT, _SECURITY, "U"),
     "reload": Kind(ALERT, _SOFTWARE, "U"),
     "configuration_set": Kind(ALERT, _SOFTWARE, "U"),

@@ -27,6 +27,7 @@ from typing import Any, NamedTuple
 import cedarpy
 
 from gateway.domain.errors import WardgateError
+from security.policy.faults import in_words
 
 POLICY_BYTES_MAX = 256 * 1024
 BRACKETS_MAX = 64
@@ -128,8 +129,8 @@ def _validate(text: str, schema_text: str) -> None:
     result = cedarpy.validate_policies(text, schema_text)
     if not result.validation_passed or result.errors:
         names = result.id_annotations_by_policy_id
-        faults = [f"{names.get(e.policy_id, e.policy_id)}: {e.error}" for e in result.errors]
-        raise PolicyError("; ".join(fault.removeprefix(": ") for fault in faults) or "not valid")
+        faults = ((names.get(e.policy_id, e.policy_id), str(e.error)) for e in result.errors)
+        raise PolicyError(in_words(text, faults))
 
 
 def _examine(text: str, destinations: frozenset[str] | None) -> Examined:

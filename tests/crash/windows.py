@@ -21,7 +21,7 @@ WINDOW_S = 1
 DEVICES_MIN = 3
 POLICY = """
 @id("inside") permit (principal, action == Action::"pass", resource)
-when { principal.zone == Zone::"campus" };
+when { principal.zone == Zone::"campus" && resource.level <= 4 };
 @id("statistics") permit (principal, action == Action::"aggregate", resource)
 when { principal.zone == Zone::"partner" && resource.level <= 3 };
 """

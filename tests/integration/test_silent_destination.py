@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from gateway.domain.labels import Treatment
-from gateway.uplink import lane as lane_module
+from gateway.uplink import rest
 from gateway.uplink.uplink import Policy
 from tests.integration.test_uplink import heart_rates, until, ward
 
@@ -19,7 +19,7 @@ def silenced(policy: Policy, name: str) -> Policy:
 async def test_it_is_not_connected_to_and_begins_anew_when_something_is_released(
     tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(lane_module, "REST_INTERVAL_S", 0.02)
+    monkeypatch.setattr(rest, "REST_INTERVAL_S", 0.02)
     async with ward(tmp_path) as (gateway, receivers):
         gateway.open()
         core, vendor = receivers["core"], receivers["vendor"]

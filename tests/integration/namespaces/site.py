@@ -37,7 +37,7 @@ CORE_NAME = "core.campus.test"
 MQTT_PORT, CORE_PORT, METRICS_PORT = 8883, 7443, 9464
 POLICY = """\
 @id("inside") permit (principal, action == Action::"pass", resource)
-when { principal.zone == Zone::"campus" };
+when { principal.zone == Zone::"campus" && resource.level <= 4 };
 """
 CONFIG = """\
 [gateway]

@@ -26,7 +26,14 @@ def approval(pseudonyms, project="trial"):
     asked = {"destination": "vendor", "project": project, "pseudonyms": pseudonyms}
     text = json.dumps(asked)
     digest = hashlib.sha256(f"reidentify\n{text}".encode()).hexdigest()
-    return pb.Approval(approval_id=1, kind="reidentify", parameters=text, digest=digest)
+    return pb.Approval(
+        approval_id=1,
+        kind="reidentify",
+        parameters=text,
+        digest=digest,
+        requested_by="dora",
+        decided_by="otto",
+    )
 
 
 def test_devices_are_found_and_the_log_has_no_names(key, tmp_path):
@@ -37,6 +44,7 @@ def test_devices_are_found_and_the_log_has_no_names(key, tmp_path):
     noted = (tmp_path / "log" / "audit.log").read_text()
     assert asked.digest in noted
     assert "mon-1" not in noted
+    assert '"by":"dora+otto"' in noted
 
 
 def test_another_project_finds_nothing(key, tmp_path):

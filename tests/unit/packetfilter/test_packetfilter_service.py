@@ -60,6 +60,22 @@ def test_a_changed_policy_counts_at_the_next_look(tmp_path):
     apart(work)
 
 
+def test_an_older_policy_opens_nothing_again_though_the_gateway_forgot_the_newer_one(tmp_path):
+    def work():
+        bench = Bench(tmp_path, policy=POLICY.rstrip() + ";\n")
+        signed = tmp_path / "policy.signed"
+        wide = signed.read_bytes()
+        assert bench.is_open("to-vendor-x")
+        bench.change(POLICY + CAMPUS)
+        assert not bench.is_open("to-vendor-x")
+        signed.write_bytes(wide)
+        bench._newer(signed)
+        assert not bench.is_open("to-vendor-x")
+        assert "is older than" in bench.told().fault
+
+    apart(work)
+
+
 def test_what_cannot_be_compiled_changes_nothing_and_is_told(tmp_path):
     def work():
         bench = Bench(tmp_path)

@@ -77,7 +77,7 @@ REFUSED = {
     "unexpected": "permit (",
     "a: .*wardd": permit("pass", when='principal.zone == Zone::"wardd"'),
     "purpos": forbid(when='principal.purpos == "care"'),
-    "unrecognized action": permit("pas"),
+    'no treatment "pas"': permit("pas"),
     "compared with a DataClass": forbid(when='principal.zone == DataClass::"health_status"'),
     "compared with a Zone": forbid(when='Zone::"ward" != resource.class'),
     "no destination is named 'vendr'": forbid(

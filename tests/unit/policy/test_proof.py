@@ -61,7 +61,7 @@ WRONG = {
     "a misspelt attribute": (
         INSIDE + '@id("keep") forbid (principal, action, resource)'
         ' when { principal.purpos == "marketing" };',
-        ["keep", "purpos"],
+        ['keep: a destination has no "purpos", only zone, purpose, tenant'],
     ),
     "a forbid that errors": (
         permit("mask", "all") + '@id("keep") forbid (principal, action, resource)'
@@ -70,7 +70,23 @@ WRONG = {
     ),
     "a misspelt zone": (
         permit("pass", "inside", 'principal.zone == Zone::"campos"'),
-        ["inside", "campos"],
+        ['inside: there is no zone "campos", only ward, campus, group, partner, public'],
+    ),
+    "a misspelt class": (
+        permit("pass", "inside", 'resource.class == DataClass::"helth_status"'),
+        ['inside: there is no class "helth_status", only personal_attributes, health_status'],
+    ),
+    "a misspelt treatment": (
+        '@id("some") permit (principal, action == Action::"masc", resource);',
+        ['some: there is no treatment "masc", only pass, '],
+    ),
+    "a condition on what no rule knows": (
+        permit("pass", "nights", "context.hour < 6"),
+        ["nights: a rule knows the destination and the kind of data", '"context.hour"'],
+    ),
+    "a rule that is not ended": (
+        INSIDE + '\n\n// what; ever\n@id("x") @doc("a; b")\npermit (principal, action, resource)',
+        ["the rule that begins in line 4 can't be read: unexpected end of input"],
     ),
     "treatments that conflict": (
         (

@@ -2,6 +2,7 @@
 
 import base64
 import re
+from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
@@ -173,3 +174,14 @@ def test_the_sequence_wraps_where_the_standard_says():
     fields: dict[str, str | int] = {**ENTRY, "event": "refused", "n": atna.SEQUENCE_MAX + 1}
     assert b'sequenceId="1"' in message(fields, "x", "ab")
     assert not HOUSEKEEPING & set(KINDS)
+
+
+def test_every_event_of_the_table_is_one_that_somebody_records():
+    root = Path(__file__).parents[3]
+    sources = [
+        path.read_text()
+        for part in ("core", "fleet", "gateway", "security")
+        for path in (root / part).rglob("*.py")
+        if path.name != "atna.py"
+    ]
+    assert [kind for kind in KINDS if not any(f'"{kind}"' in text for text in sources)] == []

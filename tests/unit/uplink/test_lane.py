@@ -13,7 +13,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from gateway.dial import route
-from gateway.domain.labels import Lane, Treatment, Zone
+from gateway.domain.labels import DataClass, Label, Lane, Treatment, Zone
 from gateway.journal.cursors import Cursors
 from gateway.journal.types import EncodedSection, StoredGroup
 from gateway.uplink import heads
@@ -199,10 +199,9 @@ class Bench:
         self._task: Any = None
 
     def release(self, treatment=Treatment.PASS, version="p1"):
-        self.ledger.remember(version, {"core": {VITALS: treatment}})
-        self.link.set_release(
-            Release("core", version, {VITALS: treatment}, self.ledger.table, None, self.shape)
-        )
+        row = treatment if isinstance(treatment, dict) else {VITALS: treatment}
+        self.ledger.remember(version, {"core": row})
+        self.link.set_release(Release("core", version, row, self.ledger.table, None, self.shape))
         self.lane.notify()
 
     def say(self, groups=1, lane=TELEMETRY):
@@ -212,10 +211,14 @@ class Bench:
     def start(self):
         self._task = asyncio.create_task(self.lane.run())
 
-    async def again(self):
-        """End the lane and start another one, as a restart does."""
+    async def pause(self):
+        """End the lane's streams."""
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
+
+    async def again(self):
+        """End the lane and start another one, as a restart does."""
+        await self.pause()
         self.lane = LaneForwarder(self.link, TELEMETRY)
         self.start()
 
@@ -832,6 +835,96 @@ async def test_nor_does_another_policy_make_a_window_of_the_part(tmp_path):
         b.lane.notify()
         await b.until(lambda: b.link.acked(TELEMETRY) == 9)
         assert windows_of(b.receiver.batches) == []
+
+
+OTHER = Label(DataClass.MEDICAL_APPLICATION, 2)
+
+
+def shared(journal, groups, first_minute=0, epoch=EPOCH):
+    """One group each minute: of three devices, and one record of another label."""
+    for minute in range(first_minute, first_minute + groups):
+        seq = journal.last_seq(TELEMETRY) + 1
+        body = section(seq, [report(seq + n, f"monitor-{n}") for n in range(3)])
+        other = section(seq + 3, [report(seq + 3)], label=OTHER)
+        sections = (EncodedSection(*VITALS, 3, body), EncodedSection(*OTHER, 1, other))
+        at_us = NOW_US + minute * 60_000_000
+        journal.groups.append(StoredGroup(seq, seq + 3, "p1", sections, (), epoch, at_us))
+
+
+STATISTICS_AND_MORE = {VITALS: Treatment.AGGREGATE, OTHER: Treatment.PASS}
+
+
+@pytest.mark.parametrize("restarted", [True, False])
+@pytest.mark.parametrize("other", [Treatment.PASS, Treatment.WITHHOLD])
+async def test_a_policy_that_came_while_there_was_no_stream_withholds_the_window_in_the_ledger_too(
+    tmp_path, other, restarted
+):
+    async with bench(tmp_path, batch_records=100) as b:
+        b.release(STATISTICS_AND_MORE)
+        shared(b.journal, 1)
+        b.start()
+        await b.until(lambda: b.link.acked(TELEMETRY) == 4)
+        b.receiver.points = [{"lane": int(TELEMETRY), "epoch": EPOCH, "seq": 4}]
+        await b.pause()
+        if restarted:
+            b.link._acked.clear()
+            b.lane = LaneForwarder(b.link, TELEMETRY)
+        b.release({VITALS: Treatment.WITHHOLD, OTHER: other}, "p2")
+        b.start()
+        shared(b.journal, 1, first_minute=1)
+        b.lane.notify()
+        await b.delivered()
+        passed, withheld = (2, 6) if other is Treatment.PASS else (1, 7)
+        assert list(b.ledger.totals()) == [
+            ("core", "pass", passed),
+            ("core", "withhold", withheld),
+        ]
+        assert windows_of(b.receiver.batches) == []
+
+
+async def test_what_was_in_flight_to_a_destination_that_is_silenced_is_entered_once(tmp_path):
+    async with bench(tmp_path, batch_records=100) as b:
+        b.receiver.behave = lambda _: []  # nothing is acknowledged
+        b.release(STATISTICS_AND_MORE)
+        shared(b.journal, 1)
+        b.start()
+        await b.until(lambda: len(b.receiver.batches) == 1)
+        b.release(Treatment.WITHHOLD, "p2")
+        shared(b.journal, 1, first_minute=1)
+        b.lane.notify()
+        await b.delivered()
+        assert list(b.ledger.totals()) == [("core", "pass", 1), ("core", "withhold", 7)]
+
+
+async def test_nothing_is_kept_for_a_destination_that_is_silenced_though_nothing_new_comes(
+    tmp_path,
+):
+    async with bench(tmp_path) as b:
+        b.receiver.behave = lambda _: []
+        b.say()
+        b.start()
+        await b.until(lambda: len(b.receiver.batches) == 1)
+        b.release(Treatment.WITHHOLD, "p2")
+        await b.delivered()
+        assert list(b.ledger.totals()) == [("core", "pass", 2)]
+
+
+async def test_a_window_of_the_last_run_is_entered_as_of_that_run(tmp_path):
+    async with bench(tmp_path, batch_records=100) as b:
+        b.release(STATISTICS_AND_MORE)
+        shared(b.journal, 1)
+        b.start()
+        await b.until(lambda: b.link.acked(TELEMETRY) == 4)
+        shared(b.journal, 1, epoch=EPOCH + 9)
+        b.lane.notify()
+        await b.until(lambda: b.link.acked(TELEMETRY) == 8)
+        assert windows_of(b.receiver.batches) == [(1, 3)]
+        with closing(b.ledger._db.cursor()) as db:
+            found = db.execute(
+                "SELECT epoch, first_seq, last_seq, records FROM entries"
+                " WHERE treatment = 'aggregate'"
+            ).fetchall()
+        assert found == [(EPOCH, 1, 4, 3)]
 
 
 # -- heads of the audit log ------------------------------------------------------------------------

@@ -15,7 +15,7 @@ from gateway.domain.labels import DataClass, Label, Lane, Treatment
 from gateway.journal.types import EncodedSection, Lost, StoredGroup
 from gateway.uplink import windows as windows_module
 from gateway.uplink.release import EntryKey, Release, Shape
-from gateway.uplink.standing import bring_to
+from gateway.uplink.standing import Entered, Stretch, stand
 from gateway.uplink.windows import AggregateConfig
 from protos.wardgate.v1 import ingest_pb2 as pb
 from tests import ingest
@@ -93,7 +93,7 @@ def test_the_batch_counts_what_went_in_as_withheld_and_the_ledger_as_aggregated(
     key = EntryKey(VITALS, AGGREGATE, "now")
     (section_,) = message.sections
     assert dict(batch.entries) == {key: (3, section_.ByteSize())}
-    assert dict(batch.begins) == {key: 1}
+    assert dict(batch.spans) == {key: (1, 4)}
     assert batch.hold == 3  # the window that group 4 began
 
 
@@ -197,6 +197,7 @@ def test_a_section_that_can_not_be_read_is_withheld():
     broken = broken._replace(sections=(broken.sections[0]._replace(body=b"\xff\xff"),))
     batch = release().batch(Lane.TELEMETRY, [broken])
     assert batch.counts == {WITHHOLD: 1}
+    assert batch.untreatable == {VITALS: 1}
 
 
 @pytest.mark.parametrize(("limit", "n"), [("CELLS_MAX", 0), ("PAIRS_MAX", 2)])
@@ -278,8 +279,9 @@ def test_restarts_neither_lose_nor_repeat_nor_change_a_window(groups, data):
     held: list[bytes] = []
     seen: dict[tuple[int, int], bytes] = {}
     for _ in range(60):
-        windows = made.windows(cursor)  # a start: nothing but the cursor and the journal
-        bring_to(acked, windows, made, journal, Lane.TELEMETRY)
+        # A start: nothing but the cursor and the journal.
+        stretch = Stretch(cursor, acked, known=True)
+        windows = stand(made, stretch, Entered(0, ""), journal, Lane.TELEMETRY).windows
         after, flying = acked, []
         for _ in range(data.draw(st.integers(0, 4))):
             batch = sent(made, journal, windows, after, 3)
