@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -56,6 +57,10 @@ def rendered(role: str, directory: Path, *, unit: str = "", **variables: Any) ->
     tenant = given.get("wardgate_tenant")
     place = directory / (name.replace(".service", f"@{tenant}.service") if tenant else name)
     place.write_text(environment.from_string(text).render(given))
+    if unit == FILTER:
+        own = place.with_name(f"{place.name}.d")
+        own.mkdir(exist_ok=True)
+        shutil.copy(ROLES / role / "files" / "packetfilter-rights.conf", own / "20-rights.conf")
     return place
 
 
@@ -82,6 +87,17 @@ def exposure(unit: Path) -> float:
         if "Overall exposure level" in line:
             return float(line.split(":")[1].split()[0])
     raise AssertionError(said.stdout + said.stderr)
+
+
+def left_to(unit: Path) -> set[str]:
+    """What a unit leaves to itself of what systemd asks for, unit and drop-ins read together."""
+    said = subprocess.run(
+        ["systemd-analyze", "security", "--no-pager", "--offline=true", "--json=short", unit],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return {each["json_field"] for each in json.loads(said.stdout) if not each["set"]}
 
 
 @pytest.mark.parametrize("role", UNITS)
@@ -128,7 +144,10 @@ def test_the_units_of_one_gateway_and_of_a_tenants_are_in_order(
     assert f"Group={who}\n" in text
     assert ("NetworkNamespacePath=/run/netns/wardgate-hospital-a\n" in text) == ("network" in its)
     if unit == FILTER:
-        assert "CapabilityBoundingSet=CAP_NET_ADMIN CAP_DAC_READ_SEARCH\n" in text
+        rights = {each for each in left_to(made) if each.startswith("CapabilityBoundingSet_")}
+        groups = ("CAP_NET_ADMIN", "CAP_DAC_FOWNER_IPC_OWNER")
+        assert rights == {f"CapabilityBoundingSet_{each}" for each in groups}
+        assert "PrivateUsers" in left_to(made)
     else:
         assert f"User={who}\nGroup={who}\nStateDirectory={who}\n" in text
 
