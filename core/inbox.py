@@ -36,6 +36,8 @@ class StreamState:
         self.lanes = lanes
         self.in_flight_max = in_flight_max
         self.room = asyncio.Semaphore(in_flight_max)
+        self.next_head_s = 0.0
+        """By the monotonic clock: a head of its audit log that comes earlier is read then."""
         self.ended = False
         self.fault = ""
         """Why the stream must end, if not because its gateway closed it."""

@@ -230,6 +230,9 @@ class IngestService:
                 await self._inbox.put(state, raw)
 
     async def _keep_head(self, state: StreamState, raw: bytes) -> None:
+        # Whoever keeps to the pace waits for nothing: reports are behind this head.
+        await asyncio.sleep(max(0.0, state.next_head_s - self._clock.monotonic()))
+        state.next_head_s = self._clock.monotonic() + HEAD_INTERVAL_S
         now_us = self._clock.now_us()
         try:
             message = parse_request(raw).audit_head
@@ -244,7 +247,6 @@ class IngestService:
             state.end("store")
             return
         self._counters.add("audit_heads", verdict)
-        await asyncio.sleep(HEAD_INTERVAL_S)
 
     async def _write(self, state: StreamState, context: Any) -> None:
         while True:
