@@ -24,10 +24,19 @@ def gateway_of(context: Any, trust_domain: str, revoked: AbstractSet[int], now_u
     identity = grpc_peer_identity(context, trust_domain)
     if identity.role is not Role.GATEWAY:
         raise RefusedError(RefusalReason.IDENTITY_MISMATCH, f"a {identity.role}, not a gateway")
+    check_counts(identity, revoked, now_us)
+    return identity
+
+
+def check_counts(identity: Identity, revoked: AbstractSet[int], now_us: int) -> None:
+    """Refuse a certificate that counts no longer.
+
+    Raises:
+        RefusedError: it is revoked or has ended.
+    """
     reason = void(identity, revoked, now_us)
     if reason:
-        raise RefusedError(reason)
-    return identity
+        raise RefusedError(reason, f"gateway {identity.id}")
 
 
 def void(identity: Identity, revoked: AbstractSet[int], now_us: int) -> str:

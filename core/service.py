@@ -29,7 +29,7 @@ import grpc.aio
 from core import heads
 from core.batches import BadBatchError, parse_request
 from core.config import Limits
-from core.identity import gateway_of, void
+from core.identity import check_counts, gateway_of, void
 from core.inbox import Inbox, StreamState
 from gateway.domain.errors import RefusalReason, RefusedError
 from gateway.domain.labels import Lane
@@ -134,11 +134,6 @@ class IngestService:
     def _gateway_of(self, context: Any) -> Identity:
         return gateway_of(context, self._trust_domain, self._revoked.serials, self._clock.now_us())
 
-    def _check_void(self, identity: Identity) -> None:
-        reason = void(identity, self._revoked.serials, self._clock.now_us())
-        if reason:
-            raise RefusedError(reason, f"gateway {identity.id}")
-
     async def _refuse(self, error: RefusedError, context: Any) -> None:
         self._counters.add("refused", error.reason)
         log.warning("stream refused: %s", error)
@@ -162,7 +157,8 @@ class IngestService:
             log.warning("gateway %s: hello refused: %s", identity.id, reason)
             await context.abort(grpc.StatusCode.PERMISSION_DENIED, reason)
         try:
-            self._check_void(identity)  # it may have been revoked while we waited
+            # It may have been revoked while we waited.
+            check_counts(identity, self._revoked.serials, self._clock.now_us())
         except RefusedError as error:
             await self._refuse(error, context)
             raise

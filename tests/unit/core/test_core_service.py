@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from attack.channel import context, dial
 from attack.target import Address, KeyPair
-from core import revocations
+from core import revocations, service
 from core.config import CoreConfig, Limits, TlsConfig
 from core.daemon import serve
 from gateway.domain.labels import Lane
@@ -426,4 +426,20 @@ async def test_heads_of_the_audit_log_are_kept_beside_the_batches(ward, tmp_path
     with closing(sqlite3.connect(config.database)) as db:
         rows = db.execute("SELECT gateway, size, root, verdict FROM audit_heads").fetchall()
     assert rows == [("gw-1", each.size, each.root, "accepted") for each in (first, second)]
+    audit.close()
+
+
+async def test_reports_behind_a_head_that_keeps_the_pace_do_not_wait(ward, tmp_path, monkeypatch):
+    monkeypatch.setattr(service, "HEAD_INTERVAL_S", 3600)  # who waits for it times out
+    audit = AuditLog(tmp_path / "audit", Ed25519PrivateKey.generate(), FakeClock(), name="gw-1")
+    audit.record("policy", version="v")
+    made = audit.checkpoint()
+    assert made is not None
+    message = to_message(made, audit.public_key, 0, [])
+    async with running(ward.config(tmp_path)) as port, stream(port, ward.gateway) as call:
+        await call.write(hello())
+        await answer(call)
+        await call.write(pb.StreamRequest(audit_head=message).SerializeToString())
+        await call.write(reports(1, 5))
+        assert (await acknowledged(call, 5)).epoch == EPOCH
     audit.close()
