@@ -140,8 +140,9 @@ class Ledger:
         return cls(db, clock, make_room)
 
     def close(self) -> None:
-        """Close; idempotent."""
-        self._db.close()
+        """Close behind the write that is under way; idempotent."""
+        with self._lock:
+            self._db.close()
 
     # -- policies ----------------------------------------------------------------------------
 

@@ -226,6 +226,7 @@ class Bench:
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
+        await self.link.around.writer.close()
         self.ledger.close()
 
     async def until(self, condition):

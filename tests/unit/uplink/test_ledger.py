@@ -3,6 +3,7 @@
 import asyncio
 import sqlite3
 import stat
+import threading
 from contextlib import closing
 
 import pytest
@@ -324,7 +325,7 @@ def test_a_ledger_of_the_first_schema_is_carried_over(path, clock):
         account(opened, clock)
         assert opened.compact(clock.now_us()) == 1
         assert list(opened.totals()) == [("core", "pass", 10)]
-    assert rows(path, "PRAGMA user_version") == [(4,)]
+        assert rows(path, "PRAGMA user_version") == [(ledger_file.SCHEMA_VERSION,)]
 
 
 @pytest.mark.parametrize("lane", Lane)
@@ -368,3 +369,32 @@ def test_when_no_space_is_left_nothing_leaves(path, clock, helps):
         opened._db.execute("PRAGMA max_page_count = 10000")
         enter(opened, *many(Lane.ALARMS, 1))
         assert len(rows(path, ENTRIES)) == 40
+
+
+def test_closing_waits_for_the_write_that_is_under_way(path):
+    """SQLite's connection must not go from under another thread: the process would die of it."""
+    began, go_on = threading.Event(), threading.Event()
+
+    class SlowClock(FakeClock):
+        def now_us(self):
+            if threading.current_thread() is writing:
+                began.set()
+                assert go_on.wait(60)
+            return super().now_us()
+
+    opened = Ledger.open(path, SlowClock())
+    opened.start("core", Lane.TELEMETRY, 0)
+    writing = threading.Thread(target=enter, args=(opened, batch(1, 2)))
+    closing_it = threading.Thread(target=opened.close)
+    writing.start()
+    assert began.wait(60)
+    closing_it.start()
+    closing_it.join(0.2)
+    under_way = closing_it.is_alive()
+    go_on.set()
+    writing.join()
+    closing_it.join()
+    assert under_way
+    assert len(rows(path, ENTRIES)) == 1
+    with pytest.raises(LedgerError):
+        enter(opened, batch(3, 4))
