@@ -117,7 +117,6 @@ class Control:
                 "revocations_stale",
                 "The list of revoked certificates is stale",
                 active=stale,
-                key=str(revocations.current.number),
             )
 
         revocations.on_stale = on_stale

@@ -144,7 +144,6 @@ class Gateway:
     async def _assemble(self, stack: contextlib.AsyncExitStack) -> None:
         """Open everything behind the drivers, in order; ``stack`` closes it in reverse."""
         config, clock, telemetry = self.config, self.clock, self.telemetry
-        loop = asyncio.get_running_loop()
         self._begin_counting()
         state = config.gateway.state_dir
         if not state.exists():
@@ -168,27 +167,11 @@ class Gateway:
         self.aside = Aside(state / "aside", config.aside, sealer, clock, telemetry)
         stack.callback(self.aside.close)
 
-        self.committer = Committer(self.journal, loop, telemetry, config.commit)
-        self.intake = Intake(
-            config.pipeline, self.committer, clock, telemetry, os.urandom, self._first_labels()
-        )
-        self.message_ids = MessageIds(
-            state / "message-ids",
-            self.intake.duplicates,
-            self.journal,
-            self.keys.of(STATE_SCOPE),
-        )
-        replayed = await asyncio.to_thread(self.message_ids.load)
-        self.intake.restore(self.journal.state)
-        log.info("journal open at %s, %d message ids replayed", _positions(self.journal), replayed)
-        await self.committer.start()
-        stack.push_async_callback(self.committer.stop)
-        stack.push_async_callback(self._last_checkpoint)
+        await self._open_pipeline(stack)
 
         self._supervisor = Supervisor()
         stack.push_async_callback(self._supervisor.stop)
 
-        self.notices = Notices(config.gateway.name, self.intake, clock)
         self.timekeeping = Timekeeping(self.time, self.tls, telemetry, self.audit, self.notices)
         stack.callback(self.time.save)
         self.identity.on_suspicion = self.notices.suspicion
@@ -232,6 +215,29 @@ class Gateway:
         self._keep_keys()
         self._serve_metrics(stack)
         self._start_parts()
+
+    async def _open_pipeline(self, stack: contextlib.AsyncExitStack) -> None:
+        """What stands between the drivers and the journal, with what it knew before a restart."""
+        config, clock, telemetry = self.config, self.clock, self.telemetry
+        loop = asyncio.get_running_loop()
+        self.committer = Committer(self.journal, loop, telemetry, config.commit)
+        self.intake = Intake(
+            config.pipeline, self.committer, clock, telemetry, os.urandom, self._first_labels()
+        )
+        self.message_ids = MessageIds(
+            config.gateway.state_dir / "message-ids",
+            self.intake.duplicates,
+            self.journal,
+            self.keys.of(STATE_SCOPE),
+        )
+        replayed = await asyncio.to_thread(self.message_ids.load)
+        self.intake.restore(self.journal.state)
+        log.info("journal open at %s, %d message ids replayed", _positions(self.journal), replayed)
+        await self.committer.start()
+        stack.push_async_callback(self.committer.stop)
+        stack.push_async_callback(self._last_checkpoint)
+        self.notices = Notices(config.gateway.name, self.intake, clock)
+        self.notices.restore(self.journal.state)
 
     def _open_keys(self, stack: contextlib.AsyncExitStack) -> None:
         """The scopes' keys; they are one process's at a time, as the journal is."""
@@ -320,6 +326,7 @@ class Gateway:
             self.auditing.tick(self.notices)
             self.identity.expire()
             self.packet_filter.look()
+            self.notices.tick()
             left = self.tls.certificate_seconds_left()
             self.telemetry.set("certificate_seconds_left", left, "gateway")
             watchdog.ask(self.clock.monotonic(), self.healthy)

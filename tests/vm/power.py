@@ -39,11 +39,13 @@ def talk(at: Rehearsal) -> int:
 
 
 def boot(at: Rehearsal) -> None:
-    """Switch on again; systemd starts everything by itself."""
+    """Switch on again; systemd starts everything by itself, and all it says is explained."""
     at.ward.pace(0.0)
     at.vm.boot()
     for unit in UNITS.values():
         at.wait_for(lambda: at.active(unit), f"{unit} after the cut")  # noqa: B023
+    refused = at.vm.ssh("journalctl --quiet --boot --dmesg --output=cat --grep=refused:; true")
+    assert not refused.stdout, f"the packet filter knew no reason for: {refused.stdout}"
 
 
 def cuts(at: Rehearsal, number: int) -> None:
