@@ -3,26 +3,21 @@
 from __future__ import annotations
 
 from datetime import UTC, tzinfo
-from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 import msgspec
 
+from drivers.base.lines import BoundPort, check_bound, serial_servers
 from drivers.intellivue.session import Times
-from drivers.transport.serial_settings import SerialSettings
 
 POLL_PERIOD_S_MIN, POLL_PERIOD_S_MAX = 4.0, 3600.0
 SILENCE_S_MIN = 3.0
 """Three of the monitor's replies."""
 
 
-class MonitorPort(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class MonitorPort(BoundPort, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One serial port and the monitor that the gateway attests behind it."""
 
-    device_id: str
-    port: str
-    """An absolute device path (best one under ``/dev/serial/by-path``), ``socket://host:port``
-    or ``rfc2217://host:port``."""
     baud_rate: int = 115200
     """The protocol's own: 115200, no parity, one stop bit."""
     poll_period_s: float = 60.0
@@ -34,14 +29,12 @@ class MonitorPort(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     """Of the monitor's wall clock, which has none: ``"Europe/Paris"``."""
 
     def __post_init__(self) -> None:
-        if not self.device_id:
-            raise ValueError("device_id must not be empty")
+        self.check()
         if not POLL_PERIOD_S_MIN <= self.poll_period_s <= POLL_PERIOD_S_MAX:
             raise ValueError(f"poll_period_s must be {POLL_PERIOD_S_MIN} to {POLL_PERIOD_S_MAX}")
         if self.silence_s < SILENCE_S_MIN:
             raise ValueError(f"silence_s must be at least {SILENCE_S_MIN}")
         self.zone()
-        self.settings()
 
     def zone(self) -> tzinfo:
         """The time zone of the monitor's wall clock.
@@ -56,14 +49,6 @@ class MonitorPort(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
         except (KeyError, ValueError, OSError) as error:
             raise ValueError(f"time_zone {self.time_zone!r} is not known here") from error
 
-    def settings(self) -> SerialSettings:
-        """How to open the port.
-
-        Raises:
-            ValueError: the port or the baud rate can't be.
-        """
-        return SerialSettings(port=self.port, baud_rate=self.baud_rate)
-
     def times(self) -> Times:
         """The session's waits."""
         return Times(poll_period_s=self.poll_period_s, silence_s=self.silence_s)
@@ -75,16 +60,14 @@ class IntellivueConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
     monitors: tuple[MonitorPort, ...]
 
     def __post_init__(self) -> None:
-        for what, names in (
-            ("port", [m.port for m in self.monitors]),
-            ("device_id", [m.device_id for m in self.monitors]),
-        ):
-            twice = {name for name in names if names.count(name) > 1}
-            if twice:
-                raise ValueError(f"{what} {min(twice)!r} is configured twice")
+        check_bound(self.monitors)
+
+    @property
+    def bound(self) -> tuple[MonitorPort, ...]:
+        """All that is configured."""
+        return self.monitors
 
     @property
     def dials(self) -> tuple[str, ...]:
         """The serial servers."""
-        ports = (urlsplit(each.port) for each in self.monitors if "://" in each.port)
-        return tuple(dict.fromkeys(each.netloc for each in ports))
+        return serial_servers(self.monitors)

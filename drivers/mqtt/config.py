@@ -7,6 +7,8 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
+from drivers.transport.tls import ListenerLimits
+
 _PerSecond = Annotated[float, Meta(gt=0, le=100_000)]
 _Seconds = Annotated[float, Meta(gt=0, le=3600)]
 
@@ -43,3 +45,13 @@ class MqttConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     """How long a session outlives its connection at most; 3.1.1 sessions get just this."""
     clone_suspension_s: Annotated[float, Meta(ge=1, le=86_400)] = 600.0
     """How long a device whose certificate seems to be used twice is kept out."""
+
+    def limits(self) -> ListenerLimits:
+        """The listener's."""
+        return ListenerLimits(
+            self.sessions_max,
+            self.handshakes_max,
+            waiting_max=self.handshakes_waiting_max,
+            per_host_burst=self.handshakes_per_host,
+            per_host_per_s=self.handshakes_per_host_s,
+        )

@@ -18,14 +18,16 @@ from typing import NamedTuple
 
 import msgspec
 
+from drivers.base.connection import Wire
 from drivers.mqtt import mapping
 from drivers.mqtt.config import MqttConfig
 from drivers.mqtt.mapping import DRIVER
-from drivers.mqtt.roles import Claimant, LateWill, Wire
+from drivers.mqtt.roles import Claimant, LateWill
 from drivers.mqtt.session import Session
 from drivers.mqtt.store import Store
 from drivers.transport.clones import CloneWatch
 from drivers.transport.dtls.rates import HandshakeRates
+from drivers.transport.tls import Peer
 from gateway.domain.devices import CertificateCredential, Device
 from gateway.domain.errors import RefusalReason, RefusedError
 from gateway.domain.ports import Outcome, Ports, StateDelta, Submission
@@ -90,22 +92,24 @@ class Hub:
         """All connections, open or waiting for CONNECT."""
         return frozenset(self._sessions)
 
-    def connect(self, certificate: bytes, peer: str, wire: Wire) -> Session:
+    def connect(self, peer: Peer, wire: Wire) -> Session:
         """A connection was made.
 
         Raises:
             RefusedError: its certificate is not let in.
         """
-        session = Session(peer, wire, self, self._ports, self.config, self._store)
+        session = Session(peer.name, wire, self, self._ports, self.config, self._store)
         device = self._ports.admission.admit(
-            CertificateCredential(certificate, DRIVER, peer), session
+            CertificateCredential(peer.certificate, DRIVER, peer.name), session
         )
         session.admitted(device)
         now_s = self._ports.clock.monotonic()
         too_often = not self._connects.take(device.device_id, now_s)
         if too_often or self._unopened[device.device_id] >= UNOPENED_MAX:
             self._ports.admission.leave(session)
-            self._ports.admission.refuse(RefusalReason.OVERLOADED, DRIVER, peer, device.device_id)
+            self._ports.admission.refuse(
+                RefusalReason.OVERLOADED, DRIVER, peer.name, device.device_id
+            )
             raise RefusedError(RefusalReason.OVERLOADED)
         self._unopened[device.device_id] += 1
         self._sessions.add(session)

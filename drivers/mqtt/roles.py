@@ -10,28 +10,6 @@ from drivers.mqtt.codec.reasons import ReasonCode
 from gateway.domain.devices import Device
 from gateway.domain.records import DeviceStatus
 
-GATEWAY_STOPPED = "gateway_stopped"
-"""Why a session ends without a word about its device."""
-
-
-class Wire(Protocol):
-    """The connection as the session sees it."""
-
-    def send(self, data: bytes) -> None:
-        """Write; ignored once the connection is closing."""
-
-    def close(self) -> None:
-        """Write what is left, then close."""
-
-    def abort(self, last_words: bytes = b"") -> None:
-        """Close at once; last words are written as far as that needs no waiting."""
-
-    def pause_reading(self) -> None:
-        """Deliver no more bytes."""
-
-    def resume_reading(self) -> None:
-        """Deliver bytes again."""
-
 
 class Claimant(Protocol):
     """A session, as the endpoint sees it."""

@@ -19,6 +19,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
+from drivers.base.connection import Wire
+from drivers.base.served import GATEWAY_STOPPED
 from drivers.mqtt import admission, mapping
 from drivers.mqtt.codec import errors
 from drivers.mqtt.codec.decoder import Decoder
@@ -47,7 +49,7 @@ from drivers.mqtt.downlink import Downlink
 from drivers.mqtt.inbound import Inbound
 from drivers.mqtt.mapping import DRIVER, Topics
 from drivers.mqtt.replies import Batch, Kind
-from drivers.mqtt.roles import GATEWAY_STOPPED, OURS, LateWill, Pause, Place, State, Wire
+from drivers.mqtt.roles import OURS, LateWill, Pause, Place, State
 from drivers.mqtt.store import Memory, Store
 from gateway.domain.devices import Device
 from gateway.domain.errors import RefusalReason

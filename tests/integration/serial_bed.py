@@ -3,8 +3,9 @@
 import asyncio
 import random
 
+from drivers.base.lines import LineDriver
 from drivers.intellivue.config import IntellivueConfig, MonitorPort
-from drivers.intellivue.driver import IntellivueDriver
+from drivers.intellivue.driver import FACTORY as INTELLIVUE
 from drivers.transport.serial import SerialLimits
 from firmware_sim.intellivue.line import MonitorLine, SerialMonitor
 from firmware_sim.intellivue.monitor import Monitor, SentReply
@@ -78,7 +79,7 @@ def ports(sink, known=("m1",), state=None):
 
 def driver(port, given, **settings):
     config = IntellivueConfig(monitors=(MonitorPort(device_id="m1", port=port, **settings),))
-    return IntellivueDriver(config, given, random.Random(1), LIMITS)
+    return LineDriver(INTELLIVUE.protocol, config, given, random.Random(1), LIMITS)
 
 
 class Bed:

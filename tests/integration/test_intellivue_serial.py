@@ -9,9 +9,10 @@ import socket
 import msgspec
 import pytest
 
-from drivers.intellivue import connection
+from drivers.base import attachment
+from drivers.base.lines import LineDriver
 from drivers.intellivue.config import IntellivueConfig, MonitorPort
-from drivers.intellivue.driver import IntellivueDriver
+from drivers.intellivue.driver import FACTORY as INTELLIVUE
 from firmware_sim.endpoints import Endpoints
 from firmware_sim.intellivue.line import SerialMonitor
 from firmware_sim.intellivue.link import MonitorLink
@@ -278,7 +279,7 @@ async def test_a_device_that_is_not_admitted_hears_nothing(bed):
 
 
 async def test_a_device_that_is_admitted_later(bed, monkeypatch):
-    monkeypatch.setattr(connection, "ADMISSION_RETRY_S", 0.05)
+    monkeypatch.setattr(attachment, "ADMISSION_RETRY_S", 0.05)
     sink = WaitingSink()
     given = ports(sink, known=())
     refused = asyncio.Event()
@@ -480,7 +481,7 @@ async def test_monitors_come_and_go_and_the_others_stay(bed, tmp_path):
         other = MonitorPort(device_id=name, port=second.port)
         assert await subject.reconfigure(IntellivueConfig(monitors=(other, stays)))
         await sink.until(lambda s, name=name: any(r.device_id == name for r in periodic(s)))
-        assert given.counters.gauges["sessions", "serial"] == 2
+        assert given.counters.gauges["sessions", "intellivue"] == 2
     assert await subject.reconfigure(IntellivueConfig(monitors=(stays,)))
     assert statuses() == [
         ("m1", DeviceState.ONLINE),
@@ -520,7 +521,7 @@ async def test_a_ward_of_monitors(tmp_path):
         monitors=tuple(MonitorPort(device_id=name, port=lines[name]) for name in names)
     )
     given = ports(sink, known=names)
-    subject = IntellivueDriver(config, given, random.Random(1), LIMITS)
+    subject = LineDriver(INTELLIVUE.protocol, config, given, random.Random(1), LIMITS)
     with Log(tmp_path / "log") as log:
         ward = Ward(scenario, link_maker(Endpoints(serial=lines)), log, SystemClock().now_us)
         await subject.start()
@@ -528,9 +529,9 @@ async def test_a_ward_of_monitors(tmp_path):
         await sink.until(
             lambda s: all(sum(r.device_id == name for r in periodic(s)) >= 3 for name in names)
         )
-        assert given.counters.gauges["sessions", "serial"] == 2
+        assert given.counters.gauges["sessions", "intellivue"] == 2
         ward.stop()
         await running
         await subject.stop(2.0)
-    assert given.counters.gauges["sessions", "serial"] == 0
+    assert given.counters.gauges["sessions", "intellivue"] == 0
     assert {r.device_id for r in periodic(sink)} == set(names)

@@ -13,11 +13,12 @@ from typing import Any
 import msgspec
 import pytest
 
+from drivers.base.lines import LineDriver
 from drivers.coap.driver import CoapConfig, CoapDriver
 from drivers.intellivue.config import IntellivueConfig, MonitorPort
-from drivers.intellivue.driver import IntellivueDriver
+from drivers.intellivue.driver import FACTORY as INTELLIVUE
 from drivers.mqtt.config import MqttConfig
-from drivers.mqtt.driver import MqttDriver
+from drivers.mqtt.driver import FACTORY as MQTT
 from drivers.transport.serial import SerialLimits
 from firmware_sim import coap, mqtt
 from firmware_sim.endpoints import Address, Endpoints, KeyPair
@@ -149,12 +150,13 @@ class Run:
             server_dtls=lambda: self.dtls,
             client_tls=lambda: None,
         )
-        mqtt_driver = MqttDriver("mqtt", MqttConfig(listen=("127.0.0.1:0",)), ports)
+        mqtt_driver = MQTT.create("mqtt", MqttConfig(listen=("127.0.0.1:0",)), ports)
         coap_driver = CoapDriver("coap", CoapConfig(listen=("127.0.0.1:0",)), ports)
         monitors = tuple(
             MonitorPort(port=path, device_id=device_id) for device_id, path in self.lines.items()
         )
-        serial_driver = IntellivueDriver(
+        serial_driver = LineDriver(
+            INTELLIVUE.protocol,
             IntellivueConfig(monitors=monitors),
             ports,
             Random(1),

@@ -79,13 +79,24 @@ def test_the_patient_is_never_asked_for():
         assert "ObjectClass.PATIENT" not in names_in(path), path.name
 
 
-def test_only_the_sessions_output_is_written_to_a_port():
-    writers = {
-        path.name
+def test_only_the_sessions_output_is_sent():
+    calls = {
+        (path.name, ast.unparse(node.func))
         for path in FOLDER.glob("*.py")
         for node in ast.walk(ast.parse(path.read_text()))
-        if isinstance(node, ast.Call)
-        and isinstance(node.func, ast.Attribute)
-        and node.func.attr == "write"
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)
     }
-    assert writers == {"connection.py"}
+    assert not [call for call in calls if call[1].endswith((".write", ".send", ".sendto"))]
+    says = {
+        (path.name, ast.unparse(node))
+        for path in FOLDER.glob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Attribute) and node.attr == "output"
+    }
+    assert {name for name, _ in says} == {"session.py", "dialogue.py"}
+    (sent,) = [
+        ast.unparse(node)
+        for node in ast.walk(ast.parse((FOLDER / "dialogue.py").read_text()))
+        if isinstance(node, ast.AugAssign) and ast.unparse(node.target) == "self.output"
+    ]
+    assert sent == "self.output += map(framing.encode, self._session.output)"

@@ -7,6 +7,7 @@ from drivers.mqtt.codec.encoder import encode
 from drivers.mqtt.codec.packets import Connack, Connect, Packet, Publish, Role, Version
 from drivers.mqtt.config import MqttConfig
 from drivers.mqtt.hub import Hub
+from drivers.transport.tls import Peer
 from gateway.domain.devices import Device
 from gateway.domain.ports import Outcome, Ports, StateDelta, Submission
 from gateway.domain.records import Alarm, DeviceStatus, Report
@@ -163,7 +164,7 @@ class Client:
         self.packets: list[Packet] = []
         self._decoder: Decoder | None = None
         self.wire = FakeWire(self)
-        self.session = endpoint.hub.connect(name.encode(), peer, self.wire)
+        self.session = endpoint.hub.connect(Peer(name.encode(), peer), self.wire)
 
     def arrived(self, data: bytes) -> None:
         if self._decoder is None:

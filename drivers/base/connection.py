@@ -4,29 +4,66 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import cast
+from typing import Protocol, cast
 
-from drivers.mqtt.hub import Hub
-from drivers.mqtt.session import Session
-from drivers.transport.tls import peer_of
+from drivers.transport.tls import Peer, peer_of
 from gateway.domain.errors import RefusedError
 
 CLOSE_GRACE_S = 2.0
 """How long a peer may take what is left to write before the connection is cut."""
 WRITE_BUFFER_BYTES_HIGH = 64 * 1024
-"""Acknowledgements that a peer doesn't take; beyond it, it isn't read either."""
+"""Answers that a peer doesn't take; beyond it, it isn't read either."""
+
+
+class Wire(Protocol):
+    """The connection as a session sees it."""
+
+    def send(self, data: bytes) -> None:
+        """Write; ignored once the connection is closing."""
+
+    def close(self) -> None:
+        """Write what is left, then close."""
+
+    def abort(self, last_words: bytes = b"") -> None:
+        """Close at once; last words are written as far as that needs no waiting."""
+
+    def pause_reading(self) -> None:
+        """Deliver no more bytes."""
+
+    def resume_reading(self) -> None:
+        """Deliver bytes again."""
+
+
+class StreamSession(Protocol):
+    """What a device says and is told over one connection; sans-I/O but for its Wire."""
+
+    def receive(self, data: bytes) -> None:
+        """Bytes as they came; they may still come for a moment after ``pause_reading``."""
+
+    def peer_reads(self, *, reads: bool) -> None:
+        """Whether the peer takes what we write; while it doesn't, more should not be read."""
+
+    def lost(self) -> None:
+        """The connection has ended; the last call."""
 
 
 class Connection(asyncio.Protocol):
-    """A :class:`drivers.mqtt.roles.Wire` over an asyncio transport."""
+    """A :class:`Wire` over an asyncio transport.
 
-    __slots__ = ("_hub", "_release", "_session", "_transport")
+    Args:
+        begin: makes the session, or raises RefusedError, which closes the connection.
+        release: called once when the connection has ended.
+    """
 
-    def __init__(self, hub: Hub, release: Callable[[], None]) -> None:
-        self._hub = hub
+    __slots__ = ("_begin", "_release", "_session", "_transport")
+
+    def __init__(
+        self, begin: Callable[[Peer, Wire], StreamSession], release: Callable[[], None]
+    ) -> None:
+        self._begin = begin
         self._release = release
         self._transport: asyncio.Transport | None = None
-        self._session: Session | None = None
+        self._session: StreamSession | None = None
 
     # asyncio's side
 
@@ -34,9 +71,8 @@ class Connection(asyncio.Protocol):
         stream = cast(asyncio.Transport, transport)  # uvloop's are no subclasses
         self._transport = stream
         stream.set_write_buffer_limits(high=WRITE_BUFFER_BYTES_HIGH)
-        peer = peer_of(transport)
         try:
-            self._session = self._hub.connect(peer.certificate, peer.name, self)
+            self._session = self._begin(peer_of(transport), self)
         except RefusedError:
             self.close()
 

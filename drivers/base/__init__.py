@@ -1,0 +1,1 @@
+"""What drivers share above a transport: see drivers/README.md."""
