@@ -28,8 +28,9 @@ demo: $(VENV)/.ready
 system:
 	@tools/apt-install mosquitto mosquitto-clients libcoap3-bin prometheus strace ser2net softhsm2 systemd rsyslog rsyslog-gnutls fuse3 curl nftables iproute2 strongswan-pki libstrongswan-standard-plugins
 
+# Most tests wait for processes and sockets: some files run beside each other.
 test: $(VENV)/.ready system
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses $(or $(WORKERS),4) --dist loadfile
 
 test-crash: $(VENV)/.ready
 	$(BIN)/python -m tests.crash.rounds --rounds $(or $(ROUNDS),1000) $(if $(SEED),--seed $(SEED))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import fcntl
+import os
+import random
 import shutil
 import socket
 from pathlib import Path
@@ -15,6 +17,9 @@ TRUST_DOMAIN = "demo.wardgate.internal"
 GATEWAY = "gw-demo"
 CORE = "core"
 VENDOR = "vendor"
+PORTS = "12000-31999"
+PORTS_ENV = "WARDGATE_DEMO_PORTS"
+"""``FIRST-LAST``: where free ports are looked for."""
 
 
 class Ports(NamedTuple):
@@ -139,23 +144,28 @@ def _claimed(marker: Path) -> IO[bytes]:
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports that are free for TCP and UDP on loopback, all different."""
-    held: list[socket.socket] = []
+    """Ports that are free for TCP and UDP on loopback, all different.
+
+    They are below those that systems give to outgoing connections, so that none of these takes
+    one before its listener does. PORTS_ENV narrows them, for several demos at once on one host.
+    """
+    first, last = os.environ.get(PORTS_ENV, PORTS).split("-")
+    candidates = list(range(int(first), int(last) + 1))
+    random.SystemRandom().shuffle(candidates)
     ports: list[int] = []
-    try:
-        while len(ports) < count:
-            tcp = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-            held.append(tcp)
-            tcp.bind(("127.0.0.1", 0))
-            port = tcp.getsockname()[1]
-            udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-            held.append(udp)
-            try:
-                udp.bind(("127.0.0.1", port))
-            except OSError:
-                continue
+    for port in candidates:
+        if _is_free(port):
             ports.append(port)
-    finally:
-        for each in held:
-            each.close()
-    return ports
+        if len(ports) == count:
+            return ports
+    raise ConfigError(f"no {count} free ports in {first}-{last}")
+
+
+def _is_free(port: int) -> bool:
+    for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
+        with socket.socket(socket.AF_INET, kind) as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                return False
+    return True
