@@ -55,6 +55,7 @@ PARTS = {
         "claims",
         "Devices that asked for a certificate before they were registered.",
     ),
+    "sim": Part("firmware_sim.cli", "app", "Simulated devices: play a recording."),
     "attack": Part("attack.cli", "attack", "Attack a running system, and see it withstand."),
     "manufacturer": Part(
         "fleet.claim_cli", "manufacturers", "Whose birth certificates (IDevID) are believed."

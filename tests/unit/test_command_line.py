@@ -52,6 +52,8 @@ def ran(monkeypatch, capsys, *arguments):
         (["nosuch"], "No such command 'nosuch'."),
         (["gateway", "nosuch"], "No such command 'nosuch'."),
         (["gateway", "check", "--nosuch"], "No such option: --nosuch"),
+        (["sim", "replay", "/nosuch", "--to", "tcp://h:1"], "/nosuch: No such file or directory"),
+        (["sim", "replay", "/nosuch"], "where to? Give --to WHERE, or --list to see what it holds"),
         (["fleet", "init"], "Missing argument 'directory'."),
         (["core", "run", "--config"], "Option '--config' requires an argument."),
         (["gateway", "check", "--config", "/nosuch"], "/nosuch: No such file or directory"),

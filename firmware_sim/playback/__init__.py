@@ -1,0 +1,1 @@
+"""Recordings of devices, played against a gateway."""

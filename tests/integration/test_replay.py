@@ -1,0 +1,71 @@
+"""Real recordings, played against a gateway of real processes; what the core has says the rest."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import AsyncIterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from bench.site import Identities, make_identities
+from firmware_sim.wfdb import read_record
+from tests.crash.site import CrashSite, until
+from tests.integration.test_at_rest import wardgate
+from tests.unit.intellivue.capture import SHARED, needs_capture
+
+pytestmark = [needs_capture, pytest.mark.shared, pytest.mark.timeout(300)]
+RECORD = SHARED.parent / "wfdb_mimic" / "s25047-2704-05-04-10-44n"
+HEART_RATE = 147842
+
+
+@pytest.fixture(scope="module")
+def identities(tmp_path_factory: pytest.TempPathFactory) -> Identities:
+    return make_identities(tmp_path_factory.mktemp("pki"), 2)
+
+
+@pytest.fixture
+async def site(tmp_path: Path, identities: Identities) -> AsyncIterator[CrashSite]:
+    line = f'[drivers.intellivue]\nmonitors = [{{device_id = "m1", port = "{tmp_path}/m1"}}]\n'
+    async with CrashSite(tmp_path / "site", identities, extra=line) as running:
+        yield running
+
+
+def readings(site: CrashSite, device: str) -> list[tuple[str, int, float]]:
+    with closing(sqlite3.connect(f"file:{site.core_db}?mode=ro", uri=True)) as db:
+        query = "SELECT message_id, code, value FROM readings WHERE device_id = ?"
+        return db.execute(query, (device,)).fetchall()
+
+
+def heart_rates(site: CrashSite, device: str) -> int:
+    return sum(code == HEART_RATE for _, code, _ in readings(site, device))
+
+
+async def test_a_lan_capture_on_a_line_and_a_patient_over_mqtt(
+    site: CrashSite, tmp_path: Path
+) -> None:
+    capture = SHARED / "intellivue_enumeration.pcapng"
+    code, said = await wardgate(
+        *("sim", "replay", capture, "--conversation", "5", "--frame", "intellivue"),
+        *("--to", f"pty:{tmp_path}/m1", "--speed", "max", "--json"),
+    )
+    assert code == 0, said
+    done = json.loads(said)
+    assert (done["device"], done["pieces"]) == ("10.0.42.9:24105", 124)
+    assert done["turns_taken"] >= 2
+    await until(lambda: heart_rates(site, "m1") == 18)
+
+    (device, *_) = json.loads(site.identities.devices.read_text())
+    who = ("--identity", Path(device["cert"]).parent, "--device", device["device_id"])
+    play = ("sim", "replay", RECORD, "--to", f"mqtts://localhost:{site.mqtt}", *who, "--json")
+    code, said = await wardgate(*play, "--speed", "max")
+    assert code == 0, said
+    done = json.loads(said)
+    assert (done["samples"], done["outcomes"]["acknowledged"]) == (72, 72)
+    rates = [value for _, code, value in readings(site, device["device_id"]) if code == HEART_RATE]
+    signal = next(each for each in read_record(RECORD).signals if each.name == "HR")
+    shown = [signal.value(n) for n in range(72)]
+    await until(lambda: heart_rates(site, device["device_id"]) == sum(v is not None for v in shown))
+    assert set(rates) <= set(shown)
