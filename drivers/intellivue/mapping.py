@@ -191,9 +191,8 @@ class Mapper:
                 how = conversion(value.unit_code, row.unit)
                 if how is None:
                     number, quality = math.nan, Quality.INVALID
-                elif how != (1.0, 0.0):
-                    # The conversion must not invent digits: the display has three or four.
-                    number = round(number * how[0] + how[1], 3)
+                else:
+                    number = how.shown(number)
             yield (row.code, number, quality), row.label != UNLABELLED
 
     def _report(self, numbers: _Numbers, device_us: int, received_us: int) -> Report:

@@ -13,14 +13,13 @@ from typing import Final, NamedTuple
 from drivers.intellivue.attributes import AbsoluteTime, AlarmEntry, ManagedObject, NumericValue
 from drivers.intellivue.metrics import SAME_AS
 from drivers.intellivue.nomenclature import AlertType, Attribute, ObjectClass, State
-from drivers.intellivue.units import UCUM
 from firmware_sim.intellivue import encode
 from firmware_sim.intellivue.encode import SimObject
-from gateway.domain import terms
+from gateway.domain import terms, units
 from gateway.domain.records import AlarmKind, AlarmPriority
 
 _PHYSIO_IDS: Final = {code: physio_id for physio_id, code in SAME_AS.items()}
-_UNIT_CODES: Final = {unit: code for code, unit in reversed(UCUM.items())}
+_BEATS_PER_MINUTE = 0x0AA0
 _RESPIRATIONS_PER_MINUTE = 0x0AE0
 _COMPOUNDS: Final = {
     0x4A14: (0x4A15, 0x4A16, 0x4A17),
@@ -69,10 +68,17 @@ def physio_id(code: int) -> int:
 def _value(code: int, number: float, state: int) -> NumericValue:
     if math.isnan(number):
         state |= State.UNAVAILABLE
-    unit_code = _UNIT_CODES.get(terms.metric(code).unit, 0)
+    return NumericValue(physio_id(code), state, _unit_code(code), number)
+
+
+def _unit_code(code: int) -> int:
     if code == terms.RESP_RATE:
-        unit_code = _RESPIRATIONS_PER_MINUTE
-    return NumericValue(physio_id(code), state, unit_code, number)
+        return _RESPIRATIONS_PER_MINUTE
+    ucum = terms.metric(code).unit
+    if ucum == "/min":
+        return _BEATS_PER_MINUTE
+    unit = units.find(ucum)
+    return 0 if unit is None else unit.code & 0xFFFF
 
 
 class Objects:

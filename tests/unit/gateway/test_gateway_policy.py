@@ -92,7 +92,8 @@ class Site:
         bundle = Bundle(3, now_us, default_policy(), "", issuing.trust_domain)
         (directory / "policy.signed").write_bytes(sign_bundle(issuing, bundle))
         (directory / "classification.toml").write_text(
-            '[metrics]\nMDC_BATT_CHARGE = { level = 1 }\n[wards]\n"psych" = { level = 5 }\n'
+            "[metrics]\nMDC_ATTR_VAL_BATT_CHARGE = { level = 1 }\n"
+            '[wards]\n"psych" = { level = 5 }\n'
         )
         devices = (Device("icu-7", "monitor", "icu"),)
         (self.state / DIRECTORY_FILE).write_bytes(msgspec.json.encode(Directory(1, devices)))
@@ -321,13 +322,13 @@ def test_classification_lists_what_was_edited_and_where(site):
     code, out, _ = ran(site, "classification")
     assert code == 0
     rows = {line[9:].split("  ")[0]: line for line in out.splitlines()}
-    assert rows["MDC_BATT_CHARGE"].endswith("line 2, LOWERED from health_resources 2")
+    assert rows["MDC_ATTR_VAL_BATT_CHARGE"].endswith("line 2, LOWERED from health_resources 2")
     assert rows["MDC_TEMP"].endswith("default")
     assert rows["psych"].endswith("line 4")
-    assert "2 edited, 1 of them lowered: MDC_BATT_CHARGE" in out
+    assert "2 edited, 1 of them lowered: MDC_ATTR_VAL_BATT_CHARGE" in out
     assert "the registry told this gateway of no device in the ward 'psych'" in out
     told = json.loads(ran(site, "classification", "--json")[1])
-    assert [row["name"] for row in told["labels"] if row["lowered"]] == ["MDC_BATT_CHARGE"]
+    assert [row["name"] for row in told["labels"] if row["lowered"]] == ["MDC_ATTR_VAL_BATT_CHARGE"]
 
 
 # What is read beside a gateway that runs

@@ -175,7 +175,7 @@ def test_a_place_and_an_address_count_where_they_are(labels):
 
 
 def test_free_text_identifies_whatever_its_metric(labels):
-    by = labels("[metrics]\nMDC_BATT_CHARGE = { level = 1 }\n[device_ids]\nlevel = 1\n")
+    by = labels("[metrics]\nMDC_ATTR_VAL_BATT_CHARGE = { level = 1 }\n[device_ids]\nlevel = 1\n")
     assert label_of(by, report(codes=(), values=(), texts=(Text(terms.BATTERY, "x"),))).level == 4
 
 

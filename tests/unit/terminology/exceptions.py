@@ -1,0 +1,31 @@
+"""Where our tables differ from the RTMMS tables of 2019, and why."""
+
+ABSENT = {
+    "MDC_ATTR_PT_AGE": "an attribute of the patient object: term 2520 of partition 1",
+    "MDC_ATTR_VAL_BATT_CHARGE": "an attribute of the device: term 2460 of partition 1",
+    "MDC_FLOW_FLUID_PUMP_CURRENT": "younger than the tables; IHE PCD messages of pumps have it",
+}
+"""REFIDs that the tables lack."""
+
+OTHER_UNIT = {
+    "MDC_ECG_V_P_C_CNT": "monitors count the beats of a minute; the tables have beats",
+}
+"""REFIDs that have a unit which the tables do not allow."""
+
+_GAS = "between a gas's share and its partial pressure stands the ambient pressure"
+NOT_CONVERTED = {
+    "MDC_AWAY_CO2_INSP_MIN": _GAS,
+    "MDC_CONC_AWAY_CO2_ET": _GAS,
+    "MDC_CONC_AWAY_O2_ET": _GAS,
+    "MDC_CONC_AWAY_O2_INSP": _GAS,
+    "MDC_ECG_V_P_C_CNT": "see OTHER_UNIT",
+}
+"""REFIDs that the tables allow in units which the unit alone does not convert: INVALID then."""
+
+UNITS_ABSENT: dict[str, str] = {}
+"""Names of units that the tables lack."""
+
+OTHER_SPELLING = {
+    "MDC_DIM_CM_H2O_PER_L_PER_SEC": "cm[H2O]/L/s is cm[H2O]/(L.s) to UCUM, which is no resistance",
+}
+"""Names of units that Wardgate writes otherwise."""
