@@ -244,7 +244,8 @@ class Reloader:
         found = changes.difference(running, config)
         changes.require_live(found)
         parts.drivers.check(config.drivers)
-        check_metrics(config.pipeline)  # the drivers are imported by now, and their metrics known
+        # The drivers are imported by now, and their metrics known.
+        await asyncio.to_thread(check_metrics, config.pipeline)
         classification = preflight.classified(config)
         preflight.require_own_certificate(config)
         renew = parts.tls.renewal()

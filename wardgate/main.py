@@ -32,6 +32,7 @@ PARTS = {
     "policy": Part("wardgate.policy_cli", "app", "What may leave, and in which shape."),
     "audit": Part("wardgate.audit_cli", "app", "Audit logs: verify, show, export, prove."),
     "release": Part("gateway.releasereport.cli", "app", "What left the hospital."),
+    "metrics": Part("wardgate.metrics_cli", "app", "Metrics and units: list, convert."),
     "core": Part("core.cli", "app", "The reference receiving end."),
     "fleet": Part("fleet.cli", "app", "The fleet service: gateways, health, certificates."),
     "device": Part(

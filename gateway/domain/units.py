@@ -17,6 +17,8 @@ from typing import Final, NamedTuple
 
 TABLE: Final = Path(__file__).with_name("terminology") / "units.tsv"
 COLUMNS: Final = ("code", "refid", "ucum", "also", "base", "factor", "offset")
+DIGITS: Final = 6
+"""Significant, of a converted value."""
 CONVERSIONS_MAX: Final = 1024
 """Pairs of units remembered; a ward uses a few dozen."""
 
@@ -45,9 +47,13 @@ class Linear(NamedTuple):
         """Convert a value."""
         return value * self.factor + self.offset
 
-    def shown(self, value: float, digits: int = 3) -> float:
-        """Convert what a device displayed, rounded: the conversion must not invent digits."""
-        return value if self is SAME else round(self(value), digits)
+    def shown(self, value: float) -> float:
+        """Convert what a device displayed, to six digits.
+
+        The conversion must not invent digits, and must lose none: a display has three or four, and
+        they come back when the result is converted back and rounded as the device does.
+        """
+        return value if self is SAME else float(f"{self(value):.{DIGITS}g}")
 
 
 SAME: Final = Linear(1.0, 0.0)

@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from gateway.domain import ucum
 from gateway.domain.errors import ConfigError
 from gateway.domain.records import AlarmPriority
 from gateway.domain.terms import METRICS
@@ -27,7 +28,7 @@ PRIORITIES: dict[PriorityName, AlarmPriority] = {
 
 
 class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Alarm limits of one metric, in its UCUM unit; a side that is left out has no limit.
+    """Alarm limits of one metric; a side that is left out has no limit.
 
     A value beyond ``low`` or ``high`` for ``delay_s`` raises ``priority``; beyond a critical
     limit for ``critical_delay_s`` it raises ``critical_priority``. The alarm ends when the value
@@ -43,6 +44,23 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     delay_s: float = 10.0
     critical_delay_s: float = 3.0
     hysteresis: float = 0.0
+    unit: str = ""
+    """UCUM, of the limits and the hysteresis; empty: the metric's own, in which values come."""
+
+    def in_unit(self, unit: str) -> Limits:
+        """The same limits in another unit.
+
+        Raises:
+            ConfigError: their own unit does not convert to it.
+        """
+        if self.unit in ("", unit):
+            return self
+        way = ucum.conversion(self.unit, unit)
+        if way is None:
+            raise ConfigError(f"unit: {self.unit!r} does not convert to {unit!r}")
+        sides = {side: way(limit) for side in _SIGNED if (limit := getattr(self, side)) is not None}
+        hysteresis = self.hysteresis * abs(way.factor)
+        return msgspec.structs.replace(self, **sides, hysteresis=hysteresis, unit=unit)
 
 
 class DripRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -185,16 +203,22 @@ class PipelineConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 def check_metrics(config: PipelineConfig) -> None:
     """Refuse limits of metrics that nobody knows: a misspelt one would never raise an alarm.
 
-    To be called when the drivers are imported, since they declare metrics of their own.
+    To be called when the drivers are imported, since third parties' declare metrics of their own.
+    It may take seconds where a limit has a unit that the table lacks (:mod:`gateway.domain.ucum`).
 
     Raises:
         ConfigError: naming the path of the offending key.
     """
-    refids = {row.refid for row in METRICS.values()}
+    units = {row.refid: row.unit for row in tuple(METRICS.values())}
     for path, table in _tables(config):
-        for refid in table:
-            if refid not in refids:
+        for refid, limits in table.items():
+            unit = units.get(refid)
+            if unit is None:
                 raise ConfigError(f"{path}.{refid}: no metric has this REFID")
+            try:
+                limits.in_unit(unit)
+            except ConfigError as error:
+                raise ConfigError(f"{path}.{refid}.{error}") from error
 
 
 def _tables(config: PipelineConfig) -> list[tuple[str, dict[str, Limits]]]:

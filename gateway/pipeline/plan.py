@@ -109,7 +109,7 @@ def compile_plan(
         limits = config.limits_of(kind, row.refid)
         if limits is None:
             continue
-        for side in _sides(index, row, limits):
+        for side in _sides(index, row, limits.in_unit(row.unit)):
             sides.append(side)
             mildest = side.steps[0][0]
             if side.sign < 0:

@@ -105,7 +105,7 @@ def test_no_code_of_a_monitor_is_one_of_wardgates_own(physio_id):
         (0x4B48, FAHRENHEIT, 98.6, 37.0),
         (0x4B48, CELSIUS, 37.2, 37.2),
         (0x4B48, 0x1120, 310.15, 37.0),
-        (0x50B0, KPA, 5.0, 37.503),
+        (0x50B0, KPA, 5.0, 37.5031),
         (0x4182, BPM, 60.0, 60.0),
     ],
 )

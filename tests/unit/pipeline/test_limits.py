@@ -3,8 +3,9 @@
 import pytest
 
 from gateway.domain import terms
+from gateway.domain.errors import ConfigError
 from gateway.domain.records import AlarmPhase, AlarmPriority, AlarmSource, Attestation
-from gateway.pipeline.config import KindConfig, Limits, PipelineConfig
+from gateway.pipeline.config import KindConfig, Limits, PipelineConfig, check_metrics
 from tests.unit.pipeline.support import GOOD, Bench
 
 HR = "MDC_ECG_HEART_RATE"
@@ -238,3 +239,32 @@ def test_the_default_limits_raise_nothing_for_a_healthy_adult(priority):
         bench.submit(bench.vitals(values))
         bench.wait(5)
     assert bench.intake.alarms.active[priority] == 0
+
+
+def test_limits_in_another_unit():
+    """A hospital that thinks in kPa and Fahrenheit; the values come in the metric's own unit."""
+    config = PipelineConfig(
+        limits={
+            "MDC_CONC_AWAY_CO2_ET": Limits(high=6, hysteresis=0.2, delay_s=0, unit="kPa"),
+            "MDC_TEMP": Limits(high=101.3, hysteresis=0.9, delay_s=0, unit="[degF]"),
+        }
+    )
+    check_metrics(config)
+    bench = Bench(config)
+    for etco2, temperature in ((44.9, 38.4), (45.1, 38.6), (43.6, 38.1), (43.4, 37.9)):
+        bench.submit(bench.vitals({terms.ETCO2: etco2, terms.TEMPERATURE: temperature}))
+    assert bench.phases() == [
+        "etco2_high START",
+        "temp_high START",
+        "etco2_high END",
+        "temp_high END",
+    ]
+    co2 = next(alarm for alarm in bench.committer.alarm_records if alarm.condition == "etco2_high")
+    assert co2.limit == pytest.approx(45.004, abs=0.001)
+
+
+@pytest.mark.parametrize("unit", ["kg", "Torr", "mm[Hg] "])
+def test_a_limit_in_a_unit_that_does_not_convert_is_refused(unit):
+    config = PipelineConfig(limits={"MDC_PRESS_BLD_NONINV_SYS": Limits(high=21, unit=unit)})
+    with pytest.raises(ConfigError, match=r"^pipeline\.limits\.MDC_PRESS_BLD_NONINV_SYS\.unit: "):
+        check_metrics(config)

@@ -3,6 +3,8 @@
 import math
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from gateway.domain import terms, units
 from gateway.domain.labels import LEVELS
@@ -134,13 +136,13 @@ def test_units_are_written_as_the_standard_writes_them():
         (98.6, "[degF]", "Cel", 37.0),
         (310.15, "K", "Cel", 37.0),
         (37.0, "Cel", "[degF]", 98.6),
-        (20.0, "mbar", "cm[H2O]", 20.394),
+        (20.0, "mbar", "cm[H2O]", 20.3943),
         (12.0, "{breaths}/min", "/min", 12.0),
         (1.0, "Hz", "/min", 60.0),
         (500.0, "mL/min", "L/min", 0.5),
-        (5.0, "mbar/L/s", "cm[H2O].s/L", 5.099),
-        (154.0, "[lb_av]", "kg", 69.853),
-        (0.5, "mg/kg/h", "ug/kg/min", 8.333),
+        (5.0, "mbar/L/s", "cm[H2O].s/L", 5.09858),
+        (154.0, "[lb_av]", "kg", 69.8532),
+        (0.5, "mg/kg/h", "ug/kg/min", 8.33333),
         (0.21, "1", "%", 21.0),
     ],
 )
@@ -195,3 +197,23 @@ def test_a_third_party_takes_neither_a_code_nor_a_name(monkeypatch):
     ):
         with pytest.raises(ValueError):
             terms.register(taken)
+
+
+PAIRS = [
+    (one.ucum, other.ucum)
+    for one in units.UNITS
+    for other in units.UNITS
+    if one.base == other.base and one is not other
+]
+
+
+@given(st.sampled_from(PAIRS), st.integers(-9999, 9999), st.integers(0, 3))
+def test_what_a_device_displayed_can_be_told_from_the_converted_value(pair, digits, decimals):
+    unit, to = pair
+    there, back = units.conversion(unit, to), units.conversion(to, unit)
+    assert there is not None
+    assert back is not None
+    displayed = round(digits / 10**decimals, decimals)
+    if there.offset and abs(there(displayed)) > 9999:
+        return  # no thermometer's
+    assert round(back(there.shown(displayed)), decimals) == displayed
