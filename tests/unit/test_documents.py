@@ -167,6 +167,9 @@ def test_toml_that_is_shown_is_taken(name, block, monkeypatch, tmp_path):
     elif name == "classification.md":
         edits = tomlfile.convert(table, classification.Edits, base=tmp_path, where=name)
         classification.compiled(classification.Source(name, block.encode(), edits))
+    elif "project" in table:
+        groups = table["project"]["entry-points"]
+        assert all(plugins.factory(name) for name in groups[plugins.GROUP])
     elif "invariant" in table:
         read_invariants(block.encode())
     else:
