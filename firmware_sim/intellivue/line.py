@@ -1,31 +1,20 @@
-"""A simulated monitor on a serial line: a pty, with the faults that a cable has.
-
-The port's path is a symbolic link to the pty's other end, so that it stays the same when the
-cable is pulled and put back. Everything happens on the event loop that started it.
-"""
+"""A simulated monitor on a serial line: a pty, with the faults that a cable has."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import os
-import pty
-import tty
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
 from drivers.intellivue import framing
 from drivers.intellivue.framing import FrameDecoder
 from firmware_sim.intellivue.monitor import Monitor, SentReply
 from firmware_sim.intellivue.screen import Screen
+from firmware_sim.ptyend import PtyEnd
 from gateway.domain.ports import Clock
 
 TICK_S = 0.05
 """How finely the monitor's own times are kept."""
-UNSENT_BYTES_MAX = 64 * 1024
-"""What a UART would have lost long before."""
-READ_BYTES = 4096
 
 
 class MonitorLine:
@@ -88,11 +77,6 @@ class MonitorLine:
         return bytes(kept)
 
 
-class _Ends(NamedTuple):
-    master: int
-    slave: int
-
-
 class SerialMonitor:
     """A monitor on a pty.
 
@@ -116,8 +100,7 @@ class SerialMonitor:
         self.port = str(port)
         self.monitor = Monitor(screen, clock, bed)
         self.line = MonitorLine(self.monitor, self._write, on_sent)
-        self._ends: _Ends | None = None
-        self._unsent = bytearray()
+        self._end = PtyEnd(port, self.line.feed, self.monitor.unplugged)
         self._timer: asyncio.TimerHandle | None = None
 
     def start(self) -> None:
@@ -134,62 +117,20 @@ class SerialMonitor:
 
     def show(self) -> bool:
         """See :meth:`MonitorLine.show`; False also while the cable is out."""
-        return self._ends is not None and self.line.show()
+        return self._end.plugged and self.line.show()
 
     def plug_in(self) -> None:
         """Make the port appear."""
-        if self._ends is not None:
-            return
-        self._ends = ends = _Ends(*pty.openpty())
-        tty.setraw(ends.slave)
-        os.set_blocking(ends.master, False)
-        asyncio.get_running_loop().add_reader(ends.master, self._readable)
-        # The slave end stays open here, or the master would hang up between two clients.
-        fresh = Path(f"{self.port}.new")
-        fresh.unlink(missing_ok=True)
-        fresh.symlink_to(os.ttyname(ends.slave))
-        fresh.replace(self.port)
+        self._end.plug_in()
 
     def pull_cable(self) -> None:
         """Make the port vanish under whoever has it open."""
-        if self._ends is None:
-            return
-        ends, self._ends = self._ends, None
-        Path(self.port).unlink(missing_ok=True)
-        loop = asyncio.get_running_loop()
-        loop.remove_reader(ends.master)
-        loop.remove_writer(ends.master)
-        self._unsent.clear()
-        os.close(ends.slave)
-        os.close(ends.master)
-        self.monitor.unplugged()
+        self._end.pull_cable()
 
     def _tick(self) -> None:
-        if self._ends is not None:
+        if self._end.plugged:
             self.line.tick()
         self._timer = asyncio.get_running_loop().call_later(TICK_S, self._tick)
 
-    def _readable(self) -> None:
-        assert self._ends is not None
-        try:
-            data = os.read(self._ends.master, READ_BYTES)
-        except OSError:
-            return
-        self.line.feed(data)
-
     def _write(self, data: bytes) -> None:
-        if self._ends is None or len(self._unsent) + len(data) > UNSENT_BYTES_MAX:
-            return
-        self._unsent += data
-        self._flush()
-
-    def _flush(self) -> None:
-        assert self._ends is not None
-        with contextlib.suppress(BlockingIOError):
-            while self._unsent:
-                del self._unsent[: os.write(self._ends.master, self._unsent)]
-        loop = asyncio.get_running_loop()
-        if self._unsent:
-            loop.add_writer(self._ends.master, self._flush)
-        else:
-            loop.remove_writer(self._ends.master)
+        self._end.write(data)

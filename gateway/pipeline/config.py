@@ -160,6 +160,7 @@ class PipelineConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         default_factory=lambda: {
             "vitals": KindConfig(interval_s=1.0),
             "drip": KindConfig(interval_s=10.0),
+            "settings": KindConfig(interval_s=0.0),
             "status": KindConfig(interval_s=0.0),
         }
     )

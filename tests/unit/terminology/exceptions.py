@@ -9,16 +9,37 @@ ABSENT = {
 
 OTHER_UNIT = {
     "MDC_ECG_V_P_C_CNT": "monitors count the beats of a minute; the tables have beats",
+    "MDC_VENT_MODE": "a mode is one of some words, and no number",
 }
 """REFIDs that have a unit which the tables do not allow."""
 
 _GAS = "between a gas's share and its partial pressure stands the ambient pressure"
 NOT_CONVERTED = {
+    "MDC_AWAY_CO2": _GAS,
     "MDC_AWAY_CO2_INSP_MIN": _GAS,
+    "MDC_CONC_AWAY_AGENT": _GAS,
+    "MDC_CONC_AWAY_AGENT_ET": _GAS,
+    "MDC_CONC_AWAY_AGENT_INSP": _GAS,
     "MDC_CONC_AWAY_CO2_ET": _GAS,
+    "MDC_CONC_AWAY_CO2_INSP": _GAS,
+    "MDC_CONC_AWAY_DESFL_ET": _GAS,
+    "MDC_CONC_AWAY_DESFL_INSP": _GAS,
+    "MDC_CONC_AWAY_ENFL_ET": _GAS,
+    "MDC_CONC_AWAY_ENFL_INSP": _GAS,
+    "MDC_CONC_AWAY_HALOTH_ET": _GAS,
+    "MDC_CONC_AWAY_HALOTH_INSP": _GAS,
+    "MDC_CONC_AWAY_ISOFL_ET": _GAS,
+    "MDC_CONC_AWAY_ISOFL_INSP": _GAS,
+    "MDC_CONC_AWAY_N2O_ET": _GAS,
+    "MDC_CONC_AWAY_N2O_INSP": _GAS,
     "MDC_CONC_AWAY_O2_ET": _GAS,
     "MDC_CONC_AWAY_O2_INSP": _GAS,
+    "MDC_CONC_AWAY_SEVOFL_ET": _GAS,
+    "MDC_CONC_AWAY_SEVOFL_INSP": _GAS,
     "MDC_ECG_V_P_C_CNT": "see OTHER_UNIT",
+    "MDC_VENT_CONC_AWAY_O2_DELTA": _GAS,
+    "MDC_VENT_MODE": "see OTHER_UNIT",
+    "MDC_VENT_VOL_LEAK": "the tables allow a share of the volume, too",
 }
 """REFIDs that the tables allow in units which the unit alone does not convert: INVALID then."""
 

@@ -1,0 +1,1 @@
+"""What drivers of ventilators share: codes, and the times that their clocks and curves have."""
