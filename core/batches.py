@@ -29,6 +29,7 @@ SPAN_MAX = 2**32
 """Sequence numbers in one batch: a withheld backlog may be one long range."""
 INT64_MAX = 2**63 - 1
 
+_LANES = frozenset(map(int, Lane))
 _CLASSES = frozenset(map(int, DataClass))
 _TREATMENTS = frozenset(map(int, Treatment)) - {int(Treatment.WITHHOLD)}
 
@@ -125,7 +126,7 @@ def _range(batch: pb.Batch) -> tuple[Lane, int, int, int]:
 def _has_range(batch: pb.Batch) -> bool:
     """True when lane, epoch and range can be answered and recorded."""
     return (
-        batch.lane in (pb.LANE_ALARMS, pb.LANE_TELEMETRY)
+        batch.lane in _LANES
         and 0 < batch.epoch <= INT64_MAX
         and 0 < batch.first_seq <= batch.last_seq <= INT64_MAX
         and batch.last_seq - batch.first_seq < SPAN_MAX

@@ -56,13 +56,15 @@ class Retention(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     days: Annotated[float, msgspec.Meta(ge=1)] | None = None
     """Delete what was stored longer ago."""
+    waves_days: Annotated[float, msgspec.Meta(gt=0)] | None = None
+    """Delete waveforms that were stored longer ago; they are nearly all of a store that has any."""
     bytes_max: Annotated[int, msgspec.Meta(ge=16 << 20)] | None = None
-    """Delete the oldest reports while more of the file is in use."""
+    """Delete the oldest waveforms, then reports, while more of the file is in use."""
 
     @property
     def on(self) -> bool:
         """True when anything is to be deleted at all."""
-        return self.days is not None or self.bytes_max is not None
+        return not self.days is self.waves_days is self.bytes_max is None
 
 
 class StoreTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

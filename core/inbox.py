@@ -1,10 +1,10 @@
 """Between the streams and the store: batches in, one group at a time, answers out.
 
-One group is in the store's thread while the next collects. Groups of alarms and of telemetry take
-turns, so that a flood of alarms can't keep the telemetry out; a group of telemetry is committed
-early when an alarm comes, so that an alarm waits for one batch at most. A stream whose batch met
-trouble of the store has *ended*: what it sent behind that batch is dropped, since storing it would
-leave a hole.
+One group is in the store's thread while the next collects. Groups of alarms, of telemetry and of
+waves take turns, so that a flood of one can't keep the others out; a group is committed early when
+a batch of a more urgent lane comes, so that an alarm waits for one batch at most, and telemetry for
+one batch of waves. A stream whose batch met trouble of the store has *ended*: what it sent behind
+that batch is dropped, since storing it would leave a hole.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import TypeVar
 
 from core.store import Ack, Offer, Reject, Store, Tally, Verdict
@@ -48,9 +49,9 @@ class StreamState:
         self._rejects: deque[Reject] = deque()
 
     @property
-    def urgent(self) -> bool:
-        """True when alarms come this way."""
-        return Lane.ALARMS in self.lanes
+    def lane(self) -> Lane:
+        """The most urgent of its lanes: by it its batches take their turn."""
+        return min(self.lanes)
 
     @property
     def finished(self) -> bool:
@@ -101,9 +102,8 @@ class Inbox:
         self._store = store
         self._counters = counters
         self._group_bytes_max = group_bytes_max
-        self._waiting: dict[bool, deque[tuple[StreamState, bytes]]] = {
-            True: deque(),
-            False: deque(),
+        self._waiting: dict[Lane, deque[tuple[StreamState, bytes]]] = {
+            lane: deque() for lane in Lane
         }
         self._work = asyncio.Event()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="core-store")
@@ -111,8 +111,8 @@ class Inbox:
     async def put(self, stream: StreamState, raw: bytes) -> None:
         """Take a batch; waits while the stream has too many unstored ones."""
         await stream.room.acquire()
-        self._waiting[stream.urgent].append((stream, raw))
-        self._gauge(stream.urgent)
+        self._waiting[stream.lane].append((stream, raw))
+        self._gauge(stream.lane)
         self._work.set()
 
     async def drained(self, stream: StreamState) -> None:
@@ -138,40 +138,39 @@ class Inbox:
         while True:
             await self._work.wait()
             self._work.clear()
-            while self._waiting[True] or self._waiting[False]:
-                for urgent in (True, False):
-                    await self._store_group(urgent)
+            while any(self._waiting.values()):
+                for lane in Lane:
+                    await self._store_group(lane)
 
     def close(self) -> None:
         """Wait for the store's thread and close the store."""
         self._thread.shutdown(wait=True)
         self._store.close()
 
-    async def _store_group(self, urgent: bool) -> None:
-        group = self._take(urgent)
+    async def _store_group(self, lane: Lane) -> None:
+        group = self._take(lane)
         if not group:
             return
         loop = asyncio.get_running_loop()
         offers = [Offer(stream.gateway, stream.lanes, raw) for stream, raw in group]
         began = loop.time()
-        hurry = _never if urgent else self._alarms_wait
         verdicts, tally = await loop.run_in_executor(
-            self._thread, self._store.ingest, offers, hurry
+            self._thread, self._store.ingest, offers, partial(self._others_wait, lane)
         )
         self._counters.observe("commit_seconds", loop.time() - began)
         self._count(verdicts, tally)
-        self._waiting[urgent].extendleft(reversed(group[len(verdicts) :]))
+        self._waiting[lane].extendleft(reversed(group[len(verdicts) :]))
         for (stream, _), verdict in zip(group, verdicts, strict=False):
             if not stream.ended:
                 stream.answer(verdict)
             stream.room.release()
 
-    def _alarms_wait(self) -> bool:
-        """Asked in the store's thread, between two batches of telemetry."""
-        return bool(self._waiting[True])
+    def _others_wait(self, lane: Lane) -> bool:
+        """Whether something more urgent waits; asked in the store's thread, between two batches."""
+        return any(waiting and each < lane for each, waiting in self._waiting.items())
 
-    def _take(self, urgent: bool) -> list[tuple[StreamState, bytes]]:
-        waiting = self._waiting[urgent]
+    def _take(self, lane: Lane) -> list[tuple[StreamState, bytes]]:
+        waiting = self._waiting[lane]
         group: list[tuple[StreamState, bytes]] = []
         size = 0
         while waiting and (not group or size + len(waiting[0][1]) <= self._group_bytes_max):
@@ -181,12 +180,11 @@ class Inbox:
                 continue
             group.append((stream, raw))
             size += len(raw)
-        self._gauge(urgent)
+        self._gauge(lane)
         return group
 
-    def _gauge(self, urgent: bool) -> None:
-        lane = "alarms" if urgent else "telemetry"
-        self._counters.set("waiting_batches", len(self._waiting[urgent]), lane)
+    def _gauge(self, lane: Lane) -> None:
+        self._counters.set("waiting_batches", len(self._waiting[lane]), lane.name.lower())
 
     def _count(self, verdicts: Sequence[Verdict], tally: Tally) -> None:
         for name, n in tally._asdict().items():
@@ -196,10 +194,6 @@ class Inbox:
             if isinstance(verdict, Reject):
                 kind = "permanent" if verdict.permanent else "transient"
                 self._counters.add("rejected", kind, verdict.reason)
-
-
-def _never() -> bool:
-    return False
 
 
 def _ack(ack: Ack) -> pb.StreamResponse:

@@ -24,6 +24,7 @@ from core.batches import BadBatchError
 from core.columns import Columns
 from gateway.domain.labels import Lane
 from gateway.domain.records import Quality, TimeQuality
+from gateway.wire.waveforms import check_waveforms, waveform_from
 from protos.wardgate.v1 import ingest_pb2 as pb
 
 Row = tuple[Any, ...]
@@ -234,7 +235,7 @@ def report_row(place: Place, seq: int, r: pb.Report) -> Row:
         values,
         qualities,
         codes,
-        _waveforms(r, place.named.keys) if r.waveforms else None,
+        blocks(r, place.named.keys) if r.waveforms else None,
     )
 
 
@@ -267,21 +268,39 @@ def _observations(r: pb.Report, named: Named) -> tuple[int, str, str | None, str
     )
 
 
-def _waveforms(r: pb.Report, keys: Mapping[int, int]) -> str:
-    return _text(
-        [
-            (
-                keys.get(w.code, w.code),
-                w.start_us,
-                w.sample_rate_hz,
-                w.scale,
-                w.offset,
-                w.quality or int(Quality.VALID),
-                list(w.samples),
-            )
-            for w in r.waveforms
-        ]
-    )
+def blocks(r: pb.Report, keys: Mapping[int, int]) -> str:
+    """The waveforms of a report, as JSON.
+
+    Raises:
+        BadBatchError: one of them is none.
+    """
+    return _text([block(w, keys) for w in r.waveforms])
+
+
+def block(w: pb.Waveform, keys: Mapping[int, int]) -> list[Any]:
+    """A block of a waveform as the store has it: see ``migrations/0005.sql``.
+
+    Raises:
+        BadBatchError: it is none.
+    """
+    try:
+        wave = waveform_from(w)
+        check_waveforms((wave,))
+    except ValueError as error:
+        raise BadBatchError("waveform") from error
+    found = [
+        keys.get(wave.code, wave.code),
+        wave.start_us,
+        wave.sample_rate_hz,
+        wave.scale,
+        wave.offset,
+        wave.quality,
+        wave.samples,
+    ]
+    if wave.missing_before or wave.marks:
+        marks = [(mark.first, mark.count, mark.mark) for mark in wave.marks]
+        found += (wave.missing_before, marks)
+    return found
 
 
 def _text(value: object) -> str:

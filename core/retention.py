@@ -3,7 +3,8 @@
 Rules:
 
 1. Off unless configured. By age, everything that was stored longer ago goes; by bytes, the oldest
-   reports go (they are nearly all of a store) until the rest fits.
+   waves go, and when there are none, the oldest reports (they are nearly all of the rest), until
+   what is left fits. Waves may have a shorter age of their own.
 2. A slice deletes SLICE_ROWS rows at most, in one transaction of a few milliseconds; between
    slices the store is free PAUSE_FACTOR times as long as a slice took, so that ingest goes on.
 3. What says where each gateway stands (``positions``, ``coverage``) is never deleted: a batch that
@@ -34,7 +35,7 @@ INTERVAL_S = 10.0
 DAY_US = 86_400_000_000
 FOR_EVER_US = 2**63 - 1
 
-_TABLES = ("report", "alarms", "statuses", "inventory", "gaps", "aggregates")
+_TABLES = ("waves", "report", "alarms", "statuses", "inventory", "gaps", "aggregates")
 # The newest row stays, so that keys are never given out twice.
 _DELETE = {
     table: f"DELETE FROM {table} WHERE id IN (SELECT id FROM {table}"  # noqa: S608  # constants
@@ -89,9 +90,16 @@ def prune_slice(db: sqlite3.Connection, retention: Retention, now_us: int) -> Sl
             before_us = now_us - int(retention.days * DAY_US)
             for table in _TABLES:
                 deleted[table] = db.execute(_DELETE[table], (before_us,)).rowcount
+        if retention.waves_days is not None:
+            before_us = now_us - int(retention.waves_days * DAY_US)
+            rows = db.execute(_DELETE["waves"], (before_us,)).rowcount
+            deleted["waves"] = deleted.get("waves", 0) + rows
         limit = retention.bytes_max
-        if limit is not None and not deleted.get("report") and measure(db).bytes_used > limit:
-            deleted["report"] = db.execute(_DELETE["report"], (FOR_EVER_US,)).rowcount
+        if limit is not None and not any(deleted.values()) and measure(db).bytes_used > limit:
+            for table in ("waves", "report"):
+                deleted[table] = db.execute(_DELETE[table], (FOR_EVER_US,)).rowcount
+                if deleted[table]:
+                    break
         db.execute("COMMIT")
     except BaseException:
         if db.in_transaction:

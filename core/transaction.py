@@ -29,6 +29,7 @@ from core.rows import (
     inventory_row,
     status_row,
 )
+from core.waves import INSERT_WAVES, waves_row
 from gateway.domain.labels import Lane
 from protos.wardgate.v1 import ingest_pb2 as pb
 
@@ -36,7 +37,7 @@ log = logging.getLogger(__name__)
 
 RETRY_AFTER_MS = 1000
 
-_INSERTS = (INSERT_REPORT, INSERT_ALARM, INSERT_STATUS, INSERT_INVENTORY)
+_INSERTS = (INSERT_REPORT, INSERT_ALARM, INSERT_STATUS, INSERT_INVENTORY, INSERT_WAVES)
 
 
 class Offer(NamedTuple):
@@ -82,7 +83,7 @@ class Tally(NamedTuple):
 class _Prepared(NamedTuple):
     """The rows of one batch: for the statements of ``_INSERTS``, in that order, and gaps."""
 
-    tables: tuple[list[Row], list[Row], list[Row], list[Row]]
+    tables: tuple[list[Row], list[Row], list[Row], list[Row], list[Row]]
     gaps: list[Row]
     seqs: list[int]
     aggregates: list[Row]
@@ -99,7 +100,7 @@ def _fill(prepared: _Prepared, place: Place, batch: Checked, index: int, start: 
         return
     base = section.first_seq
     reports = prepared.tables[0]
-    if batch.faithful:
+    if batch.faithful and batch.lane is not Lane.WAVES:
         others: Iterable[int] = numeric_rows(place, section, start, reports, prepared.seqs)
     else:
         others = [i for i, offset in enumerate(section.seq_offsets) if base + offset >= start]
@@ -115,11 +116,13 @@ _seq = itemgetter(SEQ)
 
 
 def _add(prepared: _Prepared, place: Place, seq: int, record: pb.Record) -> None:
-    (reports, alarms, statuses, inventory), gaps, _, _ = prepared
+    (reports, alarms, statuses, inventory, waves), gaps, _, _ = prepared
     if place.columns is not None:
         place.columns.seal_record(record)
     body = record.WhichOneof("body")
-    if body == "report":
+    if place.lane is Lane.WAVES:
+        waves.append(waves_row(place, seq, record))
+    elif body == "report":
         reports.append(report_row(place, seq, record.report))
     elif body == "alarm":
         alarms.append(alarm_row(place, seq, record.alarm))
@@ -221,7 +224,7 @@ class Transaction:
         return Reject(lane, epoch, first, last, permanent=True, reason=error.reason)
 
     def _prepare(self, gateway: int, batch: Checked, start: int) -> _Prepared:
-        prepared = _Prepared(([], [], [], []), [], [], [])
+        prepared = _Prepared(([], [], [], [], []), [], [], [])
         try:
             for index, section in enumerate(batch.sections):
                 place = Place(

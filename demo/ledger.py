@@ -31,6 +31,8 @@ def read(gateway_state: Path) -> Ledger:
                 if treatment != "withhold":
                     alarms[destination] = alarms.get(destination, 0) + records
                 continue
+            if lane == "waves":
+                continue
             if treatment != "withhold":
                 telemetry[destination] = telemetry.get(destination, 0) + records
             if data_class != NOTICES:

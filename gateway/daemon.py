@@ -135,6 +135,7 @@ class Gateway:
         lanes = [lane.name.lower() for lane in Lane]
         destinations = [each.name for each in self.config.destinations]
         begin("journal_refused", lanes)
+        begin("journal_dropped", [Lane.TELEMETRY.name.lower(), Lane.WAVES.name.lower()])
         begin("journal_quarantined_bytes", lanes)
         begin("rejected", destinations, ("permanent", "transient"))
         begin("misdirected", [*destinations, "fleet"], ("address_refused", "pin_refused"))

@@ -52,12 +52,17 @@ METRICS: Mapping[str, Declared] = {
     ),
     "marked_values": Declared("counter", "Values that are not valid", ("quality",)),
     "time_quality": Declared("counter", "Reports by quality of device time", ("quality",)),
+    "wave_blocks": Declared("counter", "Blocks of waveforms accepted", ()),
+    "wave_samples": Declared("counter", "Samples of waveforms accepted", ()),
     # Journal
     "journaled": Declared("counter", "Records committed", ("lane",)),
     "journal_bytes": Declared("gauge", "Bytes on disk", ("lane",)),
     "journal_limit_bytes": Declared("gauge", "Byte limit", ("lane",)),
     "journal_oldest_seconds": Declared("gauge", "Age of the oldest unsent record", ("lane",)),
     "journal_commit_seconds": Declared("histogram", "Group commit, write and sync", ("lane",)),
+    "journal_dropped": Declared(
+        "counter", "Records dropped unsent at the byte limit, which Gaps tell", ("lane",)
+    ),
     "journal_refused": Declared("counter", "Records refused at the byte limit", ("lane",)),
     "journal_quarantined_bytes": Declared("counter", "Damaged bytes set aside", ("lane",)),
     "set_aside": Declared("counter", "Samples kept for the engineer", ("driver", "reason")),

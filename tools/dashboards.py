@@ -107,6 +107,14 @@ GATEWAY = (
                 (("max by (lane) (wardgate_journal_oldest_seconds)", "{{lane}}"),),
             ),
             Panel("Set aside", "cps", ((_rate("malformed", "driver, reason"), "{{reason}}"),)),
+            Panel(
+                "Waveforms",
+                "cps",
+                (
+                    (f"sum(rate(wardgate_wave_samples_total[{WINDOW}]))", "samples"),
+                    (_rate("journal_dropped", "lane"), "records dropped {{lane}}"),
+                ),
+            ),
         ),
     ),
     Row(

@@ -12,10 +12,12 @@ from typing import NamedTuple
 
 
 class Lane(IntEnum):
-    """A durable queue of its own; alarms overtake telemetry."""
+    """A durable queue of its own, from the most urgent on: each overtakes those behind it."""
 
     ALARMS = 1
     TELEMETRY = 2
+    WAVES = 3
+    """Blocks of waveforms alone: the first that go when space or line are short."""
 
 
 class DataClass(IntEnum):

@@ -105,16 +105,64 @@ class Text(msgspec.Struct, frozen=True, gc=False):
     value: str
 
 
+class Mark(IntEnum):
+    """Why some samples of a waveform are no measurement, or what happened there."""
+
+    INVALID = 1
+    """The device says so, without a reason that has a mark of its own."""
+    LEAD_OFF = 2
+    """No electrode, sensor or transducer: what stands there is noise or the device's filler."""
+    MISSING = 3
+    """Nothing came for it: what stands there was filled in, so that the block stays whole."""
+    SATURATED = 4
+    """At the end of the converter's range: the true value is at least that far out."""
+    PACED = 5
+    """A pacemaker's pulse, where the device draws one: not measured, but valid."""
+    CALIBRATING = 6
+    """A calibration or test signal."""
+
+
+class Marked(msgspec.Struct, frozen=True, gc=False):
+    """A run of samples ``first .. first + count - 1`` of its block; ``count`` is at least 1."""
+
+    first: int
+    count: int
+    mark: Mark
+
+
+SAMPLES_MAX = 65_536
+"""Of one block: two minutes at 500 Hz. Drivers send blocks of 0.2 to 5 s; what is longer is a
+driver's fault, and refused as it."""
+MARKS_MAX = 1_024
+"""Of one block."""
+
+
 class Waveform(msgspec.Struct, frozen=True, gc=False):
-    """Equidistant samples: physical value = ``samples[i] * scale + offset``."""
+    """A block of equidistant samples of one metric.
+
+    ``samples[i]`` was taken at ``start_us + i * 1e6 / sample_rate_hz`` and is
+    ``samples[i] * scale + offset`` in the metric's UCUM unit (see :mod:`gateway.domain.terms`); a
+    driver whose device has another unit converts scale and offset, not the samples.
+    """
 
     code: int
     start_us: int
+    """Time of the first sample, by the device's clock where it has one that can be used, else by
+    the gateway's. Consecutive blocks follow on: a driver counts samples on from an anchor, so that
+    the jitter of arrival is not in it."""
     sample_rate_hz: float
     scale: float
     offset: float
     samples: tuple[int, ...]
+    """Of 32 bits each, signed; at most SAMPLES_MAX."""
     quality: Quality = Quality.VALID
+    """Of the whole block: DEMO, CALIBRATING, or the gravest that holds for all of it."""
+    missing_before: int = 0
+    """Samples that are known to be missing directly before this block: a gap. The first block of a
+    connection has none; what was lost before it, a Gap record says."""
+    marks: tuple[Marked, ...] = ()
+    """Runs of samples that are no ordinary measurement, ascending by ``first``; runs of different
+    marks may overlap."""
 
 
 class Report(msgspec.Struct, frozen=True, gc=False):

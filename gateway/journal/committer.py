@@ -6,11 +6,12 @@ Rules:
   ``linger_s`` apart, so that groups form; an alarm or a full group ends the wait.
 - Alarms are written before the telemetry of the same group. If they can't be, the telemetry
   is not written either: a report that is not acknowledged will come again, and must not be
-  there twice.
+  there twice. Waves are written last, and only behind telemetry that could be.
 - ``done`` is called exactly once per ``add``, on the loop, in the order of ``add``, and never
   before the sync.
 - What waits is bounded: above a limit ``writable`` is false, far above it submissions are
-  refused as FULL.
+  refused as FULL. Waves that wait never make ``writable`` false, since that would hold back
+  numerics: above a limit of their own they are refused.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -41,10 +42,12 @@ class _Add(NamedTuple):
     telemetry: Sequence[Labelled]
     alarm_deltas: Sequence[StateDelta]
     telemetry_deltas: Sequence[StateDelta]
+    waves: Sequence[Labelled]
     done: Callable[[Outcome], None]
     policy_version: str
     records: int
     size: int
+    wave_size: int
     refused: bool = False
 
     @property
@@ -52,8 +55,14 @@ class _Add(NamedTuple):
         return bool(self.alarms or self.alarm_deltas)
 
     @property
-    def writes_telemetry(self) -> bool:
-        return bool(self.telemetry or self.telemetry_deltas)
+    def lanes(self) -> Iterator[Lane]:
+        """Those that it writes to, in their order."""
+        if self.writes_alarms:
+            yield Lane.ALARMS
+        if self.telemetry or self.telemetry_deltas:
+            yield Lane.TELEMETRY
+        if self.waves:
+            yield Lane.WAVES
 
 
 class Committer:
@@ -75,6 +84,8 @@ class Committer:
         self._pending: deque[_Add] = deque()
         self._records = 0
         self._bytes = 0
+        self._wave_bytes = 0
+        """Beside the two above, which have alarms and telemetry alone."""
         self._urgent = False
         self._writable = True
         self._resume: list[Callable[[], None]] = []
@@ -96,6 +107,7 @@ class Committer:
         alarm_deltas: Sequence[StateDelta],
         telemetry_deltas: Sequence[StateDelta],
         done: Callable[[Outcome], None],
+        waves: Sequence[Labelled] = (),
     ) -> None:
         """Commit records and deltas; they are in one group per lane, never split.
 
@@ -107,28 +119,33 @@ class Committer:
             raise RuntimeError("the committer is stopped")
         size = sum(len(item.encoded) for item in alarms)
         size += sum(len(item.encoded) for item in telemetry)
-        if size > FRAME_BODY_BYTES_MAX // 2:
+        wave_size = sum(len(item.encoded) for item in waves)
+        if max(size, wave_size) > FRAME_BODY_BYTES_MAX // 2:
             raise ValueError("a submission of more bytes than a frame can hold")
         records = len(alarms) + len(telemetry)
         refused = (
             self._records + records > _HARD_FACTOR * self._config.pending_records_max
             or self._bytes + size > _HARD_FACTOR * self._config.pending_bytes_max
+            or self._wave_bytes + wave_size > self._config.pending_wave_bytes_max
         )
         if refused:
-            entry = _Add((), (), (), (), done, self.policy_version, 0, 0, refused=True)
+            entry = _Add((), (), (), (), (), done, self.policy_version, 0, 0, 0, refused=True)
         else:
             entry = _Add(
                 alarms,
                 telemetry,
                 alarm_deltas,
                 telemetry_deltas,
+                waves,
                 done,
                 self.policy_version,
                 records,
                 size,
+                wave_size,
             )
             self._records += records
             self._bytes += size
+            self._wave_bytes += wave_size
         self._pending.append(entry)
         self._work.set()
         if entry.writes_alarms:
@@ -173,7 +190,7 @@ class Committer:
     def _group_is_full(self) -> bool:
         return (
             self._records >= self._config.group_records_max
-            or self._bytes >= self._config.group_bytes_max
+            or self._bytes + self._wave_bytes >= self._config.group_bytes_max
         )
 
     # -- life -------------------------------------------------------------------------------
@@ -228,9 +245,9 @@ class Committer:
             await self._linger()
             self._last_start = self._loop.time()
             batch = self._take()
-            alarms, telemetry = await self._commit(batch)
+            outcomes = await self._commit(batch)
             for add in batch:
-                self._answer(add, alarms, telemetry)
+                self._answer(add, outcomes)
             self._settle(batch)
 
     async def _linger(self) -> None:
@@ -248,11 +265,11 @@ class Committer:
     def _take(self) -> list[_Add]:
         """The next group: whole submissions of one policy version, up to the limits."""
         batch = [self._pending.popleft()]
-        records, size = batch[0].records, batch[0].size
+        records, size = batch[0].records, batch[0].size + batch[0].wave_size
         while self._pending:
             add = self._pending[0]
             records += add.records
-            size += add.size
+            size += add.size + add.wave_size
             if (
                 records > self._config.group_records_max
                 or size > self._config.group_bytes_max
@@ -265,37 +282,30 @@ class Committer:
 
     # -- one commit -------------------------------------------------------------------------
 
-    async def _commit(self, batch: Sequence[_Add]) -> tuple[Outcome, Outcome]:
-        """Commit a group; the outcome of its alarms and of its telemetry."""
-        version = batch[0].policy_version
-        alarms = LaneGroup(
-            Lane.ALARMS,
-            [item for add in batch for item in add.alarms],
-            [delta for add in batch for delta in add.alarm_deltas],
-            version,
-        )
-        telemetry = LaneGroup(
-            Lane.TELEMETRY,
-            [item for add in batch for item in add.telemetry],
-            [delta for add in batch for delta in add.telemetry_deltas],
-            version,
-        )
+    async def _commit(self, batch: Sequence[_Add]) -> Mapping[Lane, Outcome]:
+        """Commit a group; what became of its part of each lane.
+
+        A lane's part is written if those of the lanes before it were, or were empty.
+        """
         # Numbering and sealing happen here, on the loop: a thread that computes would fight
         # the loop for the interpreter after each system call.
-        first, alarm_outcome = self._prepare(alarms)
-        if alarm_outcome is not Outcome.COMMITTED:
-            return alarm_outcome, alarm_outcome
-        second, telemetry_outcome = self._prepare(telemetry)
-        if first is None and second is None:
-            return alarm_outcome, telemetry_outcome
-        written = await self._worker.run(partial(self._write, first, second))
-        if telemetry_outcome is Outcome.COMMITTED:
-            telemetry_outcome = written[1]
-        return written[0], telemetry_outcome
+        prepared: dict[Lane, Prepared] = {}
+        outcomes = dict.fromkeys(Lane, Outcome.COMMITTED)
+        for group in _groups(batch):
+            if not group.items and not group.deltas:
+                continue
+            ready, outcome = self._prepare(group)
+            if ready is None:
+                _refuse_from(outcomes, group.lane, outcome)
+                break
+            prepared[group.lane] = ready
+        if prepared:
+            written = await self._worker.run(partial(self._write, prepared))
+            if written is not None:
+                _refuse_from(outcomes, *written)
+        return outcomes
 
     def _prepare(self, group: LaneGroup) -> tuple[Prepared | None, Outcome]:
-        if not group.items and not group.deltas:
-            return None, Outcome.COMMITTED
         try:
             return self._journal.prepare(group), Outcome.COMMITTED
         except JournalFullError:
@@ -304,18 +314,15 @@ class Committer:
             _log.exception("a group could not be prepared")
             return None, Outcome.FAILED
 
-    def _write(
-        self, alarms: Prepared | None, telemetry: Prepared | None
-    ) -> tuple[Outcome, Outcome]:
-        """In the thread: alarms first, and telemetry only behind them."""
-        first = self._write_one(alarms)
-        if first is not Outcome.COMMITTED:
-            return first, first
-        return first, self._write_one(telemetry)
+    def _write(self, prepared: Mapping[Lane, Prepared]) -> tuple[Lane, Outcome] | None:
+        """In the thread: lane by lane, up to the first that can't be written; that one."""
+        for lane, ready in prepared.items():
+            outcome = self._write_one(ready)
+            if outcome is not Outcome.COMMITTED:
+                return lane, outcome
+        return None
 
-    def _write_one(self, prepared: Prepared | None) -> Outcome:
-        if prepared is None:
-            return Outcome.COMMITTED
+    def _write_one(self, prepared: Prepared) -> Outcome:
         try:
             self._journal.commit(prepared)
         except JournalFullError:
@@ -326,14 +333,11 @@ class Committer:
             return Outcome.FAILED
         return Outcome.COMMITTED
 
-    def _answer(self, add: _Add, alarms: Outcome, telemetry: Outcome) -> None:
-        outcome = Outcome.COMMITTED
-        if add.refused:
-            outcome = Outcome.FULL
-        elif add.writes_alarms and alarms is not Outcome.COMMITTED:
-            outcome = alarms
-        elif add.writes_telemetry:
-            outcome = telemetry
+    def _answer(self, add: _Add, outcomes: Mapping[Lane, Outcome]) -> None:
+        outcome = Outcome.FULL if add.refused else Outcome.COMMITTED
+        for lane in add.lanes:
+            if outcome is Outcome.COMMITTED:
+                outcome = outcomes[lane]
         try:
             add.done(outcome)
         except Exception:  # noqa: BLE001
@@ -344,6 +348,7 @@ class Committer:
         """After the answers: room for drivers, news for forwarders."""
         self._records -= sum(add.records for add in batch)
         self._bytes -= sum(add.size for add in batch)
+        self._wave_bytes -= sum(add.wave_size for add in batch)
         if not self._writable and self._below(2):
             self._writable = True
             waiting, self._resume = self._resume, []
@@ -354,6 +359,33 @@ class Committer:
             gaps = self._journal.discovered_gaps()
             for listener in self._gap_listeners:
                 listener(gaps)
+
+
+def _groups(batch: Sequence[_Add]) -> tuple[LaneGroup, ...]:
+    """What a batch writes to each lane, in their order."""
+    version = batch[0].policy_version
+    return (
+        LaneGroup(
+            Lane.ALARMS,
+            [item for add in batch for item in add.alarms],
+            [delta for add in batch for delta in add.alarm_deltas],
+            version,
+        ),
+        LaneGroup(
+            Lane.TELEMETRY,
+            [item for add in batch for item in add.telemetry],
+            [delta for add in batch for delta in add.telemetry_deltas],
+            version,
+        ),
+        LaneGroup(Lane.WAVES, [item for add in batch for item in add.waves], (), version),
+    )
+
+
+def _refuse_from(outcomes: dict[Lane, Outcome], lane: Lane, outcome: Outcome) -> None:
+    """That lane's part was not written, and so nothing of the lanes behind it."""
+    for each in Lane:
+        if each >= lane:
+            outcomes[each] = outcome
 
 
 __all__ = ["Committer", "CommitterConfig"]

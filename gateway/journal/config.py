@@ -10,6 +10,9 @@ MIB = 1 << 20
 
 FRAME_BODY_BYTES_MAX = 16 * MIB
 """A sealed body beyond this is refused on append and not believed on recovery."""
+WAVES_SEGMENTS = 8
+"""The lane of waveforms has segments of this part of its bytes: one is dropped at a time."""
+WAVES_BYTES_MIN = 64 * 1024
 
 
 class JournalConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -19,6 +22,9 @@ class JournalConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Hard limit of everything under the journal's directory that holds records."""
     alarm_reserve_bytes: int = 256 * MIB
     """The last part of ``limit_bytes``, which only the alarms lane may use."""
+    waves_bytes: int = 1024 * MIB
+    """What waveforms may take of it at most. At this, and where telemetry or alarms need the space,
+    the oldest waveforms are dropped, which Gaps tell."""
     ballast_bytes: int = 32 * MIB
     """Disk space allocated in advance, which alarms use when others have filled the disk."""
     segment_bytes: int = 64 * MIB
@@ -46,6 +52,8 @@ class JournalConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise ConfigError("journal: a number of bytes can't be negative")
         if self.limit_bytes <= self.alarm_reserve_bytes:
             raise ConfigError("journal.limit_bytes: must be greater than alarm_reserve_bytes")
+        if self.waves_bytes < WAVES_BYTES_MIN:
+            raise ConfigError(f"journal.waves_bytes: at least {WAVES_BYTES_MIN}")
         if self.high_water_sync_s < 0 or self.checkpoint_s < 0:
             raise ConfigError("journal: an interval can't be negative")
 
@@ -62,5 +70,7 @@ class CommitterConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     pending_records_max: int = 20_000
     pending_bytes_max: int = 32 * MIB
     """Above either, ``writable()`` is false: drivers pause reading."""
+    pending_wave_bytes_max: int = 8 * MIB
+    """Waveforms that would wait beyond it are refused; they make no driver pause."""
     maintain_s: float = 1.0
     """Interval of checkpoints, retention and gauges."""

@@ -1,4 +1,4 @@
-"""The durable log between the devices and the destinations: two lanes, sealed, synced.
+"""The durable log between the devices and the destinations: three lanes, sealed, synced.
 
 Rules:
 - What ``append`` returned is durable: power may go at any instant.
@@ -247,12 +247,11 @@ class Journal:
             return self._prepare(lane, group)
 
     def _prepare(self, lane: LaneLog, group: LaneGroup) -> Prepared:
-        if not self.config.drop_oldest:
-            try:
-                self._require_room(lane, sum(len(item.encoded) for item in group.items))
-            except JournalFullError:
-                self._refused(lane, len(group.items))
-                raise
+        try:
+            self._require_room(lane, sum(len(item.encoded) for item in group.items))
+        except JournalFullError:
+            self._refused(lane, len(group.items))
+            raise
         self._commit_number += 1
         stamp = Stamp(
             group.lane,
@@ -283,9 +282,8 @@ class Journal:
             if stamp.first_seq != lane.last_seq + 1:
                 raise ValueError("the prepared group's numbers were taken by another")
             try:
-                if self.config.drop_oldest:
-                    self._upkeep.drop_oldest(len(frame))
-                self._require_room(lane, len(frame))
+                self._upkeep.make_room(lane.lane, len(frame))
+                self._require_room(lane, len(frame), made=True)
                 self._write(lane, frame, stamp, key_id)
             except JournalFullError:
                 self._refused(lane, stamp.records)
@@ -311,13 +309,30 @@ class Journal:
     def _write(self, lane: LaneLog, frame: bytes, stamp: Stamp, key_id: str) -> None:
         if self._ballast.lent and lane.lane is not Lane.ALARMS:
             raise JournalFullError("the disk is full; what is left of it is the alarms'")
+        segment_bytes = self._upkeep.segment_bytes(lane.lane)
         try:
-            lane.write(frame, stamp, key_id, self.config.segment_bytes)
+            lane.write(frame, stamp, key_id, segment_bytes)
         except JournalFullError:
-            # The disk is full before the limit is: others have filled it.
+            # The disk is full before the limit is: others have filled it. Waveforms go first, then
+            # alarms have the ballast.
+            if lane.lane is Lane.WAVES:
+                raise
+            found = self._upkeep.drop_waves()
+            if not found and lane.lane is Lane.ALARMS:
+                found = self._ballast.give(len(frame))
+            if not found:
+                raise
+            self._write_again(lane, frame, stamp, key_id)
+
+    def _write_again(self, lane: LaneLog, frame: bytes, stamp: Stamp, key_id: str) -> None:
+        """After one segment of waveforms, or a part of the ballast, made way."""
+        segment_bytes = self._upkeep.segment_bytes(lane.lane)
+        try:
+            lane.write(frame, stamp, key_id, segment_bytes)
+        except JournalFullError:
             if lane.lane is not Lane.ALARMS or not self._ballast.give(len(frame)):
                 raise
-            lane.write(frame, stamp, key_id, self.config.segment_bytes)
+            lane.write(frame, stamp, key_id, segment_bytes)
 
     def lend_reserve(self) -> bool:
         """Free some of the disk space that is held back for alarms, for what carries them on.
@@ -330,11 +345,11 @@ class Journal:
         with self._write_lock:
             return self._ballast.give(STEP_BYTES)
 
-    def _require_room(self, lane: LaneLog, size: int) -> None:
-        limit = self.config.limit_bytes
-        if lane.lane is not Lane.ALARMS:
-            limit -= self.config.alarm_reserve_bytes
-        if self.bytes + size > limit:
+    def _require_room(self, lane: LaneLog, size: int, *, made: bool = False) -> None:
+        """Whether a frame fits; until room was ``made``, counting on what can be dropped."""
+        limit = self._upkeep.limit_of(lane.lane)
+        used = self.bytes if made else self._upkeep.fixed_bytes(lane.lane)
+        if used + size > limit:
             raise JournalFullError(f"the limit of lane {_label(lane)} is reached")
 
     def _refused(self, lane: LaneLog, records: int) -> None:

@@ -116,6 +116,8 @@ class Looker:
     def _segments(self, lane: Lane) -> Iterator[tuple[Path, SegmentHeader]]:
         """From the newest to the oldest."""
         directory = self._directory / lane.name.lower()
+        if not directory.is_dir():
+            return  # an older journal has not every lane
         numbered = {
             number: path
             for path in directory.iterdir()

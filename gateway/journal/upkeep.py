@@ -3,6 +3,9 @@
 Rules:
 - A segment is deleted when every destination's cursor and every hold is past it and the state
   checkpoint covers it; cursors and checkpoint are durable by then.
+- At the limit waveforms go first: whatever lane needs the space, their oldest segments are dropped
+  for it, and at a limit of their own for newer ones. Then, where the hospital wants that, the
+  oldest telemetry.
 - Errors of the disk are logged: all of it is tried again the next time.
 """
 
@@ -17,7 +20,7 @@ from typing import NamedTuple
 from gateway.domain.labels import Lane
 from gateway.domain.ports import Clock, Counters
 from gateway.journal.ballast import Ballast
-from gateway.journal.config import JournalConfig
+from gateway.journal.config import WAVES_SEGMENTS, JournalConfig
 from gateway.journal.cursors import Cursors
 from gateway.journal.lane import DROPPED, LaneLog
 from gateway.journal.losses import Losses
@@ -120,36 +123,84 @@ class Upkeep:
             with contents.write_lock:
                 log.delete(segments)
 
-    def drop_oldest(self, size: int) -> None:
-        """Make room for ``size`` bytes by dropping whole segments of telemetry, oldest first.
+    def limit_of(self, lane: Lane) -> int:
+        """Up to how many bytes of the whole journal a lane may write."""
+        reserve = 0 if lane is Lane.ALARMS else self.config.alarm_reserve_bytes
+        return self.config.limit_bytes - reserve
 
-        To be called by the thread that writes.
+    def segment_bytes(self, lane: Lane) -> int:
+        """The size of a lane's new segments."""
+        whole = self.config.segment_bytes
+        return (
+            min(whole, self.config.waves_bytes // WAVES_SEGMENTS) if lane is Lane.WAVES else whole
+        )
+
+    def fixed_bytes(self, lane: Lane) -> int:
+        """What no drop can free for a lane."""
+        lanes = self._contents.lanes
+        return sum(log.size for each, log in lanes.items() if not self._yields(each, lane))
+
+    def _yields(self, lane: Lane, to: Lane) -> bool:
+        """Whether a lane's oldest records are dropped at the limit, for another or for its own."""
+        return lane is Lane.WAVES or (
+            self.config.drop_oldest and lane is Lane.TELEMETRY and to is not Lane.WAVES
+        )
+
+    def make_room(self, lane: Lane, size: int) -> None:
+        """Drop what has to go for ``size`` bytes more of a lane: waveforms first, then telemetry.
+
+        Whole segments go, the oldest first. To be called by the thread that writes.
         """
+        waves = self._contents.lanes[Lane.WAVES]
+        if lane is Lane.WAVES:
+            while waves.size + size > self.config.waves_bytes and self.drop_waves():
+                pass
+        limit = self.limit_of(Lane.TELEMETRY)
+        while self._bytes() + size > limit and self.drop_waves():
+            pass
+        while (
+            self._yields(Lane.TELEMETRY, lane)
+            and self._bytes() + size > limit
+            and self._drop(Lane.TELEMETRY)
+        ):
+            pass
+
+    def drop_waves(self) -> bool:
+        """Drop the oldest segment of waveforms; False when there is none, or it can't go."""
+        return self._drop(Lane.WAVES)
+
+    def _bytes(self) -> int:
+        return sum(each.size for each in self._contents.lanes.values())
+
+    def _drop(self, lane: Lane) -> bool:
         contents = self._contents
-        log = contents.lanes[Lane.TELEMETRY]
-        limit = self.config.limit_bytes - self.config.alarm_reserve_bytes
-        while sum(each.size for each in contents.lanes.values()) + size > limit:
-            segment = log.oldest()
-            if segment is None:
-                return
-            sent = min(contents.cursors.of(Lane.TELEMETRY), default=0)
-            unsent = max(segment.first_seq, sent + 1)
-            with log.lock:
-                fresh = log.holes.add(unsent, segment.last_seq, DROPPED)
-            contents.losses.add(log, fresh)
-            self.try_checkpoint()
-            if not log.delete([segment]):
-                return
-            _log.warning("dropped telemetry %d..%d: the limit is reached", unsent, segment.last_seq)
+        log = contents.lanes[lane]
+        segment = log.oldest()
+        if segment is None:
+            return False
+        sent = min(contents.cursors.of(lane), default=0)
+        unsent = max(segment.first_seq, sent + 1)
+        with log.lock:
+            fresh = log.holes.add(unsent, segment.last_seq, DROPPED)
+        contents.losses.add(log, fresh)
+        self.try_checkpoint()
+        if not log.delete([segment]):
+            return False
+        word = lane.name.lower()
+        _log.warning("dropped %s %d..%d: the limit is reached", word, unsent, segment.last_seq)
+        self._counters.add("journal_dropped", word, n=max(0, segment.last_seq - unsent + 1))
+        return True
 
     def gauges(self) -> None:
         """Say how much there is and how old it is."""
         now_us = self._clock.now_us()
         for lane, log in self._contents.lanes.items():
             label = lane.name.lower()
-            reserve = 0 if lane is Lane.ALARMS else self.config.alarm_reserve_bytes
+            limit = self.limit_of(lane)
+            if lane is Lane.WAVES:
+                limit = min(limit, self.config.waves_bytes)
             self._counters.set("journal_bytes", log.size, label)
-            self._counters.set("journal_limit_bytes", self.config.limit_bytes - reserve, label)
+            self._counters.set("journal_limit_bytes", limit, label)
             oldest = log.committed_us(min(self._contents.cursors.of(lane), default=0) + 1)
             age = (now_us - oldest) / 1e6 if oldest else 0.0
             self._counters.set("journal_oldest_seconds", max(age, 0.0), label)

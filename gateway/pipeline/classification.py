@@ -115,6 +115,8 @@ class Edits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     metrics: dict[str, Entry] = {}
     """By REFID or code."""
     free_text: Entry = Entry()
+    waveforms: Entry = Entry()
+    """Whatever their metric."""
     badges: Entry = Entry()
     device_ids: Entry = Entry()
     """Also a message's and an item's."""
@@ -147,6 +149,8 @@ class Classification(NamedTuple):
     """Equal versions are equal labels, but for what a driver declares."""
     metrics: Mapping[int, Label]
     free_text: Label
+    waveforms: Label
+    """Of any metric: a member beside the metric's own."""
     own_words: Label
     """A device's last words: free text, about equipment."""
     badges: Label
@@ -172,6 +176,7 @@ DEFAULTS = Classification(
     version="default",
     metrics={},
     free_text=Label(DataClass.MEDICAL_APPLICATION, 4),
+    waveforms=Label(DataClass.HEALTH_STATUS, 4),
     own_words=Label(DataClass.HEALTH_RESOURCES, 4),
     badges=Label(DataClass.PERSONAL_ATTRIBUTES, 4),
     device_ids=Label(DataClass.HEALTH_RESOURCES, 3),
@@ -231,6 +236,7 @@ def compiled(source: Source) -> Classification:
         hashlib.sha256(source.document).hexdigest()[:VERSION_CHARS],
         metrics,
         edits.free_text.over(DEFAULTS.free_text),
+        edits.waveforms.over(DEFAULTS.waveforms),
         edits.free_text.over(DEFAULTS.own_words),
         edits.badges.over(DEFAULTS.badges),
         edits.device_ids.over(DEFAULTS.device_ids),

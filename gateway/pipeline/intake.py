@@ -7,6 +7,9 @@ at once. Rules:
 - Alarms go to the alarms lane with the state that they change; everything else (reports,
   inventory events, device status, gaps) goes to telemetry with the driver's own deltas. When
   telemetry is refused for want of space, the alarms that it caused are kept, and their state.
+- Waveforms go to a lane of their own: a report that has others beside them becomes two records
+  with one message id. When they are refused the rest of their submission is kept; its message is
+  not acknowledged, and its id not taken.
 - ``done`` is called in the order of submission, after the commit. A submission that repeats a
   message which is still on its way shares that message's fate.
 - Records with the same message id, side by side in one submission and each of another type, are
@@ -27,6 +30,8 @@ import struct
 from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Protocol
+
+import msgspec
 
 from gateway.domain.labels import Label
 from gateway.domain.ports import (
@@ -64,6 +69,7 @@ from gateway.pipeline.seen import Seen, SeenTable
 from gateway.pipeline.ticket import Ticket
 from gateway.wire.records import encode
 from gateway.wire.reports import encode_report
+from gateway.wire.waveforms import check_waveforms
 
 _log = logging.getLogger(__name__)
 
@@ -85,6 +91,7 @@ class Commits(Protocol):
         alarm_deltas: Sequence[StateDelta],
         telemetry_deltas: Sequence[StateDelta],
         done: Callable[[Outcome], None],
+        waves: Sequence[Labelled] = (),
     ) -> None:
         """Commit; ``done`` once, on the loop, in the order of calls, also when all is empty."""
 
@@ -137,6 +144,7 @@ class Intake:
         self._repeated: Counter[str] = Counter()
         self._marked: Counter[int] = Counter()
         self._times = [0] * len(TimeQuality)
+        self._blocks = self._samples = 0
 
     def _use(self, config: PipelineConfig) -> None:
         self._config = config
@@ -216,6 +224,10 @@ class Intake:
         for word, n in zip(_TIME_QUALITIES, self._times, strict=True):
             if n:
                 add("time_quality", word, n=n)
+        if self._blocks:
+            add("wave_blocks", n=self._blocks)
+            add("wave_samples", n=self._samples)
+        self._blocks = self._samples = 0
         for counts in (self._accepted, self._repeated, self._marked):
             counts.clear()
         self._times = [0] * len(TimeQuality)
@@ -247,6 +259,11 @@ class Intake:
             _introduce(seen, report)
         time_quality, offset_us, late = self._time.look(report, seen, mono)
         self._times[time_quality] += 1
+        if report.waveforms:
+            report, left = self._without_waveforms(report, ticket, time_quality, offset_us)
+            if not left:
+                self.alarms.heard(report, mono, changes)
+                return
         codes, values, qualities = report.codes, report.values, report.qualities
         plan = self._plans.of(report.kind, codes)
         if len(values) != len(codes) or (qualities and len(qualities) != len(codes)):
@@ -255,8 +272,7 @@ class Intake:
         calm = not late and not qualities and assess.calm(plan, values)
         if not calm:
             qualities = assess.mark(plan, values, qualities, stale=late)
-            if qualities:
-                self._count_marks(qualities, seen)
+            self._count_marks(qualities, seen)
         if plan.battery >= 0 and (not qualities or qualities[plan.battery] == Quality.VALID):
             seen.battery_percent = values[plan.battery]
         alarms = self.alarms
@@ -271,9 +287,29 @@ class Intake:
             return
         ticket.telemetry.append(self._labelled(report, plan.label, encoded))
 
+    def _without_waveforms(
+        self, report: Report, ticket: Ticket, time_quality: int, offset_us: int
+    ) -> tuple[Report, bool]:
+        """Put a report's waveforms into their lane; the rest, and whether that says anything."""
+        waves = msgspec.structs.replace(
+            report, codes=(), values=(), qualities=(), enumerations=(), texts=()
+        )
+        try:
+            check_waveforms(waves.waveforms)
+            encoded = encode_report(waves, time_quality, offset_us)
+        except _UNENCODABLE:
+            self._unencodable(report, ticket)
+            return report, False
+        label = self._labels.of_report(waves, self._labels.of_codes(()))
+        ticket.waves.append(Labelled(label, encoded, codes_used(waves)))
+        self._blocks += len(waves.waveforms)
+        self._samples += sum(len(each.samples) for each in waves.waveforms)
+        left = bool(report.codes or report.enumerations or report.texts)
+        return msgspec.structs.replace(report, waveforms=()), left
+
     def _labelled(self, report: Report, numeric: Label, encoded: bytes) -> Labelled:
         """Numbers alone have their plan's label, unless their device adds something."""
-        if report.enumerations or report.texts or report.waveforms:
+        if report.enumerations or report.texts:
             label = self._labels.of_report(report, numeric)
             return Labelled(label, encoded, codes_used(report))
         if self._labels.associates:
@@ -424,13 +460,19 @@ class Intake:
                 (alarms, (), alarm_deltas, ()),
                 lambda outcome: self._settle_alarms(ticket, outcome),
             )
+        if ticket.waves:
+            self._add(
+                ((), (), (), ()), lambda outcome: _settle_waves(ticket, outcome), ticket.waves
+            )
         if ticket.presence:
             deltas = (*deltas, *ticket.presence)
         self._add(((), ticket.telemetry, (), deltas), lambda outcome: self._settle(ticket, outcome))
 
-    def _add(self, what: _What, done: Callable[[Outcome], None]) -> None:
+    def _add(
+        self, what: _What, done: Callable[[Outcome], None], waves: Sequence[Labelled] = ()
+    ) -> None:
         try:
-            self._commits.add(*what, done)
+            self._commits.add(*what, done, waves)
         except (ValueError, RuntimeError) as error:
             # Larger than a group can be, or the gateway is stopping: the driver must hear it.
             _log.error("a submission was not taken: %s", error)
@@ -444,8 +486,9 @@ class Intake:
 
     def _settle(self, ticket: Ticket, outcome: Outcome) -> None:
         alarms_outcome = ticket.alarms_outcome
+        told = outcome if ticket.waves_outcome is Outcome.COMMITTED else ticket.waves_outcome
         for place, n, in_alarms in ticket.claims:
-            if (alarms_outcome if in_alarms else outcome) is Outcome.COMMITTED:
+            if (alarms_outcome if in_alarms else told) is Outcome.COMMITTED:
                 place.keep(n)
             else:
                 place.give_back(n)
@@ -453,7 +496,7 @@ class Intake:
         if outcome is not Outcome.COMMITTED:
             self._outbox.put_back_presence(ticket.presence)
         else:
-            outcome = alarms_outcome
+            outcome = alarms_outcome if told is Outcome.COMMITTED else told
         ticket.outcome = outcome
         if outcome is not Outcome.COMMITTED and ticket.messages:
             self._counters.add("not_taken", outcome.value, n=ticket.messages)
@@ -469,6 +512,10 @@ class Intake:
             if self._active.get(priority) != count:
                 self._active[priority] = count
                 self._counters.set("alarms_active", count, priority.name.lower())
+
+
+def _settle_waves(ticket: Ticket, outcome: Outcome) -> None:
+    ticket.waves_outcome = outcome
 
 
 def _introduce(seen: Seen, report: Report) -> None:

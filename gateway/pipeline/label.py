@@ -2,9 +2,9 @@
 
 Rules: a record has the label of its highest member; at equal levels the class that tells more
 about a person wins. Members are its metrics; its device's id (with the bed plan it re-identifies),
-place and address; free text and badges, whatever their metric; and what its device's ward, kind and
-tags add. An unknown code is unlabelled (level 4). Which label each member has is the hospital's
-:class:`~gateway.pipeline.classification.Classification`.
+place and address; free text, waveforms and badges, whatever their metric; and what its device's
+ward, kind and tags add. An unknown code is unlabelled (level 4). Which label each member has is the
+hospital's :class:`~gateway.pipeline.classification.Classification`.
 """
 
 from __future__ import annotations
@@ -87,6 +87,8 @@ class Labels:
         if report.enumerations or report.texts or report.waveforms:
             labels = [numeric]
             labels += (self._metric(e.code) for e in report.enumerations)
+            if report.waveforms:
+                labels.append(self.classification.waveforms)
             labels += (self._metric(w.code) for w in report.waveforms)
             for text in report.texts:
                 labels += (self.classification.free_text, self._metric(text.code))

@@ -56,6 +56,7 @@ def _metrics(source: Source, told: Classification, lines: _Lines) -> Iterator[Ro
 def _contents(told: Classification, lines: _Lines) -> Iterator[Row]:
     for name, key, label, default in (
         ("free text", "free_text", told.free_text, DEFAULTS.free_text),
+        ("waveform", "waveforms", told.waveforms, DEFAULTS.waveforms),
         ("device's last words", "free_text", told.own_words, DEFAULTS.own_words),
         ("badge", "badges", told.badges, DEFAULTS.badges),
         ("device id", "device_ids", told.device_ids, DEFAULTS.device_ids),

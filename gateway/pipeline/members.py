@@ -49,7 +49,7 @@ def _content(record: Record, labels: Labels) -> Iterator[Member]:
         case Report():
             yield from _metrics(record.codes, labels)
             yield from _metrics((part.code for part in record.enumerations), labels)
-            yield from _metrics((part.code for part in record.waveforms), labels)
+            yield from _waveforms(record, labels)
             for text in record.texts:
                 yield Member(f"free text ({metric(text.code).refid})", told.free_text)
                 yield from _metrics((text.code,), labels)
@@ -78,6 +78,12 @@ def _content(record: Record, labels: Labels) -> Iterator[Member]:
 def _metrics(codes: Iterable[int], labels: Labels) -> Iterator[Member]:
     for code in codes:
         yield Member(f"the metric {metric(code).refid}", labels.classification.metric(code))
+
+
+def _waveforms(report: Report, labels: Labels) -> Iterator[Member]:
+    for code in dict.fromkeys(part.code for part in report.waveforms):
+        yield Member(f"a waveform ({metric(code).refid})", labels.classification.waveforms)
+        yield from _metrics((code,), labels)
 
 
 def _at(what: str, said: str, label: Label) -> Iterator[Member]:

@@ -30,6 +30,8 @@ class Ticket:
         "presence",
         "repeat",
         "telemetry",
+        "waves",
+        "waves_outcome",
     )
 
     def __init__(self, done: Callable[[Outcome], None] | None) -> None:
@@ -37,6 +39,8 @@ class Ticket:
         self.outcome: Outcome | None = None
         self.alarms_outcome = Outcome.COMMITTED
         self.telemetry: list[Labelled] = []
+        self.waves: list[Labelled] = []
+        self.waves_outcome = Outcome.COMMITTED
         self.alarms: list[Labelled] = []
         """Records that the driver itself made."""
         self.outgoing: Outgoing | None = None

@@ -13,7 +13,8 @@ Rules:
 6. The stream goes on while a window of statistics is open, and the cursor stays behind the window's
    first group; what a stream begins with is made again by reading on from the cursor
    (:mod:`gateway.uplink.standing`).
-7. Beside telemetry go the heads of the audit log (:mod:`gateway.uplink.heads`).
+7. Waveforms have a stream once there are any; while telemetry is behind they yield to it.
+8. Beside telemetry go the heads of the audit log (:mod:`gateway.uplink.heads`).
 """
 
 from __future__ import annotations
@@ -88,6 +89,7 @@ class LaneForwarder:
         link = self._link
         while True:
             await link.has_release()
+            await self._something_to_carry()
             if silent_release(link) is not None:
                 await rest(link, self._lane, self._maker, self._news)
                 continue
@@ -119,6 +121,12 @@ class LaneForwarder:
                 await link.pause(delay, link.signs)
             else:
                 await link.pause(delay, signs)
+
+    async def _something_to_carry(self) -> None:
+        """Waveforms: wait for the gateway's first. The other lanes' streams stand in any case."""
+        while self._lane is Lane.WAVES and not self._around.journal.last_seq(self._lane):
+            self._news.clear()
+            await self._news.wait()
 
     # -- one stream --------------------------------------------------------------------------
 
@@ -231,6 +239,8 @@ class LaneForwarder:
             if lag <= 0:
                 await self._news.wait()
                 continue
+            if lane is Lane.WAVES:
+                await self._link.waves_last()
             if config.linger_ms and self._flight and lag < config.batch_records:
                 await self._linger()
             stood = self._maker.take()

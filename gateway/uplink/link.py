@@ -1,4 +1,4 @@
-"""What the two lanes of one destination share: its release, and whether it can be reached."""
+"""What the lanes of one destination share: its release, and whether it can be reached."""
 
 from __future__ import annotations
 
@@ -27,13 +27,19 @@ from gateway.uplink.release import Release
 from gateway.uplink.writer import LedgerWriter
 
 ALARMS_FIRST_S = 0.5
-"""How long telemetry waits for the alarms' stream after an absence of the receiver."""
+"""How long the other lanes wait for the alarms' stream after an absence of the receiver."""
+WAVES_YIELD_S = 0.25
+"""While telemetry is behind, a batch of waveforms leaves so often: held back, not starved."""
+TELEMETRY_BEHIND_RECORDS = 1000
+"""Lag of telemetry from which on waveforms give way."""
 KNOCK_INTERVAL_S = 0.5
 """How often a pausing lane looks whether anybody listens at the receiver's address, at the cost of
 a SYN and its answer. Drawn between half of it and all of it, so that gateways don't knock in step.
 """
 Knock = Callable[[str], Awaitable[bool]]
 """Whether anybody accepts connections at ``host:port``."""
+
+_EVERY_GATEWAYS = frozenset((Lane.ALARMS, Lane.TELEMETRY))
 
 
 class Surroundings(NamedTuple):
@@ -158,7 +164,7 @@ class Link:
         self._sign.set()
 
     async def alarms_first(self) -> None:
-        """Telemetry gives the alarms' stream a moment to come up before it."""
+        """The other lanes give the alarms' stream a moment to come up before theirs."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(ALARMS_FIRST_S):
                 await self._alarms_up.wait()
@@ -172,12 +178,21 @@ class Link:
         if lane is Lane.ALARMS:
             (self._alarms_up.set if up else self._alarms_up.clear)()
         (self._up.add if up else self._up.discard)(lane)
-        self.around.counters.set("connected", float(len(self._up) == len(Lane)), self.name)
+        self.around.counters.set("connected", float(self.is_connected), self.name)
 
     @property
     def is_connected(self) -> bool:
-        """True while both lanes' streams are up."""
-        return len(self._up) == len(Lane)
+        """True while the streams of alarms and telemetry are up.
+
+        A gateway without waveforms has no stream for them, and an old receiver takes none.
+        """
+        return self._up >= _EVERY_GATEWAYS
+
+    async def waves_last(self) -> None:
+        """Waveforms let telemetry's backlog go before them, for a moment at a time."""
+        journal, lane = self.around.journal, Lane.TELEMETRY
+        if journal.last_seq(lane) - self.acked(lane) > TELEMETRY_BEHIND_RECORDS:
+            await asyncio.sleep(WAVES_YIELD_S)
 
     def acknowledged(self, lane: Lane, seq: int) -> None:
         """The destination holds everything up to ``seq``; the cursor may stay behind a window."""

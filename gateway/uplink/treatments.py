@@ -129,8 +129,19 @@ PART_FIELDS: Mapping[str, Fields] = {
         (),
         (),
         ("start_us",),
-        ("code", "sample_rate_hz", "scale", "offset", "samples", "quality"),
+        (
+            "code",
+            "sample_rate_hz",
+            "scale",
+            "offset",
+            "samples",
+            "quality",
+            "deltas",
+            "missing_before",
+            "marks",
+        ),
     ),
+    "SampleMark": Fields((), (), (), (), ("first", "count", "kind")),
 }
 """What records are made of and within."""
 MADE_HERE = frozenset(("aggregate",))

@@ -29,9 +29,9 @@ from gateway.domain.records import (
     Report,
     Text,
     TimeQuality,
-    Waveform,
 )
 from gateway.wire.reports import encode_report
+from gateway.wire.waveforms import waveform_from
 from protos.wardgate.v1 import ingest_pb2 as pb
 
 
@@ -98,18 +98,7 @@ def _report_from(m: pb.Report) -> Report:
             Enumeration(e.code, e.value, e.name, Quality(e.quality)) for e in m.enumerations
         ),
         texts=tuple(Text(t.code, t.value) for t in m.texts),
-        waveforms=tuple(
-            Waveform(
-                w.code,
-                w.start_us,
-                w.sample_rate_hz,
-                w.scale,
-                w.offset,
-                tuple(w.samples),
-                Quality(w.quality),
-            )
-            for w in m.waveforms
-        ),
+        waveforms=tuple(map(waveform_from, m.waveforms)),
         ward=m.ward,
     )
 

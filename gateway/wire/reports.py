@@ -17,6 +17,7 @@ from collections.abc import Callable
 from functools import lru_cache
 
 from gateway.domain.records import Provenance, Report
+from gateway.wire.waveforms import add_waveform
 from protos.wardgate.v1 import ingest_pb2 as pb
 
 SOURCES_CACHED_MAX = 16_384
@@ -141,13 +142,5 @@ def _rest(report: Report) -> bytes:
     for t in report.texts:
         message.texts.add(code=t.code, value=t.value)
     for w in report.waveforms:
-        message.waveforms.add(
-            code=w.code,
-            start_us=w.start_us,
-            sample_rate_hz=w.sample_rate_hz,
-            scale=w.scale,
-            offset=w.offset,
-            samples=w.samples,
-            quality=w.quality,
-        )
+        add_waveform(message, w)
     return message.SerializeToString()

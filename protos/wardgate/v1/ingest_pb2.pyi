@@ -12,6 +12,7 @@ class Lane(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     LANE_UNSPECIFIED: _ClassVar[Lane]
     LANE_ALARMS: _ClassVar[Lane]
     LANE_TELEMETRY: _ClassVar[Lane]
+    LANE_WAVES: _ClassVar[Lane]
 
 class RejectKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -66,6 +67,16 @@ class Attestation(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     ATTESTATION_BROKER: _ClassVar[Attestation]
     ATTESTATION_GATEWAY: _ClassVar[Attestation]
 
+class MarkKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    MARK_KIND_UNSPECIFIED: _ClassVar[MarkKind]
+    MARK_KIND_INVALID: _ClassVar[MarkKind]
+    MARK_KIND_LEAD_OFF: _ClassVar[MarkKind]
+    MARK_KIND_MISSING: _ClassVar[MarkKind]
+    MARK_KIND_SATURATED: _ClassVar[MarkKind]
+    MARK_KIND_PACED: _ClassVar[MarkKind]
+    MARK_KIND_CALIBRATING: _ClassVar[MarkKind]
+
 class AlarmPriority(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     ALARM_PRIORITY_UNSPECIFIED: _ClassVar[AlarmPriority]
@@ -109,6 +120,7 @@ class DeviceState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
 LANE_UNSPECIFIED: Lane
 LANE_ALARMS: Lane
 LANE_TELEMETRY: Lane
+LANE_WAVES: Lane
 REJECT_KIND_UNSPECIFIED: RejectKind
 REJECT_KIND_PERMANENT: RejectKind
 REJECT_KIND_TRANSIENT: RejectKind
@@ -144,6 +156,13 @@ ATTESTATION_CERTIFICATE: Attestation
 ATTESTATION_PORT: Attestation
 ATTESTATION_BROKER: Attestation
 ATTESTATION_GATEWAY: Attestation
+MARK_KIND_UNSPECIFIED: MarkKind
+MARK_KIND_INVALID: MarkKind
+MARK_KIND_LEAD_OFF: MarkKind
+MARK_KIND_MISSING: MarkKind
+MARK_KIND_SATURATED: MarkKind
+MARK_KIND_PACED: MarkKind
+MARK_KIND_CALIBRATING: MarkKind
 ALARM_PRIORITY_UNSPECIFIED: AlarmPriority
 ALARM_PRIORITY_LOW: AlarmPriority
 ALARM_PRIORITY_MEDIUM: AlarmPriority
@@ -421,7 +440,7 @@ class Text(_message.Message):
     def __init__(self, code: _Optional[int] = ..., value: _Optional[str] = ...) -> None: ...
 
 class Waveform(_message.Message):
-    __slots__ = ("code", "start_us", "sample_rate_hz", "scale", "offset", "samples", "quality")
+    __slots__ = ("code", "start_us", "sample_rate_hz", "scale", "offset", "samples", "quality", "deltas", "missing_before", "marks")
     CODE_FIELD_NUMBER: _ClassVar[int]
     START_US_FIELD_NUMBER: _ClassVar[int]
     SAMPLE_RATE_HZ_FIELD_NUMBER: _ClassVar[int]
@@ -429,6 +448,9 @@ class Waveform(_message.Message):
     OFFSET_FIELD_NUMBER: _ClassVar[int]
     SAMPLES_FIELD_NUMBER: _ClassVar[int]
     QUALITY_FIELD_NUMBER: _ClassVar[int]
+    DELTAS_FIELD_NUMBER: _ClassVar[int]
+    MISSING_BEFORE_FIELD_NUMBER: _ClassVar[int]
+    MARKS_FIELD_NUMBER: _ClassVar[int]
     code: int
     start_us: int
     sample_rate_hz: float
@@ -436,7 +458,20 @@ class Waveform(_message.Message):
     offset: float
     samples: _containers.RepeatedScalarFieldContainer[int]
     quality: Quality
-    def __init__(self, code: _Optional[int] = ..., start_us: _Optional[int] = ..., sample_rate_hz: _Optional[float] = ..., scale: _Optional[float] = ..., offset: _Optional[float] = ..., samples: _Optional[_Iterable[int]] = ..., quality: _Optional[_Union[Quality, str]] = ...) -> None: ...
+    deltas: _containers.RepeatedScalarFieldContainer[int]
+    missing_before: int
+    marks: _containers.RepeatedCompositeFieldContainer[SampleMark]
+    def __init__(self, code: _Optional[int] = ..., start_us: _Optional[int] = ..., sample_rate_hz: _Optional[float] = ..., scale: _Optional[float] = ..., offset: _Optional[float] = ..., samples: _Optional[_Iterable[int]] = ..., quality: _Optional[_Union[Quality, str]] = ..., deltas: _Optional[_Iterable[int]] = ..., missing_before: _Optional[int] = ..., marks: _Optional[_Iterable[_Union[SampleMark, _Mapping]]] = ...) -> None: ...
+
+class SampleMark(_message.Message):
+    __slots__ = ("first", "count", "kind")
+    FIRST_FIELD_NUMBER: _ClassVar[int]
+    COUNT_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    first: int
+    count: int
+    kind: MarkKind
+    def __init__(self, first: _Optional[int] = ..., count: _Optional[int] = ..., kind: _Optional[_Union[MarkKind, str]] = ...) -> None: ...
 
 class Alarm(_message.Message):
     __slots__ = ("alarm_id", "device_id", "bed", "priority", "phase", "kind", "source", "code", "condition", "text", "onset_us", "at_us", "message_id", "codes", "values", "limit", "driver", "attestation", "attested_by")

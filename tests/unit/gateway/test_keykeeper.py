@@ -105,7 +105,7 @@ async def test_each_day_has_a_key_of_its_own_and_unused_ones_go(site):
     assert site.journal.state.items("s") == {"k": b"v"}
     assert site.log.entries[-1] == (
         "keys_retired",
-        {"keys": 3, "scopes": "journal.alarms, rejected, state"},
+        {"keys": 4, "scopes": "journal.alarms, journal.waves, rejected, state"},
     )
 
 

@@ -11,7 +11,7 @@ from security.sealing import KeyRing
 from tests.unit.journal.helpers import group, open_journal, read_all, texts_of
 
 A, T = Lane.ALARMS, Lane.TELEMETRY
-SCOPES = ("journal.alarms", "journal.telemetry", "state")
+SCOPES = ("journal.alarms", "journal.telemetry", "journal.waves", "state")
 RING = KeyRing.generate()
 
 

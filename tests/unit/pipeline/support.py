@@ -28,6 +28,7 @@ class Added(NamedTuple):
     alarm_deltas: Sequence[StateDelta]
     telemetry_deltas: Sequence[StateDelta]
     done: Callable[[Outcome], None]
+    waves: Sequence[Labelled] = ()
 
 
 class Fate(NamedTuple):
@@ -35,6 +36,7 @@ class Fate(NamedTuple):
 
     alarms: Outcome
     telemetry: Outcome
+    waves: Outcome = Outcome.COMMITTED
 
 
 COMMITTED = Fate(Outcome.COMMITTED, Outcome.COMMITTED)
@@ -52,12 +54,13 @@ class FakeCommitter:
         self.waiting: list[Added] = []
         self.alarms: list[Labelled] = []
         self.telemetry: list[Labelled] = []
+        self.waves: list[Labelled] = []
         self.state = FakeState()
         self.is_writable = True
         self.resumes: list[Callable[[], None]] = []
 
-    def add(self, alarms, telemetry, alarm_deltas, telemetry_deltas, done) -> None:
-        self.waiting.append(Added(alarms, telemetry, alarm_deltas, telemetry_deltas, done))
+    def add(self, alarms, telemetry, alarm_deltas, telemetry_deltas, done, waves=()) -> None:
+        self.waiting.append(Added(alarms, telemetry, alarm_deltas, telemetry_deltas, done, waves))
         if self.automatic is not None:
             self.settle(self.automatic)
 
@@ -76,6 +79,10 @@ class FakeCommitter:
                 if outcome is Outcome.COMMITTED:
                     self.telemetry += added.telemetry
                     self._apply(added.telemetry_deltas)
+            if outcome is Outcome.COMMITTED and added.waves:
+                outcome = fate.waves
+                if outcome is Outcome.COMMITTED:
+                    self.waves += added.waves
             added.done(outcome)
 
     def _apply(self, deltas: Sequence[StateDelta]) -> None:
