@@ -44,7 +44,7 @@ def accept(  # noqa: PLR0913, PLR0917  # the options of a command
     kind: Annotated[str, typer.Option(help="monitor, drip, ventilator, …")] = "",
     ward: Annotated[str, typer.Option(help="Where it stands")] = "",
     bed: Annotated[str, typer.Option(help="Where it stands")] = "",
-    transport: Annotated[str, typer.Option(help="mqtt or coaps")] = "",
+    transport: Annotated[str, typer.Option(help="mqtt, coaps or mllp")] = "",
     firmware: Annotated[str, typer.Option(help="The version that it should run")] = "",
     fleet: Fleet = None,
     identity: Identity = None,

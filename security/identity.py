@@ -57,7 +57,7 @@ CLONES_MAX = 4096
 SWEEP_MARKS = 1000
 """Live sessions that are looked up in one turn of the loop, in less than a millisecond."""
 SUSPECT = frozenset({RefusalReason.IDENTITY_MISMATCH, RefusalReason.WRONG_TRANSPORT})
-PROTOCOLS = {"coap": "coaps"}
+PROTOCOLS = {"coap": "coaps", "hl7": "mllp"}
 """What the registry calls the transports that drivers call otherwise."""
 
 _Key = TypeVar("_Key", str, int)

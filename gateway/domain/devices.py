@@ -30,7 +30,7 @@ class Device(msgspec.Struct, frozen=True):
     revoked: bool = False
     """Every certificate it had is revoked: it can't come back with one of them."""
     transport: str = ""
-    """The only one that it may come by: ``mqtt``, ``coaps``, ``serial``, ``broker``; empty: any."""
+    """The only one allowed: ``mqtt``, ``coaps``, ``mllp``, ``serial``, ``broker``; empty: any."""
 
     @property
     def dismissed(self) -> bool:
@@ -55,7 +55,11 @@ class PortCredential(NamedTuple):
 
 
 class BrokerCredential(NamedTuple):
-    """A device that a ward's broker vouches for."""
+    """A device that somebody between it and us vouches for.
+
+    That is a ward's broker, or a gateway that sends what its devices say under its own certificate
+    (an IHE Device Observation Reporter).
+    """
 
     device_id: str
     broker: str

@@ -16,9 +16,15 @@ from tests.fakes import FakeClock, FakeCounters
 from tests.unit.security.conftest import DOMAIN
 from tests.unit.security.test_security_identity import Audit, Session
 
-TRANSPORTS = {"mqtt": "mqtt", "coap": "coaps", "serial": "serial", "broker": "broker"}
+TRANSPORTS = {
+    "mqtt": "mqtt",
+    "coap": "coaps",
+    "hl7": "mllp",
+    "serial": "serial",
+    "broker": "broker",
+}
 """What drivers call it -> what the registry calls it."""
-CERTIFIED = {"mqtt", "coap"}
+CERTIFIED = {"mqtt", "coap", "hl7"}
 DEVICE = Device("one", "monitor", "icu", "7")
 
 
