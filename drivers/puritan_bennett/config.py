@@ -1,4 +1,4 @@
-"""The driver's configuration: one entry per ventilator."""
+"""The driver's configuration: one entry per ventilator, or per port 2 of one."""
 
 from __future__ import annotations
 
@@ -58,6 +58,15 @@ class VentilatorPort(_Port, frozen=True, kw_only=True):
         return zone_named(self.time_zone)
 
 
+class WavesPort(_Port, frozen=True, kw_only=True):
+    """Port 2 of one ventilator."""
+
+    baud_rate: int = 38400
+
+    def __post_init__(self) -> None:
+        self.check()
+
+
 class VentilatorsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The ventilators of one driver instance."""
 
@@ -68,6 +77,25 @@ class VentilatorsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True,
 
     @property
     def bound(self) -> tuple[VentilatorPort, ...]:
+        """All that is configured."""
+        return self.ventilators
+
+    @property
+    def dials(self) -> tuple[str, ...]:
+        """The serial servers."""
+        return serial_servers(self.ventilators)
+
+
+class WavesConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The ventilators whose curves one driver instance reads."""
+
+    ventilators: tuple[WavesPort, ...]
+
+    def __post_init__(self) -> None:
+        check_bound(self.ventilators)
+
+    @property
+    def bound(self) -> tuple[WavesPort, ...]:
         """All that is configured."""
         return self.ventilators
 

@@ -1,4 +1,4 @@
-"""A simulated ventilator on a serial line, which is a pty."""
+"""A simulated ventilator on two serial lines, which are ptys."""
 
 from __future__ import annotations
 
@@ -6,8 +6,12 @@ import asyncio
 from pathlib import Path
 
 from firmware_sim.ptyend import PtyEnd
-from firmware_sim.puritan_bennett.ventilator import Ventilator
+from firmware_sim.puritan_bennett.ventilator import Curves, Ventilator
 from gateway.domain.ports import Clock
+
+BLOCK_S = 0.2
+"""Port 2 says ten samples at once."""
+BLOCK_SAMPLES = 10
 
 
 class SerialVentilator:
@@ -28,3 +32,28 @@ class SerialVentilator:
         answer = self.ventilator.receive(data)
         if answer and self.end.write(answer):
             self.asked.set()
+
+
+class SerialCurves:
+    """Port 2: says its curves for ever, whether somebody listens or not."""
+
+    def __init__(self, port: Path) -> None:
+        self.curves = Curves(skip=37)
+        self.end = PtyEnd(port, lambda _: None)
+        self._timer: asyncio.TimerHandle | None = None
+
+    def start(self) -> None:
+        """Plug in and breathe."""
+        self.end.plug_in()
+        self._say()
+
+    def close(self) -> None:
+        """Switch off; idempotent."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self.end.pull_cable()
+
+    def _say(self) -> None:
+        self.end.write(b"".join(self.curves.say(BLOCK_SAMPLES)))
+        self._timer = asyncio.get_running_loop().call_later(BLOCK_S, self._say)

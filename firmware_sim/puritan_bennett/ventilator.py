@@ -1,19 +1,25 @@
 """A simulated ventilator, without I/O: bytes in, bytes out.
 
 Port 1 answers as the manual says: a command is four letters and CR, what is none is passed over,
-``RSET`` empties the buffer.
+``RSET`` empties the buffer. Port 2 is :class:`Curves`.
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
 from datetime import UTC, datetime
 
 from drivers.puritan_bennett.codec import (
     COUNTS,
     CR,
     FIRST_FIELD,
+    BreathEnd,
+    BreathStart,
     Request,
+    Sample,
     encode_reply,
+    encode_wave_line,
 )
 from drivers.puritan_bennett.fields import LAYOUTS
 from gateway.domain.ports import Clock
@@ -127,3 +133,38 @@ class Ventilator:
             self.replies += 1
             return self.reply("MISCF")
         return b""
+
+
+class Curves:
+    """Port 2: breaths of so many samples, for ever.
+
+    Args:
+        period_samples: of one breath, 20 ms each.
+        skip: samples of the first breath that were said before anybody listened.
+    """
+
+    def __init__(self, period_samples: int = 200, skip: int = 0) -> None:
+        self._period = period_samples
+        self._at = skip
+        self._breath = 54042
+        self.lose_ends = False
+        """Breaths end without ``BE``, as they do at times."""
+
+    def say(self, samples: int) -> Iterator[bytes]:
+        """The lines of the next samples, and what stands between them."""
+        for _ in range(samples):
+            if self._at == 0:
+                self._breath += 1
+                yield encode_wave_line(BreathStart(self._breath))
+            yield encode_wave_line(self.sample(self._at / self._period))
+            self._at = (self._at + 1) % self._period
+            if self._at == 0 and not self.lose_ends:
+                yield encode_wave_line(BreathEnd())
+
+    @staticmethod
+    def sample(phase: float) -> Sample:
+        """Inspiration takes the first third; phase is 0 to 1."""
+        if phase < 1 / 3:
+            return Sample(round(40.0 * math.sin(3 * math.pi * phase), 2), round(5 + 51 * phase, 2))
+        left = math.exp(-6 * (phase - 1 / 3))
+        return Sample(round(-45.0 * left, 2), round(5 + 17 * left, 2))
