@@ -55,6 +55,9 @@ def replay(  # noqa: PLR0913, PLR0917  # the options of a command
     baud: Annotated[
         int, typer.Option(min=50, max=BAUD_MAX, help="Of raw bytes, which have no times")
     ] = BAUD_DEFAULT,
+    keys: Annotated[
+        Path | None, typer.Option(help="The key ring that a gateway's recording was sealed for")
+    ] = None,
     identity: Annotated[
         Path | None, typer.Option(help="The device's directory: cert.pem, key.pem, ca.pem")
     ] = None,
@@ -84,16 +87,16 @@ def replay(  # noqa: PLR0913, PLR0917  # the options of a command
     if loading.is_record(recording):
         _record(recording, where, who, speed, (device, boot, samples), as_json=as_json)
         return
-    loaded = loading.load(recording, loading.read(recording), baud)
+    loaded = loading.load(recording, loading.read(recording), baud, keys)
     if listing or where is None:
         _list(loaded, as_json=as_json)
         return
     from firmware_sim.playback import framing, pace, player  # noqa: PLC0415
 
-    chosen = loading.choose(recording, loaded.found, conversation)
+    chosen = loading.choose(recording, loaded, conversation)
     if frame:
-        chosen = framing.framed(chosen, frame)
-    chosen = target.fitting(chosen, where, device_at)
+        chosen = [framing.framed(each, frame) for each in chosen]
+    chosen = [target.fitting(each, where, device_at) for each in chosen]
     subject = player.Player(
         target.way_maker(where, who, wait),
         pace.speed_of(speed),
@@ -102,16 +105,16 @@ def replay(  # noqa: PLR0913, PLR0917  # the options of a command
     )
     import asyncio  # noqa: PLC0415
 
-    done = asyncio.run(subject.play([chosen]))
+    done = asyncio.run(subject.play(chosen))
     _end_of_progress()
     if as_json:
-        _print_json({"device": chosen.device, "notes": loaded.notes, **done._asdict()})
+        _print_json({"device": chosen[0].device, "notes": loaded.notes, **done._asdict()})
         return
     for note in loaded.notes:
         typer.echo(f"note            {note}")
-    if not chosen.whole:
+    if not all(each.whole for each in chosen):
         typer.echo("note            it was recorded from the middle on")
-    typer.echo(f"device          {chosen.device}")
+    typer.echo(f"device          {chosen[0].device}")
     typer.echo(f"sent            {done.sent_bytes:,} bytes in {done.pieces:,} pieces")
     typer.echo(f"from gateway    {done.heard_bytes:,} bytes")
     if done.turns:

@@ -11,12 +11,14 @@ from typing import Annotated
 import typer
 
 from gateway import keys_cli
+from gateway.capture.cli import app as capture_app
 from gateway.packetfilter.cli import app as packetfilter_app
 
 gateway_app = typer.Typer(help="The edge daemon.", no_args_is_help=True, rich_markup_mode=None)
 gateway_app.add_typer(packetfilter_app, name="packetfilter")
 
 gateway_app.add_typer(keys_cli.app, name="keys")
+gateway_app.add_typer(capture_app, name="capture")
 gateway_app.command("erase")(keys_cli.erase)
 
 ConfigOption = Annotated[

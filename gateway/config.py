@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 import msgspec
 
 from gateway import tomlfile
+from gateway.capture.config import CaptureConfig
 from gateway.dial import Receiver, check_receiver
 from gateway.domain.errors import ConfigError
 from gateway.journal.aside import AsideConfig
@@ -99,6 +100,7 @@ class GatewayConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     journal: JournalConfig = JournalConfig()
     commit: CommitterConfig = CommitterConfig()
     aside: AsideConfig = AsideConfig()
+    capture: CaptureConfig = CaptureConfig()
     classification: ClassificationTable = ClassificationTable()
     pipeline: PipelineConfig = msgspec.field(default_factory=PipelineConfig)
     destinations: tuple[DestinationConfig, ...] = ()

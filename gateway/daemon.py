@@ -20,6 +20,8 @@ from pathlib import Path
 
 from gateway import plugins
 from gateway.auditing import Auditing
+from gateway.capture.desk import CaptureDesk
+from gateway.capture.shelf import SCOPE as CAPTURE_SCOPE
 from gateway.clock import SystemClock
 from gateway.commands import Commands
 from gateway.config import GatewayConfig, read
@@ -168,7 +170,20 @@ class Gateway:
         self.aside = Aside(state / "aside", config.aside, sealer, clock, telemetry)
         stack.callback(self.aside.close)
 
+        self.captures = CaptureDesk(
+            state,
+            config.gateway.name,
+            config.capture,
+            self.keys.of(CAPTURE_SCOPE),
+            self.identity,
+            self.audit,
+            clock,
+        )
+
         await self._open_pipeline(stack)
+        self.captures.bell = self.notices
+        # Ends with the drivers' sessions, while its alarm can still be committed.
+        stack.push_async_callback(self.captures.stop)
 
         self._supervisor = Supervisor()
         stack.push_async_callback(self._supervisor.stop)
@@ -253,13 +268,19 @@ class Gateway:
             self.aside,
             lambda: self.message_ids.key_id,
             self.outbound.rejected_key_ids,
+            self.captures.key_ids,
             lambda: self.message_ids.checkpoint(self.intake),
             self._settled,
             lambda: self._record_gaps(self.journal.discovered_gaps()),
         )
         state = self.config.gateway.state_dir
         self.keeper = KeyKeeper(state, self.keys, keeps, self.audit, self.clock)
-        self.control.on_hangup = self.keeper.look
+
+        def hung_up() -> None:
+            self.keeper.look()
+            self.captures.look()
+
+        self.control.on_hangup = hung_up
 
     def _serve_metrics(self, stack: contextlib.AsyncExitStack) -> None:
         self.metrics = MetricsPlace(self.config.metrics, self.telemetry.registry)
@@ -276,6 +297,7 @@ class Gateway:
         self._supervisor.start(Part("audit-syslog", self.auditing.shipper.run))
         self._supervisor.start(Part("accounting", self.outbound.accounting.run))
         self._supervisor.start(Part("keys", self.keeper.run))
+        self._supervisor.start(Part("captures", self.captures.run))
         renewer = self.timekeeping.renewer(self.config)
         if renewer is not None:
             self._supervisor.start(Part("renewal", renewer.run))
@@ -377,6 +399,7 @@ class Gateway:
         self.journal.follow(config.journal)
         self.committer.follow(config.commit)
         self.aside.follow(config.aside)
+        self.captures.follow(config.capture)
         if config.pipeline != before.pipeline:
             self.intake.follow(config.pipeline)
         self.control.follow(config)

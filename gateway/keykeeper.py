@@ -23,10 +23,12 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from gateway import erasure
+from gateway.capture.shelf import SCOPE as CAPTURE_SCOPE
 from gateway.domain.errors import ConfigError, WardgateError
 from gateway.domain.labels import Lane
 from gateway.domain.ports import Clock
-from gateway.erasure import Answer, Request
+from gateway.erasure import Request
+from gateway.errands import Answer
 from gateway.journal.aside import SCOPE as ASIDE_SCOPE
 from gateway.journal.aside import Aside
 from gateway.journal.journal import Journal
@@ -38,7 +40,13 @@ from security.sealing import KeyRing
 log = logging.getLogger(__name__)
 
 KEYS_FILE = "keys"
-SCOPES = (*(lane_scope(lane) for lane in Lane), STATE_SCOPE, ASIDE_SCOPE, REJECTED_SCOPE)
+SCOPES = (
+    *(lane_scope(lane) for lane in Lane),
+    STATE_SCOPE,
+    ASIDE_SCOPE,
+    REJECTED_SCOPE,
+    CAPTURE_SCOPE,
+)
 LOOK_S = 60.0
 """Between two looks at the day, and at keys that are not needed any more."""
 UNDER_WAY_S = 600.0
@@ -63,6 +71,8 @@ class Keeps(NamedTuple):
     message_ids_key: Callable[[], str]
     """Of the newest checkpoint of message ids; empty before there is one."""
     rejected_keys: Callable[[], set[str]]
+    capture_keys: Callable[[], set[str]]
+    """Of recordings."""
     checkpoint_message_ids: Callable[[], Awaitable[None]]
     settled: Callable[[], Awaitable[None]]
     """Returns when everything that was submitted until now has its outcome."""
@@ -161,6 +171,7 @@ class KeyKeeper:
     def _in_use(self) -> set[str]:
         keeps = self._keeps
         used = keeps.journal.state_key_ids() | keeps.aside.key_ids() | keeps.rejected_keys()
+        used |= keeps.capture_keys()
         for lane in Lane:
             used |= keeps.journal.key_ids(lane)
         ids = keeps.message_ids_key()

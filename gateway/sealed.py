@@ -14,6 +14,8 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import NamedTuple
 
+from gateway.capture.shelf import SCOPE as CAPTURE_SCOPE
+from gateway.capture.shelf import Shelf
 from gateway.domain.errors import ConfigError
 from gateway.domain.labels import Lane
 from gateway.journal import aside
@@ -151,6 +153,8 @@ def _pieces(state: Path) -> Iterator[_Piece]:
         yield STATE_SCOPE, sealed_by(ids), 1, ids.stat().st_size, 0, {}
     for key_id, size in aside.sealed_in(state / "aside"):
         yield aside.SCOPE, key_id, 1, size, 0, {}
+    for key_id, size in Shelf(state).sealed():
+        yield CAPTURE_SCOPE, key_id, 1, size, 0, {}
     ledger = state / "ledger.sqlite"
     if ledger.exists():
         with closing(sqlite3.connect(f"file:{ledger}?mode=ro", uri=True)) as db:

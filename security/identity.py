@@ -124,6 +124,10 @@ class IdentityService:
         self._clones: dict[str, float] = {}
         self.on_suspicion: Callable[[Device, str, str], None] = _no_suspicion
         """Called with a device, a reason of RefusalReason and a transport, for an alarm."""
+        self.on_live: Callable[[str, LiveSession], None] = _no_live
+        """Called with a device and its session once it is live …"""
+        self.on_gone: Callable[[LiveSession], None] = _no_session
+        """… and when it is so no longer."""
         self.on_dismissed: Callable[[str], None] = _ignore
         """Called with a device that is retired or without a good certificate, and has no live
         session: nobody is to wait for it. Called again with every directory that says so."""
@@ -159,6 +163,7 @@ class IdentityService:
         if live is None:
             return
         self._audit.left(live.device.device_id, live.transport)
+        self.on_gone(session)
         _discard(self._by_device, live.device.device_id, session)
         for mark in live.marks:
             _discard(self._by_mark, mark, session)
@@ -257,6 +262,10 @@ class IdentityService:
         """How many sessions are live."""
         return len(self._live)
 
+    def sessions_of(self, device_id: str) -> tuple[LiveSession, ...]:
+        """A device's live sessions."""
+        return tuple(self._by_device.get(device_id, ()))
+
     def is_live(self, device_id: str) -> bool:
         """Whether a device has a live session."""
         return device_id in self._by_device
@@ -348,6 +357,7 @@ class IdentityService:
         self._by_device.setdefault(live.device.device_id, set()).add(session)
         for mark in live.marks:
             self._by_mark.setdefault(mark, set()).add(session)
+        self.on_live(live.device.device_id, session)
 
     def _end_revoked(self) -> int:
         # What an earlier sweep has not seen yet is among these, too.
@@ -408,6 +418,14 @@ class IdentityService:
 
 def _ignore(_device_id: str) -> None:
     """Nobody waits for devices."""
+
+
+def _no_session(_session: LiveSession) -> None:
+    """Nobody watches who goes."""
+
+
+def _no_live(_device_id: str, _session: LiveSession) -> None:
+    """Nobody watches who comes."""
 
 
 def _no_suspicion(_device: Device, _reason: str, _transport: str) -> None:

@@ -29,7 +29,7 @@ from security.sealing import KEY_BYTES, KeyRing, SealKey
 VERSION = 1
 FILE_BYTES_MAX = 4 << 20
 KEYS_MAX = 10_000
-"""About 200 bytes each; five a day, for as long as something is left that they sealed."""
+"""About 200 bytes each; seven a day, for as long as something is left that they sealed."""
 _TAIL = b"\ncrc32 %08x\n"
 _TAIL_BYTES = len(_TAIL % 0)
 

@@ -134,6 +134,19 @@ class FakeAdmission:
         self.refusals.append((reason, transport, device_id))
 
 
+class FakeTap:
+    """Remembers what it was told."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[str, bytes]] = []
+
+    def received(self, data: bytes) -> None:
+        self.told.append(("received", data))
+
+    def sent(self, data: bytes) -> None:
+        self.told.append(("sent", data))
+
+
 class FakeAside:
     """Keeps what was set aside."""
 

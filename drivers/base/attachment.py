@@ -29,7 +29,7 @@ from drivers.base.dialogue import Dialogue, Event, Malformed, Missed, Moment, Of
 from drivers.transport.serial import LinkListener
 from gateway.domain.devices import Credential, Device
 from gateway.domain.errors import RefusedError
-from gateway.domain.ports import Outcome, Ports, StateDelta, Submission
+from gateway.domain.ports import Carrier, Outcome, Ports, StateDelta, Submission, Tap, Tapped
 from gateway.domain.records import (
     AlarmSnapshot,
     DeviceState,
@@ -53,6 +53,10 @@ Records = list[Record | AlarmSnapshot]
 
 class Link(Protocol):
     """Bytes or datagrams both ways, opened again for ever: a SerialLink, or one like it."""
+
+    @property
+    def carrier(self) -> Carrier:
+        """Which of the two."""
 
     def start(self) -> None:
         """Begin to open; once."""
@@ -117,6 +121,7 @@ class Attachment:
         self._dialogue: Dialogue | None = None
         self._device: Device | None = None
         self._online = False
+        self._tap: Tap | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._paused = False
         self._heard_space = f"{self._driver}.heard"
@@ -159,6 +164,11 @@ class Attachment:
         """Revoked or suspended: drop the link; admission is asked again when it is back."""
         self._link.reset(reason)
 
+    def use_tap(self, tap: Tap | None) -> Tapped:
+        """See :class:`gateway.domain.ports.Tappable`."""
+        self._tap = tap
+        return Tapped(self._link.carrier, asked=True)
+
     # The link's listener.
 
     def link_up(self) -> None:
@@ -174,6 +184,8 @@ class Attachment:
 
     def data_received(self, data: bytes) -> None:
         """Everything that came at once is one submission."""
+        if self._tap is not None:
+            self._tap.received(data)
         if self._dialogue is not None:
             self._safely(partial(self._dialogue.receive, data))
 
@@ -277,6 +289,8 @@ class Attachment:
         for data in dialogue.output:
             if not self._link.write(data):
                 log.info("%s: nothing can be sent", self._binding.device_id)
+            elif self._tap is not None:
+                self._tap.sent(data)
         dialogue.output.clear()
         if dialogue.left:
             self._left.set()

@@ -8,6 +8,7 @@ from typing import Protocol, cast
 
 from drivers.transport.tls import Peer, peer_of
 from gateway.domain.errors import RefusedError
+from gateway.domain.ports import Carrier, Tap, Tapped
 
 CLOSE_GRACE_S = 2.0
 """How long a peer may take what is left to write before the connection is cut."""
@@ -33,6 +34,9 @@ class Wire(Protocol):
     def resume_reading(self) -> None:
         """Deliver bytes again."""
 
+    def use_tap(self, tap: Tap | None) -> Tapped:
+        """See :class:`gateway.domain.ports.Tappable`: a session passes it on to here."""
+
 
 class StreamSession(Protocol):
     """What a device says and is told over one connection; sans-I/O but for its Wire."""
@@ -55,7 +59,7 @@ class Connection(asyncio.Protocol):
         release: called once when the connection has ended.
     """
 
-    __slots__ = ("_begin", "_release", "_session", "_transport")
+    __slots__ = ("_begin", "_release", "_session", "_tap", "_transport")
 
     def __init__(
         self, begin: Callable[[Peer, Wire], StreamSession], release: Callable[[], None]
@@ -64,6 +68,7 @@ class Connection(asyncio.Protocol):
         self._release = release
         self._transport: asyncio.Transport | None = None
         self._session: StreamSession | None = None
+        self._tap: Tap | None = None
 
     # asyncio's side
 
@@ -77,6 +82,8 @@ class Connection(asyncio.Protocol):
             self.close()
 
     def data_received(self, data: bytes) -> None:
+        if self._tap is not None:
+            self._tap.received(data)
         if self._session is not None:
             self._session.receive(data)
 
@@ -99,6 +106,8 @@ class Connection(asyncio.Protocol):
 
     def send(self, data: bytes) -> None:
         if self._transport is not None and not self._transport.is_closing():
+            if self._tap is not None:
+                self._tap.sent(data)
             self._transport.write(data)
 
     def close(self) -> None:
@@ -114,6 +123,8 @@ class Connection(asyncio.Protocol):
         if not last_words or transport.is_closing():
             transport.abort()
             return
+        if self._tap is not None:
+            self._tap.sent(last_words)
         transport.write(last_words)
         # uvloop writes at the end of a turn; what the kernel hasn't taken then is dropped.
         asyncio.get_running_loop().call_soon(transport.abort)
@@ -121,6 +132,10 @@ class Connection(asyncio.Protocol):
     def pause_reading(self) -> None:
         if self._transport is not None and not self._transport.is_closing():
             self._transport.pause_reading()
+
+    def use_tap(self, tap: Tap | None) -> Tapped:
+        self._tap = tap
+        return Tapped(Carrier.STREAM, asked=False)
 
     def resume_reading(self) -> None:
         if self._transport is not None and not self._transport.is_closing():

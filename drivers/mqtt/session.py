@@ -53,7 +53,7 @@ from drivers.mqtt.roles import OURS, LateWill, Pause, Place, State
 from drivers.mqtt.store import Memory, Store
 from gateway.domain.devices import Device
 from gateway.domain.errors import RefusalReason
-from gateway.domain.ports import Outcome, Ports, Submission
+from gateway.domain.ports import Outcome, Ports, Submission, Tap, Tapped
 from gateway.domain.records import AlarmSnapshot, Record
 
 log = logging.getLogger(__name__)
@@ -205,6 +205,10 @@ class Session:
         self._wire.abort(last_words)
         self._will = None
         self._close(reason)
+
+    def use_tap(self, tap: Tap | None) -> Tapped:
+        """See :class:`gateway.domain.ports.Tappable`."""
+        return self._wire.use_tap(tap)
 
     def tick(self, now: float) -> None:
         """Time passes; to be called about once a second with monotonic seconds."""

@@ -23,10 +23,11 @@ import asyncio
 import logging
 import random
 import threading
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from drivers.transport.serial_settings import SerialLimits, SerialSettings
 from drivers.transport.serial_thread import Kind, Mailbox, PortThread
+from gateway.domain.ports import Carrier
 
 __all__ = ["LinkListener", "SerialLimits", "SerialLink", "SerialSettings"]
 
@@ -56,6 +57,8 @@ class LinkListener(Protocol):
 
 class SerialLink:
     """One port, kept open. Everything here is called on the event loop."""
+
+    carrier: ClassVar = Carrier.STREAM
 
     def __init__(
         self,

@@ -5,14 +5,7 @@ from __future__ import annotations
 from enum import Enum
 from typing import NamedTuple
 
-
-class Carrier(Enum):
-    """What the bytes came by, as far as it matters for playing them."""
-
-    STREAM = "stream"
-    """A serial line or a TCP connection: pieces have no meaning, only their order has."""
-    DATAGRAMS = "datagrams"
-    """UDP: each piece is one."""
+from gateway.domain.ports import Carrier
 
 
 class Side(Enum):

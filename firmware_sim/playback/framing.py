@@ -11,8 +11,9 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from drivers.intellivue import framing as mib
-from firmware_sim.playback.conversation import Carrier, Conversation, Piece, Side
+from firmware_sim.playback.conversation import Conversation, Piece, Side
 from gateway.domain.errors import ConfigError
+from gateway.domain.ports import Carrier
 
 MLLP_START, MLLP_END = b"\x0b", b"\x1c\x0d"
 """HL7 Minimal Lower Layer Protocol, release 1, 2."""

@@ -12,10 +12,11 @@ from collections.abc import Iterable
 from typing import Final, NamedTuple
 
 from firmware_sim.playback import network
-from firmware_sim.playback.conversation import Carrier, Conversation, Piece, Side
+from firmware_sim.playback.conversation import Conversation, Piece, Side
 from firmware_sim.playback.network import FIN, RST, SYN, TCP, Address, Segment, Skipped
 from firmware_sim.playback.pcap import Packet
 from firmware_sim.playback.reassembly import Stream
+from gateway.domain.ports import Carrier
 
 CONVERSATIONS_MAX: Final = 10_000
 

@@ -7,14 +7,15 @@ so many baud.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from firmware_sim.playback import gathering, network, pcap
-from firmware_sim.playback.conversation import Carrier, Conversation, Piece, Side
+from firmware_sim.playback.conversation import Conversation, Piece, Side
 from firmware_sim.playback.gathering import Found, Gathered
+from gateway.capture import form, opening
 from gateway.domain.errors import ConfigError, MalformedError
+from gateway.domain.ports import Carrier
 
 FILE_BYTES_MAX: Final = 256 << 20
 BITS_PER_BYTE: Final = 10
@@ -36,6 +37,9 @@ _FOREIGN: Final = {
 
 class Loaded(NamedTuple):
     """The conversations of a file, and what is not in them."""
+
+    together: bool
+    """They are one device's, one after the other: without a choice, all are played."""
 
     found: tuple[Found, ...]
     notes: tuple[str, ...]
@@ -67,12 +71,23 @@ def read(path: Path) -> bytes:
     return content
 
 
-def load(path: Path, content: bytes, baud: int) -> Loaded:
+def load(path: Path, content: bytes, baud: int, keys: Path | None = None) -> Loaded:
     """The conversations of a file's content.
+
+    Args:
+        path: of the file, which is named in errors.
+        content: what is in it.
+        baud: for raw bytes.
+        keys: the ring that a gateway's recording was sealed for.
 
     Raises:
         ConfigError: it holds nothing that can be played, or is damaged; says why.
+        KeyMissingError, SealBrokenError: it was sealed for another ring.
     """
+    if form.is_recording(content):
+        if keys is None:
+            raise ConfigError(f"{path} is sealed: give the ring it was exported for, with --keys")
+        return _recording(path, keys)
     if pcap.is_capture(content):
         return _packets(path, content)
     for head, what in _FOREIGN.items():
@@ -80,7 +95,7 @@ def load(path: Path, content: bytes, baud: int) -> Loaded:
             raise ConfigError(f"{path} is {what}")
     if path.suffix == ".dat" and path.with_suffix(".hea").is_file():
         raise ConfigError(f"{path} is a record's signals: name its header, {path.stem}.hea")
-    return Loaded((Found(raw(path.name, content, baud), ""),), ())
+    return Loaded(False, (Found(raw(path.name, content, baud), ""),), ())
 
 
 def raw(name: str, content: bytes, baud: int) -> Conversation:
@@ -94,22 +109,41 @@ def raw(name: str, content: bytes, baud: int) -> Conversation:
     return Conversation(Carrier.STREAM, name, "", tuple(pieces))
 
 
-def choose(path: Path, found: Sequence[Found], number: int) -> Conversation:
-    """One conversation, by its number from 1; 0 for the only one.
+def choose(path: Path, loaded: Loaded, number: int) -> list[Conversation]:
+    """One conversation, by its number from 1; 0 for the only one, or for all of one device.
 
     Raises:
         ConfigError: there are several, or none of this number, or it can't be played.
     """
+    found = loaded.found
     if number > len(found):
         raise ConfigError(f"{path} has {len(found)} conversations; see --list")
-    if not number and len(found) != 1:
+    if not number and len(found) != 1 and not loaded.together:
         raise ConfigError(
             f"{path} has {len(found)} conversations: see --list, and choose with --conversation N"
         )
-    chosen = found[max(0, number - 1)]
-    if chosen.lacks:
-        raise ConfigError(f"{path} can't be played: {chosen.lacks}")
-    return chosen.conversation
+    chosen = found[number - 1 : number] if number else found
+    for each in chosen:
+        if each.lacks:
+            raise ConfigError(f"{path} can't be played: {each.lacks}")
+    return [each.conversation for each in chosen]
+
+
+def _recording(path: Path, keys: Path) -> Loaded:
+    """The sessions of a gateway's recording, in which the device said something."""
+    opened = opening.read_for(path, keys)
+    found = []
+    for session in opened.sessions:
+        sides = {form.RECEIVED: Side.DEVICE, form.SENT: Side.PEER}
+        pieces = tuple(Piece(e.at_us, sides[e.what], e.data) for e in session.entries if e.data)
+        carrier, _, before = session.came
+        made = Conversation(carrier, opened.head.device, "", pieces, whole=not before)
+        if made.bytes_of(Side.DEVICE):
+            found.append(Found(made, ""))
+    if not found:
+        raise ConfigError(f"{path}: {opened.head.device} said nothing while it was recorded")
+    notes = [f"recorded at {opened.head.gateway}: {opened.head.reason}; ended by {opened.why}"]
+    return Loaded(True, tuple(found), tuple(notes))
 
 
 def _packets(path: Path, content: bytes) -> Loaded:
@@ -120,7 +154,7 @@ def _packets(path: Path, content: bytes) -> Loaded:
     if not gathered.found:
         raise ConfigError(f"{path} holds nothing that can be played{_why(gathered)}")
     notes = [f"{count} packets passed over: {why}" for why, count in gathered.skipped.items()]
-    return Loaded(gathered.found, tuple(notes))
+    return Loaded(False, gathered.found, tuple(notes))
 
 
 def _why(gathered: Gathered) -> str:

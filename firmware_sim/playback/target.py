@@ -12,12 +12,13 @@ import msgspec
 
 from drivers.transport.serial import SerialSettings
 from firmware_sim.endpoints import KeyPair, device_tls
-from firmware_sim.playback.conversation import Carrier, Conversation, Side
+from firmware_sim.playback.conversation import Conversation, Side
 from firmware_sim.playback.lines import PortWay, PtyWay
 from firmware_sim.playback.network import Address
 from firmware_sim.playback.sockets import DatagramWay, DtlsWay, StreamWay
 from firmware_sim.playback.way import Way
 from gateway.domain.errors import ConfigError
+from gateway.domain.ports import Carrier
 
 
 class Carries(Enum):

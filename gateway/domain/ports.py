@@ -7,7 +7,7 @@ protocol and nothing else; the daemon injects the implementations.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from enum import Enum
+from enum import Enum, StrEnum
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from gateway.domain.devices import Credential, Device
@@ -100,6 +100,44 @@ class LiveSession(Protocol):
 
     def kill(self, reason: str) -> None:
         """Drop the connection now; idempotent."""
+
+
+class Carrier(StrEnum):
+    """What bytes come by, as far as it matters for whoever reads a recording of them."""
+
+    STREAM = "stream"
+    """A serial line or a connection: pieces have no meaning, only their order has."""
+    DATAGRAMS = "datagrams"
+    """Each piece is one."""
+
+
+class Tapped(NamedTuple):
+    """What a tap hears."""
+
+    carrier: Carrier
+    asked: bool
+    """The gateway opens and asks; else the device connects."""
+
+
+class Tap(Protocol):
+    """Told of every byte between a device and its driver while they are recorded; never raises."""
+
+    def received(self, data: bytes) -> None:
+        """The device said it."""
+
+    def sent(self, data: bytes) -> None:
+        """The gateway said it."""
+
+
+@runtime_checkable
+class Tappable(Protocol):
+    """A LiveSession whose raw bytes can be recorded, as they are above any encryption."""
+
+    def use_tap(self, tap: Tap | None) -> Tapped:
+        """Tell ``tap`` of every byte from now on; None: nobody.
+
+        Without a tap each delivery of bytes costs one comparison.
+        """
 
 
 class Admission(Protocol):
@@ -227,6 +265,7 @@ class DriverFactory(Protocol):
 
 __all__ = [
     "Admission",
+    "Carrier",
     "Clock",
     "Command",
     "CommandBox",
@@ -242,4 +281,7 @@ __all__ = [
     "StateDelta",
     "StateView",
     "Submission",
+    "Tap",
+    "Tappable",
+    "Tapped",
 ]

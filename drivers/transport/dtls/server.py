@@ -217,6 +217,8 @@ class DtlsServer(asyncio.DatagramProtocol):
             session.flush()
         for plaintext in plaintexts:
             if session.alive:
+                if session.tap is not None:
+                    session.tap.received(plaintext)
                 self._owner.received(session, plaintext)
         if not session.association.established:
             self.drop(session, PEER_CLOSED)
@@ -358,6 +360,8 @@ class DtlsServer(asyncio.DatagramProtocol):
         self._owner.opened(session)
         for plaintext in plaintexts:
             if session.alive:
+                if session.tap is not None:
+                    session.tap.received(plaintext)
                 self._owner.received(session, plaintext)
 
     def _make_room(self, address: Address, device_id: str) -> None:

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from drivers.transport.dtls.association import Association
 from drivers.transport.dtls.cookies import Address
 from gateway.domain.devices import Device
+from gateway.domain.ports import Carrier, Tap, Tapped
 
 
 class SessionOwner(Protocol):
@@ -41,6 +42,7 @@ class DtlsSession:
         "client_random",
         "device",
         "owned",
+        "tap",
     )
 
     def __init__(
@@ -61,6 +63,8 @@ class DtlsSession:
         self.alive = True
         self.device = Device("")
         """Who the certificate says it is."""
+        self.tap: Tap | None = None
+        """Told of plaintexts while they are recorded."""
         self.owned: Any = None
         """The owner's own companion of this session."""
 
@@ -82,11 +86,18 @@ class DtlsSession:
         """
         # The peer may have closed in the datagram that carries what is answered here.
         if self.alive and self.association.established:
+            if self.tap is not None:
+                self.tap.sent(plaintext)
             self._transmit(self.association.seal(plaintext), self.address)
 
     def kill(self, reason: str) -> None:
         """Drop the session now; idempotent."""
         self._drop(self, reason)
+
+    def use_tap(self, tap: Tap | None) -> Tapped:
+        """See :class:`gateway.domain.ports.Tappable`."""
+        self.tap = tap
+        return Tapped(Carrier.DATAGRAMS, asked=False)
 
     def close(self) -> None:
         """For the server: say close_notify."""

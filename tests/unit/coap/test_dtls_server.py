@@ -18,7 +18,9 @@ from drivers.transport.dtls.association import (
 )
 from drivers.transport.dtls.handshakes import ServerLimits
 from drivers.transport.dtls.records import read_headers
+from gateway.domain.ports import Carrier
 from security import tls
+from tests.fakes import FakeTap
 from tests.unit.coap.test_dtls_records import client_hello
 from tests.unit.coap.wire import HOME, Bench, Peer, leave_half_open
 from tests.ward_pki import Holder, WardPki
@@ -52,6 +54,23 @@ async def test_a_device_connects_talks_and_leaves(ward: WardPki, monitor: Holder
     assert bench.owner.ended == [("monitor-1", "closed")]
     assert not bench.admission.live
     assert bench.server.sessions == 0
+
+
+async def test_a_tap_is_told_of_plaintexts_while_it_is_there(
+    ward: WardPki, monitor: Holder
+) -> None:
+    bench = Bench(ward, monitor)
+    peer = bench.connect(monitor)
+    (session,) = bench.owner.live
+    tap = FakeTap()
+    peer.say(b"before")
+    assert session.use_tap(tap) == (Carrier.DATAGRAMS, False)
+    peer.say(b"hello")
+    session.send(b"answer")
+    session.use_tap(None)
+    peer.say(b"after")
+    assert tap.told == [("received", b"hello"), ("sent", b"answer")]
+    assert [plaintext for _, plaintext in bench.owner.heard] == [b"before", b"hello", b"after"]
 
 
 async def test_no_state_before_the_cookie_comes_back(ward: WardPki, monitor: Holder) -> None:

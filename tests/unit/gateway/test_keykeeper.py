@@ -44,12 +44,14 @@ class Site:
         )
         self.ids_key = ""
         self.rejected: set[str] = set()
+        self.captured: set[str] = set()
         self.told = 0
         keeps = Keeps(
             self.journal,
             self.aside,
             lambda: self.ids_key,
             lambda: self.rejected,
+            lambda: self.captured,
             self.checkpoint_ids,
             self.settled,
             self.on_lost,
@@ -105,7 +107,7 @@ async def test_each_day_has_a_key_of_its_own_and_unused_ones_go(site):
     assert site.journal.state.items("s") == {"k": b"v"}
     assert site.log.entries[-1] == (
         "keys_retired",
-        {"keys": 4, "scopes": "journal.alarms, journal.waves, rejected, state"},
+        {"keys": 5, "scopes": "capture, journal.alarms, journal.waves, rejected, state"},
     )
 
 

@@ -9,7 +9,7 @@ from drivers.mqtt.config import MqttConfig
 from drivers.mqtt.hub import Hub
 from drivers.transport.tls import Peer
 from gateway.domain.devices import Device
-from gateway.domain.ports import Outcome, Ports, StateDelta, Submission
+from gateway.domain.ports import Carrier, Outcome, Ports, StateDelta, Submission, Tap, Tapped
 from gateway.domain.records import Alarm, DeviceStatus, Report
 from tests.fakes import (
     FakeAdmission,
@@ -154,6 +154,10 @@ class FakeWire:
     def resume_reading(self) -> None:
         assert not self.reading
         self.reading = True
+
+    def use_tap(self, tap: Tap | None) -> Tapped:
+        del tap
+        return Tapped(Carrier.STREAM, asked=False)
 
 
 class Client:

@@ -10,10 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from firmware_sim.playback import loading, network, pcap
-from firmware_sim.playback.conversation import Carrier, Side
+from firmware_sim.playback.conversation import Side
 from firmware_sim.playback.gathering import gather
 from firmware_sim.playback.reassembly import WAITING_BYTES_MAX, Stream
 from gateway.domain.errors import ConfigError, MalformedError
+from gateway.domain.ports import Carrier
 from tests.unit.intellivue.capture import MONITOR, SHARED, datagrams, needs_capture
 from tests.unit.sim import packets as make
 
@@ -159,7 +160,7 @@ def test_what_only_others_can_read_is_refused(frames, words, tmp_path):
     found = gather(pcap.packets(make.pcap(frames, 101))).found
     assert words in found[0].lacks
     with pytest.raises(ConfigError, match=words):
-        loading.choose(tmp_path, found, 0)
+        loading.choose(tmp_path, loading.Loaded(False, found, ()), 0)
 
 
 def test_packets_that_were_cut_off_are_refused():

@@ -9,9 +9,10 @@ import tty
 import pytest
 
 from firmware_sim.playback import framing, loading, pace, player, target
-from firmware_sim.playback.conversation import Carrier, Conversation, Piece, Side
+from firmware_sim.playback.conversation import Conversation, Piece, Side
 from firmware_sim.playback.way import GoneError, Way
 from gateway.domain.errors import ConfigError
+from gateway.domain.ports import Carrier
 
 D, P = Side.DEVICE, Side.PEER
 

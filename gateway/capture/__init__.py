@@ -1,0 +1,1 @@
+"""A device's raw bytes, recorded on request: sealed, limited, audited (docs/capture.md)."""
