@@ -8,6 +8,9 @@ from pathlib import Path
 
 from demo.identities import Identities
 from demo.plan import CORE, GATEWAY, TRUST_DOMAIN, VENDOR, Plan, Ports
+from demo.senders import senders
+from firmware_sim.links import equipment_of
+from firmware_sim.scenario import SimDevice
 from fleet import config as fleet_config
 from fleet import policy_host
 from gateway.clock import SystemClock
@@ -16,11 +19,16 @@ from security.policy import default_policy
 from security.sealing import KeyRing
 
 
-def write(plan: Plan, identities: Identities, serial_ports: Sequence[tuple[str, Path]]) -> None:
-    """Write every file; ``serial_ports`` are (device id, tty) pairs."""
+def write(
+    plan: Plan,
+    identities: Identities,
+    serial_ports: Sequence[tuple[str, Path]],
+    devices: Sequence[SimDevice] = (),
+) -> None:
+    """Write every file; ``serial_ports`` are (device id, tty) pairs, ``devices`` the whole ward."""
     KeyRing.generate().save(plan.state / "seal.keys")
     write_atomic(plan.state / "vendor.key", secrets.token_bytes(32), SECRET_MODE)
-    plan.gateway_config.write_text(_gateway(plan, identities, serial_ports))
+    plan.gateway_config.write_text(_gateway(plan, identities, serial_ports, devices))
     ports = plan.ports
     plan.core_config.write_text(
         _core(ports, ports.core, ports.core_metrics, plan.core_db, identities.core)
@@ -45,7 +53,12 @@ def _tls(files: TlsFiles) -> str:
     return f'cert = "{files.cert}"\nkey = "{files.key}"\ntrust = "{files.trust}"\n'
 
 
-def _gateway(plan: Plan, identities: Identities, serial_ports: Sequence[tuple[str, Path]]) -> str:
+def _gateway(
+    plan: Plan,
+    identities: Identities,
+    serial_ports: Sequence[tuple[str, Path]],
+    devices: Sequence[SimDevice],
+) -> str:
     ports = plan.ports
     lines = [
         f"""# Written by the demo for this run.
@@ -105,8 +118,20 @@ listen = ["127.0.0.1:{ports.mqtt}", "[::1]:{ports.mqtt}"]
 
 [drivers.coap]
 listen = ["127.0.0.1:{ports.coaps}", "[::1]:{ports.coaps}"]
+
+[drivers.hl7]
+listen = ["127.0.0.1:{ports.mllp}", "[::1]:{ports.mllp}"]
 """
     ]
+    for sender in senders(devices):
+        lines.append(f'[[drivers.hl7.senders]]\ndevice_id = "{sender}"\n')
+        lines.append("[drivers.hl7.senders.devices]")
+        lines += [
+            f'"{equipment_of(each)}" = "{each.device_id}"'
+            for each in devices
+            if each.group.via == sender
+        ]
+        lines.append("")
     if serial_ports:
         lines.append("[drivers.intellivue]")
         for device_id, tty in serial_ports:

@@ -51,6 +51,7 @@ def build(
     return {
         "mqtt": local(ports.mqtt),
         "coaps": local(ports.coaps),
+        "mllp": local(ports.mllp),
         "fleet": local(ports.fleet),
         "core": local(ports.core),
         "est": {**local(ports.est), "url": f"https://localhost:{ports.est}{est.PATH}"},

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from demo.plan import CORE, GATEWAY, TRUST_DOMAIN, VENDOR, Plan
+from demo.senders import senders
 from firmware_sim.scenario import SimDevice
 from fleet.client import FleetClient
 from fleet.setup import InitOptions, init, issue
@@ -100,7 +101,7 @@ def enrol(plan: Plan, operator: Path, devices: Sequence[SimDevice]) -> None:
     """Enrol every device with the fleet service, and revoke the one that must fail.
 
     Each key is made here and only a certificate request is sent, as `wardgate device add
-    --bundle` does; a serial device is registered without a certificate.
+    --bundle` does; a device on a line, or behind a gateway, is registered without a certificate.
     """
     with FleetClient(f"localhost:{plan.ports.fleet}", operator) as service:
         for device in devices:
@@ -112,9 +113,12 @@ def enrol(plan: Plan, operator: Path, devices: Sequence[SimDevice]) -> None:
                     kind=device.group.kind,
                     ward=device.ward,
                     bed=device.bed,
-                    transport={"coap": "coaps"}.get(device.group.transport, device.group.transport),
+                    transport=_transport(device),
                 ),
             )
+        for sender in senders(devices):
+            request = pb.AddDeviceRequest(device_id=sender, kind="gateway", transport="mllp")
+            _add(service, plan, request)
         for device_id in (SPARE, NEIGHBOUR, REVOKED):
             _add(service, plan, pb.AddDeviceRequest(device_id=device_id, kind="monitor"))
         service.call(
@@ -122,8 +126,15 @@ def enrol(plan: Plan, operator: Path, devices: Sequence[SimDevice]) -> None:
         )
 
 
+def _transport(device: SimDevice) -> str:
+    """As the registry calls it; a device behind a gateway is vouched for."""
+    if device.group.via:
+        return "broker"
+    return {"coap": "coaps"}.get(device.group.transport, device.group.transport)
+
+
 def _add(service: FleetClient, plan: Plan, request: pb.AddDeviceRequest) -> None:
-    if request.transport == "serial":
+    if request.transport in {"serial", "broker"}:
         service.call("AddDevice", request, pb.AddDeviceResponse)
         return
     key = pki.new_key()

@@ -27,6 +27,7 @@ class Ports(NamedTuple):
 
     mqtt: int
     coaps: int
+    mllp: int
     fleet: int
     est: int
     core: int

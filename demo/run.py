@@ -19,6 +19,7 @@ from demo.plan import Plan, prepare
 from demo.processes import Process
 from demo.report import Evidence, broken_promises, build, summary
 from demo.scrape import OverRestarts, Samples, matching, scrape, total
+from demo.senders import senders
 from demo.view import Picture, View
 from firmware_sim import scenario
 from firmware_sim.replay import Replay
@@ -90,7 +91,7 @@ class Demo:
     async def run(self) -> int:
         """Run; the exit code says whether every promise was kept."""
         (self.plan.state / "serial").mkdir()
-        configs.write(self.plan, self.identities, list(self.serial.items()))
+        configs.write(self.plan, self.identities, list(self.serial.items()), self.devices)
         loop = asyncio.get_running_loop()
         for name in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(name, self.stop.set)
@@ -214,6 +215,7 @@ class Demo:
         withheld = [device.device_id for device in self.devices] + [
             identities.SPARE,
             identities.NEIGHBOUR,
+            *senders(self.devices),
         ]
         evidence = Evidence(
             seconds=seconds,

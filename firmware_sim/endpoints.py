@@ -46,6 +46,7 @@ class Endpoints(msgspec.Struct, frozen=True):
     devices: Path | None = None
     mqtt: Address | None = None
     coaps: Address | None = None
+    mllp: Address | None = None
     est: Est | None = None
     """Where devices renew; None: they don't."""
     serial: dict[str, str] = {}

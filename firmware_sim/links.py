@@ -11,6 +11,9 @@ from drivers.mqtt.codec.packets import Version
 from firmware_sim import coap
 from firmware_sim.coap import CoapLink
 from firmware_sim.endpoints import Address, Endpoints, KeyPair, device_dtls, device_tls, show
+from firmware_sim.hl7 import link as hl7_link
+from firmware_sim.hl7.link import Hl7Link
+from firmware_sim.hl7.messages import Sender
 from firmware_sim.intellivue.link import MonitorLink
 from firmware_sim.link import DeviceLink
 from firmware_sim.messages import answer_command
@@ -42,6 +45,8 @@ def link_maker(endpoints: Endpoints, renewals: Renewals | None = None) -> LinkMa
                 return _mqtt(endpoints, device, credential, random, renewals)
             case "coap":
                 return _coap(endpoints, device, credential, random, renewals)
+            case "mllp":
+                return _mllp(endpoints, device, credential, random, renewals)
             case "serial":
                 return _serial(endpoints, device, credential)
 
@@ -97,6 +102,31 @@ def _coap(
         content_format=coap.CBOR if device.group.cbor else coap.JSON,
     )
     return CoapLink(settings, random, answer_command)
+
+
+def _mllp(
+    endpoints: Endpoints,
+    device: SimDevice,
+    credential: str,
+    random: Random,
+    renewals: Renewals | None,
+) -> Hl7Link:
+    address = _listener(endpoints.mllp, "mllp")
+    holder = device.group.via or device.device_id
+    tls = None
+    if endpoints.ca is not None:
+        pair = _key_pair(endpoints, holder, credential)
+        tls = device_tls(endpoints.ca, pair)
+        if renewals is not None and pair is not None and credential == OWN and not device.group.via:
+            renewals.watch(pair, partial(tls.load_cert_chain, pair.cert, pair.key))
+    sender = Sender(holder, equipment_of(device))
+    settings = hl7_link.Settings(sender, address.host, address.port, tls, SystemClock().now_us)
+    return Hl7Link(settings, random)
+
+
+def equipment_of(device: SimDevice) -> str:
+    """What stands in OBX-18: a gateway knows its devices by their serial numbers."""
+    return f"sn-{device.device_id}" if device.group.via else device.device_id
 
 
 def _serial(endpoints: Endpoints, device: SimDevice, credential: str) -> MonitorLink:

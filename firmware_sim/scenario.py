@@ -5,7 +5,7 @@
     [[group]]
     name = "monitors"
     kind = "monitor"            # or "drip"
-    transport = "mqtt"          # or "coap", "serial"
+    transport = "mqtt"          # or "coap", "mllp", "serial"
     count = 4
     device = "mon-{n:03}"
     ward = "icu"
@@ -37,9 +37,10 @@ from gateway.domain.errors import ConfigError
 
 DEVICES_MAX = 20_000
 INTERVAL_S_MIN = 0.01
+ONLY_MONITORS = frozenset(("serial", "mllp"))
 
 Kind = Literal["monitor", "drip"]
-Transport = Literal["mqtt", "coap", "serial"]
+Transport = Literal["mqtt", "coap", "mllp", "serial"]
 FaultKind = Literal[
     "silence",
     "garbage",
@@ -84,6 +85,8 @@ class Group(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     mqtt: Literal["3.1.1", "5.0"] = "5.0"
     qos: Annotated[int, Meta(ge=0, le=2)] = 1
     cbor: bool = False
+    via: str = ""
+    """For ``mllp``: the gateway that sends for these devices, under its own certificate."""
     signals: tuple[str, ...] = ("hr", "pr", "spo2", "rr", "temp")
     """Which vital signs a monitor shows; see ``firmware_sim.signals.VITALS``."""
     infusion: Infusion = Infusion()
@@ -161,11 +164,7 @@ def _check(scenario: Scenario, where: str) -> None:
     if len(found) > DEVICES_MAX:
         raise ConfigError(f"{where}: more than {DEVICES_MAX} devices")
     for index, group in enumerate(scenario.group):
-        if group.transport == "serial" and group.kind != "monitor":
-            raise ConfigError(f"{where}: group[{index}].kind: only monitors are serial devices")
-        unknown = sorted(set(group.signals) - VITALS.keys())
-        if unknown:
-            raise ConfigError(f"{where}: group[{index}].signals: no vital sign {unknown[0]}")
+        _check_group(group, f"{where}: group[{index}]")
     groups = {group.name for group in scenario.group}
     for index, fault in enumerate(scenario.fault):
         if fault.device and fault.device not in names:
@@ -174,6 +173,16 @@ def _check(scenario: Scenario, where: str) -> None:
             raise ConfigError(f"{where}: fault[{index}].group: no such group")
         if fault.field not in VITALS:
             raise ConfigError(f"{where}: fault[{index}].field: no vital sign {fault.field}")
+
+
+def _check_group(group: Group, where: str) -> None:
+    if group.transport in ONLY_MONITORS and group.kind != "monitor":
+        raise ConfigError(f"{where}.kind: only monitors are {group.transport} devices")
+    if group.via and group.transport != "mllp":
+        raise ConfigError(f"{where}.via: only for mllp devices")
+    unknown = sorted(set(group.signals) - VITALS.keys())
+    if unknown:
+        raise ConfigError(f"{where}.signals: no vital sign {unknown[0]}")
 
 
 def devices(scenario: Scenario) -> Iterator[SimDevice]:

@@ -180,6 +180,11 @@ class Contents:
         return self._contents.setdefault(key, Content(key[0]))
 
 
+def is_firmware(row: Row) -> bool:
+    """Whether a row tells a device's firmware."""
+    return row.code == FIRMWARE or row.named.refid in _FIRMWARE_NAMES
+
+
 def status_of(rows: Sequence[Row]) -> Status:
     """State, firmware and battery, as far as the rows tell them."""
     state, firmware, battery = DeviceState.ONLINE, "", -1.0
@@ -187,7 +192,7 @@ def status_of(rows: Sequence[Row]) -> Status:
         word = (row.coded.refid or row.coded.text or row.text).upper()
         if row.named.refid in POWER_STATES and word in POWER_OFF:
             state = DeviceState.OFFLINE
-        elif row.code == FIRMWARE or row.named.refid in _FIRMWARE_NAMES:
+        elif is_firmware(row):
             firmware = firmware or row.text or row.coded.text
         elif row.code == terms.BATTERY and row.quality is Quality.VALID:
             battery = row.value if 0 <= row.value <= 100 else battery

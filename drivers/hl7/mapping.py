@@ -25,7 +25,7 @@ from typing import Final, NamedTuple
 from drivers.hl7 import alarms, codec, values
 from drivers.hl7.alarms import Alert, Standing
 from drivers.hl7.codec import Header, Segment
-from drivers.hl7.contents import Content, Contents, status_of
+from drivers.hl7.contents import Content, Contents, is_firmware, status_of
 from drivers.hl7.observation import Reading, Row, read_row
 from drivers.hl7.quirks import quirk_of
 from gateway.domain.devices import Device
@@ -202,7 +202,12 @@ class _Teller:
         kind = self._message.kind
         alert = alarms.read_alert(rows) if kind == ALERT else None
         contents = Contents(order_us, self._done.left_out)
-        contents.add(rows if alert is None else alarms.words(rows, alert))
+        if alert is not None:
+            contents.add(alarms.words(rows, alert))
+        elif kind == STATUS:
+            contents.add([row for row in rows if not is_firmware(row)])  # the status has it
+        else:
+            contents.add(rows)
         companions: list[Callable[[str], Record]] = []
         if kind == STATUS:
             companions.append(lambda message_id: self._status(rows, order_us, message_id))

@@ -8,6 +8,7 @@ import ssl
 import subprocess
 import time
 from collections.abc import AsyncIterator
+from random import Random
 
 import hl7
 import pytest
@@ -17,8 +18,11 @@ from drivers.base.served import ServedDriver
 from drivers.hl7.config import Hl7Config
 from drivers.hl7.driver import FACTORY
 from drivers.hl7.mllp import frame
+from firmware_sim.hl7.link import Hl7Link, Settings
+from firmware_sim.hl7.messages import Sender as SimSender
+from firmware_sim.link import Outcome as Sent
 from gateway.domain.ports import Outcome, Ports
-from gateway.domain.records import Report
+from gateway.domain.records import Alarm, Report
 from security import tls
 from tests.fakes import (
     FakeAdmission,
@@ -149,6 +153,51 @@ async def test_a_certificate_of_nobody_s_gets_nothing(ward, monitor):
         assert heard == b""
         assert receiver.ids() == []
         assert receiver.admission.refusals[0][:2] == ("untrusted", "hl7")
+
+
+def vitals(n: int, hr: float = 72.0) -> bytes:
+    return b'{"v":1,"boot":"5f3a","n":%d,"t":1790000000000,"hr":%g,"nibp_sys":121}' % (n, hr)
+
+
+async def test_the_simulated_monitor(ward, monitor):
+    async with receiving(ward, monitor) as receiver:
+        settings = Settings(
+            SimSender("mon-1", "mon-1"),
+            "localhost",
+            receiver.port,
+            client_tls(monitor),
+            RealClock().now_us,
+        )
+        link = Hl7Link(settings, Random(7))
+        await link.connect()
+        assert await link.send("vitals", vitals(1), "5f3a:1") is Sent.ACKNOWLEDGED
+        for noise in (b"\xff\x0bnoise", b"", b'{"v":1,"mood":"good"}', b"\r\n"):
+            assert await link.send("vitals", noise, "") is Sent.REFUSED
+        assert await link.trespass("mon-2", "vitals", vitals(2)) is Sent.REFUSED
+        link.drop()
+        assert await link.send("vitals", vitals(3, hr=171), "5f3a:3") is Sent.ACKNOWLEDGED
+        assert await link.send("vitals", vitals(4), "5f3a:4") is Sent.ACKNOWLEDGED
+        assert link.connects == 2
+        await link.close()
+        said = [each for each in receiver.ids() if "hello-" not in each and "#" not in each]
+        assert said == ["5f3a:1", "5f3a:3", "5f3a:3.start", "5f3a:4", "5f3a:4.end"]
+        alarms = [each for each in receiver.sink.records if isinstance(each, Alarm)]
+        assert [each.phase.name for each in alarms] == ["START", "END"]
+        assert alarms[0].alarm_id == alarms[1].alarm_id
+        assert receiver.driver.healthy()
+
+
+async def test_a_simulated_thief_is_not_let_in(ward, monitor):
+    async with receiving(ward) as receiver:
+        settings = Settings(
+            SimSender("mon-1", "mon-1"),
+            "localhost",
+            receiver.port,
+            client_tls(monitor),
+            RealClock().now_us,
+        )
+        with pytest.raises(OSError, match="closed"):
+            await Hl7Link(settings, Random(7)).connect()
 
 
 async def test_a_crowd_with_a_slow_one_and_a_broken_one_among_it(ward, monitor):

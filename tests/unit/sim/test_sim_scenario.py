@@ -62,6 +62,8 @@ def test_groups_become_devices() -> None:
         (b"[[fault]]", b'[[fault]]\nfield = "mood"', r"fault\[0\].field"),
         (b'ward = "icu"', b'signals = ["hr", "mood"]', r"group\[0\].signals"),
         (b'transport = "coap"', b'transport = "serial"', r"group\[1\].kind"),
+        (b'transport = "coap"', b'transport = "mllp"', r"group\[1\].kind"),
+        (b'transport = "mqtt"', b'transport = "mqtt"\nvia = "gw"', r"group\[0\].via"),
     ],
 )
 def test_what_is_wrong_is_said_with_its_path(old: bytes, new: bytes, says: str) -> None:
