@@ -31,7 +31,7 @@ from drivers.hl7.mllp import Broken, Frame, Framer
 from drivers.hl7.senders import NAME
 from gateway.domain.devices import Device
 from gateway.domain.errors import MalformedError, RefusalReason, RefusedError
-from gateway.domain.ports import Outcome, Submission
+from gateway.domain.ports import Outcome, Submission, Tap, Tapped
 
 if TYPE_CHECKING:
     from drivers.hl7.hub import Hub
@@ -148,6 +148,10 @@ class Session:
         """Drop the connection now; idempotent."""
         self._end(reason)
         self._wire.abort()
+
+    def use_tap(self, tap: Tap | None) -> Tapped:
+        """See :class:`gateway.domain.ports.Tappable`."""
+        return self._wire.use_tap(tap)
 
     def tick(self, now_s: float) -> None:
         """Once a second: brakes are tried, and a message that does not end is given up."""

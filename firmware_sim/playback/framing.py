@@ -54,11 +54,21 @@ def framed(conversation: Conversation, name: str) -> Conversation:
 
 
 def _messages(pieces: list[Piece]) -> list[Piece]:
-    """The messages of an HL7 file, each as one piece; its lines end as HL7 has it."""
+    """The messages of an HL7 file, each as one piece, and after each the turn of who answers it.
+
+    Lines end as HL7 has it.
+    """
     text = b"".join(piece.data for piece in pieces if piece.side is Side.DEVICE)
     text = text.replace(b"\r\n", b"\r").replace(b"\n", b"\r")
     found = [each for each in _MESSAGES.split(text.replace(b"\r", b"\n")) if each.strip()]
     if not found or not all(each.startswith(b"MSH|") for each in found):
         raise ConfigError("--frame mllp: this is no HL7 message: it does not begin with MSH|")
     at_us = pieces[0].at_us
-    return [Piece(at_us, Side.DEVICE, each.replace(b"\n", b"\r")) for each in found]
+    return [
+        piece
+        for each in found
+        for piece in (
+            Piece(at_us, Side.DEVICE, each.replace(b"\n", b"\r")),
+            Piece(at_us, Side.PEER, b"MSA"),
+        )
+    ]

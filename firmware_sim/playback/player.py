@@ -15,7 +15,6 @@ Rules:
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Callable, Iterable
 from typing import Final, NamedTuple
 
@@ -25,7 +24,7 @@ from firmware_sim.playback.way import GoneError, Way
 
 TURN_S: Final = 2.0
 FIRST_TURN_S: Final = 60.0
-LAST_WORDS_S: Final = 2.0
+LAST_WORDS_S: Final = 5.0
 """For the gateway's answer to the last word."""
 
 
@@ -106,8 +105,8 @@ class Player:
 
     async def _one(self, conversation: Conversation, way: Way) -> None:
         loop, pace = asyncio.get_running_loop(), Pace(self._speed)
-        peer_spoke, keeps_turns = False, True
-        heard_before, patience_s = 0, self._first_turn_s
+        peer_spoke, keeps_turns, heard_before = False, True, 0
+        patience_s = self._first_turn_s
         for piece in conversation.pieces:
             if piece.side is Side.PEER:
                 peer_spoke = True
@@ -116,7 +115,7 @@ class Player:
                 self._turns += 1
                 keeps_turns = await way.said_since(heard_before, patience_s)
                 self._taken += keeps_turns
-                patience_s = TURN_S
+            patience_s = TURN_S
             peer_spoke, heard_before = False, way.heard_bytes
             now = loop.time()
             due = pace.due(piece.at_us, now)
@@ -131,5 +130,8 @@ class Player:
 
     async def _last_words(self, way: Way, heard_before: int) -> None:
         """Let the gateway answer before the connection ends; that it hangs up is an answer."""
-        with contextlib.suppress(GoneError):
-            await way.said_since(heard_before, LAST_WORDS_S)
+        self._turns += 1
+        try:
+            self._taken += await way.said_since(heard_before, LAST_WORDS_S)
+        except GoneError:
+            self._taken += 1

@@ -250,7 +250,8 @@ class CaptureDesk:
         present = self._sessions.sessions_of(request.device)
         if present and not any(isinstance(each, Tappable) for each in present):
             raise ConfigError(
-                f"{request.device} comes by a driver whose bytes are not the gateway's to see"
+                f"{request.device} has no connection of its own: another (a broker, an HL7 sender)"
+                " speaks for it; record that one, if it connects here"
             )
 
     async def _stop(self, recording: str) -> str:

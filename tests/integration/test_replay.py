@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from bench.site import Identities, make_identities
+from demo.plan import free_ports
 from firmware_sim.wfdb import read_record
 from tests.crash.site import CrashSite, until
 from tests.integration.test_at_rest import wardgate
@@ -26,10 +27,25 @@ def identities(tmp_path_factory: pytest.TempPathFactory) -> Identities:
     return make_identities(tmp_path_factory.mktemp("pki"), 2)
 
 
+MLLP = free_ports(1)[0]
+EXTRA = """
+[drivers.intellivue]
+monitors = [{{device_id = "m1", port = "{line}"}}]
+[drivers.hl7]
+listen = ["127.0.0.1:{mllp}"]
+[[drivers.hl7.senders]]
+device_id = "bench-0001"
+application = "PAT_DEVICE_PHILIPS_C"
+[drivers.hl7.senders.devices]
+"e86c094f-f751-4acf-92b2-38f11c1f6f57-Device" = "bench-0001"
+"0600dc750001" = "bench-0001"
+"""
+
+
 @pytest.fixture
 async def site(tmp_path: Path, identities: Identities) -> AsyncIterator[CrashSite]:
-    line = f'[drivers.intellivue]\nmonitors = [{{device_id = "m1", port = "{tmp_path}/m1"}}]\n'
-    async with CrashSite(tmp_path / "site", identities, extra=line) as running:
+    extra = EXTRA.format(line=tmp_path / "m1", mllp=MLLP)
+    async with CrashSite(tmp_path / "site", identities, extra=extra) as running:
         yield running
 
 
@@ -43,7 +59,7 @@ def heart_rates(site: CrashSite, device: str) -> int:
     return sum(code == HEART_RATE for _, code, _ in readings(site, device))
 
 
-async def test_a_lan_capture_on_a_line_and_a_patient_over_mqtt(
+async def test_a_lan_capture_on_a_line_an_hl7_file_and_a_patient(
     site: CrashSite, tmp_path: Path
 ) -> None:
     capture = SHARED / "intellivue_enumeration.pcapng"
@@ -57,7 +73,18 @@ async def test_a_lan_capture_on_a_line_and_a_patient_over_mqtt(
     assert done["turns_taken"] >= 2
     await until(lambda: heart_rates(site, "m1") == 18)
 
-    (device, *_) = json.loads(site.identities.devices.read_text())
+    device, sender = json.loads(site.identities.devices.read_text())
+    code, said = await wardgate(
+        *("sim", "replay", SHARED.parent / "hl7_ihe_pcd" / "pcd01_physio_monitor_philips.hl7"),
+        *("--frame", "mllp", "--to", f"tls://localhost:{MLLP}", "--speed", "max", "--json"),
+        *("--identity", Path(sender["cert"]).parent),
+    )
+    assert code == 0, said
+    assert json.loads(said)["turns_taken"] == 1  # it was acknowledged, so it is on disk
+    await until(lambda: readings(site, "bench-0001"))
+    ids = {message_id.split("#")[0] for message_id, _, _ in readings(site, "bench-0001")}
+    assert ids == {"HP0122182658686QQ000CND119C0WS61"}
+
     who = ("--identity", Path(device["cert"]).parent, "--device", device["device_id"])
     play = ("sim", "replay", RECORD, "--to", f"mqtts://localhost:{site.mqtt}", *who, "--json")
     code, said = await wardgate(*play, "--speed", "max")

@@ -285,7 +285,7 @@ async def test_what_is_refused_and_why(site):
     for words, options in (
         ("at most 3600", {"seconds": 3601.0}),
         ("at most 67108864", {"bytes": (64 << 20) + 1}),
-        ("not the gateway's to see", {"device": "mon-9"}),
+        ("another .a broker, an HL7 sender. speaks for it", {"device": "mon-9"}),
     ):
         with pytest.raises(ConfigError, match=words):
             await site.begin(**options)

@@ -150,7 +150,7 @@ async def test_tcp_dialled_and_waited_for():
     dialogue = conversation((P, b"who?"), (D, b"abc"), (P, b"bye"))
     make = target.way_maker(target.parse(f"tcp://127.0.0.1:{port}"), None, 5.0)
     done = await player.Player(make, 0.0).play([dialogue])
-    assert (await heard, done.turns_taken) == (b"abc", 1)
+    assert (await heard, done.turns, done.turns_taken) == (b"abc", 2, 2)
     server.close()
 
     # The other way round: the gateway dials, as it does with a terminal server.
@@ -240,7 +240,9 @@ def test_which_end_is_the_device():
 
 def test_an_hl7_file_becomes_frames():
     content = b"MSH|^~\\&|A\nPID|1\n\nMSH|^~\\&|B\r\nPID|2\r\n"
-    (piece, other) = framing.framed(loading.raw("x.hl7", content, 9600), "mllp").pieces
+    framed = framing.framed(loading.raw("x.hl7", content, 9600), "mllp").pieces
+    assert [each.side for each in framed] == [D, P, D, P]
+    piece, other = framed[0], framed[2]
     assert piece.data == b"\x0bMSH|^~\\&|A\rPID|1\r\x1c\r"
     assert other.data == b"\x0bMSH|^~\\&|B\rPID|2\r\x1c\r"
     with pytest.raises(ConfigError, match="MSH"):
