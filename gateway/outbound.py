@@ -27,7 +27,7 @@ from gateway.notices import MISDIRECTED, Notices
 from gateway.policies import Chosen, Policies
 from gateway.telemetry import Telemetry
 from gateway.uplink import kept
-from gateway.uplink.agreement import IN_FORCE, POLICY
+from gateway.uplink.agreement import CHANGED, IN_FORCE, POLICY
 from gateway.uplink.config import DestinationConfig
 from gateway.uplink.ledger import Ledger
 from gateway.uplink.ports import Credentials, Trouble, TroubleKind
@@ -89,13 +89,15 @@ class Outbound:
         self._notices = notices
         self.policies = policies
         self._ledger = Ledger.open(ledger_path, clock, journal.lend_reserve)
-        self.accounting = Accounting(self._ledger, audit, clock)
+        self.accounting = Accounting(
+            self._ledger, audit, clock, config.gateway.state_dir / "audit", self._on_ledger_changed
+        )
         self._config = config
         self._uplink = self._make(config)
 
     async def start(self) -> None:
         """Put the policy in force, if there is one that can be verified, and begin to forward."""
-        await self.accounting.settle()  # what the last run released, under its policy
+        await self.accounting.begin()  # what the last run released, under its policy
         try:
             chosen = await asyncio.to_thread(
                 self.policies.first,
@@ -114,7 +116,7 @@ class Outbound:
     async def stop(self) -> None:
         """End the streams and close the ledger."""
         await self._uplink.stop()
-        await self.accounting.settle()
+        await self.accounting.settle(final=True)
         self._ledger.close()
 
     def rejected_key_ids(self) -> set[str]:
@@ -266,6 +268,9 @@ class Outbound:
 
     def _dial(self, destination: DestinationConfig) -> Dial:
         return partial(route, destination.receiver, destination.files(self._config.tls.files))
+
+    def _on_ledger_changed(self) -> None:
+        self._notices.occurrence(CHANGED, "The ledger of releases was changed by another hand")
 
     def _on_reached(self, destination: str) -> None:
         self._notices.condition(MISDIRECTED, "", active=False, about=destination)

@@ -96,6 +96,13 @@ def verify(  # noqa: PLR0913, PLR0917  # each is one way to know more
             f" {_time(agreement.until_us)}; {agreement.untold} entries since;"
             f" policies that are kept as they were in force: {agreement.policies}"
         )
+        if agreement.rows_until_us:
+            typer.echo(
+                f"each row of it is what was told, until {_time(agreement.rows_until_us)}:"
+                f" {agreement.rows} entries, and days, batches set aside, policies, marks"
+            )
+        for each in agreement.changed:
+            typer.echo(f"the gateway found it changed then: {each}")
     if checked is not None:
         typer.echo(
             f"the report holds: {checked.records} records that left and {checked.withheld} that"

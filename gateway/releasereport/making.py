@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from gateway.domain.errors import ConfigError
 from gateway.releasereport.report import EPOCH, Report, rows
 from gateway.uplink.accounts import COLUMNS, Sums, held
-from gateway.uplink.agreement import account, compare_with
+from gateway.uplink.agreement import account, compare_with, place_of
 from gateway.uplink.kept import KeptPolicy
 from security.audit import AuditBrokenError
 from security.audit.checking import Walk
@@ -51,7 +51,8 @@ def make(
     if last_day < first_day:
         raise ConfigError(f"{last_day} is before {first_day}")
     walk = Walk((key.public_key(), *older))
-    found = account(walk, state / LOG)
+    place = place_of(state / LEDGER)
+    found = account(walk, state / LOG, place=place)
     walk.verified()
     head = walk.head
     if head is None or head.size < found.told_at:
@@ -63,7 +64,7 @@ def make(
             f" nothing of {first_day}"
         )
     ledger = state / LEDGER
-    compare_with(ledger, found)
+    compare_with(ledger, found, place)
     with closing(sqlite3.connect(f"file:{ledger}?mode=ro", uri=True)) as db:
         db.execute("BEGIN")
         sums = chosen(held(db, found.last_id), days, destinations)

@@ -15,7 +15,9 @@ Rules:
    one has what the ledger held before.
 4. A period is fixed in the ledger, then told and synced in the log, then marked as told. A crash in
    between tells it again, the same; readers take a period that is repeated once.
-5. Entries are folded into days only when the log has them.
+5. Entries are folded into days only when the log has them, period by period.
+
+Single rows, and what is no sum, are :mod:`gateway.uplink.statements`' matter.
 """
 
 from __future__ import annotations
@@ -132,12 +134,14 @@ class Period(NamedTuple):
 
 
 def begin(db: sqlite3.Connection, now_us: int) -> Period:
-    """End the period that runs, durably; one that was ended and not told is returned again.
+    """End the period that runs, in the caller's transaction.
+
+    One that was ended and not told is returned again.
 
     Raises:
         sqlite3.Error: nothing changed.
     """
-    number, first, last, from_us, until_us, told = _state(db)
+    number, first, last, from_us, until_us, told = standing(db)
     if told:
         newest = db.execute("SELECT max(id) FROM entries").fetchone()[0] or 0
         number, first, last = number + 1, last + 1, max(last, newest)
@@ -147,6 +151,7 @@ def begin(db: sqlite3.Connection, now_us: int) -> Period:
             " told = 0",
             (number, first, last, from_us, until_us),
         )
+        db.execute("INSERT INTO periods VALUES (?,?,?)", (number, last, until_us))
     return _period(db, number, first, last, from_us, until_us)
 
 
@@ -156,7 +161,7 @@ def untold(db: sqlite3.Connection) -> Period | None:
     Raises:
         sqlite3.Error: the ledger can't be read.
     """
-    number, first, last, from_us, until_us, told = _state(db)
+    number, first, last, from_us, until_us, told = standing(db)
     return None if told else _period(db, number, first, last, from_us, until_us)
 
 
@@ -164,7 +169,7 @@ def _period(  # a row of the table
     db: sqlite3.Connection, number: int, first: int, last: int, from_us: int, until_us: int
 ) -> Period:
     sums = _summed(db.execute(_OF_ENTRIES, (first, last)))
-    if number == 1:
+    if number == 1:  # nothing is folded yet that was not before there were periods
         sums = added(sums, _summed(db.execute(_OF_DAYS)))
     return Period(number, first, last, from_us, until_us, sums)
 
@@ -178,7 +183,8 @@ def mark_told(db: sqlite3.Connection, number: int) -> None:
     db.execute("UPDATE accounts SET told = 1 WHERE number = ?", (number,))
 
 
-def _state(db: sqlite3.Connection) -> tuple[int, int, int, int, int, int]:
+def standing(db: sqlite3.Connection) -> tuple[int, int, int, int, int, int]:
+    """The last period: number, first and last entry, from and until, whether it was told."""
     found: tuple[int, int, int, int, int, int] = db.execute(
         "SELECT number, first_id, last_id, from_us, until_us, told FROM accounts"
     ).fetchone()
@@ -245,4 +251,6 @@ def held(db: sqlite3.Connection, last_id: int) -> Sums:
     Raises:
         sqlite3.Error: it can't be read.
     """
-    return added(_summed(db.execute(_OF_ENTRIES, (0, last_id))), _summed(db.execute(_OF_DAYS)))
+    (folded_id,) = db.execute("SELECT folded_id FROM accounts").fetchone()
+    entries = _summed(db.execute(_OF_ENTRIES, (folded_id + 1, last_id)))
+    return added(entries, _summed(db.execute(_OF_DAYS)))

@@ -8,10 +8,11 @@ added up by day, destination, lane, epoch, class, level, treatment and both poli
 
 Rules:
 
-1. Nothing is lost: records, bytes and entries are added up in the transaction that deletes them.
-2. A slice folds SLICE_ROWS entries at most, so that releases wait for milliseconds.
-3. What the audit log has not been told of is not folded (:mod:`gateway.uplink.accounts`).
-4. Days are never deleted: a row for each combination that occurred, about 100 bytes.
+1. Nothing is lost: a period (:mod:`gateway.uplink.accounts`) is added up whole, in one transaction
+   that also says up to which entry days tell (``folded_id``): what is still there of these says
+   nothing any more, and is deleted SLICE_ROWS at a time, so that releases wait for milliseconds.
+2. What the audit log has not been told of is not folded.
+3. Days are never deleted: a row for each combination that occurred, about 100 bytes.
 """
 
 from __future__ import annotations
@@ -56,20 +57,16 @@ PRAGMA user_version = 2;
 COMMIT;
 """
 
-# What the audit log was told of alone; and never the newest, so that no id is given out twice.
-_OLD = (
-    "id IN (SELECT id FROM entries WHERE begun_us < ?"
-    " AND id <= (SELECT CASE told WHEN 1 THEN last_id ELSE first_id - 1 END FROM accounts)"
-    " AND id < (SELECT max(id) FROM entries) ORDER BY begun_us, id LIMIT ?)"
-)
+# A period that the audit log has.
+_OLDEST = "SELECT number, last_id, until_us FROM periods WHERE number <= ? ORDER BY number LIMIT 1"
 _FOLD = f"""
 INSERT INTO days (day, destination, lane, epoch, class, level, treatment, policy, collected_under,
   entries, first_seq, last_seq, records, bytes, begun_us, written_us)
-SELECT begun_us / 86400000000, destination, lane, epoch, class, level, treatment, policy,
+SELECT begun_us / {DAY_US}, destination, lane, epoch, class, level, treatment, policy,
   collected_under, count(*), min(first_seq), max(last_seq), sum(records), sum(bytes),
   min(begun_us), max(written_us)
-FROM entries WHERE {_OLD}
-GROUP BY begun_us / 86400000000, destination, lane, epoch, class, level, treatment, policy,
+FROM entries WHERE id > (SELECT folded_id FROM accounts) AND id <= ?
+GROUP BY begun_us / {DAY_US}, destination, lane, epoch, class, level, treatment, policy,
   collected_under
 ON CONFLICT DO UPDATE SET
   entries = entries + excluded.entries,
@@ -79,24 +76,46 @@ ON CONFLICT DO UPDATE SET
   bytes = bytes + excluded.bytes,
   begun_us = min(begun_us, excluded.begun_us),
   written_us = max(written_us, excluded.written_us)"""  # noqa: S608  # constants
-_DELETE = f"DELETE FROM entries WHERE {_OLD}"  # noqa: S608  # constants
+# Never the newest, so that no id is given out twice.
+_DELETE = (
+    "DELETE FROM entries WHERE id IN (SELECT id FROM entries"
+    " WHERE id <= (SELECT folded_id FROM accounts) AND id < (SELECT max(id) FROM entries)"
+    " ORDER BY id LIMIT ?)"
+)
 
 
-def fold(db: sqlite3.Connection, before_us: int) -> int:
-    """Add up one slice of what was begun before ``before_us``; how many entries went.
+def fold(db: sqlite3.Connection, told: int, before_us: int) -> int:
+    """Add up the oldest period, or delete some of the entries that were added up.
 
     Durable on return.
+
+    Args:
+        db: the ledger.
+        told: the last period that the audit log has.
+        before_us: only a period that ended before.
+
+    Returns:
+        How much was done; 0 when there is nothing more to do.
 
     Raises:
         sqlite3.Error: nothing changed.
     """
     db.execute("BEGIN IMMEDIATE")
     try:
-        db.execute(_FOLD, (before_us, SLICE_ROWS))
-        gone = db.execute(_DELETE, (before_us, SLICE_ROWS)).rowcount
+        done = db.execute(_DELETE, (SLICE_ROWS,)).rowcount or _fold_oldest(db, told, before_us)
         db.execute("COMMIT")
     except sqlite3.Error:
         if db.in_transaction:
             db.rollback()
         raise
-    return gone
+    return done
+
+
+def _fold_oldest(db: sqlite3.Connection, told: int, before_us: int) -> int:
+    number, last_id, until_us = db.execute(_OLDEST, (told,)).fetchone() or (0, 0, before_us)
+    if until_us >= before_us:
+        return 0
+    db.execute(_FOLD, (last_id,))
+    db.execute("UPDATE accounts SET folded_id = max(folded_id, ?)", (last_id,))
+    db.execute("DELETE FROM periods WHERE number = ?", (number,))
+    return 1

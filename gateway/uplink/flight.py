@@ -17,8 +17,8 @@ from collections.abc import Sequence
 from gateway.domain.errors import WardgateError
 from gateway.domain.labels import Lane
 from gateway.journal.types import StoredGroup
+from gateway.uplink.entering import Rejected, Settled
 from gateway.uplink.greeting import Troubles
-from gateway.uplink.ledger import Rejected, Settled
 from gateway.uplink.link import Link
 from gateway.uplink.ports import TroubleKind
 from gateway.uplink.release import Released

@@ -7,8 +7,8 @@ import logging
 from typing import Any, NamedTuple
 
 from gateway.domain.labels import Lane
+from gateway.uplink.entering import Settled
 from gateway.uplink.heads import HeldLog
-from gateway.uplink.ledger import Settled
 from gateway.uplink.link import Link
 from gateway.uplink.ports import Trouble, TroubleKind
 from gateway.uplink.resume import Held, Point, Verdict, resume

@@ -174,7 +174,8 @@ class LaneForwarder:
         else:
             found = maker.stand(release, after)
         maker.made(found)
-        hold = found.windows.hold if found.windows.is_open else after
+        windows = found.windows
+        hold = windows.hold if windows.is_open or windows.owes else after
         self._around.journal.cursors.advance(self._link.name, self._lane, hold)
 
     # -- sending -----------------------------------------------------------------------------

@@ -8,12 +8,11 @@ Rules:
    acknowledged are remembered (``unsettled``), so that also after a restart a retransmission
    repeats their boundaries and makes no entry. Sent again under another policy it is a release of
    its own.
-3. An entry grows while batches of the same kind follow it closely, for ENTRY_SPAN_US at most: the
-   ledger stays readable, and small.
+3. Entries grow for a while (:mod:`gateway.uplink.entering`): the ledger stays readable, and small.
 4. Tables of policies are kept by version for ever: "the stricter of then and now" must survive a
    restart.
-
-5. The audit log is told its sums, period by period (:mod:`gateway.uplink.accounts`).
+5. The audit log is told its sums, period by period (:mod:`gateway.uplink.accounts`), and digests of
+   its rows (:mod:`gateway.uplink.statements`).
 
 Batches are entered by one thread (:mod:`gateway.uplink.writer`); the rest may be called by any.
 """
@@ -26,19 +25,18 @@ import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import NamedTuple, Self
 
 from gateway.domain.errors import WardgateError
 from gateway.domain.labels import Lane, ReleaseRow
 from gateway.domain.ports import Clock
-from gateway.uplink import accounts, days, kept, ledger_file
+from gateway.uplink import accounts, days, drift, kept, ledger_file, standing, statements
+from gateway.uplink.entering import Entering, Rejected, Settled
 from gateway.uplink.release import Released
-from gateway.uplink.standing import Entered
+from gateway.uplink.standing import Spell
+from gateway.uplink.statements import Statement
 from gateway.uplink.tally import Tally
 
-ENTRY_SPAN_US = 10_000_000
-SET_ASIDE_BYTES_MAX = 64 << 20
-"""Bodies of rejected batches kept for the engineer; beyond it only what they were is kept."""
 FILE_MODE = 0o600
 
 
@@ -69,31 +67,16 @@ class Unsettled(NamedTuple):
     """Version."""
 
 
-class Settled(NamedTuple):
-    """Everything up to (epoch, seq) needs no retransmission any more."""
+class Ended(NamedTuple):
+    """What the audit log is to be told."""
 
-    destination: str
-    lane: Lane
-    epoch: int
-    seq: int
+    period: accounts.Period | None
+    statement: Statement | None
 
-
-class Rejected(NamedTuple):
-    """A batch that the receiver will never take."""
-
-    destination: str
-    batch: Released
-    reason: str
-    key_id: str | None
-    body: bytes | None
-    """Sealed; None when nothing of it is kept."""
-
-
-class _Growing(NamedTuple):
-    id: int
-    epoch: int
-    last_seq: int
-    begun_us: int
+    def entries(self) -> list[tuple[str, dict[str, str | int]]]:
+        """What the log is told, in order."""
+        told = self.period.entries() if self.period is not None else []
+        return told if self.statement is None else [*told, self.statement.entry()]
 
 
 class Ledger:
@@ -104,7 +87,12 @@ class Ledger:
         self._clock = clock
         self._make_room = make_room
         self._lock = threading.Lock()
-        self._growing: dict[tuple[Any, ...], _Growing] = {}
+        self._entering = Entering(db)
+        self._told = 0
+        """The last statement of which it is known that the audit log has it."""
+        self._days: tuple[int, str] | None = None
+        """Up to which entry they tell, and their digest."""
+        self._others = self._data_version()
         self._tables: dict[str, Mapping[str, ReleaseRow]] = {}
         self.tally = Tally()
         """What was entered since the start."""
@@ -193,7 +181,7 @@ class Ledger:
         """
         with self._access():
             self._db.execute(
-                "INSERT INTO marks VALUES (?,?,?,0,0,'') ON CONFLICT DO NOTHING",
+                "INSERT INTO marks VALUES (?,?,?,0,0) ON CONFLICT DO NOTHING",
                 (destination, lane.name.lower(), seq),
             )
             key = (destination, lane.name.lower())
@@ -221,19 +209,24 @@ class Ledger:
         key = (destination, lane.name.lower())
         with self._access():
             self._db.execute(
-                "INSERT INTO marks VALUES (?,?,?,0,0,'') ON CONFLICT DO UPDATE SET start_seq = ?",
+                "INSERT INTO marks VALUES (?,?,?,0,0) ON CONFLICT DO UPDATE SET start_seq = ?",
                 (*key, seq, seq),
             )
             self._db.execute("DELETE FROM unsettled WHERE destination = ? AND lane = ?", key)
 
-    def entered(self, destination: str, lane: Lane) -> Entered:
-        """What was entered last."""
+    def entered(self, destination: str, lane: Lane) -> int:
+        """Everything up to it was entered."""
         with self._access():
             found = self._db.execute(
-                "SELECT seq, policy FROM marks WHERE destination = ? AND lane = ?",
+                "SELECT seq FROM marks WHERE destination = ? AND lane = ?",
                 (destination, lane.name.lower()),
             ).fetchone()
-        return Entered(*found) if found else Entered(0, "")
+        return int(found[0]) if found else 0
+
+    def spells(self, destination: str, lane: Lane) -> list[Spell]:
+        """Under what batches were entered, in order."""
+        with self._access():
+            return standing.spells(self._db, destination, lane.name.lower())
 
     def unsettled(self, destination: str, lane: Lane) -> list[Unsettled]:
         """Released and not acknowledged, in order."""
@@ -283,135 +276,89 @@ class Ledger:
         try:
             self._db.execute("BEGIN IMMEDIATE")
             for each in settled:
-                self._settle(each)
+                self._entering.settle(each)
             for destination, batch in batches:
-                self._enter(destination, batch, now_us)
+                self._entering.enter(destination, batch, now_us)
             for refusal in rejected:
-                self._set_aside(refusal, now_us)
+                self._entering.set_aside(refusal, now_us)
             self._db.execute("COMMIT")
         except sqlite3.Error:
-            self._growing.clear()
+            self._entering.forget()
             if self._db.in_transaction:
                 self._db.rollback()
             raise
 
-    def _enter(self, destination: str, batch: Released, now_us: int) -> None:
-        lane = batch.lane.name.lower()
-        for key, (records, size) in batch.entries.items():
-            kind = (destination, lane, *key, batch.policy_version)
-            growing = self._growing.get(kind)
-            first, last = batch.spans.get(key, (batch.first, batch.last))
-            epoch = key.epoch or batch.epoch
-            if (
-                growing is not None
-                and growing.epoch == epoch
-                and growing.last_seq < batch.first
-                and now_us - growing.begun_us < ENTRY_SPAN_US
-            ):
-                self._db.execute(
-                    "UPDATE entries SET first_seq = min(first_seq, ?), last_seq = ?,"
-                    " records = records + ?, bytes = bytes + ?, written_us = ? WHERE id = ?",
-                    (first, last, records, size, now_us, growing.id),
-                )
-                self._growing[kind] = growing._replace(last_seq=last)
-                continue
-            label = key.label
-            cursor = self._db.execute(
-                "INSERT INTO entries (destination, lane, epoch, first_seq, last_seq, class, level,"
-                " treatment, records, bytes, policy, collected_under, begun_us, written_us)"
-                " VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
-                (
-                    destination,
-                    lane,
-                    epoch,
-                    first,
-                    last,
-                    label.data_class.name.lower(),
-                    label.level,
-                    key.treatment.name.lower(),
-                    records,
-                    size,
-                    batch.policy_version,
-                    key.collected_under,
-                    now_us,
-                    now_us,
-                ),
-            )
-            self._growing[kind] = _Growing(int(cursor.lastrowid or 0), epoch, last, now_us)
-        self._db.execute(
-            "INSERT INTO unsettled VALUES (?,?,?,?,?,?) ON CONFLICT DO NOTHING",
-            (destination, lane, batch.epoch, batch.first, batch.last, batch.policy_version),
-        )
-        self._db.execute(
-            "UPDATE marks SET policy = ? WHERE destination = ? AND lane = ?",
-            (batch.policy_version, destination, lane),
-        )
-        self._db.execute(
-            "UPDATE marks SET epoch = ?, seq = ? WHERE destination = ? AND lane = ?"
-            " AND (epoch, seq) < (?, ?)",
-            (batch.epoch, batch.last, destination, lane, batch.epoch, batch.last),
-        )
-
-    def _settle(self, settled: Settled) -> None:
-        self._db.execute(
-            "DELETE FROM unsettled WHERE destination = ? AND lane = ?"
-            " AND (epoch, last_seq) <= (?, ?)",
-            (settled.destination, settled.lane.name.lower(), settled.epoch, settled.seq),
-        )
-
-    def _set_aside(self, refusal: Rejected, now_us: int) -> None:
-        batch = refusal.batch
-        body = refusal.body
-        if body is not None:
-            kept = self._db.execute("SELECT coalesce(sum(length(body)), 0) FROM rejected")
-            if kept.fetchone()[0] + len(body) > SET_ASIDE_BYTES_MAX:
-                body = None
-        self._db.execute(
-            "INSERT INTO rejected (destination, lane, epoch, first_seq, last_seq, reason, policy,"
-            " at_us, key_id, body) VALUES (?,?,?,?,?,?,?,?,?,?)",
-            (
-                refusal.destination,
-                batch.lane.name.lower(),
-                batch.epoch,
-                batch.first,
-                batch.last,
-                refusal.reason,
-                batch.policy_version,
-                now_us,
-                refusal.key_id if body is not None else None,
-                body,
-            ),
-        )
+    # -- what the audit log is told ------------------------------------------------------------
 
     def compact(self, before_us: int) -> int:
-        """Add up some entries that were begun before ``before_us``; how many went.
+        """Add up a period that ended before ``before_us``; how much was done, 0: nothing is left.
 
         Durable on return; see :mod:`gateway.uplink.days`.
         """
         with self._access():
-            gone = days.fold(self._db, before_us)
-            if gone:
-                self._growing.clear()  # none may grow that is gone
-        return gone
+            number, *_, told = accounts.standing(self._db)
+            return days.fold(self._db, number if told else number - 1, before_us)
 
-    def end_period(self, now_us: int) -> accounts.Period:
-        """End the period that runs, so that the audit log can be told of it.
+    def untold(self) -> Ended | None:
+        """What was ended, and of which it is not known that the log has it."""
+        with self._access():
+            period = accounts.untold(self._db)
+            statement = statements.newest(self._db).statement
+            missing = statement.number > max(self._told, 0)
+            return Ended(period, statement if missing else None) if period or missing else None
 
-        Durable on return; one that was not marked as told is returned again.
+    def end_period(self, now_us: int, *, final: bool = False) -> Ended:
+        """End the period that runs, and state all rows; durable on return.
+
+        To be called when nothing is untold. After a ``final`` one nothing may be written.
         """
-        with self._access():
-            self._growing.clear()  # what is accounted for does not grow
-            return accounts.begin(self._db, now_us)
+        with self._access(), self._transaction():
+            self._entering.seal()  # what is accounted for does not grow
+            period = accounts.begin(self._db, now_us)
+            stated = statements.fix(
+                self._db, now_us, period.last_id, self._days_digest(), due=True, final=final
+            )
+        return Ended(period, stated.statement if stated else None)
 
-    def untold_period(self) -> accounts.Period | None:
-        """The period that was ended and not told, if there is one."""
-        with self._access():
-            return accounts.untold(self._db)
+    def state(self, now_us: int) -> Ended | None:
+        """State the rows that grow no more, if any changed; durable on return."""
+        with self._access(), self._transaction():
+            last = self._entering.last_sealed(now_us)
+            digest = self._days_digest()
+            stated = statements.fix(self._db, now_us, last, digest, due=False, final=False)
+        return Ended(None, stated.statement) if stated else None
 
-    def period_told(self, number: int) -> None:
-        """The audit log has a period; durable on return."""
+    def told(self, ended: Ended) -> None:
+        """The audit log has it; durable on return."""
         with self._access():
-            accounts.mark_told(self._db, number)
+            if ended.period is not None:
+                accounts.mark_told(self._db, ended.period.number)
+            if ended.statement is not None:
+                statements.forget_before(self._db, ended.statement.number)
+                self._told = ended.statement.number
+
+    def resume(self, told: Statement) -> list[str]:
+        """At a start: what is not as the log was told last; the next statement follows that one."""
+        with self._access(), self._transaction():
+            found = list(drift.drift(self._db, told))
+            if statements.resume(self._db, told):
+                self._told = told.number
+        return found
+
+    def foreign_writes(self) -> bool:
+        """Whether another connection has written to the file since this was asked last."""
+        with self._access():
+            before, self._others = self._others, self._data_version()
+            return before != self._others
+
+    def _data_version(self) -> int:
+        return int(self._db.execute("PRAGMA data_version").fetchone()[0])
+
+    def _days_digest(self) -> str:
+        (folded_id,) = self._db.execute("SELECT folded_id FROM accounts").fetchone()
+        if self._days is None or self._days[0] != folded_id:
+            self._days = folded_id, statements.of_days(self._db)
+        return self._days[1]
 
     def rejected_key_ids(self) -> set[str]:
         """The keys of which bodies of rejected batches are there."""
@@ -431,6 +378,17 @@ class Ledger:
                 " GROUP BY destination, treatment ORDER BY destination, treatment"
             ).fetchall()
         yield from found
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            self._db.execute("COMMIT")
+        except sqlite3.Error:
+            if self._db.in_transaction:
+                self._db.rollback()
+            raise
 
     @contextlib.contextmanager
     def _access(self) -> Iterator[None]:

@@ -6,11 +6,13 @@ those that came later.
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import sqlite3
 
-from gateway.uplink import accounts, days
+from gateway.uplink import accounts, days, statements
 
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 SCHEMA = """
 BEGIN IMMEDIATE;
 CREATE TABLE entries (
@@ -93,8 +95,22 @@ def prepare(db: sqlite3.Connection) -> int:
     db.execute("PRAGMA synchronous=FULL")
     db.execute("PRAGMA busy_timeout=5000")
     select = "PRAGMA user_version"
-    steps = (SCHEMA, days.SCHEMA, accounts.SCHEMA, KEPT, POLICY_OF_MARK)
+    steps = (SCHEMA, days.SCHEMA, accounts.SCHEMA, KEPT, POLICY_OF_MARK, statements.SCHEMA)
     for number, script in enumerate(steps):
         if db.execute(select).fetchone()[0] == number:
             db.executescript(script)
     return int(db.execute(select).fetchone()[0])
+
+
+@functools.cache
+def said() -> dict[str, str]:
+    """Tables, indices and views as this software makes them: name -> SQL."""
+    with contextlib.closing(sqlite3.connect(":memory:", isolation_level=None)) as db:
+        prepare(db)
+        return schema(db)
+
+
+def schema(db: sqlite3.Connection) -> dict[str, str]:
+    """Those of a file."""
+    found = db.execute("SELECT type || ' ' || name, tbl_name || ' ' || sql FROM sqlite_master")
+    return {name: sql or "" for name, sql in found}

@@ -82,7 +82,8 @@ class LedgerReader:
         entries = self._ask(
             "SELECT first_seq, last_seq, treatment, policy, collected_under, begun_us, written_us,"
             " 0 FROM entries WHERE destination = ? AND lane = ? AND epoch = ? AND first_seq <= ?"
-            " AND last_seq >= ? AND class = ? AND level = ? UNION ALL "
+            " AND last_seq >= ? AND class = ? AND level = ?"
+            " AND id > (SELECT folded_id FROM accounts) UNION ALL "
             "SELECT first_seq, last_seq, treatment, policy, collected_under, begun_us, written_us,"
             " 1 FROM days WHERE destination = ? AND lane = ? AND epoch = ? AND first_seq <= ?"
             " AND last_seq >= ? AND class = ? AND level = ? ORDER BY 6",

@@ -75,8 +75,8 @@ class Maker:
             OSError: the journal can't be read.
             LedgerError: nor the ledger.
         """
-        entered = self._ledger.entered(self._link.name, self._lane)
-        return stand(release, self._stretch(at), entered, self._journal, self._lane)
+        spells = self._ledger.spells(self._link.name, self._lane)
+        return stand(release, self._stretch(at), spells, self._journal, self._lane)
 
     def make(self, release: Release, after: int, stood: Standpoint | None) -> Made | None:
         """Read and treat the batch that follows ``after``, if there is one; in any thread.

@@ -19,6 +19,8 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
+import msgspec
+
 from gateway.domain.errors import MalformedError
 from gateway.domain.labels import (
     Label,
@@ -78,6 +80,8 @@ class Released(NamedTuple):
     """First and last record of what is about more than this batch: a window."""
     untreatable: Mapping[Label, int] = {}
     """Records that were withheld since they can't be read, of those that were to be treated."""
+    window_s: int = 0
+    """How long the windows are that it goes by."""
 
     @property
     def counts(self) -> dict[Treatment, int]:
@@ -133,33 +137,49 @@ class Release:
         """Whether nothing is released, whatever its class and level."""
         return not releases_anything(self._row)
 
-    def under(self, version: str) -> Release | None:
-        """What was in force under another policy, to see what its windows held; None: unknown."""
+    @property
+    def window_s(self) -> int:
+        """How long a window is."""
+        return self._shape.aggregate.window_s
+
+    def under(self, version: str, window_s: int) -> Release | None:
+        """What was in force under another policy, to see what its windows held; None: unknown.
+
+        Args:
+            version: the policy's.
+            window_s: how long windows were; 0: as they are now.
+        """
+        window_s = window_s or self.window_s
+        if (version, window_s) == (self.version, self.window_s):
+            return self
         table = self._table_of(version)
         if table is None:
             return None
         row = self._possible(table.get(self.destination, {}))
-        return Release(
-            self.destination, version, row, self._table_of, self._pseudonyms, self._shape
-        )
+        aggregate = msgspec.structs.replace(self._shape.aggregate, window_s=window_s)
+        shape = self._shape._replace(aggregate=aggregate)
+        return Release(self.destination, version, row, self._table_of, self._pseudonyms, shape)
 
     def windows(self, at: int, *, known: bool = True) -> Windows:
         """The windows of a lane behind record ``at``; see :class:`Windows`."""
         return Windows(self._shape.aggregate, at, known=known)
 
-    def pass_by(self, windows: Windows, group: StoredGroup, then: Release | None = None) -> None:
-        """Bring windows past a group that left before; what it closes left, too.
+    def take_over(self, windows: Windows) -> Windows:
+        """Windows that another release has filled so far; see :meth:`Windows.under`."""
 
-        What was not for statistics ``then`` was entered as something else, and is in none now.
-        """
+        def keeps(collected_under: str, label: Label) -> bool:
+            return self._row_for(collected_under).get(label) is Treatment.AGGREGATE
+
+        return windows.under(self._shape.aggregate, keeps)
+
+    def pass_by(self, windows: Windows, group: StoredGroup) -> None:
+        """Bring windows past a group that left before; what it closes left, too."""
         windows.pass_by(group)
+        row = self._row_for(group.policy_version)
         for section in group.sections:
             label = Label(section.data_class, section.level)
-            if self._aggregates(group, label) and (then is None or then._aggregates(group, label)):  # noqa: SLF001  # of the same class
+            if row.get(label) is Treatment.AGGREGATE:
                 self._aggregated(windows, group, label, section.body)
-
-    def _aggregates(self, group: StoredGroup, label: Label) -> bool:
-        return self._row_for(group.policy_version).get(label) is Treatment.AGGREGATE
 
     def batch(
         self, lane: Lane, groups: Sequence[StoredGroup], windows: Windows | None = None
@@ -223,6 +243,7 @@ class Release:
             windows.hold,
             entries.spans,
             untreatable,
+            self.window_s,
         )
 
     def _aggregated(self, windows: Windows, group: StoredGroup, label: Label, body: bytes) -> bool:

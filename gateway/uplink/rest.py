@@ -81,7 +81,7 @@ def _entered(link: Link, lane: Lane) -> int:
     """Everything up to it was entered, whether or not it was acknowledged."""
     entered, cursor = link.around.writer.ledger.entered(link.name, lane), _cursor(link, lane)
     # A ledger that is ahead of the journal is that of a disk that was restored in part.
-    return max(entered.seq, cursor) if entered.seq <= link.around.journal.last_seq(lane) else cursor
+    return max(entered, cursor) if entered <= link.around.journal.last_seq(lane) else cursor
 
 
 def _cursor(link: Link, lane: Lane) -> int:

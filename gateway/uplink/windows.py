@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Annotated, Any, NamedTuple
 
 import msgspec
@@ -111,7 +111,8 @@ class Window:
         self.first_seq = group.first_seq
         self.last_seq = group.last_seq
         self._epoch = group.epoch
-        self._policy = group.policy_version
+        self.policy = group.policy_version
+        """Under which its records were collected."""
         self._from_us = group.committed_us - group.committed_us % window_us
         self._to_us = self._from_us + window_us
         self._labels: dict[Label, dict[_Cell, _Sums]] = {}
@@ -128,7 +129,7 @@ class Window:
             return True
         lost = not group.committed_us
         return not lost and (
-            group.committed_us >= self._to_us or group.policy_version != self._policy
+            group.committed_us >= self._to_us or group.policy_version != self.policy
         )
 
     def add(self, label: Label, body: bytes) -> None:
@@ -198,10 +199,16 @@ class Window:
         sums.by_device[device] = given + 1
         return sums
 
-    def without(self, other: Window | None) -> list[Closed]:
-        """What of its records is not in another window."""
-        rest = self.records - (other.records if other is not None else Counter())
-        return [self._said(label, None, 0, records) for label, records in sorted(rest.items())]
+    def drop(self, labels: Collection[Label]) -> list[Closed]:
+        """Take labels out; what is withheld by that."""
+        dropped = []
+        for label in sorted(labels):
+            if records := self.records.pop(label, 0):
+                dropped.append(self._said(label, None, 0, records))
+            self._labels.pop(label, None)
+            self._kinds.pop(label, None)
+            self._others.pop(label, None)
+        return dropped
 
     def close(self, devices_min: int, *, known: bool) -> list[Closed]:
         """What it says, by label; with ``known`` false nothing."""
@@ -237,7 +244,7 @@ class Window:
 
     def _said(self, label: Label, section: bytes | None, records: int, withheld: int) -> Closed:
         place = (self._epoch, self.first_seq, self.last_seq)
-        return Closed(label, self._policy, *place, section, records, withheld)
+        return Closed(label, self.policy, *place, section, records, withheld)
 
 
 class Windows:
@@ -260,13 +267,22 @@ class Windows:
 
     @property
     def hold(self) -> int:
-        """Everything behind it is needed to make the open window again."""
-        return self.at if self._open is None else min(self.at, self._open.first_seq - 1)
+        """Everything behind it is needed to make the open window again, and what is owed."""
+        begun = [each.first_seq for each in self._forgone]
+        if self._open is not None:
+            begun.append(self._open.first_seq)
+        return min([self.at, *(seq - 1 for seq in begun)])
 
     @property
     def owes(self) -> bool:
         """Whether something is to be told with the next group."""
         return bool(self._forgone)
+
+    @property
+    def held(self) -> int:
+        """Records that went by and were not entered yet: in the open window, or owed."""
+        owed = sum(each.records + each.withheld for each in self._forgone)
+        return owed + (self._open.records.total() if self._open is not None else 0)
 
     @property
     def is_open(self) -> bool:
@@ -287,13 +303,28 @@ class Windows:
         self.at = group.last_seq
         return closed
 
-    def follow(self, before: Windows) -> None:
-        """Take over from those of another release, which had come as far.
+    def under(self, config: AggregateConfig, keeps: Callable[[str, Label], bool]) -> Windows:
+        """Go on under other settings, or another release; these are not to be used any more.
 
-        What was in their window and is not in this one is withheld, and told with the next group.
+        What the open window holds and must not stay in it is withheld, and told with the next
+        group: all of it where windows have another length now, since nobody could say which of
+        them it belongs to.
+
+        Args:
+            config: from now on.
+            keeps: whether what was collected under a policy, with a label, is aggregated now.
         """
-        if before._open is not None:
-            self._forgone = before._open.without(self._open)
+        next_ = Windows(config, self.at, known=self.known)
+        next_._open, next_._forgone = self._open, list(self._forgone)
+        held = self._open
+        if held is not None:
+            all_go = config.window_s != self._config.window_s
+            gone = [label for label in held.records if all_go or not keeps(held.policy, label)]
+            next_._forgone += held.drop(gone)
+            if not held.records:
+                next_._open = None
+                next_.known = self.known or all_go
+        return next_
 
     def add(self, group: StoredGroup, label: Label, body: bytes) -> None:
         """Take in a section of the group that went by last.

@@ -13,7 +13,8 @@ from typing import NamedTuple, TypeVar
 
 from gateway.domain.labels import Lane, Treatment
 from gateway.domain.ports import Counters
-from gateway.uplink.ledger import Ledger, Rejected, Settled
+from gateway.uplink.entering import Rejected, Settled
+from gateway.uplink.ledger import Ledger
 from gateway.uplink.release import Released
 from gateway.worker import Worker
 

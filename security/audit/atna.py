@@ -92,6 +92,7 @@ KINDS: Mapping[str, Kind] = {
     "exceptions_repeatedly": Kind(EXPORT, None, "R", 4),
     "uplink_trouble": Kind(EXPORT, None, "R", 4),
     "destination_misdirected": Kind(EXPORT, None, "R", 8),
+    "ledger_changed": Kind(ALERT, _SECURITY, "U", 12),
     "unexpected_traffic": Kind(ALERT, _NODE, "E", 8),
     "reidentify": Kind(ALERT, _RESTRICTED, "E"),
     "policy": Kind(ALERT, _SECURITY, "U"),
@@ -106,8 +107,8 @@ KINDS: Mapping[str, Kind] = {
 }
 OTHER = Kind(ALERT, _SECURITY, "E")
 """What is not in the table: certificates, tokens, approvals, authorities."""
-HOUSEKEEPING = frozenset(("checkpoint", "rotated"))
-"""Entries that concern the log's own form: no messages are made of them."""
+HOUSEKEEPING = frozenset(("checkpoint", "rotated", "ledger"))
+"""Entries that concern the log's own form, or digest the ledger: no messages are made of them."""
 LIFE_CYCLE = {"pass": "11", "aggregate": "8", "pseudonymise": "7", "mask": "7", "generalise": "7"}
 """ParticipantObjectDataLifeCycle (RFC 3881, 5.5.3): disclosure, aggregation, de-identification."""
 

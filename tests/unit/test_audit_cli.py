@@ -74,7 +74,7 @@ def test_verify_says_in_a_line_what_is_wrong(place, tmp_path):
         ((place.log, "--key", tmp_path / "none"), "no such key"),
         ((tmp_path,), "there is no audit.log"),
         ((place.log, "--anchor", place.public), "no head"),
-        ((place.log, "--ledger", tmp_path / "none.sqlite"), "tells of no releases"),
+        ((place.log, "--ledger", tmp_path / "none.sqlite"), "unable to open"),
     ):
         code, _, said = run("verify", *words)
         assert (code, wrong in said) == (2, True), said

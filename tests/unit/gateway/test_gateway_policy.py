@@ -25,7 +25,8 @@ from gateway.journal.config import JournalConfig
 from gateway.journal.journal import Journal
 from gateway.journal.looking import Looker
 from gateway.journal.types import Labelled, LaneGroup
-from gateway.uplink.ledger import Ledger, LedgerError, Rejected
+from gateway.uplink.entering import Rejected
+from gateway.uplink.ledger import Ledger, LedgerError
 from gateway.uplink.ledger_reading import open_ledger
 from gateway.uplink.release import NO_POLICY, Release
 from gateway.wire.records import encode
@@ -384,7 +385,7 @@ def test_a_batch_that_was_refused_for_good_and_an_old_entry(tmp_path):
         later = site.collect(report(2), label=VITALS, under=NO_POLICY)
         site.release("vendor", later)  # the last entry stays
         now_us = SystemClock().now_us()
-        site.ledger.period_told(site.ledger.end_period(now_us).number)
+        site.ledger.told(site.ledger.end_period(now_us))
         assert site.ledger.compact(SystemClock().now_us() + 1) == 1
         with open_ledger(site.state / "ledger.sqlite") as reader:
             place = ("vendor", Lane.TELEMETRY, batch.epoch, batch.first, VITALS)

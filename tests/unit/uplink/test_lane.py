@@ -928,6 +928,75 @@ async def test_a_window_of_the_last_run_is_entered_as_of_that_run(tmp_path):
         assert found == [(EPOCH, 1, 4, 3)]
 
 
+def at(journal, seconds):
+    """When the newest group was committed, instead."""
+    journal.groups[-1] = journal.groups[-1]._replace(committed_us=NOW_US + seconds * 1_000_000)
+
+
+@pytest.mark.parametrize("restarted", [True, False])
+async def test_windows_of_another_length_leave_none_without_an_entry(tmp_path, restarted):
+    async with bench(tmp_path, batch_records=100) as b:
+        b.release(Treatment.AGGREGATE)
+        b.start()
+        for group, seconds in enumerate((0, 30)):
+            minutes(b.journal, 1)
+            at(b.journal, seconds)
+            b.lane.notify()
+            await b.until(lambda group=group: b.link.acked(TELEMETRY) == 3 * (group + 1))
+        b.receiver.points = [{"lane": int(TELEMETRY), "epoch": EPOCH, "seq": 6}]
+        if restarted:
+            await b.pause()
+            b.lane = LaneForwarder(b.link, TELEMETRY)
+        b.shape = Shape(aggregate=AggregateConfig(window_s=30, devices_min=3))
+        b.release(Treatment.AGGREGATE)
+        if restarted:
+            b.start()
+            await b.until(lambda: len(b.receiver.hellos) == 2)
+        minutes(b.journal, 1)
+        at(b.journal, 45)
+        b.lane.notify()
+        await b.until(lambda: b.link.acked(TELEMETRY) == 9)
+        # Nobody could say to which window they belong; the next one is whole.
+        assert list(b.ledger.totals()) == [("core", "withhold", 6)]
+        minutes(b.journal, 1)
+        at(b.journal, 75)
+        b.lane.notify()
+        await b.until(lambda: b.link.acked(TELEMETRY) == 12)
+        assert windows_of(b.receiver.batches) == [(7, 3)]
+        assert list(b.ledger.totals()) == [("core", "aggregate", 3), ("core", "withhold", 6)]
+
+
+@pytest.mark.parametrize("then", ["a restart", "a third policy", "both"])
+async def test_what_was_entered_before_a_policy_began_to_aggregate_it_is_entered_once(
+    tmp_path, then
+):
+    async with bench(tmp_path, batch_records=100) as b:
+        b.release(STATISTICS_AND_MORE)
+        b.start()
+        all_of_it = dict.fromkeys((VITALS, OTHER), Treatment.AGGREGATE)
+        for group, seconds in enumerate((0, 20)):
+            shared(b.journal, 1)
+            at(b.journal, seconds)
+            b.lane.notify()
+            await b.until(lambda group=group: b.link.acked(TELEMETRY) == 4 * (group + 1))
+            b.release(all_of_it, "p2")
+        b.receiver.points = [{"lane": int(TELEMETRY), "epoch": EPOCH, "seq": 8}]
+        if then != "a third policy":
+            await b.again()
+            await b.until(lambda: len(b.receiver.hellos) == 2)
+        if then != "a restart":
+            b.release(all_of_it, "p3")
+        shared(b.journal, 1)
+        at(b.journal, 70)
+        b.lane.notify()
+        await b.until(lambda: b.link.acked(TELEMETRY) == 12)
+        assert list(b.ledger.totals()) == [
+            ("core", "aggregate", 6),
+            ("core", "pass", 1),
+            ("core", "withhold", 1),
+        ]
+
+
 # -- heads of the audit log ------------------------------------------------------------------------
 
 

@@ -10,7 +10,8 @@ import pytest
 
 from gateway.domain.labels import DataClass, Label, Lane, Treatment
 from gateway.uplink import days, ledger_file
-from gateway.uplink.ledger import ENTRY_SPAN_US, Ledger, LedgerError, Rejected, Settled
+from gateway.uplink.entering import ENTRY_SPAN_US, Rejected, Settled
+from gateway.uplink.ledger import Ledger, LedgerError
 from gateway.uplink.release import EntryKey, Released
 from gateway.uplink.writer import LedgerWriter
 from tests.fakes import FakeClock, FakeCounters
@@ -53,7 +54,7 @@ def rows(path, sql):
 
 def account(ledger, clock):
     """As if the audit log had been told."""
-    ledger.period_told(ledger.end_period(clock.now_us()).number)
+    ledger.told(ledger.end_period(clock.now_us()))
 
 
 ENTRIES = "SELECT first_seq, last_seq, class, level, treatment, records, bytes, policy FROM entries"
@@ -148,7 +149,7 @@ def test_a_rejected_batch_is_kept_and_not_sent_again(ledger, path):
 
 
 def test_bodies_of_rejected_batches_are_limited(ledger, path, monkeypatch):
-    monkeypatch.setattr("gateway.uplink.ledger.SET_ASIDE_BYTES_MAX", 10)
+    monkeypatch.setattr("gateway.uplink.entering.SET_ASIDE_BYTES_MAX", 10)
     for first in (1, 2):
         enter(ledger, rejected=[Rejected("core", batch(first, first), "x", "key-1", b"1234567")])
     assert rows(path, "SELECT first_seq, key_id, body FROM rejected") == [
@@ -249,20 +250,24 @@ def busy(ledger, clock, seconds):
 
 def test_old_entries_are_added_up_by_day_and_no_count_changes(ledger, path, clock, monkeypatch):
     monkeypatch.setattr(days, "SLICE_ROWS", 7)
-    busy(ledger, clock, 300)
+    busy(ledger, clock, 200)
+    ended = ledger.end_period(clock.now_us())
+    cutoff = clock.now_us() + 1
+    busy(ledger, clock, 100)
     before, totals = rows(path, RELEASES), list(ledger.totals())
-    cutoff = clock.now_us() - 100_000_000
     assert ledger.compact(cutoff) == 0  # not before the audit log knows
-    account(ledger, clock)
+    ledger.told(ended)
+    assert ledger.compact(cutoff - 1) == 0  # nor a period that is not old enough
     gone = []
     while count := ledger.compact(cutoff):
+        assert rows(path, RELEASES) == before  # at each moment
         gone.append(count)
     # Twenty spans of ten seconds, three kinds of entries each, seven to a slice.
-    assert gone == [7] * 8 + [4]
-    assert rows(path, "SELECT count(*), min(begun_us) FROM entries") == [(30, cutoff)]
+    assert gone == [1] + [7] * 8 + [4]
+    assert rows(path, "SELECT count(*), min(id) FROM entries") == [(30, 61)]
     assert rows(path, RELEASES) == before
     assert list(ledger.totals()) == totals
-    day = (clock.now_us() - 300_000_000) // days.DAY_US
+    day = cutoff // days.DAY_US
     select = "SELECT day, destination, treatment, entries, records, bytes FROM days"
     assert rows(path, select) == [
         (day, "core", "pass", 20, 600, 20_000),
@@ -279,12 +284,15 @@ def test_days_epochs_and_policies_stay_apart(ledger, path, clock):
     enter(ledger, batch(1, 2, epoch=EPOCH + 1))
     enter(ledger, batch(1, 1), destination="vendor")  # the newest stays
     account(ledger, clock)
-    assert ledger.compact(clock.now_us() + 1) == 4
+    while ledger.compact(clock.now_us() + 1):
+        pass
+    assert rows(path, "SELECT count(*) FROM entries") == [(1,)]  # so that no id comes again
     select = "SELECT epoch, policy, first_seq, last_seq, records FROM days ORDER BY day, epoch"
-    assert rows(path, select) == [
+    assert rows(path, select + ", destination, policy") == [
         (EPOCH, "p1", 1, 3, 3),
         (EPOCH, "p1", 4, 6, 3),
         (EPOCH, "p2", 7, 9, 3),
+        (EPOCH, "p1", 1, 1, 1),
         (EPOCH + 1, "p1", 1, 2, 2),
     ]
 
@@ -294,18 +302,21 @@ def test_an_entry_that_was_added_up_grows_no_more(ledger, path, clock):
     enter(ledger, batch(1, 1), destination="vendor")
     account(ledger, clock)
     # Only a clock that jumps can make a growing entry old.
-    assert ledger.compact(clock.now_us() + 1) == 1
+    while ledger.compact(clock.now_us() + 1):
+        pass
     enter(ledger, batch(4, 6))
     assert list(ledger.totals()) == [("core", "pass", 6), ("vendor", "pass", 1)]
     assert [row[:2] for row in rows(path, ENTRIES)] == [(1, 1), (4, 6)]
 
 
-def test_a_slice_that_fails_changes_nothing(ledger, path, clock, monkeypatch):
+def test_a_period_that_can_not_be_added_up_changes_nothing(ledger, path, clock, monkeypatch):
     busy(ledger, clock, 30)
     account(ledger, clock)
     before = rows(path, "SELECT * FROM entries")
-    monkeypatch.setattr(days, "_DELETE", days._DELETE.replace("entries", "nothing", 1))
-    with pytest.raises(LedgerError, match="nothing"):
+    ledger._db.execute(
+        "CREATE TEMP TRIGGER refused BEFORE DELETE ON periods BEGIN SELECT raise(FAIL, 'full'); END"
+    )
+    with pytest.raises(LedgerError, match="full"):
         ledger.compact(clock.now_us() + 1)
     assert rows(path, "SELECT * FROM entries") == before
     assert rows(path, "SELECT count(*) FROM days") == [(0,)]
@@ -323,7 +334,7 @@ def test_a_ledger_of_the_first_schema_is_carried_over(path, clock):
     with closing(Ledger.open(path, clock)) as opened:
         assert list(opened.totals()) == [("core", "pass", 10)]
         account(opened, clock)
-        assert opened.compact(clock.now_us()) == 1
+        assert opened.compact(clock.now_us() + 1) == 1
         assert list(opened.totals()) == [("core", "pass", 10)]
         assert rows(path, "PRAGMA user_version") == [(ledger_file.SCHEMA_VERSION,)]
 

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from gateway.domain.labels import DataClass, Label, Lane, Treatment
 from gateway.journal.cursors import Cursors
 from gateway.journal.types import EncodedSection, StoredGroup
-from gateway.uplink.ledger import Ledger, Settled
+from gateway.uplink.entering import Settled
+from gateway.uplink.ledger import Ledger
 from gateway.uplink.making import Maker
 from gateway.uplink.release import Release, Shape
 from gateway.uplink.windows import AggregateConfig

@@ -161,7 +161,7 @@ async def test_old_entries_of_the_ledger_are_added_up_while_it_runs(ledger, coun
         )
     made = uplink(ledger, counters, clock=clock)
     made.set_ledger(LedgerConfig(detail_days=2.0))
-    ledger.period_told(ledger.end_period(clock.now_us()).number)
+    ledger.told(ledger.end_period(clock.now_us()))
     clock.advance(2 * 86_400 - 1)
     assert await compacted(made, ledger) == 3
     clock.advance(2)

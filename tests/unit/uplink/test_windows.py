@@ -1,6 +1,7 @@
 """Statistics of windows: what they say, of whom, and that a restart makes the same ones again."""
 
 import math
+import sqlite3
 import statistics
 from itertools import pairwise
 from typing import Any
@@ -13,9 +14,10 @@ from gateway.domain import records as r
 from gateway.domain import terms
 from gateway.domain.labels import DataClass, Label, Lane, Treatment
 from gateway.journal.types import EncodedSection, Lost, StoredGroup
+from gateway.uplink import ledger_file
 from gateway.uplink import windows as windows_module
 from gateway.uplink.release import EntryKey, Release, Shape
-from gateway.uplink.standing import Entered, Stretch, stand
+from gateway.uplink.standing import Spell, Stretch, note, spells, stand
 from gateway.uplink.windows import AggregateConfig
 from protos.wardgate.v1 import ingest_pb2 as pb
 from tests import ingest
@@ -281,7 +283,7 @@ def test_restarts_neither_lose_nor_repeat_nor_change_a_window(groups, data):
     for _ in range(60):
         # A start: nothing but the cursor and the journal.
         stretch = Stretch(cursor, acked, known=True)
-        windows = stand(made, stretch, Entered(0, ""), journal, Lane.TELEMETRY).windows
+        windows = stand(made, stretch, [], journal, Lane.TELEMETRY).windows
         after, flying = acked, []
         for _ in range(data.draw(st.integers(0, 4))):
             batch = sent(made, journal, windows, after, 3)
@@ -308,3 +310,49 @@ def test_restarts_neither_lose_nor_repeat_nor_change_a_window(groups, data):
         assert (one.epoch, one.last_seq) < (two.epoch, two.first_seq) or (
             (one.epoch, one.first_seq, one.last_seq) == (two.epoch, two.first_seq, two.last_seq)
         )
+
+
+POLICIES = {
+    "now": {VITALS: AGGREGATE, THERAPY: PASS},
+    "more": {VITALS: AGGREGATE, THERAPY: AGGREGATE},
+    "less": {VITALS: WITHHOLD, THERAPY: AGGREGATE},
+    "none": {VITALS: PASS, THERAPY: WITHHOLD},
+}
+
+
+@given(lanes(), st.data())
+@settings(max_examples=150, deadline=None)
+def test_whatever_changes_while_windows_are_open_each_record_is_entered_once(groups, data):
+    """Policies and windows' lengths, with and without a restart, at any moment."""
+    tables = {version: {"core": row} for version, row in POLICIES.items()}
+    groups = [g._replace(policy_version=g.policy_version and "more") for g in groups]
+    journal: Any = Journal(groups)
+    ledger = sqlite3.connect(":memory:", isolation_level=None)
+    ledger_file.prepare(ledger)
+    version, window_s = "now", WINDOW_S
+    windows, after, hold, entered = None, 0, 0, 0
+    while True:
+        if data.draw(st.integers(0, 3)) == 0:
+            version = data.draw(st.sampled_from(sorted(POLICIES)))
+            window_s = data.draw(st.sampled_from((WINDOW_S, WINDOW_S, 20)))
+            windows = None
+        if data.draw(st.integers(0, 3)) == 0:
+            windows = None
+        config = AggregateConfig(window_s, 3)
+        shape = Shape(aggregate=config)
+        made = Release("core", version, POLICIES[version], tables.get, None, shape)
+        if windows is None:
+            kept = spells(ledger, "core", "telemetry")
+            stretch = Stretch(hold, after, known=True)
+            windows = stand(made, stretch, kept, journal, Lane.TELEMETRY).windows
+        batch = sent(made, journal, windows, after, data.draw(st.integers(1, 3)))
+        if batch is None:
+            break
+        note(ledger, "core", "telemetry", Spell(batch.first - 1, version, batch.window_s))
+        entered += sum(batch.counts.values())
+        assert after - hold >= 0
+        after, hold = batch.last, batch.hold
+    held = windows.held
+    records = sum(section_.records for each in groups for section_ in each.sections)
+    ledger.close()
+    assert entered + held == records
