@@ -145,6 +145,10 @@ def _record(
     device, boot, samples = told
     record = read_record(path)
     if where is None:
+        if as_json:
+            units = {each.name: each.units for each in record.signals}
+            _print_json({"record": record.name, "samples": record.frames, "signals": units})
+            return
         names = ", ".join(f"{each.name} ({each.units})" for each in record.signals)
         typer.echo(f"record {record.name}: {record.frames} samples of {names}")
         return

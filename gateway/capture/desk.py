@@ -25,7 +25,7 @@ from gateway.capture.asking import ERRAND, REQUEST_S_MAX, Begin, Export, Remove,
 from gateway.capture.config import CaptureConfig
 from gateway.capture.form import FrameMaker, Head, Seals
 from gateway.capture.recording import Recording
-from gateway.capture.shelf import PART, SUFFIX, Note, Shelf
+from gateway.capture.shelf import PART, RECORDINGS_MAX, SUFFIX, Note, Shelf
 from gateway.domain.errors import ConfigError, WardgateError
 from gateway.domain.ports import Clock, LiveSession, Tappable
 from gateway.errands import Answer
@@ -196,9 +196,9 @@ class CaptureDesk:
         recording = f"{now_us:013x}"[-12:] + secrets.token_hex(2)
         head = Head(recording, self._gateway, request.device, now_us, request.by, request.reason)
         await asyncio.to_thread(self.shelf.prepare)
-        if await asyncio.to_thread(self.shelf.total_bytes) + request.bytes > (
-            self._config.total_bytes_max
-        ):
+        kept = await asyncio.to_thread(self.shelf.notes)
+        taken = await asyncio.to_thread(self.shelf.total_bytes)
+        if len(kept) >= RECORDINGS_MAX or taken + request.bytes > self._config.total_bytes_max:
             raise ConfigError(
                 "there is no room for it (capture.total_bytes_max): export and remove others first"
             )

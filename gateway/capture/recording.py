@@ -20,7 +20,7 @@ from typing import IO, Final
 
 from gateway.capture.form import DOWN, RECEIVED, SENT, UP, End, Entries, Entry, FrameMaker, Head, up
 from gateway.domain.errors import WardgateError
-from gateway.domain.ports import Clock, LiveSession, Tap, Tappable
+from gateway.domain.ports import Clock, LiveSession, Tap, Tappable, Tapped
 
 log = logging.getLogger(__name__)
 
@@ -86,18 +86,18 @@ class Recording:
         """Record a session from now on; ``before``: it was up before the recording began."""
         if self.why or not isinstance(session, Tappable):
             return
-        self.sessions += 1
-        self._sessions[session] = number = self.sessions
-        tap: Tap = _SessionTap(self, number)
-        self.take(number, UP, up(session.use_tap(tap), before=before))
+        number = self.sessions + 1
+        tapped = _use(session, _SessionTap(self, number))
+        if tapped is not None:
+            self.sessions = self._sessions[session] = number
+            self.take(number, UP, up(tapped, before=before))
 
     def leave(self, session: LiveSession) -> None:
         """A session has ended; nothing where it was none of ours."""
         number = self._sessions.pop(session, None)
         if number is None:
             return
-        if isinstance(session, Tappable):
-            session.use_tap(None)
+        _use(session, None)
         self.take(number, DOWN, b"")
 
     def take(self, session: int, what: int, data: bytes) -> None:
@@ -124,8 +124,7 @@ class Recording:
             return
         self.why = why
         for session in self._sessions:
-            if isinstance(session, Tappable):
-                session.use_tap(None)
+            _use(session, None)
         self._sessions.clear()
         self._news.set()
 
@@ -193,3 +192,16 @@ class Recording:
         file.write(self._maker.frame(End(self._clock.now_us(), self.why)))
         file.flush()
         os.fsync(file.fileno())
+
+
+def _use(session: LiveSession, tap: Tap | None) -> Tapped | None:
+    """Give a session a tap, or take it away; None where it can't have one."""
+    if not isinstance(session, Tappable):
+        return None
+    try:
+        return session.use_tap(tap)
+    except Exception:
+        # The boundary to a driver's own code, perhaps a third party's: admission calls us, and a
+        # fault in there must not keep a device out.
+        log.exception("a session can't be recorded")
+        return None

@@ -23,7 +23,8 @@ SCOPE: Final = "capture"
 DIRECTORY: Final = "captures"
 SUFFIX: Final = ".wgcapture"
 PART: Final = ".part"
-NOTES_MAX: Final = 1000
+RECORDINGS_MAX: Final = 1000
+"""An upper bound of what is looked through; another one begins only below it."""
 
 
 class Note(msgspec.Struct, frozen=True, kw_only=True):
@@ -106,7 +107,7 @@ class Shelf:
     def notes(self) -> list[Note]:
         """Every recording, the oldest first; a damaged note is passed over."""
         found = []
-        for path in sorted(self.directory.glob("*.json"))[:NOTES_MAX]:
+        for path in sorted(self.directory.glob("*.json")):
             try:
                 found.append(msgspec.json.decode(path.read_bytes(), type=Note))
             except (OSError, msgspec.DecodeError):

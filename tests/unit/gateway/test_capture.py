@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from firmware_sim.playback import loading, pcap
 from firmware_sim.playback.conversation import Side
 from firmware_sim.playback.gathering import gather
-from gateway.capture import form, opening, recording
+from gateway.capture import desk, form, opening, recording
 from gateway.capture.asking import ERRAND, Begin, Export, Remove, Stop
 from gateway.capture.config import CaptureConfig
 from gateway.capture.desk import UNDER_WAY_MAX, CaptureDesk
@@ -253,6 +253,19 @@ async def test_it_ends_at_its_bytes_and_at_its_time(site):
     assert (await site.ended(2)).why == "time"
 
 
+async def test_a_drivers_fault_keeps_no_device_out(site):
+    class Faulty(Session):
+        def use_tap(self, tap):
+            raise RuntimeError("a third party's")
+
+    name = await site.begin()
+    site.sessions.come("mon-1", Faulty())
+    site.sessions.come("mon-1", Session()).hears(b"hello")
+    await site.ask(asked(Stop, recording=name))
+    (session,) = site.opened(name).sessions
+    assert said(session) == [(RECEIVED, b"hello")]
+
+
 async def test_a_disk_that_is_too_slow_ends_the_recording_alone(site, monkeypatch):
     present = site.sessions.come("mon-1", Session())
     monkeypatch.setattr(recording, "WAITING_BYTES_MAX", 5000)
@@ -279,7 +292,7 @@ async def test_a_disk_that_refuses_ends_the_recording_alone(site, monkeypatch):
     present.hears(b"y")
 
 
-async def test_what_is_refused_and_why(site):
+async def test_what_is_refused_and_why(site, monkeypatch):
     site.sessions.come("mon-1", Session())
     site.sessions.come("mon-9", Foreign())
     for words, options in (
@@ -311,7 +324,11 @@ async def test_what_is_refused_and_why(site):
     site.desk.follow(CaptureConfig(total_bytes_max=1000))
     with pytest.raises(ConfigError, match="no room"):
         await site.begin()
-    assert site.log.results().count("refused") == 11
+    site.desk.follow(CaptureConfig())
+    monkeypatch.setattr(desk, "RECORDINGS_MAX", UNDER_WAY_MAX)
+    with pytest.raises(ConfigError, match="no room"):
+        await site.begin()
+    assert site.log.results().count("refused") == 12
 
 
 async def test_without_the_audit_log_nothing_is_recorded_or_exported(site):

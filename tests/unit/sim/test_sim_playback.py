@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import pty
 import tty
 
 import pytest
@@ -124,6 +125,29 @@ async def test_a_pty_is_a_port_that_loses_nothing(tmp_path):
     assert bytes(heard) == text
     assert (done.sent_bytes, done.heard_bytes, done.turns_taken) == (len(text), 5, 1)
     assert not line.exists()
+
+
+async def test_a_real_port_with_a_crossed_cable():
+    master, slave = pty.openpty()
+    tty.setraw(slave)
+    heard = bytearray()
+
+    def gateway():
+        os.write(master, b"who?")
+        while len(heard) < 3000:
+            heard.extend(os.read(master, 4096))
+
+    opening = asyncio.create_task(asyncio.to_thread(gateway))
+    where = target.parse(f"serial:{os.ttyname(slave)}?baud=19200&parity=even")
+    subject = player.Player(target.way_maker(where, None, 10.0), 0.0, 10.0)
+    done = await subject.play([conversation((P, b"who?"), *((D, bytes(1000)),) * 3)])
+    await opening
+    assert (len(heard), done.heard_bytes, done.turns_taken) == (3000, 4, 1)
+    os.close(slave)
+    os.close(master)
+    where = target.parse("serial:/dev/nosuch")
+    with pytest.raises(GoneError, match="can't be opened"):
+        await player.Player(target.way_maker(where, None, 0.1), 0.0).play([conversation((D, b"x"))])
 
 
 async def test_a_line_that_nobody_opens_or_that_is_a_file(tmp_path):
