@@ -1,8 +1,18 @@
 """Where our tables differ from the RTMMS tables of 2019, and why."""
 
+_LEAD = "the curve of an ECG lead: the tables have the ST levels and rates of leads alone"
 ABSENT = {
     "MDC_ATTR_PT_AGE": "an attribute of the patient object: term 2520 of partition 1",
     "MDC_ATTR_VAL_BATT_CHARGE": "an attribute of the device: term 2460 of partition 1",
+    "MDC_ECG_ELEC_POTL": _LEAD,
+    "MDC_ECG_ELEC_POTL_AVF": _LEAD,
+    "MDC_ECG_ELEC_POTL_AVL": _LEAD,
+    "MDC_ECG_ELEC_POTL_AVR": _LEAD,
+    "MDC_ECG_ELEC_POTL_I": _LEAD,
+    "MDC_ECG_ELEC_POTL_II": _LEAD,
+    "MDC_ECG_ELEC_POTL_III": _LEAD,
+    "MDC_ECG_ELEC_POTL_V": _LEAD,
+    "MDC_PRESS_BLD_VENT_RIGHT": "the tables have its systolic, diastolic and mean alone",
     "MDC_FLOW_FLUID_PUMP_CURRENT": "younger than the tables; IHE PCD messages of pumps have it",
 }
 """REFIDs that the tables lack."""
@@ -20,6 +30,7 @@ NOT_CONVERTED = {
     "MDC_CONC_AWAY_AGENT": _GAS,
     "MDC_CONC_AWAY_AGENT_ET": _GAS,
     "MDC_CONC_AWAY_AGENT_INSP": _GAS,
+    "MDC_CONC_AWAY_CO2": _GAS,
     "MDC_CONC_AWAY_CO2_ET": _GAS,
     "MDC_CONC_AWAY_CO2_INSP": _GAS,
     "MDC_CONC_AWAY_DESFL_ET": _GAS,
@@ -30,8 +41,10 @@ NOT_CONVERTED = {
     "MDC_CONC_AWAY_HALOTH_INSP": _GAS,
     "MDC_CONC_AWAY_ISOFL_ET": _GAS,
     "MDC_CONC_AWAY_ISOFL_INSP": _GAS,
+    "MDC_CONC_AWAY_N2O": _GAS,
     "MDC_CONC_AWAY_N2O_ET": _GAS,
     "MDC_CONC_AWAY_N2O_INSP": _GAS,
+    "MDC_CONC_AWAY_O2": _GAS,
     "MDC_CONC_AWAY_O2_ET": _GAS,
     "MDC_CONC_AWAY_O2_INSP": _GAS,
     "MDC_CONC_AWAY_SEVOFL_ET": _GAS,

@@ -1,0 +1,1 @@
+"""Ivy Biomedical Vital-Guard 450C patient monitor, serial output "ANSAR-B"."""
