@@ -52,6 +52,7 @@ NOT_CONVERTED = {
     "MDC_ECG_V_P_C_CNT": "see OTHER_UNIT",
     "MDC_VENT_CONC_AWAY_O2_DELTA": _GAS,
     "MDC_VENT_MODE": "see OTHER_UNIT",
+    "MDC_TIME_PD_APNEA": "the tables' MDC_DIM_SEC has the code of no unit",
     "MDC_VENT_VOL_LEAK": "the tables allow a share of the volume, too",
 }
 """REFIDs that the tables allow in units which the unit alone does not convert: INVALID then."""
