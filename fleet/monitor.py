@@ -110,6 +110,11 @@ class Monitor:
             return False
         return self._clock.monotonic() - state.heard <= self._config.gateway_dead_after_s
 
+    def unheard_s(self, gateway: str) -> float:
+        """Seconds since a gateway reported; since the fleet's own start, if it has not."""
+        state = self.gateways.get(gateway)
+        return 0.0 if state is None else self._clock.monotonic() - state.heard
+
     def report(self, gateway: str, report: pb.HealthReport) -> list[str]:
         """Take a report; returns devices that were heard of for the first time."""
         self._counters.add("reports")

@@ -5,6 +5,8 @@ Rules:
 * Numbers only grow, those included that the fleet's host signs and those that gateways report: a
   gateway refuses an older one.
 * A policy and all of its bundles are written in one transaction, whole.
+* The newest POLICIES_KEPT are kept, and those of before that a gateway has in force or is to have,
+  or that the last rollout brings; a bundle holds the text once more for each gateway.
 
 On the store's thread.
 """
@@ -24,6 +26,10 @@ COUNTER: Final = "policies"
 AHEAD_MAX: Final = 1_000_000
 """So far ahead of the store a gateway may be, since the store was restored from a backup; what says
 more is no gateway of ours, and must not use up the numbers."""
+POLICIES_KEPT: Final = 100
+"""A text has some kB, so that a hundred of a thousand gateways' are some hundred MB. Who signed an
+older one is in the audit log."""
+ROLLOUTS_KEPT: Final = 100
 EVERY: Final = ""
 """The gateway of a bundle that is every gateway's."""
 
@@ -109,8 +115,30 @@ class PolicyStore:
             self._db.execute("INSERT INTO policies VALUES (?,?,?,?,?,?)", policy)
             for row in bundles:
                 self.put_bundle(row)
+            self._prune()
             if within is not None:
                 within()
+
+    def _prune(self) -> None:
+        """Forget what is old and nobody has, within the caller's transaction."""
+        needed = {number for row in self.gateways() for number in (row.wanted, row.facts.number)}
+        rollouts = self._db.execute(
+            "SELECT rollout_id, number FROM policy_rollouts ORDER BY rollout_id DESC LIMIT ?",
+            (ROLLOUTS_KEPT,),
+        ).fetchall()
+        needed |= {number for _, number in rollouts[:1]}
+        old = [
+            (number,)
+            for (number,) in self._db.execute(
+                "SELECT number FROM policies ORDER BY number DESC LIMIT -1 OFFSET ?",
+                (POLICIES_KEPT,),
+            )
+            if number not in needed
+        ]
+        if rollouts:
+            self._db.execute("DELETE FROM policy_rollouts WHERE rollout_id < ?", rollouts[-1][:1])
+        for table in ("policy_rollouts", "policy_bundles", "policies"):
+            self._db.executemany(f"DELETE FROM {table} WHERE number=?", old)  # noqa: S608  # constants
 
     def put_bundle(self, row: BundleRow) -> None:
         """Insert or replace a gateway's bundle: the same, signed anew."""

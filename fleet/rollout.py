@@ -7,9 +7,13 @@ Rules:
   between any two goes on where it was.
 * A stage is over when each of its gateways was heard, had the policy in force, and stayed so for
   the soak time. A gateway that is not heard is waited for, up to a limit.
-* Trouble pauses: a gateway refuses the policy, has a newer one, was waited for in vain, or has
-  *fallen silent*: it had released records before the soak, and through all of it released none
-  while it withheld some twenty. Who resumes has seen that, and is not asked again in this stage.
+* A gateway that is started anew while it soaks begins its soak anew.
+* Trouble pauses: a gateway refuses the policy, has a newer one, was waited for in vain, or
+  - has *fallen silent*: it had released records before the soak, also before a restart, and since
+    released none while it withheld some twenty;
+  - has the policy and was not *heard* for LOST_US since, in this stage or an earlier one;
+  - was *started anew* more than RESTARTS_MAX times in this stage.
+  Who resumes has seen these three, and is not asked again in this stage.
 * Pausing and aborting take nothing back where it is in force: numbers only grow. An abort ends the
   wish where it is not in force yet.
 
@@ -27,6 +31,12 @@ STAGES_MAX: Final = 32
 SILENT_RECORDS_MIN: Final = 20
 """So many withheld and none released is silence; a few may be one destination's alone, whose turn
 came first."""
+
+
+LOST_US: Final = 15 * 60 * 1_000_000
+"""A gateway's host is started anew within some minutes; nothing goes on over one that is not."""
+RESTARTS_MAX: Final = 2
+"""In a stage: one by hand, and one of the host for its upgrades; more is a policy that ends it."""
 
 
 class State(StrEnum):
@@ -47,7 +57,7 @@ class Event(StrEnum):
 
     IN_FORCE = "in_force"
     UNSETTLED = "unsettled"
-    """One of the stage is not heard any more."""
+    """One of the stage is not heard any more, or was started anew."""
     SOAKED = "soaked"
     SOAKED_BY_HAND = "soaked_by_hand"
     """As before, and the operator wants to be asked."""
@@ -138,6 +148,26 @@ class View(NamedTuple):
     released: int = 0
     withheld: int = 0
     """Records since that start."""
+    unheard_us: int = 0
+    """For how long it has not been heard."""
+
+
+class Before(NamedTuple):
+    """How a gateway was when the soak began."""
+
+    view: View
+    has_released: bool = False
+    """Records, in this stage or before it, whenever it was started."""
+    restarts: int = 0
+    """In this stage."""
+
+
+def remember(before: Before | None, now: View) -> Before:
+    """What to keep of a gateway as its soak begins, or begins anew."""
+    if before is None:
+        return Before(now, now.released > 0)
+    again = before.view.started_us != now.started_us
+    return Before(now, before.has_released or now.released > 0, before.restarts + again)
 
 
 class Seen(NamedTuple):
@@ -148,14 +178,14 @@ class Seen(NamedTuple):
 
 
 def observe(
-    rollout: Rollout, views: Mapping[str, View], before: Mapping[str, View], now_us: int
+    rollout: Rollout, views: Mapping[str, View], before: Mapping[str, Before], now_us: int
 ) -> Seen | None:
     """What has happened to a rollout, if anything.
 
     Args:
         rollout: as kept.
         views: of each gateway.
-        before: views of the stage's gateways when the soak began; without one it begins anew.
+        before: the stage's gateways when the soak began; without one it begins anew.
         now_us: of the clock that wrote ``since_us``.
     """
     if rollout.state in ENDS or rollout.state is State.PAUSED:
@@ -164,6 +194,12 @@ def observe(
         trouble = _trouble(rollout.number, name, views.get(name, View()))
         if trouble:
             return Seen(Event.TROUBLE, trouble)
+    lost = [name for name in rollout.told if _is_lost(rollout.number, views.get(name, View()))]
+    if lost and not rollout.silence_accepted:
+        some = ", ".join(lost[:8])
+        return Seen(
+            Event.TROUBLE, f"not heard for {LOST_US // 60_000_000} minutes since it had it: {some}"
+        )
     missing = [
         name
         for name in rollout.awaited
@@ -182,6 +218,10 @@ def _trouble(number: int, name: str, view: View) -> str:
     return f"{name} has policy {view.number}, which is newer" if view.number > number else ""
 
 
+def _is_lost(number: int, view: View) -> bool:
+    return view.number == number and not view.heard and view.unheard_us >= LOST_US
+
+
 def _applying(rollout: Rollout, missing: Sequence[str], now_us: int) -> Seen | None:
     if not missing:
         return Seen(Event.IN_FORCE)
@@ -195,11 +235,14 @@ def _soaking(
     rollout: Rollout,
     missing: Sequence[str],
     views: Mapping[str, View],
-    before: Mapping[str, View],
+    before: Mapping[str, Before],
     now_us: int,
 ) -> Seen | None:
     if missing or any(name not in before for name in rollout.awaited):
         return Seen(Event.UNSETTLED)
+    again = _started_anew(rollout, views, before)
+    if again is not None:
+        return again
     if now_us - rollout.since_us < rollout.soak_us:
         return None
     silent = [name for name in rollout.awaited if is_silent(before[name], views[name])]
@@ -210,13 +253,27 @@ def _soaking(
     return Seen(Event.SOAKED_BY_HAND if rollout.manual else Event.SOAKED)
 
 
-def is_silent(before: View, now: View) -> bool:
+def _started_anew(
+    rollout: Rollout, views: Mapping[str, View], before: Mapping[str, Before]
+) -> Seen | None:
+    again = [
+        name for name in rollout.awaited if before[name].view.started_us != views[name].started_us
+    ]
+    unsteady = [name for name in again if before[name].restarts >= RESTARTS_MAX]
+    if unsteady and not rollout.silence_accepted:
+        some = ", ".join(unsteady[:8])
+        return Seen(Event.TROUBLE, f"started anew {RESTARTS_MAX + 1} times in this stage: {some}")
+    return Seen(Event.UNSETTLED, f"started anew: {', '.join(again[:8])}") if again else None
+
+
+def is_silent(before: Before, now: View) -> bool:
     """Whether a gateway that released records has only withheld since."""
+    then = before.view
     return (
-        before.started_us == now.started_us
-        and before.released > 0
-        and now.released == before.released
-        and now.withheld - before.withheld >= SILENT_RECORDS_MIN
+        then.started_us == now.started_us
+        and before.has_released
+        and now.released == then.released
+        and now.withheld - then.withheld >= SILENT_RECORDS_MIN
     )
 
 

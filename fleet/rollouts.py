@@ -7,7 +7,7 @@ refusals are old) is only ever missing: then the soak begins anew, and a refusal
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
 from fleet.monitor import Monitor
@@ -16,6 +16,7 @@ from fleet.policy_store import EVERY
 from fleet.registry import Registry
 from fleet.rollout import (
     ENDS,
+    Before,
     Event,
     Rollout,
     Seen,
@@ -23,6 +24,7 @@ from fleet.rollout import (
     View,
     Wish,
     observe,
+    remember,
     stages_of,
 )
 from fleet.rollout_store import RolloutStore
@@ -67,8 +69,10 @@ class Rollouts:
         self._counters = counters
         self._audit = audit
         self._kept = RolloutStore(policies.kept)
-        self._before: dict[str, View] = {}
+        self._before: dict[str, Before] = {}
         """How the stage's gateways were when the soak began."""
+        self._before_of = (0, 0)
+        """Which rollout's stage that is, by its number and when it was told."""
         self._refusals: dict[str, tuple[int, int]] = {}
         """Start and refusals of each gateway when it was told once more: those are over."""
 
@@ -151,7 +155,7 @@ class Rollouts:
         seen = observe(rollout, views, self._before, self._clock.now_us())
         if seen is not None:
             if seen.event is Event.IN_FORCE:
-                self._before = {name: views[name] for name in rollout.awaited}
+                self._remember(rollout, views)
             event, reason = seen
             if event is Event.SOAKED:
                 event, reason = await self._ahead(rollout)
@@ -159,6 +163,15 @@ class Rollouts:
                 await self._step(rollout, event, reason, "")
             except PreconditionError as error:
                 log.info("an operator was quicker: %s", error)
+
+    def _remember(self, rollout: Rollout, views: Mapping[str, View]) -> None:
+        """A soak begins, or begins anew."""
+        stage = (rollout.rollout_id, rollout.stage_us)
+        if stage != self._before_of:
+            self._before, self._before_of = {}, stage
+        self._before = {
+            name: remember(self._before.get(name), views[name]) for name in rollout.awaited
+        }
 
     def view(self, gateway: str, number: int) -> View:
         """What is known of a gateway, as far as policy ``number`` goes."""
@@ -176,6 +189,7 @@ class Rollouts:
             started_us=started_us,
             released=facts.released,
             withheld=facts.withheld,
+            unheard_us=round(self._monitor.unheard_s(gateway) * SECOND_US),
         )
 
     async def _ahead(self, rollout: Rollout) -> Seen:

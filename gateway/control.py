@@ -75,6 +75,7 @@ class Control:
         self._hung_up = False
         self._wish: Desired | None = None
         self._policy: Brought | None = None
+        self._signers_changed = False
         self.link: FleetLink | None = None
         self.revocations: RevocationsInForce | None = None
         self._rereading: asyncio.Task[None] | None = None
@@ -139,7 +140,12 @@ class Control:
         """Apply the list of revocations that is on disk, with a fleet or without one."""
 
         def put_in_force(listed: RevocationList) -> int:
-            return identity.set_revocations(listed.serials, listed.number)
+            ended = identity.set_revocations(listed.serials, listed.number)
+            if self._reloader is None:
+                self._signers_changed = True
+            else:
+                self._reloader.signers_changed()
+            return ended
 
         book = revocation_book(self.in_force.config, clock)
         self.revocations = RevocationsInForce(book, put_in_force, counters)
@@ -159,6 +165,8 @@ class Control:
         """From now on changes are applied, those first that were asked for meanwhile."""
         reloader = Reloader(self._first, parts, audit, self._decided)
         self._reloader = reloader
+        if self._signers_changed:
+            reloader.signers_changed()
         if self._hung_up:
             reloader.file_changed()
         if self._wish is not None:

@@ -98,6 +98,10 @@ class Outbound:
     async def start(self) -> None:
         """Put the policy in force, if there is one that can be verified, and begin to forward."""
         await self.accounting.begin()  # what the last run released, under its policy
+        await self._first_policy()
+        await self._forward()
+
+    async def _first_policy(self) -> None:
         try:
             chosen = await asyncio.to_thread(
                 self.policies.first,
@@ -111,7 +115,20 @@ class Outbound:
                 self._apply(self._uplink, chosen)
         except (WardgateError, OSError) as error:
             self._without_policy(self.policies.refuse(0, error))
-        await self._forward()
+
+    async def signers_changed(self) -> None:
+        """Another revocation list is in force: a policy whose signer it calls void must go.
+
+        Another that is here and is right takes its place, as at a start. What is collected without
+        one is labelled with the last, so that it is released by no laxer one.
+        """
+        try:
+            self.policies.check_signer()
+        except WardgateError:
+            self._uplink.set_policy(None)
+            self.policies.withdrawn()
+            await self.accounting.settle()
+            await self._first_policy()
 
     async def stop(self) -> None:
         """End the streams and close the ledger."""

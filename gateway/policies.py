@@ -7,6 +7,8 @@ Rules:
   without one, nothing leaves and collecting goes on.
 * Of the file's and the one that was kept the newer counts. A file that was not touched and is older
   is no error: the fleet has gone on. One that was put there and is older is refused.
+* One in force whose signer becomes void is in force no more, at once; one that is signed anew, from
+  the file or the fleet, takes its place.
 * A new bundle must have been proved with this software's schema; the one in force outlives an
   upgrade if it is still right.
 """
@@ -197,6 +199,19 @@ class Policies:
         if found.bundle.age_order <= self.age_order:
             return None
         return self._judged(found, config)
+
+    def check_signer(self) -> None:
+        """Whether who signed the one in force still may.
+
+        Raises:
+            RefusedError: ``untrusted``; it must not stay in force.
+        """
+        if self.in_force is not None:
+            self._book.check_signer(self.in_force.found)
+
+    def withdrawn(self) -> None:
+        """None is in force any more."""
+        self.in_force = None
 
     def keep(self, chosen: Chosen) -> None:
         """Make it outlive a restart; blocks.

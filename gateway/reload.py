@@ -135,6 +135,7 @@ class Reloader:
         self._file_changed = False
         self._wish: Desired | None = None
         self._policy: Brought | None = None
+        self._signers_changed = False
 
     def file_changed(self) -> None:
         """SIGHUP: read the file again, soon."""
@@ -149,6 +150,11 @@ class Reloader:
     def fleet_brings(self, policy: Brought) -> None:
         """The fleet brings a policy; of several the last one counts."""
         self._policy = policy
+        self._feed(Input.ASKED)
+
+    def signers_changed(self) -> None:
+        """Another revocation list is in force: the policy's signer may be void."""
+        self._signers_changed = True
         self._feed(Input.ASKED)
 
     async def close(self) -> None:
@@ -167,8 +173,11 @@ class Reloader:
         file_changed, self._file_changed = self._file_changed, False
         wish, self._wish = self._wish, None
         policy, self._policy = self._policy, None
+        signers_changed, self._signers_changed = self._signers_changed, False
         status = "A change met a fault, see the log"
         try:
+            if signers_changed:
+                await self._parts.outbound.signers_changed()
             if file_changed or wish is not None:
                 notify(reloading())
             status = await self._take_file() if file_changed else ""

@@ -102,9 +102,17 @@ class PolicyBook:
             ConfigError: the roots can't be read.
         """
         found = read_bundle(encoded, self._roots(), self._trust_domain, self._gateway)
+        self.check_signer(found)
+        return found
+
+    def check_signer(self, found: Verified) -> None:
+        """Refuse what was verified, if its signer has become void since.
+
+        Raises:
+            RefusedError: ``untrusted``.
+        """
         if found.mark in self._void():
             raise RefusedError(RefusalReason.UNTRUSTED, "the policy's signer is void")
-        return found
 
     def check_age(self, found: Verified) -> None:
         """Refuse what is older than what was reached, or another under its number.

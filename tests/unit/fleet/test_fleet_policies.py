@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from fleet import policy_host
+from fleet import policy_host, policy_store
 from fleet.config import FleetConfig, TlsTable
 from fleet.policy_draft import OTHER_INVARIANTS
 from fleet.store import NotKnownError, PreconditionError
@@ -296,3 +296,26 @@ async def test_what_is_not_there_is_told(scene):
         scene.policies.kept.policy(3)
     with pytest.raises(PreconditionError, match="there is no rollout"):
         await scene.rollouts.control("pause", "ann")
+
+
+async def test_old_policies_go_and_those_that_somebody_has_stay(scene, monkeypatch):
+    monkeypatch.setattr(policy_store, "POLICIES_KEPT", 3)
+    monkeypatch.setattr(policy_store, "ROLLOUTS_KEPT", 2)
+    first = await rolled_out(scene, LOW)
+    scene.edges["edge-2"].attached = False  # keeps it
+    texts = (MORE, LOW, NOTHING)
+    for text in texts * 2:
+        number = await scene.signed(text, "edge-1", second="sam")
+        await scene.rollouts.start(scene.order(number, soak_s=0), "ann")
+        assert (await scene.turn(8)).state == "done"
+    kept = scene.policies.kept
+    assert [row.number for row in kept.policies()] == [number, number - 1, number - 2, first]
+    assert [row.gateway for row in kept.bundles(first)] == ["edge-1", "edge-2"]
+    assert kept.bundles(first + 1) == []
+    with pytest.raises(NotKnownError):
+        kept.policy(first + 1)
+    rollouts = scene.store.db.execute("SELECT count(*) FROM policy_rollouts").fetchone()
+    assert rollouts[0] <= 3
+    # It can still be compared with, and its number is not given out again.
+    scene.edges["edge-2"].attached = True
+    assert await scene.signed(NOTHING, second="sam") == number + 1

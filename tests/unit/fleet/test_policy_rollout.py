@@ -7,7 +7,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fleet.rollout import ENDS, STEPS, Effect, Event, Rollout, State, View, Wish, observe, stages_of
+from fleet.rollout import (
+    ENDS,
+    LOST_US,
+    RESTARTS_MAX,
+    STEPS,
+    Before,
+    Effect,
+    Event,
+    Rollout,
+    State,
+    View,
+    Wish,
+    observe,
+    stages_of,
+)
 from fleet.rollout_store import RolloutStore
 from fleet.store import NotKnownError, PreconditionError
 from gateway.domain.errors import MalformedError
@@ -125,21 +139,21 @@ HAS = View(heard=True, number=5)
             1,
             Event.IN_FORCE,
         ),
-        ({"state": State.SOAKING}, {"edge-1": HAS}, {"edge-1": HAS}, 9, None),
-        ({"state": State.SOAKING}, {"edge-1": HAS}, {"edge-1": HAS}, 10, Event.SOAKED),
+        ({"state": State.SOAKING}, {"edge-1": HAS}, {"edge-1": Before(HAS)}, 9, None),
+        ({"state": State.SOAKING}, {"edge-1": HAS}, {"edge-1": Before(HAS)}, 10, Event.SOAKED),
         ({"state": State.SOAKING}, {"edge-1": HAS}, {}, 10, Event.UNSETTLED),
-        ({"state": State.SOAKING}, {}, {"edge-1": HAS}, 10, Event.UNSETTLED),
+        ({"state": State.SOAKING}, {}, {"edge-1": Before(HAS)}, 10, Event.UNSETTLED),
         (
             {"state": State.SOAKING, "manual": True},
             {"edge-1": HAS},
-            {"edge-1": HAS},
+            {"edge-1": Before(HAS)},
             10,
             Event.SOAKED_BY_HAND,
         ),
         (
             {"state": State.SOAKING, "stages": STAGES[:1], "manual": True},
             {"edge-1": HAS},
-            {"edge-1": HAS},
+            {"edge-1": Before(HAS)},
             10,
             Event.SOAKED_LAST,
         ),
@@ -164,20 +178,17 @@ def test_what_counts_as_an_event(kept, views, before, now_s, event):
 
 
 @pytest.mark.parametrize(
-    ("released", "withheld", "started_us", "silent"),
+    ("released", "withheld", "silent"),
     [
-        (90, 20, 7, False),  # nothing was to be said
-        (90, 40, 7, True),
-        (90, 39, 7, False),  # too few to tell
-        (91, 40, 7, False),
-        (0, 90, 8, False),  # it was started anew, and has not said anything yet
+        (90, 20, False),  # nothing was to be said
+        (90, 40, True),
+        (90, 39, False),  # too few to tell
+        (91, 40, False),
     ],
 )
-def test_silent_is_who_only_withholds_what_it_released_before(
-    released, withheld, started_us, silent
-):
-    before = {"edge-1": HAS._replace(released=90, withheld=20, started_us=7)}
-    after = {"edge-1": HAS._replace(released=released, withheld=withheld, started_us=started_us)}
+def test_silent_is_who_only_withholds_what_it_released_before(released, withheld, silent):
+    before = {"edge-1": Before(HAS._replace(released=90, withheld=20), has_released=True)}
+    after = {"edge-1": HAS._replace(released=released, withheld=withheld)}
     soaking = rollout(state=State.SOAKING)
     seen = observe(soaking, after, before, 10 * SECOND_US)
     assert seen is not None
@@ -358,6 +369,62 @@ async def test_a_silenced_gateway_pauses_it_until_somebody_has_looked(scene):
         scene.edges["edge-1"].facts.withheld += 5
         now = await scene.turn()
     assert now.stage == 1
+
+
+def restart(edge):
+    edge.facts.released = edge.facts.withheld = 0
+    edge.started_us += 1
+
+
+async def test_a_gateway_that_was_silenced_and_started_anew_is_noticed_all_the_same(scene):
+    number = await scene.signed(LOW)
+    edge = scene.edges["edge-1"]
+    edge.facts.released = 100
+    await scene.rollouts.start(scene.order(number, *wishes("edge-1")), "ann")
+    for turn in range(14):
+        if turn == 3:
+            restart(edge)
+        edge.facts.withheld += 5
+        now = await scene.turn()
+    assert (now.state, now.reason) == (State.PAUSED, "releases nothing any more: edge-1")
+
+
+async def test_a_gateway_that_is_started_anew_soaks_anew_and_not_for_ever(scene):
+    number = await scene.signed(LOW)
+    edge = scene.edges["edge-1"]
+    await scene.rollouts.start(scene.order(number, *wishes("edge-1")), "ann")
+    for _ in range(RESTARTS_MAX):
+        now = await scene.turn(4)
+        assert (now.state, now.stage) == (State.SOAKING, 0)
+        restart(edge)
+    now = await scene.turn(4)
+    assert (now.state, now.stage) == (State.SOAKING, 0)
+    restart(edge)
+    now = await scene.turn(4)
+    assert (now.state, now.stage) == (State.PAUSED, 0)
+    assert now.reason == f"started anew {RESTARTS_MAX + 1} times in this stage: edge-1"
+    await scene.rollouts.control(Event.RESUME, "ann")  # who has seen it
+    assert (await scene.turn(60)).state is State.DONE
+
+
+@pytest.mark.parametrize("stage", [0, 1])
+async def test_a_gateway_that_has_it_and_is_heard_no_more_pauses_it_within_a_bound(scene, stage):
+    number = await scene.signed(LOW)
+    edge = scene.edges["edge-1"]
+    order = scene.order(number, *wishes("edge-1", "edge-2"), soak_s=3600, wait_s=86400)
+    await scene.rollouts.start(order, "ann")
+    assert (await scene.turn(3)).state is State.SOAKING
+    if stage:
+        scene.clock.advance(3600)
+        assert (await scene.turn(3)).stage == 1
+    edge.attached = False
+    scene.clock.advance(LOST_US / 1e6 - 60)
+    now = await scene.turn(3)
+    assert (now.state is State.PAUSED, now.stage) == (False, stage)
+    scene.clock.advance(60)
+    now = await scene.turn(3)
+    assert (now.state, now.stage) == (State.PAUSED, stage)
+    assert now.reason == "not heard for 15 minutes since it had it: edge-1"
 
 
 async def test_one_rollout_at_a_time_and_only_of_what_was_signed(scene):
