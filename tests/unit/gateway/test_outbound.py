@@ -92,8 +92,7 @@ async def test_a_policy_whose_signer_becomes_void_is_in_force_no_more_at_once(ex
     assert exit_.releases() == [True]
     await outbound.signers_changed()  # a list that does not concern it
     assert exit_.releases() == [True]
-    assert outbound.policies.in_force is not None
-    edge.void = frozenset({outbound.policies.in_force.found.mark})
+    edge.void = frozenset({edge.policies.newest(edge.config).mark})
     await outbound.signers_changed()
     assert exit_.releases() == [False]
     assert outbound.policies.in_force is None
