@@ -28,7 +28,7 @@ from gateway.domain.records import (
 
 UNKNOWN_METRIC = "unknown_metric"
 UNSUPPORTED_TYPE = "unsupported_type"
-ARRAY_WITHOUT_RATE = "array_without_rate"
+NO_WAVEFORM = "no_waveform"
 CONTENTS_MAX = 64
 """Of one order: so many times of their own; what is beyond has the order's."""
 
@@ -145,7 +145,7 @@ class Contents:
                 unit = terms.metric(row.code).unit
                 made = waveform(row, below, row.device_us or self._order_us, unit)
                 if made is None:
-                    self._left_out.append(ARRAY_WITHOUT_RATE)
+                    self._left_out.append(NO_WAVEFORM)
                 else:
                     self._of(row).waveforms.append(made)
 

@@ -46,7 +46,8 @@ OBSERVATIONS, ALERT, STATUS = "observations", "alert", "status"
 """Kinds of report."""
 POWERED_OFF: Final = "powered_off"
 STEP_SEGMENTS: Final = 24
-"""Read in one step: a millisecond or two."""
+STEP_CHARACTERS: Final = 8192
+"""Read in one step: a millisecond or two, up to ten for a long array."""
 ORDERS_MAX: Final = 256
 PLACE_CHARACTERS_MAX: Final = 64
 SYS_ID: Final = frozenset((67972,))
@@ -109,14 +110,18 @@ class Interpreter:
         self._ward = self._bed = ""
 
     def step(self, segments: int = STEP_SEGMENTS) -> bool:
-        """Read some segments more; True when all are read.
+        """Read some segments more, at least one; True when all are read.
 
         Raises:
             MalformedError: a segment breaks the standard.
         """
+        characters = 0
         for text in self._texts[self._at : self._at + segments]:
+            if characters > STEP_CHARACTERS:
+                break
+            characters += len(text)
+            self._at += 1
             self._read(codec.segment(text, self._header))
-        self._at += segments
         return self._at >= len(self._texts)
 
     def _read(self, segment: Segment) -> None:

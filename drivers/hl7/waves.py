@@ -18,12 +18,14 @@ RATES: Final = frozenset(("MDC_ATTR_SAMP_RATE", "MDC_ATTR_SAMPLE_RATE"))
 PERIODS: Final = frozenset(("MDC_ATTR_TIME_PD_SAMP", "MDC_ATTR_SAMP_PERIOD"))
 RESOLUTIONS: Final = frozenset(("MDC_ATTR_NU_MSMT_RES",))
 RATE_HZ_MAX: Final = 50_000.0
+SAMPLE_MAX: Final = 2.0**31
+"""A block's samples have 32 bits."""
 
 
 def waveform(
     row: Row, below: Mapping[str, Row], start_us: int, metric_unit: str
 ) -> Waveform | None:
-    """The waveform of an array; None if it has no rate, or its samples are no whole numbers.
+    """The waveform of an array; None if it has no rate, or its samples are no numbers of 32 bits.
 
     Args:
         row: the array.
@@ -41,7 +43,7 @@ def waveform(
     how = units.conversion(have, metric_unit) if have and metric_unit else units.SAME
     if not 0 < rate_hz <= RATE_HZ_MAX or how is None:
         return None
-    if not all(sample.is_integer() for sample in row.samples):
+    if not all(abs(each) < SAMPLE_MAX and each.is_integer() for each in row.samples):
         return None
     return Waveform(
         code=row.code,

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from drivers.hl7 import mapping
 from drivers.hl7.alarms import SPACE, Standing
 from drivers.hl7.codec import read_header
-from drivers.hl7.mapping import Interpreter, Whose
+from drivers.hl7.mapping import Whose
 from gateway.domain.devices import Device
 from gateway.domain.errors import MalformedError
 from gateway.domain.labels import UNLABELLED
@@ -261,8 +261,10 @@ def test_an_array_with_a_rate_is_a_waveform():
     assert (wave.code, wave.samples, wave.sample_rate_hz) == (131329, (80, 88, -92), 500.0)
     assert wave.start_us == 1_788_249_599_000_000
     assert not any(report.codes for report in found)
+    too_wide = interpret(message(MDS, rows[0].replace("-92", "4294967296"), *rows[1:]))
+    assert (too_wide.records, too_wide.left_out) == ([], ["no_waveform"])
     without = interpret(message(MDS, rows[0]))
-    assert (without.records, without.left_out) == ([], ["array_without_rate"])
+    assert (without.records, without.left_out) == ([], ["no_waveform"])
 
 
 # Alarms
@@ -421,10 +423,9 @@ def test_rows_of_any_form_are_read_or_raise_the_typed_error(rows, event):
 
 
 def test_too_many_orders():
-    header, _ = read_header(msh().encode())
-    reading = Interpreter("\r".join([msh()] + [OBR] * 300).encode(), header)
+    content = "\r".join([msh()] + [OBR] * 300).encode()
     with pytest.raises(MalformedError, match="too_many_orders"):
-        reading.step(1000)
+        interpret(content, step=1000)
 
 
 def test_the_receive_time_is_the_gateway_s():
