@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 import re
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from drivers.hl7.quirks import CODES
@@ -20,6 +21,8 @@ SEEN_METRICS_MAX: Final = 512
 """Registered on sight, per process."""
 _REFID = re.compile(r"MDCX?_[A-Za-z0-9_]{1,60}", re.ASCII)
 _DIGITS_MAX: Final = 9
+REMEMBERED_MAX: Final = 4096
+"""Terms; a device names the same ones in each message."""
 
 _seen: set[int] = set()
 
@@ -37,6 +40,7 @@ class Term(NamedTuple):
 NO_TERM: Final = Term(0, "")
 
 
+@lru_cache(maxsize=REMEMBERED_MAX)
 def term(components: tuple[str, ...]) -> Term:
     """The term that a coded value names; ``NO_TERM`` if it is none of the standard's."""
     original = components[8].strip() if len(components) > 8 else ""

@@ -115,7 +115,9 @@ def read_row(segment: Segment, reading: Reading) -> Row:
         MalformedError: a field is longer than anything that is meant.
     """
     named = term(segment.components(3))
-    flags = tuple(each[0].strip().upper() for each in segment.repetitions(8))
+    flags: tuple[str, ...] = ()
+    if segment.raw(8):
+        flags = tuple(each[0].strip().upper() for each in segment.repetitions(8))
     row = Row(
         segment.text(4)[:TEXT_CHARACTERS_MAX],
         named,
@@ -123,8 +125,8 @@ def read_row(segment: Segment, reading: Reading) -> Row:
         "nothing",
         flags=flags,
         range=segment.text(7)[:TEXT_CHARACTERS_MAX],
-        device_us=values.time_us(segment.raw(14), reading.zone),
-        equipment=segment.components(18),
+        device_us=values.time_us(segment.raw(14), reading.zone) if segment.raw(14) else 0,
+        equipment=segment.components(18) if segment.raw(18) else (),
     )
     kind = segment.raw(2).strip().upper()
     if kind in NUMERIC:

@@ -12,13 +12,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Final
 
 from gateway.domain import units
 
+REMEMBERED_MAX: Final = 1024
 _UCUM: Final = re.compile(r"[A-Za-z0-9%/.\[\]{}'_()*-]{1,32}", re.ASCII)
 
 
+@lru_cache(maxsize=REMEMBERED_MAX)
 def unit(components: tuple[str, ...]) -> str:
     """The UCUM unit of an OBX-6; empty if it names none."""
     unknown = ""
