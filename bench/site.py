@@ -91,7 +91,7 @@ class Site:
     ) -> None:
         self.state = state
         self.identities = identities
-        self.mqtt, self.coaps, self._core, self._vendor, *self._metrics = free_ports(7)
+        self.mqtt, self.coaps, self.mllp, self._core, self._vendor, *self._metrics = free_ports(8)
         self.processes: dict[str, Process] = {}
         self._environment = environment or {}
         self._destinations = destinations
@@ -215,6 +215,9 @@ listen = ["127.0.0.1:{self.mqtt}"]
 receive_maximum = 65535
 [drivers.coap]
 listen = ["127.0.0.1:{self.coaps}"]
+[drivers.hl7]
+listen = ["127.0.0.1:{self.mllp}"]
+connections_per_device = 4096
 """
         )
 

@@ -131,6 +131,8 @@ def _rows(results: dict[str, Any]) -> list[tuple[str, str, str, str]]:
                 "",
             ),
         ]
+    if hl7 := results.get("hl7"):
+        rows.append(_hl7(hl7))
     if storm := results.get("storm"):
         rows += _storm(storm)
     if found := results.get("long_list"):
@@ -149,6 +151,17 @@ def _alone(results: dict[str, Any]) -> list[str]:
         + "."
         for part, machine in results.get("alone", {}).items()
     ]
+
+
+def _hl7(hl7: dict[str, Any]) -> tuple[str, str, str, str]:
+    waits = [f"{hl7[phase]['p50_ms']} / {hl7[phase]['p99_ms']}" for phase in ("calm", "disturbed")]
+    others = f"{hl7['slow']} slow and {hl7['broken']} broken ones"
+    return (
+        f"{hl7['connections']:,} HL7 senders, acknowledged, p50 / p99: calm, then with {others}",
+        f"{'; '.join(waits)} ms",
+        "",
+        "50 ms more",
+    )
 
 
 def _storm(storm: dict[str, Any]) -> list[tuple[str, str, str, str]]:
