@@ -34,7 +34,7 @@ def add(  # noqa: PLR0913, PLR0917  # the options of a command
     kind: Annotated[str, typer.Option(help="monitor, drip, ventilator, …")] = "",
     ward: Annotated[str, typer.Option(help="Where it stands")] = "",
     bed: Annotated[str, typer.Option(help="Where it stands")] = "",
-    transport: Annotated[str, typer.Option(help="mqtt, coaps, mllp, serial or broker")] = "",
+    transport: Annotated[str, typer.Option(help="mqtt, coaps, mllp, serial, lan or broker")] = "",
     firmware: Annotated[str, typer.Option(help="The version that it should run")] = "",
     csr: Annotated[Path | None, typer.Option(help="Its certificate request (PEM or DER)")] = None,
     bundle: Annotated[
@@ -84,7 +84,7 @@ def add(  # noqa: PLR0913, PLR0917  # the options of a command
         manufacturer=manufacturer,
         serial_number=serial_number,
         token_hours=token_hours,
-        token=not (csr or bundle or manufacturer) and transport not in {"serial", "broker"},
+        token=not (csr or bundle or manufacturer) and transport not in {"serial", "lan", "broker"},
     )
     with one_line_errors():
         if bool(manufacturer) is not bool(serial_number):
@@ -219,7 +219,7 @@ def update(  # noqa: PLR0913, PLR0917  # the options of a command
     bed: Annotated[str | None, typer.Option(help="Where it stands from now on")] = None,
     firmware: Annotated[str | None, typer.Option(help="The version that it should run")] = None,
     transport: Annotated[
-        str | None, typer.Option(help="The only one: mqtt, coaps, mllp, serial, broker, or ''")
+        str | None, typer.Option(help="The only one: mqtt, coaps, mllp, serial, lan, broker, or ''")
     ] = None,
     standing: Annotated[
         str | None, typer.Option(help="active, suspended or retired; the last two end sessions")

@@ -26,7 +26,7 @@ from protos.wardgate.v1 import fleet_pb2 as pb
 from security import pki
 from security.files import SECRET_MODE, write_atomic
 
-TOKENLESS = ("serial", "broker")
+TOKENLESS = ("serial", "lan", "broker")
 """Transports of devices that have no certificate."""
 
 

@@ -32,6 +32,7 @@ from typing import Literal, NamedTuple, Protocol, TypeVar, assert_never
 import msgspec
 
 from gateway.domain.devices import (
+    AddressCredential,
     BrokerCredential,
     CertificateCredential,
     Credential,
@@ -145,6 +146,8 @@ class IdentityService:
                 return self._admit_certificate(credential, session)
             case PortCredential(device_id=device_id, port=peer):
                 transport = "serial"
+            case AddressCredential(device_id=device_id, address=peer):
+                transport = "lan"
             case BrokerCredential(device_id=device_id, broker=peer):
                 transport = "broker"
             case _:

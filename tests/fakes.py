@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 
 from gateway.domain.devices import (
+    AddressCredential,
     BrokerCredential,
     CertificateCredential,
     Credential,
@@ -116,7 +117,8 @@ class FakeAdmission:
         match credential:
             case CertificateCredential(der=key):
                 device = self.devices.get(key)
-            case PortCredential(device_id=key) | BrokerCredential(device_id=key):
+            case PortCredential() | AddressCredential() | BrokerCredential():
+                key = credential.device_id
                 device = self.devices.get(key)
         if device is None:
             self.refuse("unknown_device", "test", "")

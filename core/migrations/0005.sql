@@ -13,7 +13,9 @@ CREATE TABLE marks (
 ) STRICT;
 
 INSERT INTO marks VALUES (1, 'invalid'), (2, 'lead_off'), (3, 'missing'), (4, 'saturated'),
-  (5, 'paced'), (6, 'calibrating');
+  (5, 'paced'), (6, 'calibrating'), (7, 'defibrillated');
+
+INSERT INTO attestations VALUES (5, 'address');
 
 CREATE TABLE waves (
   id INTEGER PRIMARY KEY,

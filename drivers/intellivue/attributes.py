@@ -16,11 +16,11 @@ import struct
 from collections.abc import Callable
 from typing import NamedTuple
 
+from drivers.intellivue import samples
 from drivers.intellivue.nomenclature import Attribute
+from drivers.intellivue.primitives import bounds, float_value
+from drivers.intellivue.samples import FixedValue, SampleArray, SampleSpec, ScaleRange
 from gateway.domain.errors import MalformedError
-
-_NAN, _NRES = 0x7FFFFF, 0x800000
-_INFINITIES = {0x7FFFFE: math.inf, 0x800002: -math.inf}
 
 GENERAL_INFO, STRING_INFO = 513, 516
 """What follows an alarm entry: AlMonGenInfo, or StrAlMonInfo with the text shown."""
@@ -106,6 +106,11 @@ Value = (
     | TypeCode
     | tuple[NumericValue, ...]
     | tuple[AlarmEntry, ...]
+    | SampleArray
+    | tuple[SampleArray, ...]
+    | SampleSpec
+    | ScaleRange
+    | tuple[FixedValue, ...]
     | str
     | int
     | bytes
@@ -114,44 +119,10 @@ Value = (
 Attributes = dict[int, Value]
 
 
-def float_value(word: int) -> float:
-    """FLOAT: int8 exponent, int24 mantissa; special mantissas are NaN and infinity."""
-    mantissa = word & 0xFFFFFF
-    if mantissa in (_NAN, _NRES):
-        return math.nan
-    infinite = _INFINITIES.get(mantissa)
-    if infinite is not None:
-        return infinite
-    exponent = word >> 24
-    if mantissa >= 0x800000:
-        mantissa -= 0x1000000
-    if exponent == 0:
-        return float(mantissa)
-    if exponent >= 0x80:
-        # Dividing by a power of ten rounds once; multiplying by 10**-n would round twice.
-        return mantissa / 10.0 ** (0x100 - exponent)
-    return float(mantissa) * 10.0**exponent
-
-
 _NUMERIC = struct.Struct(">HHHI")
 _ALARM = struct.Struct(">HHHHHHHHH")
 _ALARM_INFO = struct.Struct(">HIHH")
 _PAIR = struct.Struct(">HH")
-
-
-def bounds(data: bytes, offset: int, limit: int) -> tuple[int, int, int]:
-    """Read ``count, length`` of a list; return count and where its content begins and ends.
-
-    Raises:
-        MalformedError: ``truncated`` or ``length``.
-    """
-    if offset + 4 > limit:
-        raise MalformedError("truncated", "list header")
-    count, length = _PAIR.unpack_from(data, offset)
-    begin = offset + 4
-    if begin + length > limit:
-        raise MalformedError("length", f"list of {length} bytes in {limit - begin}")
-    return count, begin, begin + length
 
 
 def attribute_list(data: bytes, offset: int, limit: int) -> tuple[Attributes, int]:
@@ -312,4 +283,10 @@ _DECODERS: dict[int, Callable[[bytes, int, int], Value]] = {
     Attribute.UNIT_CODE: _word,
     Attribute.ENUMERATION_VALUE: _enumeration,
     Attribute.POLL_PERIOD: _long,
+    Attribute.SAMPLES: samples.sample_array,
+    Attribute.SAMPLES_COMPOUND: samples.sample_arrays,
+    Attribute.SAMPLE_SPEC: samples.sample_spec,
+    Attribute.SAMPLE_PERIOD: _long,
+    Attribute.SCALE_RANGE: samples.scale_range,
+    Attribute.FIXED_VALUES: samples.fixed_values,
 }

@@ -7,6 +7,7 @@
   NaN, a value in a unit that can't be converted is INVALID and NaN.
 - Values of metrics that nobody labelled stand in a Report of their own: a report is released as
   its gravest member is, and a stray value must not hold back the vital signs beside it.
+- Waves become blocks of waveforms (:mod:`drivers.intellivue.waves`), in Reports of their own.
 - Enumerations keep the code of their state and are reported when they change, and once a minute;
   alarm lists become an AlarmSnapshot.
 - The patient's demographics are never asked for and never mapped. The device id and the bed are
@@ -36,6 +37,7 @@ from drivers.intellivue.nomenclature import (
     State,
 )
 from drivers.intellivue.units import conversion
+from drivers.intellivue.waves import Waves
 from gateway.domain import terms
 from gateway.domain.devices import Device
 from gateway.domain.labels import UNLABELLED
@@ -47,9 +49,12 @@ from gateway.domain.records import (
     Record,
     Report,
     TimeQuality,
+    Waveform,
 )
 
 KIND = "vitals"
+WAVE_PERIOD_US = 256_000
+"""Of a reply with waves."""
 REMEMBERED_MAX = 256
 """Objects whose last report is remembered, of each kind: a monitor has a handful."""
 ENUMERATION_EVERY_US = 60_000_000
@@ -107,6 +112,7 @@ class Mapper:
         self._provenance = provenance
         self._clock = clock
         self._alarms = AlarmLists()
+        self.waves = Waves(quality_of)
         self._stamped: dict[tuple[int, int], tuple[int, tuple[NumericValue, ...]]] = {}
         self._enumerated: dict[tuple[int, int], tuple[tuple[int, int, int], int]] = {}
         self.unmapped = 0
@@ -128,6 +134,8 @@ class Mapper:
                 return self._enumerations(reply, received_us)
             case ObjectClass.ALERT_MONITOR:
                 return self._snapshot(reply, received_us)
+            case ObjectClass.WAVE:
+                return self._waves_of(reply, received_us)
             case ObjectClass.MDS:
                 for observed in reply.objects:
                     self.anchor(observed.attributes)
@@ -247,6 +255,27 @@ class Mapper:
             return False
         _remember(self._enumerated, key, (content, now_us))
         return True
+
+    def _waves_of(self, reply: PollReply, received_us: int) -> list[Record | AlarmSnapshot]:
+        device_us = self._clock.unix_us(reply.relative_time) or 0
+        found: dict[bool, list[Waveform]] = {}
+        for block in self.waves.blocks(reply, device_us or received_us - WAVE_PERIOD_US):
+            labelled = terms.metric(block.code).label != UNLABELLED
+            found.setdefault(labelled, []).append(block)
+        return [
+            Report(
+                self._device.device_id,
+                KIND,
+                self._provenance,
+                received_us,
+                device_us=device_us,
+                time_quality=TimeQuality.GOOD if device_us else TimeQuality.NONE,
+                bed=self._device.bed,
+                ward=self._device.ward,
+                waveforms=tuple(blocks),
+            )
+            for blocks in found.values()
+        ]
 
     def _snapshot(self, reply: PollReply, received_us: int) -> list[Record | AlarmSnapshot]:
         shown = None

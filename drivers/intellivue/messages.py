@@ -21,7 +21,6 @@ from drivers.intellivue.attributes import (
     Attributes,
     absolute_time,
     attribute_list,
-    bounds,
 )
 from drivers.intellivue.nomenclature import (
     EVENT_CONNECT_INDICATION,
@@ -30,6 +29,7 @@ from drivers.intellivue.nomenclature import (
     Attribute,
     Command,
 )
+from drivers.intellivue.primitives import bounds
 from gateway.domain.errors import MalformedError
 
 REASONS = ("truncated", "length", "time", "profile", "ber", "session", "rose")
@@ -96,6 +96,13 @@ class PollRequest(NamedTuple):
     period_ticks: int = 0
 
 
+class WaveList(NamedTuple):
+    """A client sets the list of waves that it wants."""
+
+    invoke_id: int
+    labels: tuple[int, ...]
+
+
 class ObservedObject(NamedTuple):
     """One object of a poll's reply."""
 
@@ -153,6 +160,7 @@ Message = (
     | CreateConfirmation
     | ConnectIndication
     | PollRequest
+    | WaveList
     | PollResult
     | RemoteError
     | OtherOperation
@@ -162,6 +170,8 @@ _HEADER = struct.Struct(">HH")
 _OPERATION = struct.Struct(">HHH")
 _LINKED = struct.Struct(">BBHHH")
 _EVENT = struct.Struct(">HHHIHH")
+_MANAGED_BYTES = 10
+_MODIFICATION = struct.Struct(">HHH")
 _ACTION = struct.Struct(">HHHIHH")
 _ACTION_RESULT = struct.Struct(">HHHHH")
 _POLL = struct.Struct(">HHHH")
@@ -256,6 +266,8 @@ def _invoke(payload: bytes, offset: int, limit: int, invoke_id: int, command: in
         if event == EVENT_CONNECT_INDICATION:
             attributes, _ = attribute_list(payload, offset, offset + length)
             return ConnectIndication(attributes)
+    elif command == Command.CONFIRMED_SET:
+        return _wave_list(payload, offset, limit, invoke_id)
     elif command == Command.CONFIRMED_ACTION:
         _, _, _, _, action, length = _ACTION.unpack_from(payload, offset)
         offset += _ACTION.size
@@ -270,6 +282,21 @@ def _invoke(payload: bytes, offset: int, limit: int, invoke_id: int, command: in
                 extended=True, period_ticks=period if isinstance(period, int) else 0
             )
     return OtherOperation(INVOKE, invoke_id, command)
+
+
+def _wave_list(
+    payload: bytes, offset: int, limit: int, invoke_id: int
+) -> WaveList | OtherOperation:
+    """A SET that replaces the list of waves; any other one is of no use here."""
+    _, begin, end = bounds(payload, offset + _MANAGED_BYTES, limit)
+    if end - begin >= _MODIFICATION.size:
+        _, attribute, length = _MODIFICATION.unpack_from(payload, begin)
+        begin += _MODIFICATION.size
+        if attribute == Attribute.WAVE_PRIORITIES and begin + length <= end and length:
+            count, begin, behind = bounds(payload, begin, begin + length)
+            if behind - begin == 4 * count:
+                return WaveList(invoke_id, struct.unpack_from(f">{count}I", payload, begin))
+    return OtherOperation(INVOKE, invoke_id, Command.CONFIRMED_SET)
 
 
 def _action_result(

@@ -28,11 +28,13 @@ SAME_AS = {
     0x4822: terms.PULSE_RATE,  # from the plethysmogram
     0xF0E5: terms.code("MDC_PULS_RATE_NON_INV"),  # from the cuff
     0x50B0: terms.ETCO2,
+    0x5000: terms.code("MDC_IMPED_TTHOR"),  # the respiration wave: the thorax's impedance
 }
 
 SEEN_METRICS_MAX = 512
 """Codes registered on sight, per process: a monitor has about 700 labels in all."""
 
+_TERMS = {code: term for term, code in SAME_AS.items()}
 _seen: set[int] = set()
 
 
@@ -46,6 +48,22 @@ def context_free(partition: int, term: int) -> int:
 def metric_code(physio_id: int) -> int:
     """The metric's code inside Wardgate."""
     return SAME_AS.get(physio_id) or context_free(PARTITION_METRICS, physio_id)
+
+
+def wave_label(refid: str) -> int:
+    """The label of a wave by which a monitor's list of waves names it.
+
+    Raises:
+        ValueError: no metric has this REFID, or none of a monitor's is it.
+    """
+    try:
+        code = terms.code(refid)
+    except LookupError as error:
+        raise ValueError(str(error)) from error
+    term = _TERMS.get(code, code & 0xFFFF)
+    if code not in _TERMS and code >> 16 not in (PARTITION_METRICS, PARTITION_PRIVATE):
+        raise ValueError(f"a monitor has no wave {refid}")
+    return PARTITION_METRICS << 16 | term
 
 
 def known(physio_id: int, unit_code: int) -> terms.Metric | None:

@@ -49,9 +49,18 @@ class Attribute(IntEnum):
     TIME_STAMP_RELATIVE = 0x0991
     UNIT_CODE = 0x0996
     ENUMERATION_VALUE = 0x099E
+    SAMPLES_COMPOUND = 0x0967
+    SAMPLE_SPEC = 0x096D
+    SAMPLES = 0x096E
+    SCALE_RANGE = 0x096F
+    SYSTEM_ID = 0x0984
+    SAMPLE_PERIOD = 0x098D
+    FIXED_VALUES = 0x0A16
     POLL_PROFILE = 0x0001
     POLL_PROFILE_EXT = 0xF001
     POLL_PERIOD = 0xF13E
+    WAVE_PRIORITIES = 0xF23A
+    NETWORK_ADDRESS = 0xF100
 
 
 class Command(IntEnum):
@@ -122,6 +131,27 @@ class AlertState(IntFlag):
     TEST = 0x0400
     STANDBY = 0x0200
     DEMO = 0x0100
+
+
+class SampleFlags(IntFlag):
+    """SaFlags: how samples are meant."""
+
+    SMOOTH_CURVE = 0x8000
+    DELAYED_CURVE = 0x4000
+    STATIC_SCALE = 0x2000
+    EXTENDED_RANGE = 0x1000
+    """Bits beyond the significant ones are marks, not part of the value."""
+
+
+class FixedValueId(IntEnum):
+    """SaFixedValId: what a mark within a sample means."""
+
+    UNSPECIFIED = 0
+    INVALID = 1
+    PACER = 2
+    DEFIB_MARKER = 3
+    SATURATION = 4
+    QRS = 5
 
 
 class PollOptions(IntFlag):

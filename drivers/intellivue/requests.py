@@ -1,13 +1,16 @@
 """Everything that a client says: association, confirmation, polls, release.
 
 This module is the whole of the driver's voice. Each function builds one message that reads;
-none takes a command type or an action as an argument, so a SET, a CREATE, a DELETE or any other
-action can't be built (promise: therapy and monitoring devices are only read).
+none takes a command type, an action or an attribute as an argument, so a CREATE, a DELETE or any
+other action can't be built (promise: therapy and monitoring devices are only read). There is one
+SET, of one attribute: the list of waves that the monitor is to send to this association
+(:func:`prioritise_waves`). It ends with the association, and changes nothing at the bedside.
 """
 
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
 
 from drivers.intellivue.association import RELEASE_REQUEST, RELEASE_RESPONSE, association_request
 from drivers.intellivue.messages import DATA, INVOKE, RESULT, CreateEvent
@@ -25,12 +28,15 @@ __all__ = [
     "associate",
     "confirm_create",
     "extended_poll",
+    "prioritise_waves",
     "release",
     "released",
     "single_poll",
 ]
 
 associate = association_request
+REPLACE = 0
+"""The only modification of a priority list that a monitor knows."""
 
 
 def release() -> bytes:
@@ -62,6 +68,18 @@ def extended_poll(
     """Ask for all objects of a class, again and again for ``period_ticks`` of 125 us."""
     period = struct.pack(">HHHHI", 1, 8, Attribute.POLL_PERIOD, 4, period_ticks)
     return _poll(invoke_id, Action.POLL_EXTENDED, _subject(number, object_class, group) + period)
+
+
+def prioritise_waves(invoke_id: int, labels: Sequence[int]) -> bytes:
+    """Say which waves to send, by their labels (2 << 16 | physio id), the first ones first.
+
+    The monitor leaves out in silence what it does not have, and what is too much: three waves of an
+    ECG at 500 Hz and eight others, in the guide.
+    """
+    content = struct.pack(f">HH{len(labels)}I", len(labels), 4 * len(labels), *labels)
+    change = struct.pack(">HHH", REPLACE, Attribute.WAVE_PRIORITIES, len(content)) + content
+    head = struct.pack(">HHHIHH", ObjectClass.MDS, 0, 0, 0, 1, len(change))
+    return _remote(INVOKE, invoke_id, Command.CONFIRMED_SET, head + change)
 
 
 def _subject(number: int, object_class: ObjectClass, group: Group) -> bytes:

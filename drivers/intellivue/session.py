@@ -17,6 +17,7 @@ caller passes in.
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable
 from typing import NamedTuple
@@ -40,14 +41,14 @@ from drivers.intellivue.nomenclature import TICKS_PER_SECOND, Group, ObjectClass
 from drivers.intellivue.table import REASONS, TABLE, Effect, Input, Phase
 
 OPTIONS = PollOptions.NUMERICS_1S | PollOptions.WAVES | PollOptions.ENUMERATIONS
-"""What a real monitor was seen to accept (8C000000); waves are never asked for."""
+"""What a real monitor was seen to accept (8C000000)."""
 MINIMUM_POLL_PERIOD_TICKS = 1 * TICKS_PER_SECOND
 """Makes the monitor drop a dead association after 10 s instead of two minutes, so that a
 restarted gateway is not refused for long."""
 
 
 class Times(NamedTuple):
-    """Waits, in seconds."""
+    """Waits, in seconds; and what to ask for."""
 
     answer_s: float = 5.0
     """For the answer to an association request."""
@@ -63,6 +64,10 @@ class Times(NamedTuple):
     """Between single polls of a class that has no extended poll: the monitor's own rhythm."""
     release_s: float = 1.0
     """For the answer to a release request."""
+    waves: bool = False
+    """Ask for waves, too."""
+    wave_labels: tuple[int, ...] = ()
+    """Which ones, the first ones first; empty: what the monitor shows."""
     rest_min_s: float = 1.0
     rest_max_s: float = 30.0
 
@@ -103,13 +108,15 @@ class _Subject:
         self.object_class = object_class
         self.group = group
         self.extended = True
-        self.due = 0.0
+        self.due: float = 0.0
         self.last_time = -1
 
 
 _CLOCK_POLL = 100
-"""Invoke id and number of the MDS poll; subjects have 1..3, and 11..13 when polled singly."""
+"""Invoke id and number of the MDS poll; subjects have 1..4, and 11..14 when polled singly."""
 _SINGLE = 10
+_WAVE_LIST = 101
+"""Invoke id of the list of waves."""
 
 
 class Session:
@@ -129,10 +136,12 @@ class Session:
         self._failures = 0
         self._attached = False
         self._linker = Linker()
-        self._subjects = (
+        self._subjects: tuple[_Subject, ...] = (
             _Subject(1, ObjectClass.NUMERIC, Group.OBSERVED_VALUES),
             _Subject(2, ObjectClass.ENUMERATION, Group.OBSERVED_VALUES),
             _Subject(3, ObjectClass.ALERT_MONITOR, Group.ALERT_MONITOR),
+            # All groups: among its samples the monitor tells one wave's context a second.
+            *([_Subject(4, ObjectClass.WAVE, Group.ALL)] if times.waves else ()),
         )
         self._effects: dict[Effect, Callable[[Message | None, float], None]] = {
             Effect.IGNORE: self._ignore,
@@ -232,6 +241,8 @@ class Session:
             subject.extended = True
             subject.due = now
             subject.last_time = -1
+        if self._times.waves and self._times.wave_labels:
+            self.output.append(requests.prioritise_waves(_WAVE_LIST, self._times.wave_labels))
         self._events.append(Attached(message.attributes))
         self._ask(now)
 
@@ -247,7 +258,8 @@ class Session:
             return
         self._failures = 0
         for subject in self._subjects:
-            if subject.object_class == reply.object_class:
+            # Of waves several replies tell of one period; who maps them knows what came before.
+            if subject.object_class == reply.object_class != ObjectClass.WAVE:
                 if subject.last_time == reply.relative_time:
                     return  # the old and the new poll both run until the old one expires
                 subject.last_time = reply.relative_time
@@ -258,7 +270,8 @@ class Session:
         for subject in self._subjects:
             if subject.extended and subject.number == message.invoke_id:
                 subject.extended = False
-                subject.due = now
+                # Waves are told in no other way.
+                subject.due = math.inf if subject.object_class == ObjectClass.WAVE else now
         self._ask(now)
 
     def _rest(self, _message: Message | None, now: float) -> None:

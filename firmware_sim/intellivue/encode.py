@@ -6,6 +6,7 @@ sent them.
 
 from __future__ import annotations
 
+import ipaddress
 import math
 import struct
 from collections.abc import Iterable, Mapping, Sequence
@@ -21,6 +22,7 @@ from drivers.intellivue.association import (
 from drivers.intellivue.attributes import STRING_INFO, AbsoluteTime, AlarmEntry, NumericValue
 from drivers.intellivue.messages import DATA, ERROR, FIRST, LAST, LINKED_RESULT, MIDDLE, RESULT
 from drivers.intellivue.nomenclature import (
+    EVENT_CONNECT_INDICATION,
     EVENT_MDS_CREATE,
     PARTITION_OBJECTS,
     Action,
@@ -28,6 +30,7 @@ from drivers.intellivue.nomenclature import (
     Command,
     ObjectClass,
 )
+from drivers.intellivue.samples import FixedValue, SampleSpec, ScaleRange
 
 _ACCEPT_HEAD = bytes.fromhex(
     "0ece0508130100160102800014020002c1be3180a0808001010000a280a003000001"
@@ -43,6 +46,18 @@ ABORT = bytes.fromhex(
 UNKNOWN_TIME = b"\xff" * 8
 _NAN = 0x007FFFFF
 _DECIMALS_MAX = 6
+
+
+class WaveContext(NamedTuple):
+    """How the samples of a simulated wave are meant."""
+
+    physio_id: int
+    spec: SampleSpec
+    period: int
+    """Ticks between two samples."""
+    unit_code: int
+    scale: ScaleRange
+    fixed: tuple[FixedValue, ...] = ()
 
 
 class SimObject(NamedTuple):
@@ -97,6 +112,42 @@ def compound(values: Sequence[NumericValue]) -> bytes:
 def enumeration(physio_id: int, state: int, value: int) -> bytes:
     """EnumObsVal with a term as its value."""
     return struct.pack(">HHHHH", physio_id, state, 1, 2, value)
+
+
+def sample_array(physio_id: int, state: int, samples: Sequence[int]) -> bytes:
+    """SaObsValue of 16-bit samples."""
+    data = struct.pack(f">{len(samples)}H", *samples)
+    return struct.pack(">HHH", physio_id, state, len(data)) + data
+
+
+def wave_context(wave: WaveContext) -> dict[int, bytes]:
+    """What a monitor tells of a wave beside its samples."""
+    lower, upper, low, high = wave.scale
+    marks = b"".join(struct.pack(">HH", each.meaning, each.mask) for each in wave.fixed)
+    return {
+        Attribute.SAMPLE_SPEC: struct.pack(">HBBH", *wave.spec),
+        Attribute.FIXED_VALUES: struct.pack(">HH", len(wave.fixed), len(marks)) + marks,
+        Attribute.SAMPLE_PERIOD: struct.pack(">I", wave.period),
+        Attribute.LABEL_ID: struct.pack(">I", 2 << 16 | wave.physio_id),
+        Attribute.UNIT_CODE: struct.pack(">H", wave.unit_code),
+        Attribute.SCALE_RANGE: struct.pack(
+            ">IIHH",
+            float_word(lower, decimals_of(lower)),
+            float_word(upper, decimals_of(upper)),
+            low,
+            high,
+        ),
+    }
+
+
+def connect_indication(mac: bytes, address: str) -> bytes:
+    """What a monitor broadcasts while nobody has an association with it."""
+    network = mac + ipaddress.IPv4Address(address).packed + b"\xff\xff\xff\x00"
+    info = attribute_list({Attribute.NETWORK_ADDRESS: network})
+    event = struct.pack(">HHHIHH", ObjectClass.MDS, 0, 0, 0, EVENT_CONNECT_INDICATION, len(info))
+    argument = event + info
+    operation = struct.pack(">HHH", 0, Command.EVENT_REPORT, len(argument)) + argument
+    return b"\x00\x00\x01\x00" + struct.pack(">HH", 1, len(operation)) + operation
 
 
 def string(text: str) -> bytes:
@@ -205,9 +256,12 @@ def remote_error(invoke_id: int, code: int) -> bytes:
     return _remote(ERROR, struct.pack(">HHH", invoke_id, code, 0))
 
 
-def mds_attributes(ticks: int, when: AbsoluteTime, bed: str) -> dict[int, bytes]:
-    """The MDS object's clocks and bed label."""
+def mds_attributes(
+    ticks: int, when: AbsoluteTime, bed: str, system_id: bytes = b""
+) -> dict[int, bytes]:
+    """The MDS object's clocks, system id and bed label."""
     return {
+        Attribute.SYSTEM_ID: struct.pack(">H", len(system_id)) + system_id,
         Attribute.BED_LABEL: string(bed),
         Attribute.TIME_ABSOLUTE: absolute_time(when),
         Attribute.TIME_RELATIVE: struct.pack(">I", ticks),

@@ -8,7 +8,7 @@ as linked results; a client that says nothing for 10 s is aborted.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from enum import Enum
 from typing import NamedTuple
@@ -21,15 +21,19 @@ from drivers.intellivue.messages import (
     Message,
     PollRequest,
     ReleaseRequest,
+    WaveList,
 )
-from drivers.intellivue.nomenclature import TICKS_PER_SECOND, ObjectClass
+from drivers.intellivue.nomenclature import TICKS_PER_SECOND, Attribute, ObjectClass
 from firmware_sim.intellivue import encode
+from firmware_sim.intellivue.curves import CURVES, PERIOD_TICKS, Curve
 from firmware_sim.intellivue.encode import ReplyHead, SimObject
 from firmware_sim.intellivue.screen import Objects, Screen
 from gateway.domain.errors import MalformedError
 from gateway.domain.ports import Clock
 
 REPLY_EVERY_S = 8192 / TICKS_PER_SECOND
+CONTEXT_EVERY = 4
+"""Periods of waves between two contexts: one wave's each second or so."""
 CREATE_EVERY_S = 2.0
 CREATE_TRIES_MAX = 5
 CLIENT_SILENCE_S = 10.0
@@ -46,8 +50,10 @@ class _State(Enum):
 class _Poll:
     """An extended poll that runs."""
 
-    def __init__(self, request: PollRequest, now: float) -> None:
+    def __init__(self, request: PollRequest, now: float, ticks: int) -> None:
         self.request = request
+        self.ticks = ticks
+        """Of waves: where the next period begins."""
         self.until = now + request.period_ticks / TICKS_PER_SECOND
         self.due = now
         self.sequence = 0
@@ -75,6 +81,11 @@ class Monitor:
         self._clock = clock
         self._bed = bed
         self._objects = Objects()
+        self.curves: Sequence[Curve] = tuple(CURVES.values())
+        """The waves that it shows."""
+        self._listed: Sequence[Curve] = ()
+        self.marks: dict[int, int] = {}
+        """Physio id -> bits set in every sample of that wave: a fault at its sensor."""
         self._state = _State.IDLE
         self._polls: dict[int, _Poll] = {}
         self._started = clock.monotonic()
@@ -82,6 +93,7 @@ class Monitor:
         self._create_tries = 0
         self.sent: list[SentReply] = []
         """Take and clear it; one entry per reply with numerics."""
+        self.system_id = bytes.fromhex("0009fb000001")
         # Faults, which may be switched at any time.
         self.busy = False
         """Refuse associations: another client has it."""
@@ -92,6 +104,16 @@ class Monitor:
         """Replies of extended polls come with :meth:`show`, not by time."""
         self.polled = asyncio.Event()
         """Set while a client has the association and asks for numerics."""
+
+    @property
+    def alone(self) -> bool:
+        """Whether nobody has an association: then it announces itself on a network."""
+        return self._state is _State.IDLE
+
+    def restart(self) -> None:
+        """Off and on again: associations are gone, and relative time begins anew."""
+        self._end()
+        self._started = self._clock.monotonic()
 
     def ticks(self) -> int:
         """Relative time."""
@@ -125,6 +147,9 @@ class Monitor:
                 self._state = _State.ASSOCIATED
             case PollRequest() if self._state is _State.ASSOCIATED:
                 return self._poll(message)
+            case WaveList(labels=labels) if self._state is _State.ASSOCIATED:
+                shown = {2 << 16 | each.context.physio_id: each for each in self.curves}
+                self._listed = tuple(shown[label] for label in labels if label in shown)
         return []
 
     def tick(self) -> list[bytes]:
@@ -142,24 +167,49 @@ class Monitor:
                 self._end()
                 return [encode.ABORT]
             return self._announce()
-        return [] if self.paced else self._replies(now)
+        return self._replies(now)
 
     def show(self) -> list[bytes]:
         """Reply to every running poll now: the screen has changed."""
         now = self._clock.monotonic()
-        for poll in self._polls.values():
-            poll.due = now
-        return self._replies(now)
+        for object_class, poll in self._polls.items():
+            if object_class != ObjectClass.WAVE:
+                poll.due = now
+        return self._replies(now, shown=True)
 
-    def _replies(self, now: float) -> list[bytes]:
+    def _replies(self, now: float, *, shown: bool = False) -> list[bytes]:
         said: list[bytes] = []
         for object_class, poll in list(self._polls.items()):
             if poll.due >= poll.until:
                 del self._polls[object_class]
-            elif now >= poll.due:
+            elif object_class == ObjectClass.WAVE:
+                said += self._waves(poll, now)
+            elif now >= poll.due and (shown or not self.paced):
                 said += self._reply(poll.request, poll.sequence)
                 poll.sequence += 1
                 poll.due = max(poll.due + self.reply_every_s, now)
+        return said
+
+    def _waves(self, poll: _Poll, now: float) -> list[bytes]:
+        """Every period that is over."""
+        said: list[bytes] = []
+        curves = self._listed or self.curves
+        while now >= poll.due + PERIOD_TICKS / TICKS_PER_SECOND:
+            objects = []
+            turn, rest = divmod(poll.sequence, CONTEXT_EVERY)
+            if not rest and curves:
+                told = curves[turn % len(curves)]
+                objects.append(SimObject(told.handle, encode.wave_context(told.context)))
+            for curve in curves:
+                physio_id = curve.context.physio_id
+                mark = self.marks.get(physio_id, 0)
+                samples = [sample | mark for sample in curve.samples(poll.ticks)]
+                array = encode.sample_array(physio_id, 0, samples)
+                objects.append(SimObject(curve.handle, {Attribute.SAMPLES: array}))
+            said += self._said(poll.request, poll.sequence, poll.ticks, objects)
+            poll.sequence += 1
+            poll.ticks = (poll.ticks + PERIOD_TICKS) & 0xFFFFFFFF
+            poll.due += PERIOD_TICKS / TICKS_PER_SECOND
         return said
 
     def unplugged(self) -> None:
@@ -168,6 +218,7 @@ class Monitor:
 
     def _end(self) -> None:
         self._state = _State.IDLE
+        self._listed = ()
         self._polls.clear()
         self.polled.clear()
 
@@ -177,7 +228,7 @@ class Monitor:
         return [encode.create_event(1, self.ticks(), self._mds())]
 
     def _mds(self) -> dict[int, bytes]:
-        return encode.mds_attributes(self.ticks(), self._wall(), self._bed)
+        return encode.mds_attributes(self.ticks(), self._wall(), self._bed, self.system_id)
 
     def _wall(self) -> AbsoluteTime:
         t = datetime.fromtimestamp(self._clock.now_us() // 1_000_000, UTC)
@@ -195,17 +246,21 @@ class Monitor:
         if running is not None and running.until > now:
             running.until = now + request.period_ticks / TICKS_PER_SECOND
             return []
-        self._polls[request.object_class] = _Poll(request, now)
-        return [] if self.paced else self._replies(now)
+        self._polls[request.object_class] = _Poll(request, now, self.ticks())
+        return self._replies(now)
 
     def _reply(self, request: PollRequest, sequence: int) -> list[bytes]:
-        objects = self._polled(request.object_class)
+        return self._said(request, sequence, self.ticks(), self._polled(request.object_class))
+
+    def _said(
+        self, request: PollRequest, sequence: int, ticks: int, objects: Sequence[SimObject]
+    ) -> list[bytes]:
         head = ReplyHead(
             request.invoke_id,
             request.poll_number,
             request.extended,
             sequence,
-            self.ticks(),
+            ticks,
             request.object_class,
             request.group,
         )

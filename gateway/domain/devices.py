@@ -30,7 +30,8 @@ class Device(msgspec.Struct, frozen=True):
     revoked: bool = False
     """Every certificate it had is revoked: it can't come back with one of them."""
     transport: str = ""
-    """The only one allowed: ``mqtt``, ``coaps``, ``mllp``, ``serial``, ``broker``; empty: any."""
+    """The only one allowed: ``mqtt``, ``coaps``, ``mllp``, ``serial``, ``lan``, ``broker``; or any.
+    """
 
     @property
     def dismissed(self) -> bool:
@@ -54,6 +55,13 @@ class PortCredential(NamedTuple):
     port: str
 
 
+class AddressCredential(NamedTuple):
+    """A network address that the configuration binds to one device: no proof of anything."""
+
+    device_id: str
+    address: str
+
+
 class BrokerCredential(NamedTuple):
     """A device that somebody between it and us vouches for.
 
@@ -65,4 +73,4 @@ class BrokerCredential(NamedTuple):
     broker: str
 
 
-Credential = CertificateCredential | PortCredential | BrokerCredential
+Credential = CertificateCredential | PortCredential | AddressCredential | BrokerCredential

@@ -252,7 +252,8 @@ class DriverFactory(Protocol):
     config_type: type
     """A frozen msgspec Struct that forbids unknown fields. A driver that listens has its addresses
     there in ``listen``, and a class variable ``listens_over`` if it is not over TCP. One that
-    connects out over TCP names whom, as ``host:port``, in ``dials``: the packet filter and the
+    connects out names whom, as ``host:port``, in ``dials``, and has a class variable
+    ``dials_over`` if it is not over TCP: the packet filter and the
     unit's address limits let it through.
 
     A factory may offer ``fleet_settings: frozenset[str]``: top-level keys of its configuration

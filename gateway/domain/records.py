@@ -44,6 +44,9 @@ class Attestation(IntEnum):
     PORT = 2
     BROKER = 3
     GATEWAY = 4
+    ADDRESS = 5
+    """The configuration binds it to a network address, without any proof: whoever has the address
+    can speak for it."""
 
 
 class AlarmPriority(IntEnum):
@@ -120,6 +123,8 @@ class Mark(IntEnum):
     """A pacemaker's pulse, where the device draws one: not measured, but valid."""
     CALIBRATING = 6
     """A calibration or test signal."""
+    DEFIBRILLATED = 7
+    """A shock was given here."""
 
 
 class Marked(msgspec.Struct, frozen=True, gc=False):

@@ -122,8 +122,11 @@ def find(  # what it depends on is what root hands in
             _listener(*tomlfile.address(address, name), protocol, ward)
             for address in getattr(options, "listen", ())
         ]
+        over = getattr(options, "dials_over", socket.SOCK_STREAM)
+        protocols = (UDP if over is socket.SOCK_DGRAM else TCP,)
         for number, address in enumerate(getattr(options, "dials", ())):
-            outgoing.append(places.opening(f"driver-{name}-{number}", address))
+            opening = places.opening(f"driver-{name}-{number}", address)
+            outgoing.append(opening._replace(protocols=protocols))
     for each in config.destinations:
         row = table.rows.get(each.name, {}) if table is not None else {}
         released = every or releases_anything(row)

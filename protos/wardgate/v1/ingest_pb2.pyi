@@ -66,6 +66,7 @@ class Attestation(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     ATTESTATION_PORT: _ClassVar[Attestation]
     ATTESTATION_BROKER: _ClassVar[Attestation]
     ATTESTATION_GATEWAY: _ClassVar[Attestation]
+    ATTESTATION_ADDRESS: _ClassVar[Attestation]
 
 class MarkKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -76,6 +77,7 @@ class MarkKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     MARK_KIND_SATURATED: _ClassVar[MarkKind]
     MARK_KIND_PACED: _ClassVar[MarkKind]
     MARK_KIND_CALIBRATING: _ClassVar[MarkKind]
+    MARK_KIND_DEFIBRILLATED: _ClassVar[MarkKind]
 
 class AlarmPriority(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -156,6 +158,7 @@ ATTESTATION_CERTIFICATE: Attestation
 ATTESTATION_PORT: Attestation
 ATTESTATION_BROKER: Attestation
 ATTESTATION_GATEWAY: Attestation
+ATTESTATION_ADDRESS: Attestation
 MARK_KIND_UNSPECIFIED: MarkKind
 MARK_KIND_INVALID: MarkKind
 MARK_KIND_LEAD_OFF: MarkKind
@@ -163,6 +166,7 @@ MARK_KIND_MISSING: MarkKind
 MARK_KIND_SATURATED: MarkKind
 MARK_KIND_PACED: MarkKind
 MARK_KIND_CALIBRATING: MarkKind
+MARK_KIND_DEFIBRILLATED: MarkKind
 ALARM_PRIORITY_UNSPECIFIED: AlarmPriority
 ALARM_PRIORITY_LOW: AlarmPriority
 ALARM_PRIORITY_MEDIUM: AlarmPriority

@@ -15,7 +15,6 @@ from drivers.intellivue.attributes import (
     EnumerationValue,
     ManagedObject,
     NumericValue,
-    float_value,
 )
 from drivers.intellivue.messages import (
     FIRST,
@@ -36,6 +35,7 @@ from drivers.intellivue.messages import (
     RemoteError,
 )
 from drivers.intellivue.nomenclature import Attribute, Group, ObjectClass
+from drivers.intellivue.primitives import float_value
 from drivers.intellivue.session import OPTIONS
 from firmware_sim.intellivue import encode
 from firmware_sim.intellivue.encode import ReplyHead, SimObject

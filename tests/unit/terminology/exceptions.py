@@ -2,6 +2,8 @@
 
 _LEAD = "the curve of an ECG lead: the tables have the ST levels and rates of leads alone"
 ABSENT = {
+    "MDC_ECG_ELEC_POTL_MCL": _LEAD,
+    **{f"MDC_ECG_ELEC_POTL_V{lead}": _LEAD for lead in range(1, 7)},
     "MDC_ATTR_PT_AGE": "an attribute of the patient object: term 2520 of partition 1",
     "MDC_ATTR_VAL_BATT_CHARGE": "an attribute of the device: term 2460 of partition 1",
     "MDC_ECG_ELEC_POTL": _LEAD,
