@@ -118,8 +118,7 @@ class FakeAdmission:
             case CertificateCredential(der=key):
                 device = self.devices.get(key)
             case PortCredential() | AddressCredential() | BrokerCredential():
-                key = credential.device_id
-                device = self.devices.get(key)
+                device = self.devices.get(credential.device_id)
         if device is None:
             self.refuse("unknown_device", "test", "")
             raise RefusedError("unknown_device")

@@ -16,9 +16,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 from drivers.transport.serial import LinkListener
+from gateway.domain.ports import Carrier
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +45,8 @@ class DatagramLink:
         listener: told of everything that happens, on the loop.
         limits: see there.
     """
+
+    carrier: ClassVar = Carrier.DATAGRAMS
 
     def __init__(
         self,

@@ -2,8 +2,8 @@
 
 They are functions of time alone, so that what a gateway received can be held against what was
 drawn. Packing and scales are those of a real monitor (M8003A): 14 bits in 5 uV at 500 Hz with marks
-beyond them, 12 bits without absolute values at 125 Hz, sixteenths of a mmHg at 125 Hz, and 0.6 mOhm at
-62.5 Hz.
+beyond them, 12 bits without absolute values at 125 Hz, sixteenths of a mmHg at 125 Hz, and 0.6 mOhm
+at 62.5 Hz.
 """
 
 from __future__ import annotations

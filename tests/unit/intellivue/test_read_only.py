@@ -109,4 +109,4 @@ def test_only_the_sessions_output_is_sent():
         for node in ast.walk(ast.parse((FOLDER / "dialogue.py").read_text()))
         if isinstance(node, ast.AugAssign) and ast.unparse(node.target) == "self.output"
     ]
-    assert sent == "self.output += map(framing.encode, self._session.output)"
+    assert sent == "self.output += map(self._encode, self._session.output)"

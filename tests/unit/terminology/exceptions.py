@@ -19,7 +19,9 @@ ABSENT = {
 }
 """REFIDs that the tables lack."""
 
+_OHM = "the tables' metrics have MDC_DIM_OHM, which its units don't: there it is MDC_DIM_X_OHM"
 OTHER_UNIT = {
+    "MDC_IMPED_TTHOR": _OHM,
     "MDC_ECG_V_P_C_CNT": "monitors count the beats of a minute; the tables have beats",
     "MDC_VENT_MODE": "a mode is one of some words, and no number",
 }
@@ -27,6 +29,7 @@ OTHER_UNIT = {
 
 _GAS = "between a gas's share and its partial pressure stands the ambient pressure"
 NOT_CONVERTED = {
+    "MDC_IMPED_TTHOR": _OHM,
     "MDC_AWAY_CO2": _GAS,
     "MDC_AWAY_CO2_INSP_MIN": _GAS,
     "MDC_CONC_AWAY_AGENT": _GAS,
