@@ -31,6 +31,8 @@ MLLP = free_ports(1)[0]
 EXTRA = """
 [drivers.intellivue]
 monitors = [{{device_id = "m1", port = "{line}"}}]
+[drivers.ivy450c]
+monitors = [{{device_id = "ivy", port = "{line}-ivy"}}]
 [drivers.hl7]
 listen = ["127.0.0.1:{mllp}"]
 [[drivers.hl7.senders]]
@@ -72,6 +74,16 @@ async def test_a_lan_capture_on_a_line_an_hl7_file_and_a_patient(
     assert (done["device"], done["pieces"]) == ("10.0.42.9:24105", 124)
     assert done["turns_taken"] >= 2
     await until(lambda: heart_rates(site, "m1") == 18)
+
+    code, said = await wardgate(
+        *("sim", "replay", SHARED.parent / "ivy450c" / "Ivy450C.1.data", "--json"),
+        *("--to", f"pty:{tmp_path}/m1-ivy", "--speed", "max"),
+    )
+    assert code == 0, said
+    assert json.loads(said)["sent_bytes"] == 15426
+    await until(lambda: heart_rates(site, "ivy") >= 26)
+    shown = {(code, value) for _, code, value in readings(site, "ivy")}
+    assert {(HEART_RATE, 80.0), (150456, 100.0)} <= shown  # SpO2, and the rate
 
     device, sender = json.loads(site.identities.devices.read_text())
     code, said = await wardgate(
