@@ -22,7 +22,7 @@ from firmware_sim.playback.conversation import Conversation, Side
 from firmware_sim.playback.pace import Pace
 from firmware_sim.playback.way import GoneError, Way
 
-TURN_S: Final = 2.0
+TURN_S: Final = 5.0
 FIRST_TURN_S: Final = 60.0
 LAST_WORDS_S: Final = 5.0
 """For the gateway's answer to the last word."""

@@ -82,8 +82,8 @@ async def test_a_lan_capture_on_a_line_an_hl7_file_and_a_patient(
     assert code == 0, said
     assert json.loads(said)["sent_bytes"] == 15426
     await until(lambda: heart_rates(site, "ivy") >= 26)
-    shown = {(code, value) for _, code, value in readings(site, "ivy")}
-    assert {(HEART_RATE, 80.0), (150456, 100.0)} <= shown  # SpO2, and the rate
+    ivy = {(code, value) for _, code, value in readings(site, "ivy")}
+    assert {(HEART_RATE, 80.0), (150456, 100.0)} <= ivy  # SpO2, and the rate
 
     device, sender = json.loads(site.identities.devices.read_text())
     code, said = await wardgate(
