@@ -301,6 +301,8 @@ def _refuse(error: msgspec.ValidationError, version: Callable[[], _Versioned]) -
         known_version = version().v == VERSION
     except msgspec.ValidationError:
         known_version = False
+    except (msgspec.DecodeError, UnicodeDecodeError) as damage:
+        raise MalformedError(NOT_JSON) from damage  # behind the field that was refused
     if sentence.startswith("Expected `object`, got"):
         reason = NOT_AN_OBJECT
     elif not known_version:

@@ -46,6 +46,9 @@ BATCH_MAX: Final = 256
 """Messages that are submitted together when they came together."""
 INBOX_MAX: Final = 4096
 """Messages received and not submitted; beyond it QoS 0 ones are dropped and counted."""
+PACKET_BYTES_MAX: Final = 64 * 1024
+"""Eight times the longest payload. A 5.0 broker is told, and drops what is longer; where a broker
+sends it all the same, the connection ends before the library makes room for it."""
 DEVICES_MAX: Final = 10_000
 """Devices of one broker that are remembered as admitted."""
 BACKOFF_S_MIN: Final = 0.5
@@ -209,6 +212,7 @@ class BrokerDriver:
             properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
             properties.ReceiveMaximum = config.receive_maximum
             properties.SessionExpiryInterval = config.session_expiry_s
+            properties.MaximumPacketSize = PACKET_BYTES_MAX
         client = aiomqtt.Client(
             config.host,
             config.port,
@@ -224,6 +228,7 @@ class BrokerDriver:
         )
         # The library acknowledges a message when it has it; paho, below it, can be told not to.
         client._client.manual_ack_set(on=True)  # noqa: SLF001 - docs/decisions/0004
+        _bound(client._client)  # noqa: SLF001
         async with client:
             for topic in FILTERS:
                 options = SubscribeOptions(qos=_QOS, retainHandling=_RETAIN_NEVER)
@@ -328,6 +333,21 @@ class BrokerDriver:
         session.device = self._ports.admission.admit(credential, session)
         self._admitted[device_id] = session
         return session.device
+
+
+def _bound(client: Any) -> None:
+    """Let paho read no packet of more than PACKET_BYTES_MAX: it makes room for all of it at once.
+
+    What it asks its socket for is what is left of a packet, which has up to 256 MiB.
+    """
+    receive = client._sock_recv  # noqa: SLF001
+
+    def receive_bounded(size: int) -> bytes:
+        if size > PACKET_BYTES_MAX:
+            raise ConnectionError(f"a packet of {size} bytes")
+        return bytes(receive(size))
+
+    client._sock_recv = receive_bounded  # noqa: SLF001
 
 
 class _Factory:

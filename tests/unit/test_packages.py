@@ -6,6 +6,7 @@ import pytest
 
 PACKAGES = (
     "attack",
+    "contract",
     "core",
     "drivers",
     "firmware_sim",

@@ -27,6 +27,8 @@ CASES = [
     ("vitals", b'{"v":1', codec.NOT_JSON),
     ("vitals", b'{"v":1} {}', codec.NOT_JSON),
     ("vitals", b'{"v":1,"hr":NaN}', codec.NOT_JSON),
+    ("vitals", b'{"v":2,"hr":"72",', codec.NOT_JSON),
+    ("vitals", b'{"v":1,"x":1,"hr"', codec.NOT_JSON),
     ("vitals", b'{"v":1,"hr":Infinity}', codec.NOT_JSON),
     ("drip", b'{"v":1,"drug":"\xff"}', codec.NOT_JSON),
     ("vitals", b'{"v":1,"boot":"' + b"a" * PAYLOAD_SIZE_BYTES_MAX + b'"}', codec.TOO_LONG),

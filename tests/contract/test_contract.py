@@ -1,0 +1,3 @@
+"""Every registered driver keeps the contract."""
+
+from contract.suite import *  # noqa: F403
