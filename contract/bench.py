@@ -10,7 +10,7 @@ import asyncio
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from random import Random
 from typing import Any, Self
 
@@ -71,12 +71,21 @@ class BenchSink(FakeSink):
     def submit(self, submission: Submission) -> None:
         """Take it."""
         for record in submission.records:
-            if isinstance(record, Report) and self._code in record.codes:
-                at = record.codes.index(self._code)
-                if not record.qualities or record.qualities[at] is Quality.VALID:
-                    self.reports[record.values[at]] = record
+            if isinstance(record, Report):
+                self.reports.update(dict.fromkeys(self._numbers(record), record))
         super().submit(submission)
         self.news.set()
+
+    def _numbers(self, report: Report) -> Iterator[float]:
+        """What stands under the code: values that are valid, and the samples of a waveform."""
+        qualities = report.qualities or (Quality.VALID,) * len(report.codes)
+        for code, value, quality in zip(report.codes, report.values, qualities, strict=True):
+            if code == self._code and quality is Quality.VALID:
+                yield value
+        for wave in report.waveforms:
+            if wave.code == self._code:
+                for sample in set(wave.samples):
+                    yield round(sample * wave.scale + wave.offset, 6)
 
     def of(self, kind: type[Any]) -> list[Any]:
         """All submitted records of a kind."""

@@ -82,7 +82,8 @@ class Exhibit:
     device: Callable[[], Device]
     """A new device that is switched on."""
     code: int
-    """The MDC code under which the numbers arrive: 40 to 190 are plausible values of it."""
+    """The code under which the numbers arrive: 40 to 190 are plausible values of it. Of a waveform,
+    the numbers are its samples."""
     acknowledges: bool = False
     """Whether the protocol acknowledges reports."""
     guarded: bool = False

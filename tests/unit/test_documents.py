@@ -6,6 +6,7 @@ import inspect
 import re
 import subprocess
 from collections.abc import Iterator
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import msgspec
 import pytest
 import typer
 
+from contract import exhibit
 from core.config import CoreConfig
 from fleet import cli as fleet_cli
 from fleet.config import FleetConfig
@@ -26,7 +28,7 @@ from wardgate.main import app
 ROOT = Path(__file__).parents[2]
 OURS = (
     "gateway|security|drivers|fleet|core|attack|firmware_sim|wardgate|demo|bench|tools|tests"
-    "|ansible|docs"
+    "|ansible|docs|contract"
 )
 NAMED = re.compile(rf"`((?:{OURS})/[\w./-]+)`")
 LINKED = re.compile(r"\]\((?!\w+:)([^)#\s]+)")
@@ -169,7 +171,10 @@ def test_toml_that_is_shown_is_taken(name, block, monkeypatch, tmp_path):
         classification.compiled(classification.Source(name, block.encode(), edits))
     elif "project" in table:
         groups = table["project"]["entry-points"]
-        assert all(plugins.factory(name) for name in groups[plugins.GROUP])
+        assert groups.keys() <= {plugins.GROUP, exhibit.GROUP}
+        assert all(plugins.factory(name) for name in groups.get(plugins.GROUP, ()))
+        shown = groups.get(exhibit.GROUP, ())
+        assert all(entry_points(group=exhibit.GROUP, name=name) for name in shown)
     elif "invariant" in table:
         read_invariants(block.encode())
     else:
