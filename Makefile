@@ -8,7 +8,7 @@ SECONDS ?=
 REPORT ?=
 REPLAY ?=
 STATE ?= .wardgate-demo
-SOURCES := contract gateway drivers security fleet core attack firmware_sim wardgate demo bench tools tests
+SOURCES := contract gateway drivers security fleet core attack firmware_sim wardgate demo bench tools tests examples
 
 VENV_DEPLOY ?= .venv-deploy
 

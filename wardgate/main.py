@@ -33,6 +33,7 @@ PARTS = {
     "audit": Part("wardgate.audit_cli", "app", "Audit logs: verify, show, export, prove."),
     "release": Part("gateway.releasereport.cli", "app", "What left the hospital."),
     "metrics": Part("wardgate.metrics_cli", "app", "Metrics and units: list, convert."),
+    "driver": Part("wardgate.driver_cli", "app", "Drivers: list, new."),
     "core": Part("core.cli", "app", "The reference receiving end."),
     "fleet": Part("fleet.cli", "app", "The fleet service: gateways, health, certificates."),
     "device": Part(

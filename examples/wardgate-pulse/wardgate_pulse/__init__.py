@@ -1,0 +1,1 @@
+"""A Wardgate driver: see README.md."""
