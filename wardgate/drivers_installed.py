@@ -15,7 +15,7 @@ class Installed(NamedTuple):
 
     name: str
     transport: str
-    """``serial``, ``listens (tcp)``, ``listens (udp)``, ``connects (tcp)``, or ``?``."""
+    """``serial``, ``listens (…)`` or ``connects (…)``, ``tcp`` or ``udp``; else ``?``."""
     distribution: str
     version: str
     fault: str
@@ -39,9 +39,13 @@ def _describe(entry: EntryPoint) -> Installed:
 
 def _transport(config_type: Any) -> str:
     """As the configuration shows it; see :class:`gateway.domain.ports.DriverFactory`."""
-    if "listen" in getattr(config_type, "__struct_fields__", ()):
-        over = getattr(config_type, "listens_over", socket.SOCK_STREAM)
-        return "listens (udp)" if over is socket.SOCK_DGRAM else "listens (tcp)"
+    datagrams = socket.SOCK_DGRAM
     if hasattr(config_type, "bound"):
         return "serial"
-    return "connects (tcp)" if hasattr(config_type, "dials") else "?"
+    if hasattr(config_type, "dials"):
+        over = getattr(config_type, "dials_over", socket.SOCK_STREAM)
+        return "connects (udp)" if over is datagrams else "connects (tcp)"
+    if "listen" in getattr(config_type, "__struct_fields__", ()):
+        over = getattr(config_type, "listens_over", socket.SOCK_STREAM)
+        return "listens (udp)" if over is datagrams else "listens (tcp)"
+    return "?"
