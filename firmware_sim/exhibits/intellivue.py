@@ -1,4 +1,4 @@
-"""A monitor at the end of a serial line."""
+"""A monitor at the end of a serial line, and one on a network."""
 
 from __future__ import annotations
 
@@ -55,9 +55,37 @@ class MonitorDevice(Device):
         return said
 
 
+class LanMonitorDevice(Device):
+    """The same with a datagram for each message."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._screen = Screen({})
+        self._monitor = Monitor(lambda: self._screen, SystemClock())
+
+    def opened(self) -> Sequence[bytes]:
+        self._monitor.unplugged()
+        return ()
+
+    def receive(self, data: bytes) -> Sequence[bytes]:
+        return self._monitor.receive(data)
+
+    def show(self, number: float) -> Sequence[bytes]:
+        self._screen = Screen({CODE: number})
+        return self._monitor.show()
+
+    def tick(self) -> Sequence[bytes]:
+        return self._monitor.tick()
+
+
 def config(place: Place) -> Mapping[str, Any]:
     port = f"socket://127.0.0.1:{place.port}"
     return {"monitors": [{"device_id": DEVICE_ID, "port": port, "silence_s": 3.0}]}
+
+
+def lan_config(place: Place) -> Mapping[str, Any]:
+    address = f"127.0.0.1:{place.port}"
+    return {"monitors": [{"device_id": DEVICE_ID, "address": address, "silence_s": 3.0}]}
 
 
 def decode(frame: bytes) -> object:
@@ -74,6 +102,15 @@ def decode(frame: bytes) -> object:
     return decoded
 
 
+PAYLOADS = (
+    encode.ABORT,
+    encode.REFUSE,
+    encode.accept(8000, OPTIONS),
+    requests.released(),
+    encode.create_event(1, 1, encode.mds_attributes(1, AbsoluteTime(2026, 1, 2, 3, 4, 5, 0), "7")),
+    requests.single_poll(1, 1, ObjectClass.NUMERIC, Group.OBSERVED_VALUES),
+)
+
 EXHIBIT = Exhibit(
     driver="intellivue",
     reach=Reach.DIALLED,
@@ -84,19 +121,14 @@ EXHIBIT = Exhibit(
     endless=b"\xc0",
     filler=b"\x55",
     decode=decode,
-    frames=tuple(
-        map(
-            framing.encode,
-            (
-                encode.ABORT,
-                encode.REFUSE,
-                encode.accept(8000, OPTIONS),
-                requests.released(),
-                encode.create_event(
-                    1, 1, encode.mds_attributes(1, AbsoluteTime(2026, 1, 2, 3, 4, 5, 0), "7")
-                ),
-                requests.single_poll(1, 1, ObjectClass.NUMERIC, Group.OBSERVED_VALUES),
-            ),
-        )
-    ),
+    frames=tuple(map(framing.encode, PAYLOADS)),
+)
+LAN = Exhibit(
+    driver="intellivue_lan",
+    reach=Reach.UDP,
+    config=lan_config,
+    device=LanMonitorDevice,
+    code=CODE,
+    decode=messages.decode,
+    frames=PAYLOADS,
 )
