@@ -18,6 +18,13 @@ from security.files import SECRET_MODE, TlsFiles, write_atomic
 from security.policy import default_policy
 from security.sealing import KeyRing
 
+SERIAL_DRIVERS = {
+    "monitor": ("drivers.intellivue.monitors", ""),
+    "ventilator": ("drivers.medibus.devices", "poll_s = 2.0\n"),
+}
+"""Kind of device -> the entry of its driver, and what else stands in it. A ventilator is asked as
+often as the ward gives it new values, so that each of them is one answer."""
+
 
 def write(
     plan: Plan,
@@ -132,12 +139,10 @@ listen = ["127.0.0.1:{ports.mllp}", "[::1]:{ports.mllp}"]
             if each.group.via == sender
         ]
         lines.append("")
-    if serial_ports:
-        lines.append("[drivers.intellivue]")
-        for device_id, tty in serial_ports:
-            lines.append(
-                f'[[drivers.intellivue.monitors]]\nport = "{tty}"\ndevice_id = "{device_id}"\n'
-            )
+    kinds = {device.device_id: device.group.kind for device in devices}
+    for device_id, tty in serial_ports:
+        entry, more = SERIAL_DRIVERS[kinds[device_id]]
+        lines.append(f'[[{entry}]]\nport = "{tty}"\ndevice_id = "{device_id}"\n{more}')
     return "\n".join(lines)
 
 

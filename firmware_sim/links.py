@@ -16,6 +16,7 @@ from firmware_sim.hl7.link import Hl7Link
 from firmware_sim.hl7.messages import Sender
 from firmware_sim.intellivue.link import MonitorLink
 from firmware_sim.link import DeviceLink
+from firmware_sim.medibus.link import VentilatorLink
 from firmware_sim.messages import answer_command
 from firmware_sim.mqtt import MqttLink, Settings
 from firmware_sim.renewal import Renewals
@@ -129,13 +130,17 @@ def equipment_of(device: SimDevice) -> str:
     return f"sn-{device.device_id}" if device.group.via else device.device_id
 
 
-def _serial(endpoints: Endpoints, device: SimDevice, credential: str) -> MonitorLink:
+def _serial(
+    endpoints: Endpoints, device: SimDevice, credential: str
+) -> MonitorLink | VentilatorLink:
     port = endpoints.serial.get(device.device_id)
-    if port is None or device.group.kind != "monitor":
-        raise ConfigError(f"endpoints: {device.device_id} is no monitor on a serial line")
+    if port is None:
+        raise ConfigError(f"endpoints: {device.device_id} is on no serial line")
     if credential != OWN:
         raise ConfigError("a serial line knows no certificates")
     interval_s = device.group.interval_s
+    if device.group.kind == "ventilator":
+        return VentilatorLink(Path(port), SystemClock(), interval_s)
     return MonitorLink(device.device_id, Path(port), SystemClock(), interval_s)
 
 

@@ -103,7 +103,7 @@ def source_of(device: SimDevice, replay: Replay | None, random: Random) -> Sourc
         infusion = group.infusion
         drip = Drip(infusion.volume_ml, infusion.rate_ml_h, infusion.factor, random)
         return DripSource(drip, device, random)
-    if replay is not None:
+    if replay is not None and group.kind == "monitor":
         return ReplaySource(replay)
     return PatientSource(Patient(group.signals, random))
 

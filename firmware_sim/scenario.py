@@ -4,7 +4,7 @@
 
     [[group]]
     name = "monitors"
-    kind = "monitor"            # or "drip"
+    kind = "monitor"            # or "drip", "ventilator"
     transport = "mqtt"          # or "coap", "mllp", "serial"
     count = 4
     device = "mon-{n:03}"
@@ -37,9 +37,13 @@ from gateway.domain.errors import ConfigError
 
 DEVICES_MAX = 20_000
 INTERVAL_S_MIN = 0.01
-ONLY_MONITORS = frozenset(("serial", "mllp"))
+KINDS_OF = {
+    "serial": frozenset(("monitor", "ventilator")),
+    "mllp": frozenset(("monitor",)),
+}
+"""Of transports that not every kind of device comes by."""
 
-Kind = Literal["monitor", "drip"]
+Kind = Literal["monitor", "drip", "ventilator"]
 Transport = Literal["mqtt", "coap", "mllp", "serial"]
 FaultKind = Literal[
     "silence",
@@ -176,8 +180,10 @@ def _check(scenario: Scenario, where: str) -> None:
 
 
 def _check_group(group: Group, where: str) -> None:
-    if group.transport in ONLY_MONITORS and group.kind != "monitor":
-        raise ConfigError(f"{where}.kind: only monitors are {group.transport} devices")
+    if group.kind not in KINDS_OF.get(group.transport, frozenset((group.kind,))):
+        raise ConfigError(f"{where}.kind: no {group.kind} is a {group.transport} device")
+    if group.kind == "ventilator" and group.transport != "serial":
+        raise ConfigError(f"{where}.transport: ventilators are serial devices")
     if group.via and group.transport != "mllp":
         raise ConfigError(f"{where}.via: only for mllp devices")
     unknown = sorted(set(group.signals) - VITALS.keys())

@@ -21,6 +21,8 @@ from gateway.domain.records import Provenance
 
 OUTPUT_MAX = 32
 """Messages held while the device wants to be sent nothing; beyond it, the newest are dropped."""
+SUSPENDED_S_MAX = 3.0
+"""A DC3 that was noise must not silence us until the device's time-out."""
 
 
 def dialogues(bound: MedibusPort, provenance: Provenance, rng: random.Random) -> DialogueFactory:
@@ -47,6 +49,8 @@ class MedibusDialogue(Dialogue):
         """Asked for, and not yet granted."""
         self._unknown = 0
         self._held: list[bytes] = []
+        self._suspended_s: float | None = None
+        """Since when the device wants to be sent nothing."""
 
     def begin(self, now: Moment) -> Iterable[Event]:
         """Initialise."""
@@ -66,14 +70,23 @@ class MedibusDialogue(Dialogue):
                     yield from self._events(self._session.command(found, now.monotonic_s), now)
                 case Response():
                     yield from self._events(self._session.response(found, now.monotonic_s), now)
+        if not self._decoder.suspended:
+            self._suspended_s = None
+        elif self._suspended_s is None:
+            self._suspended_s = now.monotonic_s
         self._say()
 
     def deadline(self) -> float | None:
-        """The session's."""
-        return self._session.deadline()
+        """The session's, or when we speak again."""
+        if self._suspended_s is None:
+            return self._session.deadline()
+        return min(self._session.deadline(), self._suspended_s + SUSPENDED_S_MAX)
 
     def tick(self, now: Moment) -> Iterable[Event]:
         """Do what is due."""
+        since = self._suspended_s
+        if since is not None and now.monotonic_s >= since + SUSPENDED_S_MAX:
+            self._decoder.suspended, self._suspended_s = False, None
         return self._events(self._session.tick(now.monotonic_s), now)
 
     def excuse(self, now: Moment) -> None:

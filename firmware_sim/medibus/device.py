@@ -58,6 +58,7 @@ class MedibusDevice:
                 Entry(0xB9, "6.75"),
                 Entry(0xC1, ""),
                 Entry(0xD6, "15"),
+                Entry(0xE1, "74"),
                 Entry(0xE6, "38"),
                 Entry(0xEB, "97"),
                 Entry(0xF0, "40"),

@@ -275,6 +275,18 @@ def test_nothing_is_sent_while_the_device_wants_nothing():
     assert 0 < len(bed.sent) <= OUTPUT_MAX + 16
 
 
+def test_a_suspension_that_was_noise_ends_by_itself():
+    bed = Bed(curves=False)
+    bed.begin()
+    bed.hear(b"\x13")
+    bed.sent.clear()
+    bed.run(2.5)
+    assert bed.sent == []
+    bed.run(6)
+    assert Code.DATA_1 in bed.commands()
+    assert not bed.of(Offline)
+
+
 def test_goodbye():
     bed = Bed()
     bed.begin()
