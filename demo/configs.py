@@ -92,6 +92,9 @@ interval_s = 1.0
 [pipeline.kinds.drip]
 interval_s = 2.0
 
+[pipeline.kinds.observations]
+interval_s = 2.0
+
 [[destinations]]
 name = "{CORE}"
 zone = "campus"

@@ -27,6 +27,10 @@ PRIORITIES: dict[PriorityName, AlarmPriority] = {
 }
 
 
+UNPACED = frozenset(("alert", "settings", "status"))
+"""Kinds that are sent when something happens: without an interval their silence means nothing."""
+
+
 class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Alarm limits of one metric; a side that is left out has no limit.
 
@@ -160,12 +164,11 @@ class PipelineConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         default_factory=lambda: {
             "vitals": KindConfig(interval_s=1.0),
             "drip": KindConfig(interval_s=10.0),
-            "settings": KindConfig(interval_s=0.0),
-            "status": KindConfig(interval_s=0.0),
+            "observations": KindConfig(interval_s=60.0),
         }
     )
     default_interval_s: float = 10.0
-    """Of a kind that is not listed."""
+    """Of a kind that is not listed, nor sent only when something happens (``UNPACED``)."""
     limits: dict[str, Limits] = msgspec.field(default_factory=_adult)
     """By REFID. Giving any replaces the defaults: a hospital states all the limits it wants."""
     drip: DripRule = DripRule()
@@ -192,7 +195,9 @@ class PipelineConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def interval_s(self, kind: str) -> float:
         """Seconds between two reports of ``kind``; 0: at no fixed times."""
         known = self.kinds.get(kind)
-        return self.default_interval_s if known is None else known.interval_s
+        if known is not None:
+            return known.interval_s
+        return 0.0 if kind in UNPACED else self.default_interval_s
 
     def limits_of(self, kind: str, refid: str) -> Limits | None:
         """The limits of a metric in reports of ``kind``."""

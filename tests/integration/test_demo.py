@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import shutil
+import ssl
 import subprocess
 import sys
 from functools import partial
 
+import hl7
 import pytest
+from hl7.mllp import open_hl7_connection
 
 from tests.integration.ward import ROOT, running
+from tests.unit.hl7.messages import MDS, obx
+from tests.unit.hl7.messages import message as hl7_message
 
 CLIENTS = ("mosquitto_pub", "coap-client-openssl", "coap-client-gnutls")
 pytestmark = [
@@ -52,6 +58,20 @@ def coap(client, endpoints, identity, path, payload):
         timeout=30,
         check=False,
     )
+
+
+async def hl7_exchange(endpoints, identity, device, control_id):
+    """MSA-1 and MSA-2 of what the library's own client hears."""
+    tls = ssl.create_default_context(cafile=endpoints["ca"])
+    tls.load_cert_chain(identity["cert"], identity["key"])
+    reader, writer = await open_hl7_connection(**endpoints["mllp"], ssl=tls)
+    content = hl7_message(MDS.replace("mon-1", device), obx(), control_id=control_id)
+    head = content.decode().replace("|mon-1|", f"|{device}|", 1)
+    writer.writemessage(hl7.parse(head))
+    await writer.drain()
+    answer = await asyncio.wait_for(reader.readmessage(), 30)
+    writer.close()
+    return [str(answer["MSA"][0][n]) for n in (1, 2)]
 
 
 def enrolled(endpoints, device_id, directory):
@@ -105,7 +125,12 @@ def test_the_ward_with_third_parties_and_kills(tmp_path):
         assert mqtt(e, spare, spare["topic"], message(1), "-V", "mqttv5").returncode == 0
         for n, client in ((2, "coap-client-openssl"), (3, "coap-client-gnutls")):
             coap(client, e, spare, spare["coap_path"], message(n))
-        for n in (1, 2, 3):
+        assert asyncio.run(hl7_exchange(e, spare, device, "third:4")) == ["CA", "third:4"]
+        assert asyncio.run(hl7_exchange(e, spare, "hl7-monitor-01", "third:18")) == [
+            "CR",
+            "third:18",
+        ]
+        for n in (1, 2, 3, 4):
             ward.wait_for(partial(ward.at_core, device, f"third:{n}"))
         assert ward.at_core(device, "third:1") == 1
 
@@ -133,10 +158,11 @@ def test_the_ward_with_third_parties_and_kills(tmp_path):
         assert mqtt(e, spare, spare["topic"], message(1)).returncode == 0
         ward.wait_for(lambda: mqtt(e, spare, spare["topic"], message(21)).returncode == 0)
         ward.wait_for(lambda: ward.at_core(device, "third:21"))
-        assert ward.at_core(device, "third:1") == 1
+        assert asyncio.run(hl7_exchange(e, spare, device, "third:4")) == ["CA", "third:4"]
+        assert ward.at_core(device, "third:1") == ward.at_core(device, "third:4") == 1
 
         forbidden = ward.rows(
-            "SELECT device_id, message_id FROM reports WHERE message_id GLOB 'third:1[1-7]'"
+            "SELECT device_id, message_id FROM reports WHERE message_id GLOB 'third:1[1-8]'"
         )
         assert forbidden == []
         health = subprocess.run(
@@ -156,7 +182,7 @@ def test_the_ward_with_third_parties_and_kills(tmp_path):
         report = ward.finish()
     assert report["lost"] == 0
     assert report["stores_hold"]["core"]["duplicates"] == 0
-    assert {"mqtt", "coap", "serial"} <= set(report["devices_saw"]["by_transport"])
+    assert {"mqtt", "coap", "mllp", "serial"} <= set(report["devices_saw"]["by_transport"])
     assert not (tmp_path / "state/endpoints.json").exists()
 
 

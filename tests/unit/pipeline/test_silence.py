@@ -86,9 +86,10 @@ def test_each_kind_is_watched_for_itself():
     assert bench.phases() == ["silent_vitals START"]
 
 
-def test_a_kind_without_an_interval_is_not_watched():
+@pytest.mark.parametrize("kind", ["status", "alert", "settings"])  # the latter are not configured
+def test_a_kind_without_an_interval_is_not_watched(kind):
     bench = Bench(CONFIG)
-    bench.submit(bench.report("status", {terms.BATTERY: 50.0}))
+    bench.submit(bench.report(kind, {terms.BATTERY: 50.0}))
     bench.wait(10_000)
     assert bench.phases() == []
 
