@@ -27,7 +27,7 @@ ECG_SAMPLES, OTHER_SAMPLES = 200, 50
 CURVES_BYTES: Final = ECG_SAMPLES + 4 * OTHER_SAMPLES
 HEAD_BYTES: Final = 1 + len(NAME)
 TEXT_BYTES_MAX: Final = 1024
-"""Of all lines: a recorded message has 149 bytes of them, with hardly a label or an alarm."""
+"""Of all lines: a recorded message has 152 bytes of them, with hardly a label or an alarm."""
 MESSAGE_BYTES_MAX: Final = HEAD_BYTES + CURVES_BYTES + TEXT_BYTES_MAX + 1
 LINES_MAX: Final = 32
 VALUES_MAX: Final = 8
