@@ -24,6 +24,7 @@ from bench import rounds, table
 from bench.bridge import available
 from bench.hl7 import hl7_senders
 from bench.long_list import long_list
+from bench.neighbours import neighbours
 from bench.site import make_identities
 from bench.storm import storm
 
@@ -66,6 +67,7 @@ async def measure(arguments: argparse.Namespace, root: Path) -> dict[str, Any]:
         "sessions": lambda: rounds.idle_sessions(root, int(5000 * scale)),
         "hl7": lambda: hl7_senders(root, int(500 * scale)),
         "storm": lambda: storm(root, int(5000 * scale)),
+        "neighbours": lambda: neighbours(root, scale),
         "long_list": lambda: long_list(root, arguments.rounds),
         "help": rounds.help_time,
     }
