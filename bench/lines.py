@@ -74,7 +74,7 @@ class Broken:
     """A line that does nothing until it is told to, and then harm."""
 
     def __init__(self, port: Path, how: str) -> None:
-        self._port, self._how = port, how
+        self._port, self.how = port, how
         self._random = Random(1)  # noise, the same in each run
         self.began = asyncio.Event()
         self.written = 0
@@ -83,12 +83,12 @@ class Broken:
         """Be a port, and harm when the time has come."""
         master = self._plug_in()
         await self.began.wait()
-        if self._how == "stall":
+        if self.how == "stall":
             os.write(master, b"\xc0\x11\x01\x7f\xff" + bytes(512))
             await asyncio.Event().wait()
         while True:
             await self.began.wait()
-            if self._how == "replug":
+            if self.how == "replug":
                 os.close(master)
                 self._port.unlink()
                 await asyncio.sleep(REPLUG_S)
@@ -109,7 +109,7 @@ class Broken:
         fresh.unlink(missing_ok=True)
         fresh.symlink_to(os.ttyname(slave))
         fresh.replace(self._port)
-        if self._how == "replug":
+        if self.how == "replug":
             os.close(slave)
         return master
 
@@ -132,7 +132,8 @@ async def main(arguments: argparse.Namespace) -> None:
     print("up", flush=True)
     while (word := (await asyncio.to_thread(sys.stdin.readline)).strip()) in ("disturb", "rest"):
         for each in broken:
-            each.began.set() if word == "disturb" else each.began.clear()
+            harms = word == "disturb" and each.how in arguments.harm
+            each.began.set() if harms else each.began.clear()
     for task in tasks:
         task.cancel()
     found = {"devices": {line.name: line.sent for line in lines}, "noise": broken[0].written}
@@ -144,6 +145,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--directory", type=Path, required=True)
     parser.add_argument("--lines", type=int, default=64)
     parser.add_argument("--interval", type=float, default=1.0)
+    parser.add_argument("--harm", nargs="*", default=BROKEN, help="only these begin when told to")
     parser.add_argument("--results", type=Path, required=True)
     return parser.parse_args()
 

@@ -98,7 +98,7 @@ class Broken:
     """Nothing until it is told to, and then harm, again and again when it is cut off."""
 
     def __init__(self, device: str, how: str) -> None:
-        self.device, self._how = device, how
+        self.device, self.how = device, how
         self.began = asyncio.Event()
         self.written = self.connections = 0
 
@@ -113,8 +113,6 @@ class Broken:
     async def _harm(self, sender: Sender) -> None:
         self.connections += 1
         transport = sender.transport
-        if self._how == "unread":
-            transport.pause_reading()
         try:
             for data in self._what():
                 while self.began.is_set() and transport.get_write_buffer_size():  # noqa: ASYNC110
@@ -123,16 +121,18 @@ class Broken:
                     return
                 transport.write(data)
                 self.written += len(data)
+                if self.how == "unread":
+                    transport.pause_reading()
                 await asyncio.sleep(PAUSE_S)
         finally:
             transport.abort()
 
     def _what(self) -> Iterator[bytes]:
-        if self._how == "endless":
+        if self.how == "endless":
             yield message(self.device, 0)[:-2]
         number = 0
         while True:
-            match self._how:
+            match self.how:
                 case "endless":
                     yield b"OBX|1|NM|1^^^^" * (ENDLESS_BYTES // 14)
                 case "repeats":
@@ -190,13 +190,14 @@ async def main(arguments: argparse.Namespace) -> None:
     print("up", flush=True)
     while (word := (await asyncio.to_thread(sys.stdin.readline)).strip()) in ("disturb", "rest"):
         for each in broken:
-            each.began.set() if word == "disturb" else each.began.clear()
+            harms = word == "disturb" and each.how in arguments.harm
+            each.began.set() if harms else each.began.clear()
     for task in tasks:
         task.cancel()
     found = {
         "devices": {sender.device: [sender.sent_us, sender.acked_us] for sender in senders},
         "refused": sum(sender.refused for sender in senders),
-        "harm": {each._how: [each.connections, each.written] for each in broken},  # noqa: SLF001
+        "harm": {each.how: [each.connections, each.written] for each in broken},
     }
     arguments.results.write_text(json.dumps(found))
 
@@ -208,6 +209,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--identities", type=Path, required=True)
     parser.add_argument("--connections", type=int, default=500)
     parser.add_argument("--interval", type=float, default=10.0)
+    parser.add_argument("--harm", nargs="*", default=BROKEN, help="only these begin when told to")
     parser.add_argument("--results", type=Path, required=True)
     return parser.parse_args()
 
