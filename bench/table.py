@@ -135,6 +135,8 @@ def _rows(results: dict[str, Any]) -> list[tuple[str, str, str, str]]:
         rows.append(_hl7(hl7))
     if storm := results.get("storm"):
         rows += _storm(storm)
+    if found := results.get("neighbours"):
+        rows += _neighbours(found)
     if found := results.get("long_list"):
         rows += _long_list(found)
     if text := results.get("help"):
@@ -205,6 +207,29 @@ def _connects(back: dict[str, Any]) -> str:
         f"{back['failed']} failed tries; connect p50 {back['connect_p50_ms']:,.0f}, "
         f"p99 {back['connect_p99_ms']:,.0f} ms"
     )
+
+
+def _neighbours(found: dict[str, Any]) -> list[tuple[str, str, str, str]]:
+    rows = []
+    for name, what, how in (
+        ("lines", "serial lines", "a report to the core's disk"),
+        ("hl7", "HL7 connections", "a message to its acknowledgement"),
+    ):
+        part = found[name]
+        well, broken, added = (
+            f"{part[half]['p50_ms']:+.1f} / {part[half]['p99_ms']:+.1f} ms"
+            for half in ("well", "broken", "added")
+        )
+        rows.append(
+            (
+                f"{part['count']} {what} on one gateway, {part['ill']} broken: {how}, p50 / p99: "
+                "all well, some broken, more by",
+                f"{well.replace('+', '')}; {broken.replace('+', '')}; {added}",
+                "",
+                "+50 ms",
+            )
+        )
+    return rows
 
 
 def _long_list(found: dict[str, Any]) -> list[tuple[str, str, str, str]]:

@@ -8,7 +8,7 @@ import subprocess
 from collections.abc import Iterator
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import msgspec
 import pytest
@@ -16,6 +16,7 @@ import typer
 
 from contract import exhibit
 from core.config import CoreConfig
+from drivers.base.lines import BoundPort
 from fleet import cli as fleet_cli
 from fleet.config import FleetConfig
 from gateway import plugins, tomlfile
@@ -221,3 +222,61 @@ def test_every_setting_is_in_the_table_of_what_is_applied_live():
         if {table, f"{table}.*"} & named
     }
     assert settings - told - named == set()
+
+
+DEVICE_COLUMNS = ("device", "driver", "link", "data", "alarms", "waves", "acknowledged", "verified")
+PARITY = {"none": "N", "even": "E", "odd": "O", "mark": "M", "space": "S"}
+
+
+def device_rows() -> dict[str, dict[str, str]]:
+    """The table of docs/devices.md, by driver."""
+    rows = {}
+    for line in (ROOT / "docs" / "devices.md").read_text().splitlines():
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        if named := re.search(r"\[`(\w+)`\]", cells[1] if len(cells) > 1 else ""):
+            rows[named[1]] = dict(zip(DEVICE_COLUMNS, cells, strict=True))
+    return rows
+
+
+def test_the_table_of_devices_has_a_row_for_each_driver():
+    registered = {
+        each.name
+        for each in entry_points(group=plugins.GROUP)
+        if each.dist is not None and each.dist.name == "wardgate"
+    }
+    assert set(device_rows()) == registered, "docs/devices.md has one row for each driver"
+
+
+def line_settings(factory: Any) -> str | None:
+    """The defaults of a serial driver's lines, as ``9600 8N1``; None for another driver."""
+    for kind in get_type_hints(factory.config_type).values():
+        for port in get_args(kind):
+            if isinstance(port, type) and issubclass(port, BoundPort):
+                each = port(device_id="one", port="/dev/one").settings()
+                bits = f"{each.data_bits}{PARITY[each.parity]}{each.stop_bits}"
+                return f"{each.baud_rate} {bits}"
+    return None
+
+
+def source(home: Path) -> str:
+    """All code of a driver, with that of the payload that it may carry."""
+    text = "\n".join(path.read_text() for path in home.rglob("*.py"))
+    if "drivers.bedside" in text:
+        text += (home.parent / "bedside" / "mapping.py").read_text()
+    return text
+
+
+@pytest.mark.parametrize("name", device_rows())
+def test_the_table_of_devices_says_what_the_driver_does(name):
+    row, factory = device_rows()[name], plugins.factory(name)
+    (entry,) = entry_points(group=plugins.GROUP, name=name)
+    home = ROOT / "drivers" / entry.module.split(".")[1]
+    assert f"../drivers/{home.name}/README.md" in row["driver"]
+    if settings := line_settings(factory):
+        assert row["link"].startswith(f"serial {settings}")
+    else:
+        assert "serial" not in row["link"]
+    makes = source(home)
+    assert (row["waves"] != "no") == ("Waveform(" in makes)
+    if row["alarms"] == "yes":
+        assert "AlarmSnapshot(" in makes or " Alarm(" in makes
