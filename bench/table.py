@@ -216,15 +216,15 @@ def _neighbours(found: dict[str, Any]) -> list[tuple[str, str, str, str]]:
         ("hl7", "HL7 connections", "a message to its acknowledgement"),
     ):
         part = found[name]
-        well, broken, added = (
-            f"{part[half]['p50_ms']:+.1f} / {part[half]['p99_ms']:+.1f} ms"
-            for half in ("well", "broken", "added")
+        ill = f"{part['count']} {what} on one gateway, {part['ill']} broken"
+        well, broken = (
+            f"{part[half]['p50_ms']} / {part[half]['p99_ms']}" for half in ("well", "broken")
         )
+        more = f"{part['added']['p50_ms']:+} / {part['added']['p99_ms']:+}"
         rows.append(
             (
-                f"{part['count']} {what} on one gateway, {part['ill']} broken: {how}, p50 / p99: "
-                "all well, some broken, more by",
-                f"{well.replace('+', '')}; {broken.replace('+', '')}; {added}",
+                f"{ill}: {how}, p50 / p99: all well; some broken; more by",
+                f"{well}; {broken}; {more} ms",
                 "",
                 "+50 ms",
             )
