@@ -1,8 +1,8 @@
 """Serial lines and HL7 connections on one gateway, and what broken ones among them do to the rest.
 
 In turns: all are well, and a few are broken, each in its own way (``BROKEN`` of :mod:`bench.lines`
-and :mod:`bench.neighbours_hl7`). What must hold: the reports of those that are well reach the core's disk
-(lines), or are acknowledged (HL7), at most 50 ms later than when all are well.
+and :mod:`bench.neighbours_hl7`). What must hold: the reports of those that are well reach the
+core's disk (lines), or are acknowledged (HL7), at most 50 ms later than when all are well.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from bench import neighbours_hl7, lines
+from bench import lines, neighbours_hl7
 from bench.rounds import quantiles
 from bench.site import Identities, Site, make_identities
 from demo.plan import free_ports
