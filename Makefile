@@ -12,7 +12,7 @@ SOURCES := contract gateway drivers security fleet core attack firmware_sim ward
 
 VENV_DEPLOY ?= .venv-deploy
 
-.PHONY: demo test test-crash test-power test-absence test-vm check check-deploy format generate bench lock clean system
+.PHONY: demo test test-crash test-power test-absence test-vm check check-deploy format generate bench fuzz lock clean system
 
 $(VENV)/.ready: requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "wardgate needs Python 3.11 or newer")'
@@ -81,6 +81,11 @@ generate: $(VENV)/.ready
 
 bench: $(VENV)/.ready
 	$(BIN)/python -m bench
+
+# Every driver's codec, guided by coverage: SECONDS each (60), ONLY="ivy450c hl7".
+fuzz: $(VENV)/.ready
+	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-fuzz.lock
+	$(BIN)/python -m tests.fuzz $(if $(SECONDS),--seconds $(SECONDS)) $(if $(ONLY),--only $(ONLY))
 
 lock:
 	$(PYTHON) tools/lock.py

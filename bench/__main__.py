@@ -22,6 +22,7 @@ from typing import Any
 
 from bench import rounds, table
 from bench.bridge import available
+from bench.decode import decode
 from bench.hl7 import hl7_senders
 from bench.long_list import long_list
 from bench.neighbours import neighbours
@@ -68,6 +69,7 @@ async def measure(arguments: argparse.Namespace, root: Path) -> dict[str, Any]:
         "hl7": lambda: hl7_senders(root, int(500 * scale)),
         "storm": lambda: storm(root, int(5000 * scale)),
         "neighbours": lambda: neighbours(root, scale),
+        "decode": decode,
         "long_list": lambda: long_list(root, arguments.rounds),
         "help": rounds.help_time,
     }

@@ -24,7 +24,6 @@ from typing import Any, Final, NamedTuple
 from bench import lines, neighbours_hl7
 from bench.rounds import quantiles
 from bench.site import Identities, Site, make_identities
-from demo.plan import free_ports
 from gateway.domain import terms
 
 LINES: Final = 64
@@ -45,7 +44,6 @@ class NeighboursSite(Site):
 
     def __init__(self, state: Path, identities: Identities) -> None:
         super().__init__(state, identities, destinations=("core",))
-        (self.mllp,) = free_ports(1)
 
     @property
     def lines(self) -> Path:
@@ -60,10 +58,7 @@ class NeighboursSite(Site):
             for n in range(LINES)
         )
         config = self.state / "gateway.toml"
-        config.write_text(
-            f"{config.read_text()}\n[drivers.intellivue]\n{monitors}\n"
-            f'[drivers.hl7]\nlisten = ["127.0.0.1:{self.mllp}"]\n'
-        )
+        config.write_text(f"{config.read_text()}\n[drivers.intellivue]\n{monitors}\n")
 
 
 class Child:

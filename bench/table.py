@@ -135,6 +135,8 @@ def _rows(results: dict[str, Any]) -> list[tuple[str, str, str, str]]:
         rows.append(_hl7(hl7))
     if storm := results.get("storm"):
         rows += _storm(storm)
+    if found := results.get("decode"):
+        rows += [_decode(name, each) for name, each in found.items()]
     if found := results.get("neighbours"):
         rows += _neighbours(found)
     if found := results.get("long_list"):
@@ -207,6 +209,13 @@ def _connects(back: dict[str, Any]) -> str:
         f"{back['failed']} failed tries; connect p50 {back['connect_p50_ms']:,.0f}, "
         f"p99 {back['connect_p99_ms']:,.0f} ms"
     )
+
+
+def _decode(name: str, each: dict[str, Any]) -> tuple[str, str, str, str]:
+    if "line" not in each:
+        return (f"`{name}`: codec alone", f"{each['messages_per_s']:,} messages/s", "", "")
+    rate = f"{each['bytes_per_s'] / 1e6:.2f} MB/s, {each['times']:,} times {each['line']}"
+    return (f"`{name}`: bytes to records", rate, "", "20 times")
 
 
 def _neighbours(found: dict[str, Any]) -> list[tuple[str, str, str, str]]:

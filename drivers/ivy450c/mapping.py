@@ -250,7 +250,7 @@ class Mapper:
             )
         for name, (code, curve) in self._curves.items():
             line = lines.get(name)
-            if line is None or not line.values[0].strip():
+            if line is None or not "".join(line.values[:1]).strip():
                 continue
             samples = tuple(getattr(message.curves, curve))
             found.append(

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import Any
 
 import pytest
 
 from bench import __main__ as bench
-from bench import table
+from bench import neighbours, table
 from bench.storm import account
 
 
@@ -37,3 +38,18 @@ def test_a_partial_run_leaves_the_other_figures(monkeypatch: pytest.MonkeyPatch,
     assert (found["core"], found["help"]) == ({"a": 1}, {"median_ms": 2})
     (line,) = table._alone(found)
     assert "`help` was measured alone: Linux 2, 2026-01-02" in line
+
+
+def test_a_report_is_found_again_by_device_and_heart_rate() -> None:
+    sent = {"one": [[1_000, 60.0], [2_000, 61.0]], "two": [[1_500, 60.0]]}
+    stored = {"one": [(60.0, 1_010), (61.0, 2_500)]}
+    assert neighbours._delays(sent, stored) == [(1_000, 10), (2_000, 500), (1_500, math.inf)]
+
+
+def test_what_is_lost_does_not_count_as_quick() -> None:
+    turns = neighbours.Turns([(0, 100)], [(100, 200), (300, 400)])
+    delays = [(10, 5_000.0), (150, 7_000.0), (350, math.inf), (250, 1.0)]
+    found = neighbours._halves(delays, turns)
+    assert (found["well"]["reports"], found["well"]["lost"]) == (1, 0)
+    assert (found["broken"]["reports"], found["broken"]["lost"]) == (2, 1)
+    assert found["added"]["max_ms"] == 2.0

@@ -186,3 +186,12 @@ def test_lost_messages_are_a_gap_in_the_curve():
     assert before.missing_before == 0
     assert after.missing_before == 400
     assert after.start_us - before.start_us == pytest.approx(3_000_000, abs=1000)
+
+
+def test_a_line_that_counts_no_values_has_no_curve():
+    """Found by `make fuzz`: the count is the line's own word."""
+    _, records = said(Line("P1", (), "", ""), Line("RR", (), "", ""))
+    assert not set(waveforms(records)) & {
+        terms.code("MDC_PRESS_BLD"),
+        terms.code("WARDGATE_RESP_CURVE"),
+    }
