@@ -12,13 +12,13 @@ from gateway.domain.ports import Outcome, Reconfigurable
 from gateway.domain.records import DeviceState, DeviceStatus, Gap
 
 STREAMS: Final = {Reach.DIALLED, Reach.DIALLED_TLS, Reach.TLS}
-ROUNDS: Final = 25
+ROUNDS: Final = 15
 FLIP_ROUNDS: Final = 12
 """Fewer: what is flipped in a new connection's first words costs a client its longest wait."""
 NOISE_BYTES_MAX: Final = 200
-FLOOD_BYTES: Final = 4 * 1024 * 1024
+FLOOD_BYTES: Final = 3 * 512 * 1024
 FLOOD_CHUNK_BYTES: Final = 32 * 1024
-MEMORY_BYTES_MAX: Final = 2 * 1024 * 1024
+MEMORY_BYTES_MAX: Final = 1024 * 1024
 """What a flood may cost: a driver's own bound, and the queues of a link in both directions."""
 BEHIND_MAX: Final = 8
 """Reports that may still come after the journal has said that it is behind."""
@@ -157,7 +157,7 @@ async def comes_back_after_a_loss_within_a_frame(bench: Bench) -> None:
 async def comes_back_again_and_again(bench: Bench) -> None:
     """And leaves nothing behind: the bench looks at sessions, tasks and threads at the end."""
     await bench.passes()
-    for _ in range(3):
+    for _ in range(2):
         ups = bench.ups
         bench.cut()
         await bench.until(lambda ups=ups: bench.ups > ups)  # type: ignore[misc]

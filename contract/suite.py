@@ -1,7 +1,8 @@
 """The suite, for pytest: a driver's own tests need no more than ``from contract.suite import *``.
 
 A module that imports it runs it over every installed driver, or over those named in its
-``DRIVERS``.
+``DRIVERS``. With ``PART = (n, of)`` it takes every so many-th of them, so that several modules can
+share the work.
 """
 
 from __future__ import annotations
@@ -43,13 +44,14 @@ IMPURE = {"asyncio", "ssl", "logging", "time", "socket", "threading", "select", 
 def pytest_generate_tests(metafunc: Any) -> None:
     """Make a case of each driver, each exhibit, and each check of one."""
     wanted = getattr(metafunc.module, "DRIVERS", None)
-    found = [each for each in exhibits() if wanted is None or each.driver in wanted]
+    first, step = getattr(metafunc.module, "PART", (0, 1))
+    found = [each for each in exhibits() if wanted is None or each.driver in wanted][first::step]
     if "driver" in metafunc.fixturenames:
         drivers = [
             each
             for each in sorted(entry_points(group=plugins.GROUP), key=lambda e: e.name)
             if wanted is None or each.name in wanted
-        ]
+        ][first::step]
         metafunc.parametrize("driver", drivers, ids=[each.name for each in drivers])
     if "exhibit" in metafunc.fixturenames:
         metafunc.parametrize("exhibit", found, ids=[f"{e.driver}-{e.reach.value}" for e in found])

@@ -1,3 +1,0 @@
-"""Every registered driver keeps the contract."""
-
-from contract.suite import *  # noqa: F403
