@@ -72,7 +72,7 @@ async def test_a_field_problem_is_brought_home(tmp_path: Path, identities: Ident
     async with CrashSite(tmp_path / "site", identities, extra=extra) as site:
         capture = ("gateway", "capture", "--config", site.state / "gateway.toml")
         monitor.start()
-        await until(lambda: heart_rates(site, "m1"))
+        await until(lambda: heart_rates(site, "m1"), 120.0)
         code, said = await wardgate(
             *(*capture, "--device", "m1", "--reason", "odd rates", "--restart"),
             *("--seconds", "30", "--bytes", str(12 << 10), "--json"),
@@ -96,7 +96,7 @@ async def test_a_field_problem_is_brought_home(tmp_path: Path, identities: Ident
         assert code == 0, said
         done = json.loads(said)
         assert (done["sent_bytes"], done["turns_taken"] >= 2) == (note["received_bytes"], True)
-        await until(lambda: heart_rates(site, "m2"))
+        await until(lambda: heart_rates(site, "m2"), 120.0)
         await site.drained()
         again = heart_rates(site, "m2")
         # The same readings, in the same order, and nothing else.

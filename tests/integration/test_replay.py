@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import sqlite3
 from collections.abc import AsyncIterator
@@ -18,6 +19,7 @@ from tests.integration.test_at_rest import wardgate
 from tests.unit.intellivue.capture import SHARED, needs_capture
 
 pytestmark = [needs_capture, pytest.mark.shared, pytest.mark.timeout(300)]
+CAPTURE = SHARED / "intellivue_enumeration.pcapng"
 RECORD = SHARED.parent / "wfdb_mimic" / "s25047-2704-05-04-10-44n"
 HEART_RATE = 147842
 
@@ -27,14 +29,14 @@ def identities(tmp_path_factory: pytest.TempPathFactory) -> Identities:
     return make_identities(tmp_path_factory.mktemp("pki"), 2)
 
 
-MLLP = free_ports(1)[0]
+(LAN,) = free_ports(1)
 EXTRA = """
 [drivers.intellivue]
 monitors = [{{device_id = "m1", port = "{line}"}}]
+[drivers.intellivue_lan]
+monitors = [{{device_id = "m2", address = "127.0.0.1:{lan}"}}]
 [drivers.ivy450c]
 monitors = [{{device_id = "ivy", port = "{line}-ivy"}}]
-[drivers.hl7]
-listen = ["127.0.0.1:{mllp}"]
 [[drivers.hl7.senders]]
 device_id = "bench-0001"
 application = "PAT_DEVICE_PHILIPS_C"
@@ -46,8 +48,17 @@ application = "PAT_DEVICE_PHILIPS_C"
 
 @pytest.fixture
 async def site(tmp_path: Path, identities: Identities) -> AsyncIterator[CrashSite]:
-    extra = EXTRA.format(line=tmp_path / "m1", mllp=MLLP)
+    extra = EXTRA.format(line=tmp_path / "m1", lan=LAN)
+    # A monitor that is on before the gateway is: it is asked at once, and not after a rest.
+    lan = asyncio.create_task(
+        wardgate(
+            *("sim", "replay", CAPTURE, "--conversation", "5", "--speed", "max", "--json"),
+            *("--to", f"udp-listen://127.0.0.1:{LAN}"),
+        )
+    )
     async with CrashSite(tmp_path / "site", identities, extra=extra) as running:
+        code, said = await lan
+        assert code == 0, said
         yield running
 
 
@@ -64,16 +75,16 @@ def heart_rates(site: CrashSite, device: str) -> int:
 async def test_a_lan_capture_on_a_line_an_hl7_file_and_a_patient(
     site: CrashSite, tmp_path: Path
 ) -> None:
-    capture = SHARED / "intellivue_enumeration.pcapng"
     code, said = await wardgate(
-        *("sim", "replay", capture, "--conversation", "5", "--frame", "intellivue"),
+        *("sim", "replay", CAPTURE, "--conversation", "5", "--frame", "intellivue"),
         *("--to", f"pty:{tmp_path}/m1", "--speed", "max", "--json"),
     )
     assert code == 0, said
     done = json.loads(said)
     assert (done["device"], done["pieces"]) == ("10.0.42.9:24105", 124)
     assert done["turns_taken"] >= 2
-    await until(lambda: heart_rates(site, "m1") == 18)
+    await until(lambda: heart_rates(site, "m1") == 18, 120.0)
+    await until(lambda: heart_rates(site, "m2") == 18, 120.0)
 
     code, said = await wardgate(
         *("sim", "replay", SHARED.parent / "ivy450c" / "Ivy450C.1.data", "--json"),
@@ -81,19 +92,19 @@ async def test_a_lan_capture_on_a_line_an_hl7_file_and_a_patient(
     )
     assert code == 0, said
     assert json.loads(said)["sent_bytes"] == 15426
-    await until(lambda: heart_rates(site, "ivy") >= 26)
+    await until(lambda: heart_rates(site, "ivy") >= 26, 120.0)
     ivy = {(code, value) for _, code, value in readings(site, "ivy")}
     assert {(HEART_RATE, 80.0), (150456, 100.0)} <= ivy  # SpO2, and the rate
 
     device, sender = json.loads(site.identities.devices.read_text())
     code, said = await wardgate(
         *("sim", "replay", SHARED.parent / "hl7_ihe_pcd" / "pcd01_physio_monitor_philips.hl7"),
-        *("--frame", "mllp", "--to", f"tls://localhost:{MLLP}", "--speed", "max", "--json"),
+        *("--frame", "mllp", "--to", f"tls://localhost:{site.mllp}", "--speed", "max", "--json"),
         *("--identity", Path(sender["cert"]).parent),
     )
     assert code == 0, said
     assert json.loads(said)["turns_taken"] == 1  # it was acknowledged, so it is on disk
-    await until(lambda: readings(site, "bench-0001"))
+    await until(lambda: readings(site, "bench-0001"), 120.0)
     ids = {message_id.split("#")[0] for message_id, _, _ in readings(site, "bench-0001")}
     assert ids == {"HP0122182658686QQ000CND119C0WS61"}
 
