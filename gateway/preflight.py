@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import ssl
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,6 +22,7 @@ from gateway.pipeline import classification
 from gateway.pipeline.classification import Classification
 from gateway.pipeline.config import check_metrics
 from gateway.policies import NONE_BROUGHT, Chosen, Policies, policy_book
+from gateway.uplink.release import require_no_key
 from security import policy
 from security.names import Role, parse_identity
 from security.policybundle import Bundle, is_bundle, peek
@@ -129,10 +131,42 @@ def chosen_policy(config: GatewayConfig) -> Chosen:
     Raises:
         WardgateError: there is none that is right; the message says why.
     """
-    chosen = _policies(config).first(config)
+    return chosen_or_refused(config).chosen
+
+
+class ChosenOrRefused(NamedTuple):
+    """The policy that counts, and why a newer one does not."""
+
+    chosen: Chosen
+    refused: str
+    """Empty: there is none."""
+
+
+def chosen_or_refused(config: GatewayConfig) -> ChosenOrRefused:
+    """As :func:`chosen_policy`, with what the gateway says of a newer one.
+
+    Raises:
+        WardgateError: as :func:`chosen_policy`.
+    """
+    policies = _policies(config)
+    chosen = policies.first(config, partial(_require_keys, config))
     if chosen is None:
         raise NONE_BROUGHT
-    return chosen
+    return ChosenOrRefused(chosen, policies.refused.reason)
+
+
+def _require_keys(config: GatewayConfig, chosen: Chosen) -> None:
+    """As the exit does before it puts a policy in force.
+
+    Raises:
+        ConfigError: it asks for what needs a key, of a destination that has none.
+    """
+    for each in config.destinations:
+        if each.pseudonym_key is None:
+            try:
+                require_no_key(each.name, chosen.table.rows.get(each.name, {}))
+            except ValueError as error:
+                raise ConfigError(f"policy {chosen.found.bundle.number}: {error}") from error
 
 
 def _policies(config: GatewayConfig) -> Policies:

@@ -8,6 +8,7 @@ from typing import Annotated
 import msgspec
 
 RUN = Path("/run/wardgate")
+MEMORY = Path("/var/lib/wardgate-packetfilter")
 STALE_S = 10.0
 
 
@@ -25,6 +26,8 @@ class PacketFilterTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
     counters: Path | None = None
     """Where root's service tells the counters; by default below ``/run/wardgate``, by the
     tenant where there is one."""
+    memory: Path = MEMORY
+    """The directory where root's service keeps which policy it has believed; root's alone."""
     stale_s: Annotated[float, msgspec.Meta(ge=2)] = STALE_S
     """So old the counters may be; the service tells them every second."""
 

@@ -6,8 +6,10 @@
 * What can't be compiled changes nothing: the rules in force stay, and the file says why. The first
   time, a policy that can't be verified closes every destination; a configuration that can't be
   read ends the process.
-* A policy that is older than one that was believed since the start is not believed: what the
-  gateway remembers of the newest lies where the gateway's process can write.
+* A policy that is older than one that was ever believed is not believed
+  (:mod:`gateway.packetfilter.believed`). What was believed is kept before the rules are in force.
+* A policy that the gateway refuses, since it asks for what needs a key that a destination has not,
+  opens nothing here either: the one before stays, and why is told.
 * Each second it looks whether the kernel still has all of the rules: who flushes them (a reload of
   the host's own firewall) finds them back.
 * When it ends the rules stay; the counters' file grows old, which the gateway tells.
@@ -30,9 +32,10 @@ from gateway.config import GatewayConfig, load
 from gateway.domain.errors import ConfigError, WardgateError, words
 from gateway.domain.ports import Clock
 from gateway.fleetlink import REVOCATIONS_FILE
-from gateway.packetfilter import nft, openings, ruleset, snapshot
+from gateway.packetfilter import believed, nft, openings, ruleset, snapshot
+from gateway.packetfilter.believed import Believed
 from gateway.packetfilter.nft import InForce, PacketFilterError
-from gateway.preflight import chosen_policy
+from gateway.preflight import chosen_or_refused
 from gateway.systemd import Watchdog, notify, watchdog_interval_s
 from security.policybook import BUNDLE_FILE, REACHED_FILE
 
@@ -55,6 +58,10 @@ class Compiled(NamedTuple):
     """Of the signed policy; 0 when none can be verified."""
     fault: str
     """Why not, for people."""
+    believed: Believed | None
+    """The newest policy that was believed, this one included; None: it can't be told."""
+    refused: str = ""
+    """Why a newer policy than this one is not believed."""
 
     @property
     def table(self) -> str:
@@ -62,24 +69,41 @@ class Compiled(NamedTuple):
         return ruleset.table_name(self.config.gateway.name)
 
 
-def compiled(path: Path, resolver: Path = openings.RESOLVER) -> Compiled:
+def compiled(
+    path: Path, resolver: Path = openings.RESOLVER, known: Believed | None = None
+) -> Compiled:
     """The rules for a configuration; without a policy that can be verified, no destination is open.
+
+    Args:
+        path: of the configuration.
+        resolver: resolv.conf(5).
+        known: what was believed until now; None: what is on disk says it.
 
     Raises:
         ConfigError: the configuration can't be used.
     """
     config = load(path)
-    table, version, number, fault = None, "", 0, ""
+    table, version, number, fault, refused = None, "", 0, "", ""
+    remembered = known
     try:
-        chosen = chosen_policy(_believing(config))
-        table, number = chosen.table, chosen.found.bundle.number
-        version = table.version
+        if remembered is None:
+            remembered = believed.read(memory(config))
+        chosen, refused = chosen_or_refused(_believing(config))
+        bundle = chosen.found.bundle
+        remembered.check(bundle)
+        remembered = Believed(bundle.number, bundle.substance)
+        table, number, version = chosen.table, bundle.number, chosen.table.version
     except WardgateError as error:
         fault = f"no destination is open: {words(error)}"[:FAULT_CHARS_MAX]
     found = openings.find(config, path, table, resolver)
     user = config.packet_filter.user_of(config.gateway.tenant)
     script = ruleset.ruleset(found, openings.uid_of(user))
-    return Compiled(config, found, script, version, number, fault)
+    return Compiled(config, found, script, version, number, fault, remembered, refused)
+
+
+def memory(config: GatewayConfig) -> Path:
+    """Where it is kept which policy was believed for a gateway."""
+    return config.packet_filter.memory / f"{ruleset.table_name(config.gateway.name)}.json"
 
 
 def _believing(config: GatewayConfig) -> GatewayConfig:
@@ -118,7 +142,7 @@ class Keeper:
         self._now = compiled(path, resolver)
         self._inputs = inputs(self._now.config)
         self._seen = self._signature()
-        self._fault = self._now.fault
+        self._fault = self._keep(self._now) or self._now.fault or self._now.refused
         self._apply(self._now)
 
     def look(self) -> None:
@@ -146,13 +170,12 @@ class Keeper:
             return
         self._seen, self._resolved_at = signature, now
         try:
-            wanted = compiled(self._path, self._resolver)
+            wanted = compiled(self._path, self._resolver, self._now.believed)
             if wanted.table != self._now.table:
                 raise ConfigError("another gateway's name needs a restart")
             if wanted.fault and not self._now.fault:
                 raise ConfigError(wanted.fault.removeprefix("no destination is open: "))
-            if wanted.number < self._now.number:
-                raise ConfigError(f"policy {wanted.number} is older than {self._now.number}")
+            unkept = self._keep(wanted) if wanted.believed != self._now.believed else ""
             if wanted.script != self._now.script:
                 self._apply(wanted)
         except WardgateError as error:
@@ -161,8 +184,24 @@ class Keeper:
                 log.error("not applied, the present rules stay: %s", fault)  # noqa: TRY400  # the cause is told
             self._fault = fault
         else:
-            self._now, self._fault = wanted, wanted.fault
+            self._now, self._fault = wanted, unkept or wanted.fault or wanted.refused
             self._inputs = inputs(wanted.config)
+
+    def _keep(self, wanted: Compiled) -> str:
+        """Remember which policy is believed, before it opens anything; what went wrong.
+
+        A memory that can't be written keeps no rules away: they may close something.
+        """
+        if wanted.believed is None:
+            return ""
+        place = memory(wanted.config)
+        try:
+            believed.write(place, wanted.believed)
+        except OSError as error:
+            fault = f"{place}: which policy is believed can't be kept: {words(error)}"
+            log.error("%s", fault)  # noqa: TRY400  # the cause is told
+            return fault[:FAULT_CHARS_MAX]
+        return ""
 
     def _apply(self, wanted: Compiled) -> None:
         nft.apply(wanted.script)

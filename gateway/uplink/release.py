@@ -45,6 +45,21 @@ NO_POLICY = ""
 KEYED = frozenset((Treatment.PSEUDONYMISE, Treatment.GENERALISE))
 """What can't be done without a key."""
 
+
+def require_no_key(destination: str, row: ReleaseRow) -> None:
+    """Refuse what needs a key, of a destination that has none.
+
+    Raises:
+        ValueError: it does.
+    """
+    keyed = KEYED.intersection(row.values())
+    if keyed:
+        words = " and ".join(f"{each.name.lower()}s" for each in sorted(keyed))
+        raise ValueError(
+            f"destination {destination}: the policy {words}, and there is no pseudonym_key"
+        )
+
+
 TableOf = Callable[[str], Mapping[str, ReleaseRow] | None]
 """Version of a release table -> its rows; None when it is not known."""
 
@@ -116,12 +131,8 @@ class Release:
         Raises:
             ValueError: the row pseudonymises or generalises and there is no key.
         """
-        keyed = KEYED.intersection(row.values())
-        if keyed and pseudonyms is None:
-            words = " and ".join(f"{each.name.lower()}s" for each in sorted(keyed))
-            raise ValueError(
-                f"destination {destination}: the policy {words}, and there is no pseudonym_key"
-            )
+        if pseudonyms is None:
+            require_no_key(destination, row)
         shape = shape or Shape()
         self.destination = destination
         self.version = version

@@ -59,6 +59,7 @@ file = "policy.signed"
 required = {required}
 user = "{uid}"
 counters = "run/packetfilter.json"
+memory = "filter"
 [journal]
 limit_bytes = {limit_bytes}
 alarm_reserve_bytes = {reserve_bytes}

@@ -40,6 +40,7 @@ file = "policy.signed"
 [packet_filter]
 user = "{uid}"
 counters = "packetfilter.json"
+memory = "memory"
 [[destinations]]
 name = "core"
 zone = "campus"

@@ -17,12 +17,24 @@ from tests.unit.packetfilter.site import CAMPUS, POLICY, compiled, sign, write
 pytestmark = needs_root
 
 
+PSEUDONYMS = (
+    POLICY
+    + CAMPUS
+    + '@id("keyed") permit (principal, action == Action::"pseudonymise", resource)'
+    + 'when { principal.zone == Zone::"partner" };\n'
+)
+
+
 class Bench:
     def __init__(self, folder, **given):
         self.folder = folder
         self.path = write(folder, **given)
         self.clock = FakeClock()
         self.keeper = Keeper(self.path, self.clock, folder / "resolv.conf")
+
+    def again(self):
+        """The service is started anew; the gateway's own memory is gone."""
+        self.keeper = Keeper(self.path, self.clock, self.folder / "resolv.conf")
 
     def change(self, policy):
         sign(self.folder, policy)
@@ -72,6 +84,74 @@ def test_an_older_policy_opens_nothing_again_though_the_gateway_forgot_the_newer
         bench._newer(signed)
         assert not bench.is_open("to-vendor-x")
         assert "is older than" in bench.told().fault
+
+    apart(work)
+
+
+def test_nor_does_it_after_a_restart_of_the_service(tmp_path):
+    def work():
+        bench = Bench(tmp_path, policy=POLICY.rstrip() + ";\n")
+        signed = tmp_path / "policy.signed"
+        wide = signed.read_bytes()
+        bench.change(POLICY + CAMPUS)
+        assert not bench.is_open("to-vendor-x")
+        narrow = signed.read_bytes()
+        signed.write_bytes(wide)
+        bench.again()
+        assert not bench.is_open("to-vendor-x")
+        assert "is older than" in bench.told().fault
+        signed.write_bytes(narrow)
+        bench.again()
+        assert bench.is_open("to-core")
+        assert bench.told().fault == ""
+        # Nor when the memory itself is damaged: then nothing is believed.
+        (memory,) = (tmp_path / "memory").iterdir()
+        assert memory.stat().st_mode & 0o777 == 0o600
+        memory.write_bytes(b"{")
+        bench.again()
+        assert not bench.is_open("to-core")
+        assert "can't be told" in bench.told().fault
+        bench.change(POLICY.rstrip() + ";\n")
+        assert not bench.is_open("to-vendor-x")
+
+    apart(work)
+
+
+def test_a_memory_that_cannot_be_written_keeps_no_rules_away_and_is_told(tmp_path):
+    def work():
+        (tmp_path / "memory").write_text("no directory")
+        bench = Bench(tmp_path, policy=POLICY.rstrip() + ";\n")
+        assert not bench.is_open("to-vendor-x")  # nor can it be told what was believed
+        (tmp_path / "memory").unlink()
+        (tmp_path / "memory").symlink_to(tmp_path / "nowhere" / "else")
+        bench.change(POLICY + CAMPUS)
+        assert bench.is_open("to-core")
+        assert "can't be kept" in bench.told().fault
+
+    apart(work)
+
+
+def test_a_policy_that_the_gateway_refuses_for_want_of_a_key_opens_nothing(tmp_path):
+    def work():
+        bench = Bench(tmp_path)
+        assert bench.is_open("to-core")
+        bench.change(PSEUDONYMS)
+        assert not bench.is_open("to-vendor-x")
+        assert "no pseudonym_key" in bench.told().fault
+        assert bench.is_open("to-core")
+        bench.again()  # as the gateway, which would begin with none
+        assert not bench.is_open("to-core")
+        assert "no pseudonym_key" in bench.told().fault
+        key = tmp_path / "pseudonyms"
+        key.write_bytes(bytes(32))
+        bench.path.write_text(
+            bench.path.read_text().replace(
+                'name = "vendor-x"', 'name = "vendor-x"\npseudonym_key = "pseudonyms"'
+            )
+        )
+        bench._newer(bench.path)
+        assert bench.is_open("to-vendor-x")
+        assert bench.told().fault == ""
 
     apart(work)
 
