@@ -131,7 +131,10 @@ def chosen_policy(config: GatewayConfig) -> Chosen:
     Raises:
         WardgateError: there is none that is right; the message says why.
     """
-    return chosen_or_refused(config).chosen
+    chosen = _policies(config).first(config)
+    if chosen is None:
+        raise NONE_BROUGHT
+    return chosen
 
 
 class ChosenOrRefused(NamedTuple):
@@ -143,7 +146,7 @@ class ChosenOrRefused(NamedTuple):
 
 
 def chosen_or_refused(config: GatewayConfig) -> ChosenOrRefused:
-    """As :func:`chosen_policy`, with what the gateway says of a newer one.
+    """As :func:`chosen_policy`, if the keys are there that it asks for; else what is here before it.
 
     Raises:
         WardgateError: as :func:`chosen_policy`.
