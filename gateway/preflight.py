@@ -146,7 +146,7 @@ class ChosenOrRefused(NamedTuple):
 
 
 def chosen_or_refused(config: GatewayConfig) -> ChosenOrRefused:
-    """As :func:`chosen_policy`, if the keys are there that it asks for; else what is here before it.
+    """As :func:`chosen_policy`, of those for which the keys are there.
 
     Raises:
         WardgateError: as :func:`chosen_policy`.
