@@ -40,4 +40,12 @@ def read(gateway_state: Path) -> Ledger:
                 counts[treatment] = counts.get(treatment, 0) + records
             elif destination == CORE:
                 notices += records
-    return Ledger(reports, alarms, telemetry, notices)
+        # Settled with the next entries: these are the last that left, or were about to.
+        waiting = {
+            (destination, lane): records
+            for destination, lane, records in db.execute(
+                "SELECT destination, lane, sum(last_seq - first_seq + 1) FROM unsettled"
+                " GROUP BY destination, lane"
+            )
+        }
+    return Ledger(reports, alarms, telemetry, notices, waiting)

@@ -97,6 +97,20 @@ def test_a_repeat_that_only_the_core_knew_is_no_disagreement():
     assert verdict(run) == []
 
 
+@pytest.mark.parametrize(("waiting", "kept"), [(1, True), (0, False)])
+def test_what_leaves_after_the_next_start_is_not_missing(waiting, kept):
+    ledger = Ledger(
+        {"core": {"pass": 5}, "vendor": {"pseudonymise": 4, "withhold": 1}},
+        {"core": 1},
+        {"core": 8, "vendor": 5},
+        3,
+        {("core", "alarms"): waiting, ("core", "telemetry"): waiting},
+    )
+    run = evidence(ledger=ledger, gateway=samples(telemetry=8))
+    assert (verdict(run) == []) is kept
+    assert build(run)["alarms"]["raised"] == (0 if kept else 1)
+
+
 def test_a_broken_frame_is_one_refusal():
     run = evidence(gateway=samples(malformed=3, refused=1))
     assert build(run)["gateway_says"]["refused"]["malformed"] == 3
