@@ -28,6 +28,7 @@ from bench.long_list import long_list
 from bench.neighbours import neighbours
 from bench.site import make_identities
 from bench.storm import storm
+from bench.waves import waves
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 
@@ -67,6 +68,7 @@ async def measure(arguments: argparse.Namespace, root: Path) -> dict[str, Any]:
         "core": lambda: rounds.core_ingest(root, identities, scale),
         "sessions": lambda: rounds.idle_sessions(root, int(5000 * scale)),
         "hl7": lambda: hl7_senders(root, int(500 * scale)),
+        "waves": lambda: waves(root, identities, scale),
         "storm": lambda: storm(root, int(5000 * scale)),
         "neighbours": lambda: neighbours(root, scale),
         "decode": decode,

@@ -88,7 +88,10 @@ class Site:
         identities: Identities,
         environment: dict[str, str] | None = None,
         destinations: tuple[str, ...] = ("core", "vendor"),
+        drivers: str = "",
     ) -> None:
+        """Keep the parts; ``drivers`` are tables beside those of every site."""
+        self._drivers = drivers
         self.state = state
         self.identities = identities
         self.mqtt, self.coaps, self.mllp, self._core, self._vendor, *self._metrics = free_ports(8)
@@ -218,7 +221,7 @@ listen = ["127.0.0.1:{self.coaps}"]
 [drivers.hl7]
 listen = ["127.0.0.1:{self.mllp}"]
 connections_per_device = 4096
-"""
+{self._drivers}"""
         )
 
     def _destination_tables(self) -> str:

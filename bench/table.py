@@ -131,6 +131,8 @@ def _rows(results: dict[str, Any]) -> list[tuple[str, str, str, str]]:
                 "",
             ),
         ]
+    if waves := results.get("waves"):
+        rows += _waves(waves)
     if hl7 := results.get("hl7"):
         rows.append(_hl7(hl7))
     if storm := results.get("storm"):
@@ -154,6 +156,35 @@ def _alone(results: dict[str, Any]) -> list[str]:
         + (" (quick run)" if machine["quick"] else "")
         + "."
         for part, machine in results.get("alone", {}).items()
+    ]
+
+
+def _waves(waves: dict[str, Any]) -> list[tuple[str, str, str, str]]:
+    cpu = waves["cpu_us_per_sample"]
+    delays = [
+        f"{waves[what]['p50_ms']} / {waves[what]['p99_ms']} ms" for what in ("waves", "numerics")
+    ]
+    lost = waves["samples_accepted"] - waves["samples_at_core"]
+    return [
+        (
+            f"{waves['monitors']} monitors with 4 waves of 125 to 500 Hz, socket to core",
+            f"{waves['samples_per_s']:,} samples/s, {lost} lost",
+            "",
+            "100 monitors",
+        ),
+        ("the same, stored after: waves, then numerics, p50 / p99", "; ".join(delays), "", ""),
+        (
+            "the same, CPU a sample: gateway, core",
+            f"{cpu['gateway']}; {cpu['core']} us",
+            "",
+            "",
+        ),
+        (
+            "the same, bytes a sample: on the wire, in the core's store",
+            f"{waves['wire_bytes_per_sample']}; {waves['core_bytes_per_sample']}",
+            "",
+            "",
+        ),
     ]
 
 

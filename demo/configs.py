@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 from demo.identities import Identities
 from demo.plan import CORE, GATEWAY, TRUST_DOMAIN, VENDOR, Plan, Ports
@@ -31,11 +32,23 @@ def write(
     identities: Identities,
     serial_ports: Sequence[tuple[str, Path]],
     devices: Sequence[SimDevice] = (),
+    lan: Mapping[str, int] = MappingProxyType({}),
+    indications: int = 0,
 ) -> None:
-    """Write every file; ``serial_ports`` are (device id, tty) pairs, ``devices`` the whole ward."""
+    """Write every file.
+
+    Args:
+        plan: of the run.
+        identities: everybody's.
+        serial_ports: (device id, tty) of monitors on lines.
+        devices: the whole ward.
+        lan: device id -> UDP port of monitors on the network.
+        indications: UDP port where they announce themselves.
+    """
     KeyRing.generate().save(plan.state / "seal.keys")
     write_atomic(plan.state / "vendor.key", secrets.token_bytes(32), SECRET_MODE)
-    plan.gateway_config.write_text(_gateway(plan, identities, serial_ports, devices))
+    config = _gateway(plan, identities, serial_ports, devices) + _lan(lan, indications)
+    plan.gateway_config.write_text(config)
     ports = plan.ports
     plan.core_config.write_text(
         _core(ports, ports.core, ports.core_metrics, plan.core_db, identities.core)
@@ -147,6 +160,17 @@ listen = ["127.0.0.1:{ports.mllp}", "[::1]:{ports.mllp}"]
         entry, more = SERIAL_DRIVERS[kinds[device_id]]
         lines.append(f'[[{entry}]]\nport = "{tty}"\ndevice_id = "{device_id}"\n{more}')
     return "\n".join(lines)
+
+
+def _lan(monitors: Mapping[str, int], indications: int) -> str:
+    if not monitors:
+        return ""
+    head = f'\n[drivers.intellivue_lan]\nlisten = ["127.0.0.1:{indications}"]\n'
+    return head + "".join(
+        f'[[drivers.intellivue_lan.monitors]]\naddress = "127.0.0.1:{port}"\n'
+        f'device_id = "{device_id}"\nwaves = true\n\n'
+        for device_id, port in monitors.items()
+    )
 
 
 def _core(ports: Ports, port: int, metrics: int, database: Path, files: TlsFiles) -> str:

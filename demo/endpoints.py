@@ -27,7 +27,11 @@ OTHER_DEVICE = "icu-monitor-01"
 
 
 def build(
-    plan: Plan, identities: Identities, serial: Mapping[str, Path], pids: Mapping[str, int]
+    plan: Plan,
+    identities: Identities,
+    serial: Mapping[str, Path],
+    lan: Mapping[str, int],
+    pids: Mapping[str, int],
 ) -> dict[str, Any]:
     """The content, as the design has it, and what the simulated ward needs beside it."""
     ports = plan.ports
@@ -100,6 +104,7 @@ def build(
         ],
         "devices": str(plan.pki / "devices"),
         "serial": {device: str(tty) for device, tty in serial.items()},
+        "lan": {device: local(port) for device, port in lan.items()},
     }
 
 

@@ -134,7 +134,7 @@ def _transport(device: SimDevice) -> str:
 
 
 def _add(service: FleetClient, plan: Plan, request: pb.AddDeviceRequest) -> None:
-    if request.transport in {"serial", "broker"}:
+    if request.transport in {"serial", "lan", "broker"}:
         service.call("AddDevice", request, pb.AddDeviceResponse)
         return
     key = pki.new_key()

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from demo import account, configs, endpoints, identities, ledger
-from demo.plan import Plan, prepare
+from demo.plan import Plan, free_ports, prepare
 from demo.processes import Process
 from demo.report import Evidence, broken_promises, build, summary
 from demo.scrape import OverRestarts, Samples, matching, scrape, total
@@ -81,6 +81,11 @@ class Demo:
             for device in self.devices
             if device.group.transport == "serial"
         }
+        on_lan = [each.device_id for each in self.devices if each.group.transport == "lan"]
+        taken = set(self.plan.ports)
+        some = free_ports(1 + len(on_lan) + len(taken))
+        self.indications, *free = [port for port in some if port not in taken]
+        self.lan = dict(zip(on_lan, free, strict=False))
         self.identities = identities.create(self.plan)
         self.processes: dict[str, Process] = {}
         self.stop = asyncio.Event()
@@ -91,7 +96,8 @@ class Demo:
     async def run(self) -> int:
         """Run; the exit code says whether every promise was kept."""
         (self.plan.state / "serial").mkdir()
-        configs.write(self.plan, self.identities, list(self.serial.items()), self.devices)
+        serial = list(self.serial.items())
+        configs.write(self.plan, self.identities, serial, self.devices, self.lan, self.indications)
         loop = asyncio.get_running_loop()
         for name in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(name, self.stop.set)
@@ -178,7 +184,8 @@ class Demo:
         pids = {name: process.pid for name, process in self.processes.items() if name != "ward"}
         endpoints.write(
             self.plan.endpoints,
-            endpoints.build(self.plan, self.identities, self.serial, pids),
+            endpoints.build(self.plan, self.identities, self.serial, self.lan, pids)
+            | {"indications": {"host": "127.0.0.1", "port": self.indications}},
         )
 
     async def _show(self) -> None:

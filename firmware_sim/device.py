@@ -142,7 +142,7 @@ class Device:
         transport = self.spec.group.transport
         sent = Sent(
             self.spec.device_id,
-            "" if transport == "serial" else message_id,
+            "" if transport in ("serial", "lan") else message_id,
             transport,
             self.source.kind,
             around.now_us(),

@@ -51,6 +51,10 @@ class Endpoints(msgspec.Struct, frozen=True):
     """Where devices renew; None: they don't."""
     serial: dict[str, str] = {}
     """Device id -> the path or URL of the line it is plugged into."""
+    lan: dict[str, Address] = {}
+    """Device id -> where on the network it is, over UDP."""
+    indications: Address | None = None
+    """Where monitors on the network announce themselves, over UDP."""
     stranger: KeyPair | None = None
     revoked: KeyPair | None = None
     expired: KeyPair | None = None

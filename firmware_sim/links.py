@@ -14,7 +14,7 @@ from firmware_sim.endpoints import Address, Endpoints, KeyPair, device_dtls, dev
 from firmware_sim.hl7 import link as hl7_link
 from firmware_sim.hl7.link import Hl7Link
 from firmware_sim.hl7.messages import Sender
-from firmware_sim.intellivue.link import MonitorLink
+from firmware_sim.intellivue.link import LanMonitorLink, MonitorLink
 from firmware_sim.link import DeviceLink
 from firmware_sim.medibus.link import VentilatorLink
 from firmware_sim.messages import answer_command
@@ -50,6 +50,8 @@ def link_maker(endpoints: Endpoints, renewals: Renewals | None = None) -> LinkMa
                 return _mllp(endpoints, device, credential, random, renewals)
             case "serial":
                 return _serial(endpoints, device, credential)
+            case "lan":
+                return _lan(endpoints, device, credential)
 
     return make
 
@@ -142,6 +144,19 @@ def _serial(
     if device.group.kind == "ventilator":
         return VentilatorLink(Path(port), SystemClock(), interval_s)
     return MonitorLink(device.device_id, Path(port), SystemClock(), interval_s)
+
+
+def _lan(endpoints: Endpoints, device: SimDevice, credential: str) -> LanMonitorLink:
+    address = endpoints.lan.get(device.device_id)
+    if address is None or device.group.kind != "monitor":
+        raise ConfigError(f"endpoints: {device.device_id} is no monitor on a network")
+    if credential != OWN:
+        raise ConfigError("a monitor on a network knows no certificates")
+    place = (address.host, address.port)
+    to = endpoints.indications
+    announced = (to.host, to.port) if to is not None else None
+    interval_s = device.group.interval_s
+    return LanMonitorLink(device.device_id, place, SystemClock(), interval_s, announced)
 
 
 def _listener(address: Address | None, name: str) -> Address:

@@ -5,7 +5,7 @@
     [[group]]
     name = "monitors"
     kind = "monitor"            # or "drip", "ventilator"
-    transport = "mqtt"          # or "coap", "mllp", "serial"
+    transport = "mqtt"          # or "coap", "mllp", "serial", "lan"
     count = 4
     device = "mon-{n:03}"
     ward = "icu"
@@ -40,11 +40,12 @@ INTERVAL_S_MIN = 0.01
 KINDS_OF = {
     "serial": frozenset(("monitor", "ventilator")),
     "mllp": frozenset(("monitor",)),
+    "lan": frozenset(("monitor",)),
 }
 """Of transports that not every kind of device comes by."""
 
 Kind = Literal["monitor", "drip", "ventilator"]
-Transport = Literal["mqtt", "coap", "mllp", "serial"]
+Transport = Literal["mqtt", "coap", "mllp", "serial", "lan"]
 FaultKind = Literal[
     "silence",
     "garbage",

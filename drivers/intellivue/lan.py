@@ -32,8 +32,9 @@ from gateway.domain.records import Attestation, Provenance
 log = logging.getLogger(__name__)
 
 NAME = "intellivue_lan"
-QUIET_S = 6.0
-"""A hint counts when nothing was said to the monitor for so long: an answer takes five."""
+QUIET_S = 1.5
+"""A hint counts when nothing was said to the monitor for so long: a monitor that hears a request
+answers in milliseconds, and one that still announces itself did not hear it."""
 HINTS_PER_S_MAX = 50
 """Connect indications looked at; a monitor sends one every few seconds."""
 STRANGERS_MAX = 256
@@ -66,6 +67,8 @@ class _Place:
     def hint(self) -> None:
         """The monitor says that it is there and that nobody speaks with it."""
         link = self.link
+        if self.attachment.online:
+            return  # anybody can say so in its name: that must not cost an association
         if link.up and self._loop.time() - link.said_at > QUIET_S:
             log.info("the monitor at %s announces itself", self.host)
             link.reset("announced")

@@ -70,7 +70,10 @@ class LanMonitor:
         self._tick()
 
     def close(self) -> None:
-        """Switch off; idempotent."""
+        """Switch off, in order: whoever has the association is told; idempotent."""
+        if not self.monitor.alone and not self.silent:
+            self._send(encode.ABORT, self._client)
+        self.monitor.unplugged()
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -84,6 +87,10 @@ class LanMonitor:
         written = bool(self.monitor.sent) and not self.silent
         self._say(payloads)
         return written
+
+    def garbage(self, noise: bytes) -> None:
+        """Send what nobody meant."""
+        self._send(noise, self._client)
 
     def received(self, data: bytes, client: object) -> None:
         """A datagram from a client; the monitor speaks to whoever spoke last."""

@@ -182,7 +182,8 @@ def test_the_ward_with_third_parties_and_kills(tmp_path):
         report = ward.finish()
     assert report["lost"] == 0
     assert report["stores_hold"]["core"]["duplicates"] == 0
-    assert {"mqtt", "coap", "mllp", "serial"} <= set(report["devices_saw"]["by_transport"])
+    transports = {"mqtt", "coap", "mllp", "serial", "lan"}
+    assert transports <= set(report["devices_saw"]["by_transport"])
     assert not (tmp_path / "state/endpoints.json").exists()
 
 
