@@ -50,7 +50,6 @@ class MetricsServer:
         self._config = config
         self._registry = registry
         self._secured = secured
-        self._secured = secured
         self._running: tuple[_Server, threading.Thread] | None = None
         self.port = config.port
 
@@ -121,6 +120,16 @@ class _Server(socketserver.ThreadingMixIn, WSGIServer):
         self._contexts = contexts
         self._room = threading.BoundedSemaphore(CONNECTIONS_MAX)
         super().__init__(address, _Quiet)
+
+    def server_bind(self) -> None:
+        """Bind as the library does, but ask no DNS for the address's name.
+
+        At boot nobody may be there to answer, and a gateway with literal addresses may not ask.
+        """
+        socketserver.TCPServer.server_bind(self)
+        host, port = self.server_address[:2]
+        self.server_name, self.server_port = str(host), int(port)
+        self.setup_environ()
 
     def process_request(self, request: Any, client_address: Any) -> None:
         if not self._room.acquire(blocking=False):

@@ -36,6 +36,7 @@ LOOPBACK: tuple[Network, ...] = (
 )
 TCP, UDP = "tcp", "udp"
 DNS_PORT = 53
+NAMESERVER_DEFAULT: Network = ipaddress.ip_network("127.0.0.1")
 HTTPS_PORT = 443
 
 
@@ -210,16 +211,20 @@ def _listener(host: str, port: int, protocol: str, ward: tuple[Network, ...]) ->
 
 
 def _nameservers(resolver: Path) -> Iterator[Network]:
-    """Those of resolv.conf(5)."""
+    """Those of resolv.conf(5): where it names none, as early at boot, this host is asked."""
     try:
         lines = resolver.read_text().splitlines()
     except OSError:
-        return
+        lines = []
+    named = False
     for line in lines:
         match line.split():
             case ["nameserver", server, *_]:
+                named = True
                 with contextlib.suppress(ValueError):
                     yield ipaddress.ip_network(server.partition("%")[0])
+    if not named:
+        yield NAMESERVER_DEFAULT
 
 
 def _distinct(networks: Iterable[Network]) -> tuple[Network, ...]:

@@ -67,6 +67,17 @@ def test_it_moves(place, here):
     assert scraped(here)
 
 
+def test_nobody_is_asked_for_the_name_of_its_address(place, monkeypatch):
+    def asked(*names: str) -> str:
+        raise AssertionError(f"a resolver was asked for {names}")
+
+    for question in ("getfqdn", "gethostbyaddr", "gethostbyname", "getnameinfo"):
+        monkeypatch.setattr(socket, question, asked)
+    (there,) = free_ports(1)
+    place.move(MetricsConfig(port=there))
+    assert scraped(there)
+
+
 def test_where_it_cannot_be_it_does_not_go(place, here):
     with (
         socket.create_server(("127.0.0.1", 0)) as taken,

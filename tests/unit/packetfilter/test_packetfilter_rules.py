@@ -41,6 +41,17 @@ def test_released_to_a_name_its_networks_and_the_resolvers_are_open(tmp_path):
     assert "ip daddr { 203.0.113.53/32 } udp dport 53 counter name dns accept" in rules(made)
 
 
+@pytest.mark.parametrize("content", [None, "", "search ward.example\n"])
+def test_where_no_resolver_is_named_this_host_is_asked_as_resolv_conf_has_it(tmp_path, content):
+    path = write(tmp_path, POLICY.rstrip() + ";\n")
+    resolver = path.with_name("resolv.conf")
+    resolver.unlink()
+    if content is not None:
+        resolver.write_text(content)
+    made = compiled(path)
+    assert "ip daddr { 127.0.0.1/32 } udp dport 53 counter name dns accept" in rules(made)
+
+
 @pytest.mark.parametrize("policy", ["", POLICY + CAMPUS.replace("campus", "kampus"), "nonsense"])
 def test_without_a_policy_that_releases_no_destination_is_open_and_the_rest_is(tmp_path, policy):
     made = compiled(write(tmp_path, policy))
