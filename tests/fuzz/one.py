@@ -1,7 +1,8 @@
 """One driver under atheris: its codec, and where it has a dialogue without I/O, that too.
 
 The dialogue is what stands behind the codec in the gateway: state, mapping, quirks. It gets the
-same bytes in chunks, and must not raise at all.
+same bytes in chunks, as they are and with checksums put right, must not raise at all, and may keep
+little for later.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ import atheris
 MEMORY_MIB_MAX = 1024
 INPUT_S_MAX = 5
 INPUT_BYTES_MAX = 4096
+HELD_BYTES_MAX = 16 * 1024
+"""What a dialogue's decoders may keep of what was said."""
 
 
 def target(name: str) -> tuple[Callable[[bytes], None], list[bytes]]:
@@ -29,13 +32,14 @@ def target(name: str) -> tuple[Callable[[bytes], None], list[bytes]]:
         exhibit = entry.load()
         from drivers.base.dialogue import Moment  # noqa: PLC0415  # instrumented
         from gateway import plugins  # noqa: PLC0415
+        from tests.fuzz.sealed import SEALS  # noqa: PLC0415
 
         factory: Any = plugins.factory(exhibit.driver)
     from gateway.domain.devices import Device  # noqa: PLC0415
     from gateway.domain.errors import WardgateError  # noqa: PLC0415
     from gateway.domain.records import Attestation, Provenance  # noqa: PLC0415
 
-    dialogues = None
+    dialogues: Any = None
     if hasattr(factory, "protocol"):
         from contract.exhibit import Place  # noqa: PLC0415
         from gateway import tomlfile  # noqa: PLC0415
@@ -47,22 +51,39 @@ def target(name: str) -> tuple[Callable[[bytes], None], list[bytes]]:
         dialogues = make(config.bound[0], provenance, random.Random(1))
     device = Device("fuzz-1", kind="monitor", bed="7", ward="icu")
 
-    def one(data: bytes) -> None:
-        with contextlib.suppress(WardgateError):
-            exhibit.decode(data)
-        if dialogues is None or not data:
-            return
+    def say(data: bytes, step: int) -> None:
         dialogue, moment = dialogues(device), Moment(1.0, 1_800_000_000_000_000)
         list(dialogue.begin(moment))
-        step = 1 + data[0]
         for n, at in enumerate(range(0, len(data), step)):
             moment = Moment(1.0 + n, moment.wall_us + n * 1_000_000)
             list(dialogue.receive(data[at : at + step], moment))
             list(dialogue.tick(moment))
             dialogue.output.clear()
+        if (held := held_bytes(dialogue)) > HELD_BYTES_MAX:
+            raise MemoryError(f"{held} bytes are kept")
         list(dialogue.link_down(moment))
 
+    seal = SEALS.get(name)
+
+    def one(data: bytes) -> None:
+        with contextlib.suppress(WardgateError):
+            exhibit.decode(data)
+        if dialogues is None or not data:
+            return
+        say(data, 1 + data[0])
+        if seal is not None:
+            say(seal(data), 1 + data[0])
+
     return one, list(exhibit.frames)
+
+
+def held_bytes(dialogue: Any) -> int:
+    """What its decoders keep for later."""
+    return sum(
+        pending()
+        for part in vars(dialogue).values()
+        if callable(pending := getattr(part, "pending", None))
+    )
 
 
 def main() -> None:
