@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import socket
 import ssl
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -109,8 +110,12 @@ def refused_for_good(ward: CutOff, gateway: Supervised, files: TlsFiles) -> None
                 assert tls.recv(1) == b""
         except (ssl.SSLError, ConnectionError):
             pass  # refused more rudely
-    refused = ward.audited("refused")[before:]
-    assert ("revoked", STOLEN) in {(each["reason"], each.get("device")) for each in refused}
+    deadline = time.monotonic() + WAIT_S
+    while ("revoked", STOLEN) not in {
+        (each["reason"], each.get("device")) for each in ward.audited("refused")[before:]
+    }:
+        assert time.monotonic() < deadline, ward.audited("refused")
+        time.sleep(0.05)
 
 
 def refuses_what_is_not_newer(ward: CutOff, older: Path, newer: Path, scratch: Path) -> None:

@@ -36,6 +36,7 @@ ballast_bytes = 4194304
 segment_bytes = 262144
 checkpoint_s = 0.3
 """
+REFUSED_WHEN_FULL = 50
 LIMIT = """
 [journal]
 limit_bytes = 3145728
@@ -133,7 +134,8 @@ async def test_a_full_journal_waits_for_the_core_and_keeps_taking_alarms(
         lives = [asyncio.create_task(device.run()) for device in devices]
         await until(lambda: len(busy.diary.acknowledged) > 100)
         await site.end("core", signal.SIGKILL)
-        while not await refused(site):  # noqa: ASYNC110 - in another process
+        # The first refusal is of a large group: what is smaller fills what is left.
+        while await refused(site) < REFUSED_WHEN_FULL:  # noqa: ASYNC110 - in another process
             await asyncio.sleep(0.05)
 
         samples = await site.samples("gateway")
@@ -143,7 +145,7 @@ async def test_a_full_journal_waits_for_the_core_and_keeps_taking_alarms(
             total(await site.samples("gateway"), "wardgate_journaled_total", lane="alarms") <= kept
         ):
             await asyncio.sleep(0.05)
-        assert not pump.diary.acknowledged
+        assert not all(saying.done() for saying in sayings)
 
         await site.start("core")
         async with asyncio.timeout(60):

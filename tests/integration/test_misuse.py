@@ -185,7 +185,7 @@ def second_gateway(site):
     config = plan / "fleet" / "fleet.toml"
     hosts = ("--host", "localhost")
     site.cli("ca", "issue", "gateway", "gw-two", *hosts, "--config", config, "--out", files)
-    text = (plan / "gateway.toml").read_text().partition("[drivers.intellivue]")[0]
+    text = (plan / "gateway.toml").read_text().partition("[drivers.hl7]")[0]
     old, new = site.endpoints, free_ports(3)
     metrics = int(old["metrics"]["gateway"].rpartition(":")[2].partition("/")[0])
     changes = {
