@@ -167,6 +167,7 @@ async def test_old_entries_of_the_ledger_are_added_up_while_it_runs(ledger, coun
     clock.advance(2)
     assert await compacted(made, ledger) == 1  # the newest stays
     assert list(ledger.totals()) == [("core", "pass", 3)]
+    await made._around.writer.close()
 
 
 async def compacted(made, ledger):
