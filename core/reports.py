@@ -201,14 +201,12 @@ def numeric_rows(
     return others
 
 
-def report_row(place: Place, seq: int, r: pb.Report) -> Row:
-    """One row of ``report``.
+def whose_and_when(place: Place, seq: int, r: pb.Report) -> Row:
+    """The columns that rows of numbers and of waveforms begin with.
 
     Raises:
-        BadBatchError: values that don't go with the codes, an unnamed metric, or a number outside
-            its enumeration.
+        BadBatchError: a number outside its enumeration.
     """
-    shape, values, qualities, codes = _observations(r, place.named)
     if r.time_quality not in _TIME_QUALITIES:
         raise BadBatchError("unknown_timequality")
     head = Head(
@@ -231,6 +229,19 @@ def report_row(place: Place, seq: int, r: pb.Report) -> Row:
         place.stored_us,
         r.device_us or None,
         r.offset_us,
+    )
+
+
+def report_row(place: Place, seq: int, r: pb.Report) -> Row:
+    """One row of ``report``.
+
+    Raises:
+        BadBatchError: values that don't go with the codes, an unnamed metric, or a number outside
+            its enumeration.
+    """
+    shape, values, qualities, codes = _observations(r, place.named)
+    return (
+        *whose_and_when(place, seq, r),
         shape,
         values,
         qualities,

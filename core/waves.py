@@ -8,15 +8,12 @@ table ``report``, under the same message id. The blocks of a row are one JSON ar
 from __future__ import annotations
 
 from core.batches import BadBatchError
-from core.reports import Head, Place, Row, blocks
-from gateway.domain.records import TimeQuality
+from core.reports import Place, Row, blocks, whose_and_when
 from protos.wardgate.v1 import ingest_pb2 as pb
 
 INSERT_WAVES = """
 INSERT INTO waves (device, message_id, context, seq, received_us, stored_us, device_us, offset_us,
   blocks) VALUES (?,?,?,?,?,?,?,?,?) ON CONFLICT (device, message_id) DO NOTHING"""
-
-_TIME_QUALITIES = frozenset(map(int, TimeQuality))
 
 
 def waves_row(place: Place, seq: int, record: pb.Record) -> Row:
@@ -28,27 +25,7 @@ def waves_row(place: Place, seq: int, record: pb.Record) -> Row:
     r = record.report
     if not r.waveforms or r.codes or r.values or r.enumerations or r.texts:
         raise BadBatchError("not_waves")
-    if r.time_quality not in _TIME_QUALITIES:
-        raise BadBatchError("unknown_timequality")
-    head = Head(
-        r.device_id,
-        r.kind,
-        r.bed,
-        r.driver,
-        r.attestation,
-        r.attested_by,
-        r.time_quality,
-        r.ward,
-    )
-    device, context = place.contexts.find(head)
     return (
-        device,
-        r.message_id or None,
-        context,
-        seq,
-        r.received_us,
-        place.stored_us,
-        r.device_us or None,
-        r.offset_us,
+        *whose_and_when(place, seq, r),
         blocks(r, place.named.keys),
     )

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import UTC, tzinfo
+from datetime import tzinfo
 from typing import Annotated
-from zoneinfo import ZoneInfo
 
 import msgspec
 from msgspec import Meta
 
+from drivers.base.zones import zone_named
 from drivers.transport.tls import ListenerLimits
 
 _PerSecond = Annotated[float, Meta(gt=0, le=100_000)]
@@ -49,12 +49,7 @@ class Sender(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
         Raises:
             ValueError: this machine does not know it.
         """
-        if self.time_zone == "UTC":  # known without a database of zones
-            return UTC
-        try:
-            return ZoneInfo(self.time_zone)
-        except (KeyError, ValueError, OSError) as error:
-            raise ValueError(f"time_zone {self.time_zone!r} is not known here") from error
+        return zone_named(self.time_zone)
 
 
 class Hl7Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -16,7 +16,7 @@ Rules:
 from __future__ import annotations
 
 from collections import OrderedDict
-from datetime import UTC, tzinfo
+from datetime import tzinfo
 from typing import Final
 
 from drivers.hl7.config import Hl7Config, Sender, folded
@@ -102,7 +102,7 @@ class Voice:
 
     def __init__(self, sender: Sender) -> None:
         self.device_id = sender.device_id
-        self.zone: tzinfo = UTC if sender.time_zone == "UTC" else sender.zone()
+        self.zone: tzinfo = sender.zone()
         self._application = folded(sender.application or sender.device_id)
         self._facility = folded(sender.facility)
         self._devices = {folded(name): device for name, device in sender.devices.items()}

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import ipaddress
 import socket
-from datetime import UTC, tzinfo
+from datetime import tzinfo
 from typing import ClassVar
-from zoneinfo import ZoneInfo
 
 import msgspec
 
 from drivers.base.lines import BoundPort, check_bound, serial_servers
+from drivers.base.zones import zone_named
 from drivers.intellivue.metrics import wave_label
 from drivers.intellivue.session import Times
 
@@ -60,12 +60,7 @@ class MonitorSettings:
         Raises:
             ValueError: this machine does not know it.
         """
-        if self.time_zone == "UTC":  # known without a database of zones
-            return UTC
-        try:
-            return ZoneInfo(self.time_zone)
-        except (KeyError, ValueError, OSError) as error:
-            raise ValueError(f"time_zone {self.time_zone!r} is not known here") from error
+        return zone_named(self.time_zone)
 
     def times(self) -> Times:
         """The session's waits, and what it asks for.

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import UTC, tzinfo
+from datetime import tzinfo
 from typing import Literal
-from zoneinfo import ZoneInfo
 
 import msgspec
 
 from drivers.base.lines import BoundPort, check_bound, serial_servers
+from drivers.base.zones import zone_named
 
 SILENCE_S_MIN = 2.5
 """The oximeter speaks once a second."""
@@ -37,12 +37,7 @@ class OximeterPort(BoundPort, frozen=True, forbid_unknown_fields=True, kw_only=T
         Raises:
             ValueError: this machine does not know it.
         """
-        if self.time_zone == "UTC":  # known without a database of zones
-            return UTC
-        try:
-            return ZoneInfo(self.time_zone)
-        except (KeyError, ValueError, OSError) as error:
-            raise ValueError(f"time_zone {self.time_zone!r} is not known here") from error
+        return zone_named(self.time_zone)
 
 
 class MasimoConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

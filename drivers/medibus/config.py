@@ -8,8 +8,8 @@ from typing import Literal
 import msgspec
 
 from drivers.base.lines import BoundPort, check_bound, serial_servers
+from drivers.base.zones import zone_named
 from drivers.transport.serial import SerialSettings
-from drivers.ventilation.clock import zone_named
 
 POLL_S_MIN, POLL_S_MAX = 1.0, 8.0
 """The device ends the conversation after 10 s in which it hears nothing."""
@@ -39,7 +39,7 @@ class MedibusPort(BoundPort, frozen=True, forbid_unknown_fields=True, kw_only=Tr
         return SerialSettings(port=self.port, baud_rate=self.baud_rate, parity=self.parity)
 
     def zone(self) -> tzinfo:
-        """See :func:`drivers.ventilation.clock.zone_named`."""
+        """See :func:`drivers.base.zones.zone_named`."""
         return zone_named(self.time_zone)
 
 

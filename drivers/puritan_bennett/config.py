@@ -8,8 +8,8 @@ from typing import Literal
 import msgspec
 
 from drivers.base.lines import BoundPort, check_bound, serial_servers
+from drivers.base.zones import zone_named
 from drivers.transport.serial import SerialSettings
-from drivers.ventilation.clock import zone_named
 
 POLL_S_MIN, POLL_S_MAX = 2.0, 60.0
 """A reply alone takes 1.3 s."""
@@ -54,7 +54,7 @@ class VentilatorPort(_Port, frozen=True, kw_only=True):
         self.zone()
 
     def zone(self) -> tzinfo:
-        """See :func:`drivers.ventilation.clock.zone_named`."""
+        """See :func:`drivers.base.zones.zone_named`."""
         return zone_named(self.time_zone)
 
 

@@ -8,9 +8,6 @@ that well. A reading outside them means that one of the two clocks was set: begi
 
 from __future__ import annotations
 
-from datetime import UTC, tzinfo
-from zoneinfo import ZoneInfo
-
 NEAR_ENOUGH_US = 6_000_000
 """No better than the time between two polls can be had of a clock that shows minutes."""
 DRIFT_US_PER_READING = 2_000
@@ -38,17 +35,3 @@ class CutOffClock:
         if high_us - low_us > NEAR_ENOUGH_US:
             return 0
         return received_us - (low_us + high_us) // 2
-
-
-def zone_named(name: str) -> tzinfo:
-    """The time zone of a device's clock, which tells none.
-
-    Raises:
-        ValueError: this machine does not know it.
-    """
-    if name == "UTC":  # known without a database of zones
-        return UTC
-    try:
-        return ZoneInfo(name)
-    except (KeyError, ValueError, OSError) as error:
-        raise ValueError(f"time_zone {name!r} is not known here") from error
