@@ -11,7 +11,8 @@ from enum import Enum, StrEnum
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from gateway.domain.devices import Credential, Device
-from gateway.domain.records import AlarmSnapshot, Record
+from gateway.domain.records import AlarmChange, AlarmSnapshot, Record
+from gateway.domain.statements import Statement
 
 
 class Clock(Protocol):
@@ -60,13 +61,17 @@ class StateDelta(NamedTuple):
     value: bytes | None
 
 
+Said = Record | AlarmSnapshot | AlarmChange | Statement
+"""What a driver may submit: records, and what the pipeline makes records of."""
+
+
 class Submission(NamedTuple):
     """Records that stand or fall together, with the state that goes with them.
 
     ``done`` is called exactly once, on the loop, in the order of submission.
     """
 
-    records: Sequence[Record | AlarmSnapshot]
+    records: Sequence[Said]
     done: Callable[[Outcome], None] | None = None
     deltas: Sequence[StateDelta] = ()
 
@@ -277,6 +282,7 @@ __all__ = [
     "Outcome",
     "Ports",
     "Reconfigurable",
+    "Said",
     "SetAside",
     "Sink",
     "StateDelta",

@@ -295,3 +295,23 @@ class AlarmSnapshot(msgspec.Struct, frozen=True, gc=False):
     alarms: tuple[DeviceAlarm, ...]
     bed: str = ""
     message_id: str = ""
+
+
+class AlarmChange(msgspec.Struct, frozen=True, gc=False):
+    """One alarm condition that a device says began, changed, goes on or ended.
+
+    Not a record either, and no snapshot: it says nothing of the device's other conditions. A driver
+    uses the one or the other, as its protocol tells.
+    """
+
+    device_id: str
+    provenance: Provenance
+    received_us: int
+    alarm: DeviceAlarm
+    present: bool
+    """False: it has ended. An end of what did not stand is no news."""
+    onset_us: int = 0
+    """When the device says that it began; 0: it does not say."""
+    bed: str = ""
+    message_id: str = ""
+    """Several changes side by side may be one message's."""

@@ -16,6 +16,8 @@ at once. Rules:
   parts of one message. A second one of the same type is a repeat.
 - Alarms that were not taken are committed again at the next tick (see the outbox); meanwhile the
   message that caused them is not acknowledged.
+- Statements become records and state by their interpreter, in the same commit; what the journal
+  did not take of that is committed again at the next tick (:mod:`gateway.pipeline.interpreters`).
 - A record that can't be encoded is a driver's fault: it is counted, logged, and stands in the
   journal as a Gap, so that it isn't lost in silence nor redelivered for ever.
 
@@ -38,12 +40,14 @@ from gateway.domain.ports import (
     Clock,
     Counters,
     Outcome,
+    Said,
     StateDelta,
     StateView,
     Submission,
 )
 from gateway.domain.records import (
     Alarm,
+    AlarmChange,
     AlarmPriority,
     AlarmSnapshot,
     DeviceState,
@@ -55,6 +59,7 @@ from gateway.domain.records import (
     Report,
     TimeQuality,
 )
+from gateway.domain.statements import Statement
 from gateway.journal.types import Labelled
 from gateway.pipeline import assess, normalise
 from gateway.pipeline.alarms.engine import AlarmEngine, Changes
@@ -63,6 +68,7 @@ from gateway.pipeline.alarms.rules import Readings
 from gateway.pipeline.classification import Classification
 from gateway.pipeline.config import PipelineConfig
 from gateway.pipeline.duplicates import Duplicates, Verdict
+from gateway.pipeline.interpreters import Findings, Interpreter, Interpreters, NotUnderstoodError
 from gateway.pipeline.label import DEFAULT_LABELS, Labels, codes_used
 from gateway.pipeline.plan import Plans
 from gateway.pipeline.seen import Seen, SeenTable
@@ -77,7 +83,9 @@ _TIME_QUALITIES = tuple(quality.name.lower() for quality in TimeQuality)
 _QUALITIES = {int(quality): quality.name.lower() for quality in Quality}
 _OWN_WORD = frozenset((Alarm, DeviceStatus))
 """Without an id, a driver's own word on a device or a connection."""
-_IN_ALARMS = frozenset((Alarm, AlarmSnapshot))
+_IN_ALARMS = frozenset((Alarm, AlarmSnapshot, AlarmChange))
+_MANY = (InventoryEvent, AlarmChange, Statement)
+"""One message may tell of many."""
 _UNENCODABLE = (ValueError, TypeError, struct.error)
 
 
@@ -116,6 +124,7 @@ class Intake:
         counters: as declared in :mod:`gateway.telemetry`.
         random_bytes: as :func:`os.urandom`, for alarm ids.
         labels: gives each record its class and level.
+        interpreters: of the statements that drivers submit.
     """
 
     def __init__(
@@ -126,10 +135,12 @@ class Intake:
         counters: Counters,
         random_bytes: Callable[[int], bytes],
         labels: Labels = DEFAULT_LABELS,
+        interpreters: Sequence[Interpreter] = (),
     ) -> None:
+        self._interpreters = Interpreters(interpreters)
         self.seen = SeenTable(config.devices_max)
         self.duplicates = Duplicates(config.duplicates)
-        self.alarms = AlarmEngine(config, random_bytes)
+        self.alarms = AlarmEngine(config, random_bytes, self._interpreters.conditions)
         self._labels = labels
         self._use(config)
         self._commits = commits
@@ -181,6 +192,7 @@ class Intake:
     def restore(self, view: StateView) -> None:
         """Take over the alarms and watched devices that were committed; before any submission."""
         self.alarms.restore(view, self._clock.monotonic())
+        self._interpreters.restore(view, self._clock.monotonic())
         self._show_active()
 
     def follow(self, config: PipelineConfig) -> None:
@@ -203,10 +215,14 @@ class Intake:
 
     def tick(self) -> None:
         """Raise delayed and technical alarms; to be called every 250 ms to 1 s."""
-        changes = Changes()
-        self.alarms.tick(self._clock.now_us(), self._clock.monotonic(), changes)
-        if changes or self._outbox:
-            self._commit(Ticket(None), changes, (), catch_up=True)
+        changes, ticket = Changes(), Ticket(None)
+        at_us, mono = self._clock.now_us(), self._clock.monotonic()
+        self.alarms.tick(at_us, mono, changes)
+        if self._interpreters.waits:
+            ticket.found, ticket.state = self._interpreters.catch_up(self._labelled_gap)
+        self._take(self._interpreters.tick(at_us, mono), ticket, changes)
+        if changes or self._outbox or ticket.found or ticket.state:
+            self._commit(ticket, changes, (), catch_up=True)
         self.flush()
 
     def flush(self) -> None:
@@ -267,7 +283,7 @@ class Intake:
         codes, values, qualities = report.codes, report.values, report.qualities
         plan = self._plans.of(report.kind, codes)
         if len(values) != len(codes) or (qualities and len(qualities) != len(codes)):
-            self._unencodable(report, ticket)
+            self._unusable(report, ticket)
             return
         calm = not late and not qualities and assess.calm(plan, values)
         if not calm:
@@ -283,7 +299,7 @@ class Intake:
         try:
             encoded = encode_report(report, time_quality, offset_us, qualities)
         except _UNENCODABLE:
-            self._unencodable(report, ticket)
+            self._unusable(report, ticket)
             return
         ticket.telemetry.append(self._labelled(report, plan.label, encoded))
 
@@ -298,7 +314,7 @@ class Intake:
             check_waveforms(waves.waveforms)
             encoded = encode_report(waves, time_quality, offset_us)
         except _UNENCODABLE:
-            self._unencodable(report, ticket)
+            self._unusable(report, ticket)
             return report, False
         label = self._labels.of_report(waves, self._labels.of_codes(()))
         ticket.waves.append(Labelled(label, encoded, codes_used(waves)))
@@ -316,9 +332,7 @@ class Intake:
             numeric = self._labels.of_report(report, numeric)
         return Labelled(numeric, encoded, report.codes)
 
-    def _other(
-        self, record: Record | AlarmSnapshot, ticket: Ticket, changes: Changes, mono: float
-    ) -> None:
+    def _other(self, record: Said, ticket: Ticket, changes: Changes, mono: float) -> None:
         if isinstance(record, Gap):
             self._put(record, ticket)
             return
@@ -329,17 +343,38 @@ class Intake:
         if from_device and self._is_repeat(record, driver, ticket, seen):
             return
         seen.driver = driver
+        if not isinstance(record, Alarm) and from_device:
+            seen.last_us = record.received_us
         if isinstance(record, AlarmSnapshot):
-            seen.last_us = record.received_us
             self.alarms.snapshot(record, mono, changes)
-            return
-        if isinstance(record, DeviceStatus):
-            self._status(record, seen, changes, mono)
-            if record.message_id:
-                seen.last_us = record.received_us
-        elif isinstance(record, InventoryEvent):
-            seen.last_us = record.received_us
-        self._put(record, ticket)
+        elif isinstance(record, AlarmChange):
+            self.alarms.change(record, mono, changes)
+        elif isinstance(record, Statement):
+            self._understand(record, ticket, changes, mono)
+        else:
+            if isinstance(record, DeviceStatus):
+                self._status(record, seen, changes, mono)
+            self._put(record, ticket)
+
+    def _understand(
+        self, statement: Statement, ticket: Ticket, changes: Changes, mono: float
+    ) -> None:
+        try:
+            found = self._interpreters.interpret(statement, mono)
+        except NotUnderstoodError:
+            self._unusable(statement, ticket, "not_understood")
+        else:
+            self._take(found, ticket, changes)
+
+    def _take(self, found: Findings, ticket: Ticket, changes: Changes) -> None:
+        """Put an interpreter's findings on their way."""
+        for told in found.conditions:
+            self.alarms.condition(told.context, told.cause, changes, active=told.active)
+        ticket.state = (*ticket.state, *found.deltas)
+        records: list[Labelled] = []
+        for record in found.records:
+            self._put(record, ticket, records)
+        ticket.found = (*ticket.found, *records)
 
     def _status(self, status: DeviceStatus, seen: Seen, changes: Changes, mono: float) -> None:
         seen.state = status.state
@@ -349,34 +384,44 @@ class Intake:
         if status.state is DeviceState.OFFLINE and status.reason in self._goodbyes:
             self.alarms.sign_off(status.device_id, status.received_us, mono, changes)
 
-    def _put(self, record: Record, ticket: Ticket) -> None:
-        """Label and encode a record that isn't a report."""
+    def _put(self, record: Record, ticket: Ticket, into: list[Labelled] | None = None) -> None:
+        """Label and encode a record that isn't a report, for telemetry if not for elsewhere."""
         try:
             encoded = encode(record)
         except _UNENCODABLE:
-            self._unencodable(record, ticket)
+            self._unusable(record, ticket)
             return
         if isinstance(record, Alarm):
             ticket.alarms.append(Labelled(self._label_of(record), encoded, record.codes))
         elif not isinstance(record, Report):
-            ticket.telemetry.append(Labelled(self._labels.of_other(record), encoded, ()))
+            into = ticket.telemetry if into is None else into
+            into.append(Labelled(self._labels.of_other(record), encoded, ()))
+
+    def _labelled_gap(self, gap: Gap) -> Labelled:
+        return Labelled(self._labels.of_other(gap), encode(gap), ())
 
     def _label_of(self, alarm: Alarm) -> Label:
         return self._labels.of_alarm(alarm)
 
-    def _unencodable(self, record: Record, ticket: Ticket) -> None:
+    def _unusable(self, record: Said, ticket: Ticket, reason: str = "unencodable") -> None:
         driver = "gateway" if isinstance(record, Gap) else record.provenance.driver
-        _log.error("driver %s made a record that can't be encoded", driver)
-        self._counters.add("malformed", driver, "unencodable")
+        _log.error("driver %s: %s was %s", driver, type(record).__name__, reason)
+        self._counters.add("malformed", driver, reason)
         device_id = record.device_id.encode("ascii", "replace").decode()
-        gap = Gap(reason="unencodable", device_id=device_id, reports=1)
-        ticket.telemetry.append(Labelled(self._labels.of_other(gap), encode(gap), ()))
+        gap = Gap(reason=reason, device_id=device_id, reports=1)
+        ticket.telemetry.append(self._labelled_gap(gap))
 
     # Messages
 
     def _is_repeat(
         self,
-        record: Report | AlarmSnapshot | Alarm | InventoryEvent | DeviceStatus,
+        record: Report
+        | Alarm
+        | InventoryEvent
+        | DeviceStatus
+        | AlarmSnapshot
+        | AlarmChange
+        | Statement,
         driver: str,
         ticket: Ticket,
         seen: Seen,
@@ -391,8 +436,8 @@ class Intake:
                     if not in_alarms and ticket.claimed:
                         ticket.claims[-1] = (*ticket.claims[-1][:2], False)
                     return ticket.repeat
-                if isinstance(record, InventoryEvent) and not ticket.repeat:
-                    return False  # one message tells of many tags
+                if isinstance(record, _MANY) and not ticket.repeat:
+                    return False
             else:
                 ticket.device_id, ticket.message_id = record.device_id, message_id
             ticket.kinds = [type(record)]
@@ -466,7 +511,17 @@ class Intake:
             )
         if ticket.presence:
             deltas = (*deltas, *ticket.presence)
+        if ticket.found or ticket.state:
+            deltas = self._with_findings(ticket, deltas)
         self._add(((), ticket.telemetry, (), deltas), lambda outcome: self._settle(ticket, outcome))
+
+    def _with_findings(self, ticket: Ticket, deltas: Sequence[StateDelta]) -> Sequence[StateDelta]:
+        """Let interpreters' findings go with the telemetry, unless older ones wait."""
+        if self._interpreters.waits:
+            self._interpreters.put_back(ticket.unsaved)
+            ticket.found, ticket.state, ticket.waits = (), (), True
+        ticket.telemetry += ticket.found
+        return (*deltas, *ticket.state)
 
     def _add(
         self, what: _What, done: Callable[[Outcome], None], waves: Sequence[Labelled] = ()
@@ -487,6 +542,8 @@ class Intake:
     def _settle(self, ticket: Ticket, outcome: Outcome) -> None:
         alarms_outcome = ticket.alarms_outcome
         told = outcome if ticket.waves_outcome is Outcome.COMMITTED else ticket.waves_outcome
+        if ticket.waits and told is Outcome.COMMITTED:
+            told = Outcome.FULL
         for place, n, in_alarms in ticket.claims:
             if (alarms_outcome if in_alarms else told) is Outcome.COMMITTED:
                 place.keep(n)
@@ -495,6 +552,8 @@ class Intake:
         ticket.claims = []
         if outcome is not Outcome.COMMITTED:
             self._outbox.put_back_presence(ticket.presence)
+            if ticket.found or ticket.state:
+                self._interpreters.put_back(ticket.unsaved)
         else:
             outcome = alarms_outcome if told is Outcome.COMMITTED else told
         ticket.outcome = outcome

@@ -9,6 +9,7 @@ from gateway.domain.ports import Outcome, StateDelta
 from gateway.journal.types import Labelled
 from gateway.pipeline.alarms.outbox import Outgoing
 from gateway.pipeline.duplicates import Place
+from gateway.pipeline.interpreters import Unsaved
 
 
 class Ticket:
@@ -21,6 +22,7 @@ class Ticket:
         "claims",
         "device_id",
         "done",
+        "found",
         "kinds",
         "message_id",
         "messages",
@@ -29,7 +31,9 @@ class Ticket:
         "outgoing",
         "presence",
         "repeat",
+        "state",
         "telemetry",
+        "waits",
         "waves",
         "waves_outcome",
     )
@@ -45,6 +49,12 @@ class Ticket:
         """Records that the driver itself made."""
         self.outgoing: Outgoing | None = None
         self.presence: Sequence[StateDelta] = ()
+        self.found: Sequence[Labelled] = ()
+        """Records of interpreters, which go with the telemetry."""
+        self.state: Sequence[StateDelta] = ()
+        """Of interpreters."""
+        self.waits = False
+        """What interpreters found queues up behind what was not taken before."""
         self.claims: list[tuple[Place, Any, bool]] = []
         """Ids taken, and whether the message is in the alarms lane alone."""
         self.originals: list[Ticket] = []
@@ -57,3 +67,8 @@ class Ticket:
         self.repeat = False
         self.claimed = False
         """Whether the last of ``claims`` is that message's."""
+
+    @property
+    def unsaved(self) -> Unsaved:
+        """What interpreters want on disk."""
+        return Unsaved(self.found, {(delta.space, delta.key): None for delta in self.state})

@@ -18,6 +18,7 @@ import msgspec
 from gateway.domain.ports import StateDelta, StateView
 from gateway.domain.records import (
     Alarm,
+    AlarmChange,
     AlarmPhase,
     AlarmPriority,
     AlarmSnapshot,
@@ -70,9 +71,16 @@ class AlarmEngine:
     Args:
         config: checked.
         random_bytes: as :func:`os.urandom`; alarm ids say nothing about the device.
+        told: conditions of the gateway's that interpreters tell (:meth:`condition`).
     """
 
-    def __init__(self, config: PipelineConfig, random_bytes: Callable[[int], bytes]) -> None:
+    def __init__(
+        self,
+        config: PipelineConfig,
+        random_bytes: Callable[[int], bytes],
+        told: frozenset[str] = frozenset(),
+    ) -> None:
+        self._told = told
         self._random = random_bytes
         self._held: dict[str, dict[str, Held]] = {}
         self._delays: list[tuple[float, int, Held]] = []
@@ -188,6 +196,39 @@ class AlarmEngine:
         for key, cause in shown.items():
             self._judge(context, Sight(key, Input.CROSSED, cause), changes)
 
+    def change(self, change: AlarmChange, mono: float, changes: Changes) -> None:
+        """A device says of one condition that it stands, or has ended."""
+        alarm = change.alarm
+        own = self._held.get(change.device_id, _NO_HOLDS)
+        key = state.key_of(AlarmSource.DEVICE, alarm.condition)
+        if key not in own and (not change.present or len(own) >= DEVICE_ALARMS_MAX):
+            return
+        context = Context(
+            change.device_id,
+            change.bed,
+            change.provenance,
+            change.received_us,
+            mono,
+            change.message_id,
+            change.onset_us,
+        )
+        cause = Cause(
+            alarm.condition,
+            alarm.code,
+            alarm.kind,
+            AlarmSource.DEVICE,
+            alarm.priority,
+            alarm.text,
+        )
+        seen = Input.CROSSED if change.present else Input.INSIDE
+        self._judge(context, Sight(key, seen, cause), changes)
+
+    def condition(self, context: Context, cause: Cause, changes: Changes, *, active: bool) -> None:
+        """An interpreter says of one of its conditions whether it stands; repeating is no news."""
+        self._apply(
+            context, Sight(cause.key, Input.CROSSED if active else Input.GONE, cause), changes
+        )
+
     def sign_off(self, device_id: str, at_us: int, mono: float, changes: Changes) -> None:
         """The device was switched off properly, or retired: all its conditions end."""
         for key, held in tuple(self._held.get(device_id, _NO_HOLDS).items()):
@@ -245,6 +286,8 @@ class AlarmEngine:
         """Tie a condition to its watch or its rule."""
         cause = held.cause
         if cause.source is AlarmSource.DEVICE:
+            return
+        if cause.condition.partition("/")[0] in self._told:
             return
         if cause.condition in self._known:
             if cause.condition not in drip.CONDITIONS:

@@ -130,6 +130,8 @@ class Context(msgspec.Struct, frozen=True):
     at_us: int
     mono: float
     message_id: str = ""
+    onset_us: int = 0
+    """When it began by the device's word; 0: when it was seen."""
 
 
 class Held:
@@ -151,7 +153,7 @@ class Held:
         self.bed = context.bed
         self.provenance = context.provenance
         self.cause = cause
-        self.onset_us = context.at_us
+        self.onset_us = context.onset_us or context.at_us
         self.message_id = context.message_id
         self.deadline = context.mono + cause.delay_s
         self.alarm_id = ""

@@ -16,6 +16,7 @@ from gateway.domain.records import (
 from gateway.journal.types import Labelled
 from gateway.pipeline.config import PipelineConfig
 from gateway.pipeline.intake import Intake
+from gateway.pipeline.interpreters import Interpreter
 from gateway.wire.records import decode
 from tests.fakes import FakeClock, FakeCounters, FakeState
 
@@ -129,6 +130,7 @@ class Bench:
         state: FakeState | None = None,
         clock: FakeClock | None = None,
         first_id: int = 0,
+        interpreters: Sequence[Interpreter] = (),
     ) -> None:
         self.clock = clock or FakeClock()
         self._counters = FakeCounters()
@@ -139,6 +141,7 @@ class Bench:
             self.clock,
             self._counters,
             counting_bytes(first_id),
+            interpreters=interpreters,
         )
         if state is not None:
             self.committer.state = state
