@@ -77,12 +77,17 @@ class Findings:
 class Interpreter(Protocol):
     """Makes findings of one sort of statements."""
 
-    takes: tuple[type[Statement], ...]
-    """Their types; each is one interpreter's."""
-    conditions: frozenset[str]
-    """Names of the alarm conditions that it tells."""
-    spaces: frozenset[str]
-    """State spaces that are its own."""
+    @property
+    def takes(self) -> tuple[type[Statement], ...]:
+        """Their types; each is one interpreter's."""
+
+    @property
+    def conditions(self) -> frozenset[str]:
+        """Names of the alarm conditions that it tells."""
+
+    @property
+    def spaces(self) -> frozenset[str]:
+        """State spaces that are its own."""
 
     def interpret(self, statement: Any, mono: float, found: Findings) -> None:
         """A statement came; the same one may come again."""

@@ -72,18 +72,21 @@ class Doors:
         self.open = bool(view.items(SPACE))
 
 
-def bench(doors, **around):
-    made = Bench(interpreters=(doors,), **around)
-    made.say = lambda is_open, message_id="": made.submit(
-        Door(
-            device_id="door-1",
-            provenance=SOURCE,
-            received_us=made.clock.now_us(),
-            message_id=message_id,
-            open=is_open,
+class DoorBench(Bench):
+    def __init__(self, doors, **around):
+        super().__init__(interpreters=(doors,), **around)
+
+    def say(self, is_open, message_id=""):
+        now = self.clock.now_us()
+        self.submit(
+            Door(
+                device_id="door-1",
+                provenance=SOURCE,
+                received_us=now,
+                message_id=message_id,
+                open=is_open,
+            )
         )
-    )
-    return made
 
 
 def states(committer):
@@ -92,7 +95,7 @@ def states(committer):
 
 def test_a_statement_becomes_records_state_and_alarms():
     doors = Doors()
-    b = bench(doors)
+    b = DoorBench(doors)
     b.say(True)
     b.say(True)
     assert states(b.committer) == [DeviceState.ONLINE]
@@ -109,10 +112,10 @@ def test_a_statement_becomes_records_state_and_alarms():
 
 
 def test_an_alarm_stands_over_a_restart_and_ends_without_its_interpreter():
-    first = bench(Doors())
+    first = DoorBench(Doors())
     first.say(True)
     state = first.committer.state
-    again = bench(Doors(), state=state, clock=first.clock, first_id=9)
+    again = DoorBench(Doors(), state=state, clock=first.clock, first_id=9)
     again.intake.tick()
     again.say(True)  # it was restored: no news
     assert again.committer.alarm_records == []
@@ -123,9 +126,10 @@ def test_an_alarm_stands_over_a_restart_and_ends_without_its_interpreter():
 
 
 def test_what_nobody_understands_is_a_gap():
-    b = bench(Doors())
+    b = DoorBench(Doors())
     b.submit(Window(device_id="w-1", provenance=SOURCE, received_us=1))
     (gap,) = b.committer.records
+    assert isinstance(gap, Gap)
     assert (gap.reason, gap.device_id) == ("not_understood", "w-1")
     assert b.counters.counts[("malformed", "door", "not_understood")] == 1
 
@@ -137,7 +141,7 @@ def test_two_interpreters_of_one_statement_are_refused():
 
 @pytest.mark.parametrize("fate", [FULL, FAILED], ids=["full", "failed"])
 def test_what_was_not_taken_is_committed_later_and_in_order(fate):
-    b = bench(Doors(), automatic=None)
+    b = DoorBench(Doors(), automatic=None)
     b.say(True, "5f:1")
     b.committer.settle(fate)
     b.say(False, "5f:2")  # the disk takes again, but the first has not arrived yet
@@ -157,7 +161,7 @@ def test_what_was_not_taken_is_committed_later_and_in_order(fate):
 
 def test_what_the_journal_never_took_is_bounded_and_told(monkeypatch):
     monkeypatch.setattr(interpreters, "UNSAVED_MAX", 3)
-    b = bench(Doors(), automatic=FAILED)
+    b = DoorBench(Doors(), automatic=FAILED)
     for n in range(8):
         b.say(n % 2 == 0)
     b.committer.automatic = COMMITTED
@@ -165,7 +169,8 @@ def test_what_the_journal_never_took_is_bounded_and_told(monkeypatch):
     gap, *rest = b.committer.records
     assert isinstance(gap, Gap)
     assert (gap.reason, gap.reports) == ("not_taken", 5)
-    assert [each.state for each in rest] == [
+    assert len(rest) == 3
+    assert states(b.committer) == [
         DeviceState.OFFLINE,
         DeviceState.ONLINE,
         DeviceState.OFFLINE,
@@ -184,7 +189,7 @@ def test_what_the_journal_never_took_is_bounded_and_told(monkeypatch):
 )
 def test_disk_and_memory_agree_in_the_end(steps):
     doors = Doors()
-    b = bench(doors, automatic=None)
+    b = DoorBench(doors, automatic=None)
     for what, value in steps:
         if what == "say":
             b.say(value)
