@@ -1,6 +1,8 @@
 """Where our tables differ from the RTMMS tables of 2019, and why."""
 
 _LEAD = "the curve of an ECG lead: the tables have the ST levels and rates of leads alone"
+_YOUNGER = "younger than the tables; IHE PCD messages of pumps have it"
+_DEVICE = "an attribute of the device: the tables have what is measured"
 ABSENT = {
     "MDC_ECG_ELEC_POTL_MCL": _LEAD,
     **{f"MDC_ECG_ELEC_POTL_V{lead}": _LEAD for lead in range(1, 7)},
@@ -15,7 +17,20 @@ ABSENT = {
     "MDC_ECG_ELEC_POTL_III": _LEAD,
     "MDC_ECG_ELEC_POTL_V": _LEAD,
     "MDC_PRESS_BLD_VENT_RIGHT": "the tables have its systolic, diastolic and mean alone",
-    "MDC_FLOW_FLUID_PUMP_CURRENT": "younger than the tables; IHE PCD messages of pumps have it",
+    "MDC_FLOW_FLUID_PUMP_CURRENT": _YOUNGER,
+    "MDC_DEV_PUMP_CURRENT_DELIVERY_STATUS": _YOUNGER,
+    "MDC_DEV_PUMP_NOT_DELIVERING_REASON": _YOUNGER,
+    "MDC_DEV_PUMP_PROGRAM_DELIVERY_MODE": _YOUNGER,
+    "MDC_DEV_PUMP_SOURCE_CHANNEL_LABEL": _YOUNGER,
+    "MDC_DEV_PUMP_ACTIVE_SOURCES": _YOUNGER,
+    "MDC_PUMP_DRUG_LIBRARY_NAME": _YOUNGER,
+    "MDC_ATTR_EVT_COND": _YOUNGER,
+    "MDC_ATTR_EVT_SOURCE": _YOUNGER,
+    "MDC_ATTR_ID_MODEL": _DEVICE,
+    "MDC_ATTR_POWER_STAT": _DEVICE,
+    "MDC_ATTR_SYS_ID": _DEVICE,
+    "MDC_ATTR_TIME_BATT_REMAIN": _DEVICE,
+    "MDC_ID_PROD_SPEC_FW": _DEVICE,
 }
 """REFIDs that the tables lack."""
 
