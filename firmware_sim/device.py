@@ -13,7 +13,6 @@ from collections.abc import Callable
 from random import Random
 from typing import NamedTuple
 
-from drivers.bedside.codec import Message
 from firmware_sim import messages
 from firmware_sim.faults import Effects
 from firmware_sim.link import DeviceLink, Outcome
@@ -123,19 +122,19 @@ class Device:
             self._start(message, fault="duplicates")
         return True
 
-    def measure(self, seconds: float) -> Message | None:
+    def measure(self, seconds: float) -> messages.Told | None:
         """The next message, by the device's own clock."""
         t_us = self._around.now_us() + self.effects.clock_offset_us(self._around.now_us())
         message = self.source.next(self._boot, self._n, t_us // 1000, seconds)
         self._n += 1
         return message
 
-    def _start(self, message: Message, fault: str = "") -> None:
+    def _start(self, message: messages.Told, fault: str = "") -> None:
         task = asyncio.get_running_loop().create_task(self._send(message, fault))
         self._outstanding.add(task)
         task.add_done_callback(self._outstanding.discard)
 
-    async def _send(self, message: Message, fault: str) -> None:
+    async def _send(self, message: messages.Told, fault: str) -> None:
         message_id = f"{message.boot}:{message.n}"
         payload = messages.encode(message, cbor=self.spec.group.cbor)
         around = self._around

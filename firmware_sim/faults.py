@@ -112,6 +112,13 @@ async def _disturb(fault: Fault, device: Device, around: Surroundings) -> None:
             source.excursion[fault.field] = fault.value
         case "clamp" if isinstance(source, messages.DripSource):
             source.drip.clamp = fault.value
+        case "bubble" | "bag_removed" | "sensor_fault" if isinstance(source, messages.DripSource):
+            source.drip.faults.add(fault.kind)
+        case "new_bag" if isinstance(source, messages.DripSource):
+            source.drip.hang()
+            return
+        case "occlusion" if isinstance(source, messages.PumpSource):
+            source.pump.occlude(occluded=True)
         case _:
             return
     try:
@@ -133,6 +140,10 @@ def _end(fault: Fault, device: Device, around: Surroundings) -> None:
             source.excursion.pop(fault.field, None)
         case "clamp" if isinstance(source, messages.DripSource):
             source.drip.clamp = 1.0
+        case "bubble" | "bag_removed" | "sensor_fault" if isinstance(source, messages.DripSource):
+            source.drip.faults.discard(fault.kind)
+        case "occlusion" if isinstance(source, messages.PumpSource):
+            source.pump.occlude(occluded=False)
         case _:
             pass
 

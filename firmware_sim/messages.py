@@ -9,6 +9,7 @@ import msgspec
 
 from drivers.bedside.codec import Drip as DripMessage
 from drivers.bedside.codec import Message, Vitals, encode_cbor, encode_json
+from firmware_sim.hl7.pump import PUMP, Program, Pump, PumpMessage
 from firmware_sim.replay import Replay
 from firmware_sim.scenario import SimDevice
 from firmware_sim.signals import Drip, Patient
@@ -17,13 +18,17 @@ GARBAGE_BYTES_MAX = 200
 RSSI_DBM = (-80, -50)
 
 
+Told = Message | PumpMessage
+"""What a device has to say: a bedside payload, or what a link makes messages of its own of."""
+
+
 class Source(Protocol):
     """What a device measures."""
 
     kind: str
     """The payload's kind: the last part of topic or path."""
 
-    def next(self, boot: str, n: int, t_ms: int, seconds: float) -> Message | None:
+    def next(self, boot: str, n: int, t_ms: int, seconds: float) -> Told | None:
         """The message of now, ``seconds`` after the last; None when there is no more."""
 
 
@@ -72,7 +77,7 @@ class DripSource:
         read = self.drip.step(seconds)
         infusion = self._device.group.infusion
         return DripMessage(
-            v=1,
+            v=2,
             boot=boot,
             n=n,
             t=t_ms,
@@ -92,8 +97,24 @@ class DripSource:
             clamp=read.clamp,
             battery=read.battery,
             rssi=self._rssi,
+            bag=read.bag,
+            tare_g=read.tare_g,
             alarms=read.alarms,  # type: ignore[arg-type]  # the words are the payload's
         )
+
+
+class PumpSource:
+    """An infusion pump."""
+
+    kind = PUMP
+
+    def __init__(self, pump: Pump) -> None:
+        self.pump = pump
+
+    def next(self, boot: str, n: int, t_ms: int, seconds: float) -> Told | None:
+        """See :class:`Source`."""
+        self.pump.step(seconds)
+        return self.pump.tell(boot, n, t_ms)
 
 
 def source_of(device: SimDevice, replay: Replay | None, random: Random) -> Source:
@@ -103,13 +124,26 @@ def source_of(device: SimDevice, replay: Replay | None, random: Random) -> Sourc
         infusion = group.infusion
         drip = Drip(infusion.volume_ml, infusion.rate_ml_h, infusion.factor, random)
         return DripSource(drip, device, random)
+    if group.kind == "pump":
+        set_to = group.infusion
+        program = Program(
+            set_to.drug,
+            set_to.volume_ml,
+            set_to.rate_ml_h,
+            set_to.concentration_mg_ml,
+            set_to.weight_kg,
+            set_to.syringe,
+        )
+        return PumpSource(Pump(program, random))
     if replay is not None and group.kind == "monitor":
         return ReplaySource(replay)
     return PatientSource(Patient(group.signals, random))
 
 
-def encode(message: Message, *, cbor: bool) -> bytes:
-    """As it goes on the wire."""
+def encode(message: Told, *, cbor: bool) -> bytes:
+    """As it goes on the wire, or to its link."""
+    if isinstance(message, PumpMessage):
+        return msgspec.json.encode(message)
     return encode_cbor(message) if cbor else encode_json(message)
 
 
@@ -120,7 +154,7 @@ def garbage(random: Random) -> bytes:
             b"\xff" + random.randbytes(random.randint(0, GARBAGE_BYTES_MAX)),
             b'{"v":1,"boot":"torn","n":1,"hr":7',
             b'{"v":1,"hr":72,"mood":"good"}',
-            b'{"v":2,"hr":72}',
+            b'{"v":3,"hr":72}',
             b"",
         )
     )

@@ -4,7 +4,7 @@
 
     [[group]]
     name = "monitors"
-    kind = "monitor"            # or "drip", "ventilator"
+    kind = "monitor"            # or "drip", "pump", "ventilator"
     transport = "mqtt"          # or "coap", "mllp", "serial", "lan"
     count = 4
     device = "mon-{n:03}"
@@ -39,12 +39,12 @@ DEVICES_MAX = 20_000
 INTERVAL_S_MIN = 0.01
 KINDS_OF = {
     "serial": frozenset(("monitor", "ventilator")),
-    "mllp": frozenset(("monitor",)),
+    "mllp": frozenset(("monitor", "pump")),
     "lan": frozenset(("monitor",)),
 }
 """Of transports that not every kind of device comes by."""
 
-Kind = Literal["monitor", "drip", "ventilator"]
+Kind = Literal["monitor", "drip", "pump", "ventilator"]
 Transport = Literal["mqtt", "coap", "mllp", "serial", "lan"]
 FaultKind = Literal[
     "silence",
@@ -59,6 +59,11 @@ FaultKind = Literal[
     "reconnect_storm",
     "excursion",
     "clamp",
+    "occlusion",
+    "bubble",
+    "bag_removed",
+    "sensor_fault",
+    "new_bag",
 ]
 _Positive = Annotated[float, Meta(gt=0)]
 _NotNegative = Annotated[float, Meta(ge=0)]
@@ -67,12 +72,17 @@ _Count = Annotated[int, Meta(ge=1, le=DEVICES_MAX)]
 
 
 class Infusion(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a drip group's bags hold and how they are to run."""
+    """What a group's bags and syringes hold and how they are to run."""
 
     drug: str = "NaCl 0.9 %"
     volume_ml: _Positive = 500.0
     rate_ml_h: _Positive = 120.0
     factor: Annotated[int, Meta(ge=1, le=100)] = 20
+    """Of a drip: drops per millilitre."""
+    concentration_mg_ml: _NotNegative = 0.0
+    """Of a pump: 0 is nothing that is dosed."""
+    weight_kg: _NotNegative = 0.0
+    syringe: bool = False
 
 
 class Group(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -185,6 +195,8 @@ def _check_group(group: Group, where: str) -> None:
         raise ConfigError(f"{where}.kind: no {group.kind} is a {group.transport} device")
     if group.kind == "ventilator" and group.transport != "serial":
         raise ConfigError(f"{where}.transport: ventilators are serial devices")
+    if group.kind == "pump" and group.transport != "mllp":
+        raise ConfigError(f"{where}.transport: pumps speak HL7 (mllp)")
     if group.via and group.transport != "mllp":
         raise ConfigError(f"{where}.via: only for mllp devices")
     unknown = sorted(set(group.signals) - VITALS.keys())

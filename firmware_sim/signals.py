@@ -113,6 +113,9 @@ class DripReading(NamedTuple):
     clamp: Literal["open", "partial", "closed"]
     battery: float
     alarms: tuple[str, ...]
+    bag: int
+    """Counts the bags since the monitor was switched on."""
+    tare_g: float
 
 
 class Drip:
@@ -129,6 +132,8 @@ class Drip:
         self.volume_ml = volume_ml
         self.prescribed_ml_h = rate_ml_h
         self.factor = factor
+        self.faults: set[str] = set()
+        """Alarm words that something other than the flow causes: ``bubble``, ``bag_removed``, …"""
         self.clamp = 1.0
         """Share of the flow that the clamp lets through; above 1 it was opened too far."""
         self._random = random
@@ -139,6 +144,13 @@ class Drip:
         self._last_drop = 0.0
         self._rate = rate_ml_h * self._set
         self._battery = random.uniform(60, 100)
+        self._bag = 1
+
+    def hang(self) -> None:
+        """The nurse hangs a full bag: drops and time are counted anew."""
+        self._bag += 1
+        self._drops = 0
+        self._owed = self._elapsed = self._last_drop = 0.0
 
     def step(self, seconds: float) -> DripReading:
         """Let drops fall for some time, and read the monitor."""
@@ -159,7 +171,7 @@ class Drip:
         return int(self.volume_ml * self.factor) - self._drops
 
     def _flow_ml_h(self) -> float:
-        if self._left() <= 0:
+        if self._left() <= 0 or "bag_removed" in self.faults:
             return 0.0
         head = 1 - HEAD_LOSS * self._drops / (self.volume_ml * self.factor)
         return self.prescribed_ml_h * self._set * head * self.clamp
@@ -168,23 +180,29 @@ class Drip:
         infused = self._drops / self.factor
         remaining = max(0.0, self.volume_ml - infused)
         rate = round(self._rate, 1)
+        on_the_hook = 0.0 if "bag_removed" in self.faults else remaining * SALINE_G_PER_ML
+        empty_bag = 0.0 if "bag_removed" in self.faults else EMPTY_BAG_G
         return DripReading(
             drops_min=round(rate * self.factor / 60, 1),
             drops=self._drops,
             rate_ml_h=rate,
             infused_ml=round(infused, 2),
             remaining_ml=round(remaining, 2),
-            weight_g=round(remaining * SALINE_G_PER_ML + EMPTY_BAG_G, 1),
+            weight_g=round(on_the_hook + empty_bag, 1),
             elapsed_s=round(self._elapsed, 1),
             finish_s=remaining / rate * 3600 if rate > 0 else None,
             clamp="closed" if self.clamp <= 0 else "partial" if self.clamp < 1 else "open",
             battery=round(self._battery, 1),
             alarms=self._alarms(remaining, rate),
+            bag=self._bag,
+            tare_g=EMPTY_BAG_G,
         )
 
     def _alarms(self, remaining: float, rate: float) -> tuple[str, ...]:
-        shown: list[str] = []
-        if self._left() <= 0:
+        shown = sorted(self.faults)
+        if "bag_removed" in self.faults:
+            pass  # nothing hangs there that could run out or drip
+        elif self._left() <= 0:
             shown.append("finished")
         elif self._elapsed - self._last_drop > STOPPED_AFTER_S:
             shown.append("stopped")

@@ -1,11 +1,12 @@
-"""The bedside payload, version 1: JSON or CBOR <-> frozen messages.
+"""The bedside payload, versions 1 and 2: JSON or CBOR <-> frozen messages.
 
 ``README.md`` beside this file is the payload's specification. Rules:
 
 - One message is one object (JSON, RFC 8259) or one map with text keys (CBOR, RFC 8949, no
   tags), of at most ``PAYLOAD_SIZE_BYTES_MAX`` bytes, with nothing behind it.
 - ``v`` comes with every message. Unknown fields are refused: a new field is a new version, so
-  that nothing a device says is lost in silence.
+  that nothing a device says is lost in silence. Version 2 has the fields of ``SINCE_2`` besides;
+  in a message of version 1 they are unknown.
 - Numbers are finite and within ``NUMBER_MAX``. Whether a measurement is plausible is for the
   gateway to judge, which marks it and keeps it; here only what is not a number is refused.
 - ``boot`` and ``n`` come together or not at all: they are the device's own message id.
@@ -27,7 +28,7 @@ from msgspec import Meta
 
 from gateway.domain.errors import MalformedError
 
-VERSION: Final = 1
+VERSIONS: Final = (1, 2)
 PAYLOAD_SIZE_BYTES_MAX: Final = 8192
 """Twenty times the longest sensible message, and eight CoAP blocks."""
 NUMBER_MAX: Final = 1e9
@@ -78,6 +79,7 @@ _UnixMs = Annotated[int, Meta(ge=0, le=UNIX_MS_MAX)]
 _Bed = Annotated[str, Meta(max_length=BED_CHARACTERS_MAX)]
 _Drug = Annotated[str, Meta(max_length=DRUG_CHARACTERS_MAX)]
 _Firmware = Annotated[str, Meta(max_length=FIRMWARE_CHARACTERS_MAX)]
+_Density = Annotated[float, Meta(ge=0.5, le=2.0)]
 _DripFactor = Annotated[int, Meta(ge=1, le=100)]
 
 Clamp = Literal["open", "partial", "closed"]
@@ -107,7 +109,7 @@ class _Message(
 ):
     """What every message has; an absent field is ``None``, and so is an explicit null."""
 
-    v: Literal[1]
+    v: Literal[1, 2]
     boot: _Boot | None = None
     """What the device draws anew at each start: of ``BOOT_CHARACTERS``."""
     n: _Sequence | None = None
@@ -149,6 +151,7 @@ class Drip(_Message, frozen=True, gc=False, kw_only=True, forbid_unknown_fields=
     """As the device computed it; else the gateway does, from ``drops_min`` and ``factor``."""
     infused_ml: _Number | None = None
     remaining_ml: _Number | None = None
+    """As the device weighed or counted it; else the gateway works it out."""
     weight_g: _Number | None = None
     elapsed_s: _Number | None = None
     finish: _UnixMs | None = None
@@ -158,6 +161,13 @@ class Drip(_Message, frozen=True, gc=False, kw_only=True, forbid_unknown_fields=
     rssi: _Number | None = None
     alarms: _DripAlarms = ()
     """Every condition shown at the moment; what is missing here has ended."""
+    total_ml: _Number | None = None
+    """In the bag when it was hung, where that is not what is prescribed."""
+    bag: _Sequence | None = None
+    """Counts the bags that were hung; another number: another bag."""
+    tare_g: _Number | None = None
+    """What hangs on the load cell besides the fluid: the empty bag and its line."""
+    density_g_ml: _Density | None = None
 
 
 class Status(_Message, frozen=True, gc=False, kw_only=True, forbid_unknown_fields=True):
@@ -170,6 +180,8 @@ class Status(_Message, frozen=True, gc=False, kw_only=True, forbid_unknown_field
 
 
 Message = Vitals | Drip | Status
+SINCE_2: Final = ("total_ml", "bag", "tare_g", "density_g_ml")
+"""Fields of a drip that version 1 has not."""
 KINDS: Final[dict[str, type[Message]]] = {"vitals": Vitals, "drip": Drip, "status": Status}
 
 
@@ -277,6 +289,10 @@ def _check(message: Message) -> None:
             raise MalformedError(HALF_ID)
     elif not BOOT_CHARACTERS.issuperset(boot):
         raise MalformedError(BAD_TEXT, "boot")
+    if message.v == 1 and isinstance(message, Drip):
+        for field in SINCE_2:
+            if getattr(message, field) is not None:
+                raise MalformedError(UNKNOWN_FIELD, field)
     for field in _TEXTS[type(message)]:
         if not getattr(message, field).isprintable():
             raise MalformedError(BAD_TEXT, field)
@@ -298,7 +314,7 @@ def _refuse(error: msgspec.ValidationError, version: Callable[[], _Versioned]) -
     field = sentence.rpartition(" - at `$.")[2].partition("`")[0].partition("[")[0]
     detail = field if field in _FIELDS else ""
     try:
-        known_version = version().v == VERSION
+        known_version = version().v in VERSIONS
     except msgspec.ValidationError:
         known_version = False
     except (msgspec.DecodeError, UnicodeDecodeError) as damage:

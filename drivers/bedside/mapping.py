@@ -57,6 +57,9 @@ _DRIP: Final = (
     terms.DROP_COUNT,
     terms.DROP_FACTOR,
     terms.BAG_WEIGHT,
+    terms.BAG_TARE,
+    terms.BAG_NUMBER,
+    terms.BAG_VOLUME,
     terms.ELAPSED,
     terms.TIME_REMAINING,
     terms.BATTERY,
@@ -190,6 +193,9 @@ def _drip_cells(drip: Drip, received_us: int) -> tuple[float | None, ...]:
     rate = drip.rate_ml_h
     if rate is None and drip.drops_min is not None and drip.factor is not None:
         rate = drip.drops_min * 60 / drip.factor
+    infused = drip.infused_ml
+    if infused is None and drip.drops is not None and drip.factor is not None:
+        infused = drip.drops / drip.factor
     left_min = None
     if drip.finish is not None:
         now_ms = received_us / 1000 if drip.t is None else drip.t
@@ -198,17 +204,38 @@ def _drip_cells(drip: Drip, received_us: int) -> tuple[float | None, ...]:
         rate,
         drip.prescribed_ml_h,
         drip.prescribed_ml,
-        drip.infused_ml,
-        drip.remaining_ml,
+        infused,
+        _remaining_ml(drip, infused),
         drip.drops_min,
         drip.drops,
         None if drip.factor is None else float(drip.factor),
         drip.weight_g,
+        drip.tare_g,
+        None if drip.bag is None else float(drip.bag),
+        drip.total_ml,
         drip.elapsed_s,
         left_min,
         drip.battery,
         drip.rssi,
     )
+
+
+DENSITY_G_ML: Final = 1.0
+"""Of what a device says no density of: water's; saline is 0.5 % heavier, glucose 5 % is 2 %."""
+
+
+def _remaining_ml(drip: Drip, infused_ml: float | None) -> float | None:
+    """What is left in the bag: as told, else by its weight, else by what has run out of it."""
+    if drip.remaining_ml is not None:
+        return drip.remaining_ml
+    if drip.weight_g is not None and drip.tare_g is not None:
+        if drip.weight_g < drip.tare_g / 2:
+            return None  # no bag hangs there
+        return max(0.0, drip.weight_g - drip.tare_g) / (drip.density_g_ml or DENSITY_G_ML)
+    total_ml = drip.prescribed_ml if drip.total_ml is None else drip.total_ml
+    if total_ml is None or infused_ml is None:
+        return None
+    return max(0.0, total_ml - infused_ml)
 
 
 def _status(

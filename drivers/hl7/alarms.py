@@ -6,31 +6,23 @@
   state (``active``, ``inactive``) says it. ``tpoint`` is an event of one moment: no alarm.
 - Priority PH, PM, PL and type SP, ST, SA come from rows of their own or from OBX-8. ``PN`` is no
   alarm (the sender's own heartbeat is one of these). Where nothing is said: MEDIUM, TECHNICAL.
-- A condition's alarm id is made of the message that began it, and held until its end, also across
-  a restart; the device's own numbers for an alert differ between its messages.
+- A condition is told apart by its event alone: the device's own numbers for an alert differ between
+  its messages. Which alarm it is, and whether it stands, the gateway's alarm engine keeps.
 """
 
 from __future__ import annotations
 
 import math
 import re
-from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from hashlib import blake2b
 from typing import Final, NamedTuple
 
 from drivers.hl7.metrics import Term
 from drivers.hl7.observation import TEXT_CHARACTERS_MAX, Row
 from drivers.hl7.quirks import FACETS
 from gateway.domain import terms
-from gateway.domain.ports import StateDelta, StateView
 from gateway.domain.records import AlarmKind, AlarmPhase, AlarmPriority
 
-SPACE: Final = "hl7.alarms"
-"""State space: device and condition -> the id of the alarm that stands."""
-STANDING_MAX: Final = 20_000
-ENDED_MAX: Final = 1024
-ALARM_ID_BYTES: Final = 12
 CONDITION_CHARACTERS_MAX: Final = 64
 
 PRIORITIES: Final = {
@@ -131,46 +123,6 @@ def words(rows: Sequence[Row], alert: Alert) -> list[Row]:
         else row
         for row in kept
     ]
-
-
-class Standing:
-    """The alarms that stand, by device and condition."""
-
-    def __init__(self, state: StateView) -> None:
-        self._ids = dict(state.items(SPACE))
-        self._ended: OrderedDict[tuple[str, str], bytes] = OrderedDict()
-        """Condition and message of ends: an end that was not committed comes again."""
-
-    def turn(
-        self, device_id: str, alert: Alert, message_id: str
-    ) -> tuple[str, AlarmPhase, StateDelta]:
-        """The alarm's id and phase, and what is to be committed with it.
-
-        An update of a condition that is not known to stand begins it: the gateway was not there
-        when it began.
-        """
-        assert alert.phase is not None
-        key = f"{device_id}\n{alert.condition}"
-        known = self._ids.get(key)
-        fresh = _alarm_id(key, message_id)
-        if alert.phase is AlarmPhase.END:
-            ended = self._ids.pop(key, None) or self._ended.get((key, message_id), fresh)
-            self._ended[(key, message_id)] = ended
-            if len(self._ended) > ENDED_MAX:
-                self._ended.popitem(last=False)
-            return ended.decode(), AlarmPhase.END, StateDelta(SPACE, key, None)
-        if known is None or alert.phase is AlarmPhase.START:
-            if known is None and len(self._ids) >= STANDING_MAX:
-                del self._ids[next(iter(self._ids))]
-            self._ids[key] = fresh
-            return fresh.decode(), AlarmPhase.START, StateDelta(SPACE, key, fresh)
-        return known.decode(), alert.phase, StateDelta(SPACE, key, known)
-
-
-def _alarm_id(key: str, message_id: str) -> bytes:
-    """The same for the same message: a repeat begins no second alarm."""
-    content = f"{key}\n{message_id}".encode("utf-8", "replace")
-    return blake2b(content, digest_size=ALARM_ID_BYTES).hexdigest().encode()
 
 
 def _event(row: Row) -> tuple[Term, str]:

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from drivers.hl7.metrics import row as metric_row
 from drivers.hl7.observation import ABNORMAL, Row
+from drivers.hl7.quirks import DIMENSIONS
 from drivers.hl7.waves import waveform
 from gateway.domain import terms, units
 from gateway.domain.labels import UNLABELLED
@@ -154,6 +155,9 @@ class Contents:
         if known is None:
             self._left_out.append(UNKNOWN_METRIC)
             return
+        if row.code in DIMENSIONS:
+            row = _in_its_dimension(row)
+            known = terms.metric(row.code)
         value, quality = row.value, row.quality
         if not math.isnan(value):
             if row.unit:
@@ -178,6 +182,14 @@ class Contents:
         if key not in self._contents and len(self._contents) >= CONTENTS_MAX:
             key = (self._order_us, unlabelled, text)
         return self._contents.setdefault(key, Content(key[0]))
+
+
+def _in_its_dimension(row: Row) -> Row:
+    """The row with the code of the metric whose unit its own converts to."""
+    for code in (row.code, *DIMENSIONS[row.code]):
+        if row.unit and units.conversion(row.unit, terms.metric(code).unit) is not None:
+            return row._replace(code=code)
+    return row
 
 
 def is_firmware(row: Row) -> bool:

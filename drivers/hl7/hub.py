@@ -16,7 +16,6 @@ from typing import Final
 
 from drivers.base.connection import Wire
 from drivers.base.served import GATEWAY_STOPPED
-from drivers.hl7.alarms import Standing
 from drivers.hl7.config import Hl7Config
 from drivers.hl7.senders import NAME, Senders, VouchedDevices
 from drivers.hl7.session import Session
@@ -44,7 +43,7 @@ class Hub:
         config: Hl7Config,
         soon: Callable[[Callable[[], None]], object] | None = None,
     ) -> None:
-        """Take over the alarms that stand.
+        """Begin without a connection.
 
         Args:
             ports: the gateway's.
@@ -53,7 +52,6 @@ class Hub:
         """
         self.ports = ports
         self.soon = soon or asyncio.get_running_loop().call_soon
-        self.standing = Standing(ports.state)
         self.vouched = VouchedDevices(ports.admission)
         self._config = config
         self.senders = Senders(config)

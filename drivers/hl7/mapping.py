@@ -1,4 +1,4 @@
-"""Messages -> records (IHE PCD TF-2: PCD-01, PCD-04, PCD-15).
+"""Messages -> records (IHE PCD TF-2: PCD-01, PCD-04, PCD-10, PCD-15).
 
 - A message is an order or several (OBR), each with rows (OBX). A row's device is the equipment
   identity (OBX-18) of the device system (MDS) that contains it by OBX-4; that of a module or a
@@ -8,7 +8,9 @@
   own (OBX-14), of unlabelled metrics, and texts stand in reports of their own, since a report has
   one device time and is released as its gravest member is.
 - The message id is MSH-10; the further reports of one message and device get ``#2`` and on.
-- An alert is a Report, which remembers the message, and the Alarm that it means.
+- An alert is a Report, which remembers the message, and what it says of one alarm condition.
+- A pump's event (PCD-10) is a Report of kind ``event``: the event is one of its enumerations.
+- A pump may name its drug in OBR-4 alone: where no row does, that is its drug.
 - Device status (PCD-15) is a Report and a DeviceStatus.
 - Who the patient is (PID) is not read. PV1-3 says where, if the registry doesn't.
 
@@ -18,31 +20,32 @@ Interpreting goes in steps (:meth:`Interpreter.step`), so that a long message de
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, tzinfo
 from typing import Final, NamedTuple
 
 from drivers.hl7 import alarms, codec, values
-from drivers.hl7.alarms import Alert, Standing
+from drivers.hl7.alarms import Alert
 from drivers.hl7.codec import Header, Segment
 from drivers.hl7.contents import Content, Contents, is_firmware, status_of
-from drivers.hl7.observation import Reading, Row, read_row
+from drivers.hl7.metrics import Term
+from drivers.hl7.observation import TEXT_CHARACTERS_MAX, Reading, Row, read_row
 from drivers.hl7.quirks import quirk_of
+from gateway.domain import terms
 from gateway.domain.devices import Device
 from gateway.domain.errors import MalformedError
-from gateway.domain.ports import StateDelta
+from gateway.domain.ports import Said
 from gateway.domain.records import (
-    Alarm,
+    AlarmChange,
     AlarmKind,
-    AlarmSnapshot,
-    AlarmSource,
+    AlarmPhase,
+    DeviceAlarm,
     DeviceState,
     DeviceStatus,
     Provenance,
-    Record,
 )
 
-OBSERVATIONS, ALERT, STATUS = "observations", "alert", "status"
+OBSERVATIONS, ALERT, EVENT, STATUS = "observations", "alert", "event", "status"
 """Kinds of report."""
 POWERED_OFF: Final = "powered_off"
 STEP_SEGMENTS: Final = 24
@@ -52,6 +55,11 @@ ORDERS_MAX: Final = 256
 PLACE_CHARACTERS_MAX: Final = 64
 SYS_ID: Final = frozenset((67972,))
 SYS_ID_NAME: Final = "MDC_ATTR_SYS_ID"
+KINDS: Final = {"R40": ALERT, "R42": EVENT}
+"""By MSH-9.2."""
+NO_DRUGS: Final = frozenset(("", "0", "999999"))
+"""OBR-4.1 of a pump that was told none."""
+OF_INFUSIONS: Final = frozenset((terms.FLOW_RATE, terms.PROGRAMMED_RATE, terms.INFUSING_STATUS))
 STATUS_PROFILES: Final = ("IHE_PCD_015", "IHE_PCD_MEMDMC", "IHE_PCD_DMC")
 TOO_MANY_ORDERS: Final = "too_many_orders"
 
@@ -61,6 +69,8 @@ class Order(NamedTuple):
 
     device_us: int
     rows: list[Row]
+    drug: str = ""
+    """OBR-4, where it is no term of IEEE 11073."""
 
 
 class Whose(NamedTuple):
@@ -78,8 +88,7 @@ out. It may raise RefusedError: the sender must not speak for that device."""
 class Interpreted(NamedTuple):
     """What becomes of a message."""
 
-    records: list[Record | AlarmSnapshot]
-    deltas: list[StateDelta]
+    records: list[Said]
     left_out: list[str]
     """Why rows were left out, one reason a row."""
 
@@ -134,7 +143,7 @@ class Interpreter:
                 if len(self._orders) >= ORDERS_MAX:
                     raise MalformedError(TOO_MANY_ORDERS)
                 when = values.time_us(segment.raw(7), self._zone)
-                self._orders.append(Order(when, []))
+                self._orders.append(Order(when, [], drug_of(segment.components(4))))
             case "PV1":
                 place = [each.strip() for each in segment.components(3)[:3]]
                 self._ward = place[0][:PLACE_CHARACTERS_MAX]
@@ -142,13 +151,13 @@ class Interpreter:
             case _:
                 pass
 
-    def finish(self, whose: Resolve, standing: Standing, received_us: int) -> Interpreted:
+    def finish(self, whose: Resolve, received_us: int) -> Interpreted:
         """The records of the whole message.
 
         Raises:
             RefusedError: ``whose`` did.
         """
-        done = Interpreted([], [], [])
+        done = Interpreted([], [])
         told_us = values.time_us(self._header.time, self._zone)
         numbers: Counter[str] = Counter()
         systems: dict[str, tuple[str, ...]] = {}
@@ -160,7 +169,7 @@ class Interpreter:
                     parts.setdefault(found.device.device_id, (found, []))[1].extend(rows)
             for found, rows in parts.values():
                 teller = _Teller(self, found, numbers, received_us, done)
-                teller.tell(rows, order.device_us or told_us, standing)
+                teller.tell(rows, order.device_us or told_us, order.drug)
         return done
 
     @property
@@ -168,7 +177,7 @@ class Interpreter:
         """Of the message's reports."""
         if any(each.startswith(STATUS_PROFILES) for each in self._header.profiles):
             return STATUS
-        return ALERT if self._header.trigger == "R40" else OBSERVATIONS
+        return KINDS.get(self._header.trigger, OBSERVATIONS)
 
     @property
     def training(self) -> bool:
@@ -180,9 +189,10 @@ class Interpreter:
         """MSH-10."""
         return self._header.control_id
 
-    def place(self, device: Device) -> tuple[str, str]:
+    def place(self, device: Device, rows: Sequence[Row]) -> tuple[str, str]:
         """Bed and ward."""
-        return device.bed or self._bed, device.ward or self._ward
+        told = next((row.ward for row in rows if row.ward), "")
+        return device.bed or self._bed, device.ward or told or self._ward
 
 
 class _Teller:
@@ -201,10 +211,11 @@ class _Teller:
         self._numbers = numbers
         self._received_us = received_us
         self._done = done
-        self._place = message.place(self._device)
+        self._place = ("", "")
 
-    def tell(self, rows: list[Row], order_us: int, standing: Standing) -> None:
+    def tell(self, rows: list[Row], order_us: int, drug: str) -> None:
         kind = self._message.kind
+        self._place = self._message.place(self._device, rows)
         alert = alarms.read_alert(rows) if kind == ALERT else None
         contents = Contents(order_us, self._done.left_out)
         if alert is not None:
@@ -212,13 +223,13 @@ class _Teller:
         elif kind == STATUS:
             contents.add([row for row in rows if not is_firmware(row)])  # the status has it
         else:
-            contents.add(rows)
-        companions: list[Callable[[str], Record]] = []
+            contents.add(rows if kind == ALERT else _with_drug(rows, drug))
+        companions: list[Callable[[str], Said]] = []
         if kind == STATUS:
             companions.append(lambda message_id: self._status(rows, order_us, message_id))
         if alert is not None and alert.phase is not None:
             turned = alert
-            companions.append(lambda _id: self._alarm(turned, order_us, _id, standing))
+            companions.append(lambda message_id: self._change(turned, order_us, message_id))
         found = contents.all() or ([Content(order_us)] if companions else [])
         for at, content in enumerate(found):
             message_id = self._next_id()
@@ -257,29 +268,47 @@ class _Teller:
             message_id,
         )
 
-    def _alarm(self, alert: Alert, order_us: int, message_id: str, standing: Standing) -> Alarm:
-        alarm_id, phase, delta = standing.turn(self._device.device_id, alert, message_id)
-        self._done.deltas.append(delta)
+    def _change(self, alert: Alert, order_us: int, message_id: str) -> AlarmChange:
         training = self._message.training
-        return Alarm(
-            alarm_id=alarm_id,
-            device_id=self._device.device_id,
-            provenance=self._provenance,
-            priority=alert.priority,
-            phase=phase,
-            kind=AlarmKind.ADVISORY if training else alert.kind,
-            source=AlarmSource.DEVICE,
-            code=alert.code,
-            condition=alert.condition,
-            text=f"demo: {alert.text}" if training else alert.text,
-            onset_us=order_us or self._received_us,
-            at_us=self._received_us,
-            bed=self._place[0],
-            message_id=message_id,
-            codes=alert.codes,
-            values=alert.values,
-            limit=alert.limit,
+        return AlarmChange(
+            self._device.device_id,
+            self._provenance,
+            self._received_us,
+            DeviceAlarm(
+                alert.condition,
+                alert.code,
+                alert.priority,
+                AlarmKind.ADVISORY if training else alert.kind,
+                f"demo: {alert.text}" if training else alert.text,
+                alert.codes,
+                alert.values,
+                alert.limit,
+            ),
+            alert.phase is not AlarmPhase.END,
+            order_us,
+            self._place[0],
+            message_id,
         )
+
+
+def drug_of(components: tuple[str, ...]) -> str:
+    """The drug that an OBR-4 names; empty if it names none, but a device or an alert.
+
+    Infusion pumps have their medication there: ``2222^Dopamine``.
+    """
+    code, name, system = (*(each.strip() for each in components[:3]), "", "", "")[:3]
+    if system == "MDC" or name.startswith("MDC") or code.startswith("MDC") or code in NO_DRUGS:
+        return ""
+    return name[:TEXT_CHARACTERS_MAX]
+
+
+def _with_drug(rows: list[Row], drug: str) -> list[Row]:
+    """The rows, and the order's drug where they tell of an infusion and name none."""
+    codes = {row.code for row in rows}
+    if not drug or terms.DRUG_NAME in codes or not codes & OF_INFUSIONS:
+        return rows
+    named = Term(terms.DRUG_NAME, "MDC_DRUG_NAME_LABEL")
+    return [*rows, Row("", named, terms.DRUG_NAME, "text", text=drug)]
 
 
 def _by_equipment(

@@ -14,9 +14,9 @@ from datetime import tzinfo
 from typing import Final, NamedTuple
 
 from drivers.hl7 import values
-from drivers.hl7.codec import Segment
+from drivers.hl7.codec import Composite, Segment
 from drivers.hl7.metrics import NO_TERM, Term, metric_code, term
-from drivers.hl7.quirks import Quirk
+from drivers.hl7.quirks import PLACES, Quirk, ward_of
 from drivers.hl7.units import unit
 from gateway.domain.records import Quality
 
@@ -95,6 +95,8 @@ class Row(NamedTuple):
     """OBX-14; 0: the order's time holds."""
     equipment: tuple[str, ...] = ()
     """OBX-18, the components of its first repetition."""
+    ward: str = ""
+    """Where the device is, in rows that tell it (quirks)."""
 
     @property
     def mds(self) -> str:
@@ -118,6 +120,10 @@ def read_row(segment: Segment, reading: Reading) -> Row:
     flags: tuple[str, ...] = ()
     if segment.raw(8):
         flags = tuple(each[0].strip().upper() for each in segment.repetitions(8))
+    equipment: Composite = ((),)
+    if segment.raw(18):
+        equipment = segment.repetitions(18)
+    tells_place = named.refid in PLACES
     row = Row(
         segment.text(4)[:TEXT_CHARACTERS_MAX],
         named,
@@ -126,7 +132,8 @@ def read_row(segment: Segment, reading: Reading) -> Row:
         flags=flags,
         range=segment.text(7)[:TEXT_CHARACTERS_MAX],
         device_us=values.time_us(segment.raw(14), reading.zone) if segment.raw(14) else 0,
-        equipment=segment.components(18) if segment.raw(18) else (),
+        equipment=() if tells_place else equipment[0],
+        ward=ward_of(equipment) if tells_place else "",
     )
     kind = segment.raw(2).strip().upper()
     if kind in NUMERIC:

@@ -5,6 +5,7 @@ A line is added when a sender was seen to do it; README.md says where each was s
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from gateway.domain import terms
@@ -24,16 +25,49 @@ NO_QUIRK: Final = Quirk("")
 
 CODES: Final[dict[str, int]] = {
     "MDC_ECG_CARD_BEAT_RATE": terms.HEART_RATE,
-    "MDC_ATTR_VAL_BATT_CHARGE": terms.BATTERY,
     "MDC_BATT_CHARGE": terms.BATTERY,
-    "MDC_ATTR_POWER_STAT": 67925,
-    "MDC_DEV_PUMP_CURRENT_DELIVERY_STATUS": 158005,
-    "MDC_DEV_PUMP_NOT_DELIVERING_REASON": 158006,
-    "MDC_DEV_PUMP_PROGRAM_DELIVERY_MODE": 158008,
-    "MDC_DEV_PUMP_ACTIVE_SOURCES": 158016,
-    "MDC_PUMP_INFUSING_STATUS": 184519,
+    "MDC_PUMP_CURRENT_DELIVERY_STATUS": terms.DELIVERY_STATUS,
+    "MDC_PUMP_NOT_DELIVERING_REASON": terms.NOT_DELIVERING_REASON,
+    "MDC_PUMP_PROGRAM_DELIVERY_MODE": terms.code("MDC_DEV_PUMP_PROGRAM_DELIVERY_MODE"),
+    "MDC_PUMP_SOURCE_CHANNEL_LABEL": terms.code("MDC_DEV_PUMP_SOURCE_CHANNEL_LABEL"),
+    "MDC_PUMP_ACTIVE_SOURCES": terms.ACTIVE_SOURCE,
 }
-"""REFIDs that senders give code 0, or another one than we know them by."""
+"""REFIDs that we know by another name: volumetric pumps leave the ``DEV_`` of syringe pumps out."""
+
+PLACES: Final = frozenset(("MDC_ATTR_PUMP_PILLAR_DETAILS", "MDC_ATTR_PILLAR_DETAILS"))
+"""Rows in whose OBX-18 a ward stands (:func:`ward_of`), and nobody's identity."""
+_BEFORE_WARD: Final = 2
+WARD_CHARACTERS_MAX: Final = 64
+
+
+def ward_of(equipment: Sequence[Sequence[str]]) -> str:
+    """The ward in the OBX-18 of a row of ``PLACES``; empty if it names none.
+
+    B. Braun's layouts: ``~~WARD~FACILITY^^EUI^EUI-64`` and ``~~WARD^^EUI^EUI-64``, that is: the
+    third repetition is the ward. Without a ward the third is empty and the fourth, the facility,
+    is none.
+    """
+    if len(equipment) <= _BEFORE_WARD or any(any(each) for each in equipment[:_BEFORE_WARD]):
+        return ""
+    return equipment[_BEFORE_WARD][0].strip()[:WARD_CHARACTERS_MAX]
+
+
+DIMENSIONS: Final[dict[int, tuple[int, ...]]] = {
+    terms.code("MDC_RATE_DOSE"): tuple(
+        map(
+            terms.code,
+            (
+                "WARDGATE_RATE_DOSE_MASS",
+                "WARDGATE_RATE_DOSE_UNITS",
+                "WARDGATE_RATE_DOSE_UNITS_KG",
+                "WARDGATE_RATE_DOSE_AMOUNT",
+            ),
+        )
+    ),
+    terms.code("MDC_CONC_DRUG"): (terms.code("WARDGATE_CONC_DRUG_UNITS"),),
+}
+"""Terms that the standard gives several dimensions: where the unit does not convert to the term's
+own, to the metric of which it does."""
 
 FACETS: Final[dict[int | str, str]] = {
     196616: "event",

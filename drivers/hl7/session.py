@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 FAULTS_MAX: Final = 64
 FOREIGN_MAX: Final = 4
-EVENTS: Final = frozenset(("R01", "R40"))
+EVENTS: Final = frozenset(("R01", "R40", "R42"))
 ANSWERS: Final = frozenset(("ACK", "MCF", "ORA", "ORR"))
 """MSH-9.1 of messages that answer one."""
 
@@ -274,7 +274,7 @@ class Session:
             absent += found is None
             return found
 
-        done = reading.interpreter.finish(whose, hub.standing, self._ports.clock.now_us())
+        done = reading.interpreter.finish(whose, self._ports.clock.now_us())
         if absent and not done.records:
             # Audited already: nothing of it is of a device that is let in.
             self._answer(reading.slot, acknowledgement.UNKNOWN_KEY)
@@ -283,9 +283,7 @@ class Session:
             self._ports.counters.add("malformed", NAME, reason)
         for reason in set(done.left_out):
             self._ports.aside.keep(device.device_id, NAME, reason, reading.content)
-        self._ports.sink.submit(
-            Submission(done.records, partial(self._settled, reading.slot), done.deltas)
-        )
+        self._ports.sink.submit(Submission(done.records, partial(self._settled, reading.slot)))
 
     def _settled(self, slot: _Slot, outcome: Outcome) -> None:
         if outcome is Outcome.COMMITTED:

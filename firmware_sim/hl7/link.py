@@ -8,6 +8,7 @@ Rules:
 - The link is up when the gateway has accepted the device's own status: in TLS 1.3 a client learns
   only then that its certificate is refused.
 - A heart rate above the limit is an alarm of the device's own: it is sent apart, start and end.
+- A pump's message becomes several: its events, the infusion, what changed among its alarms.
 
 The TLS context is given: which certificate it shows, if any, is what a simulated thief plays with.
 """
@@ -22,8 +23,10 @@ from random import Random
 from typing import Final, NamedTuple
 
 from drivers.bedside.codec import Vitals, decode_cbor, decode_json
-from firmware_sim.hl7 import messages
+from firmware_sim.hl7 import messages, pump
 from firmware_sim.hl7.messages import Sender
+from firmware_sim.hl7.pump import PUMP, PumpMessage
+from firmware_sim.hl7.pump_messages import PumpTeller
 from firmware_sim.link import Outcome
 from firmware_sim.mqtt import backoff_s
 from gateway.domain.errors import MalformedError
@@ -56,6 +59,7 @@ class Hl7Link:
         self._writer: asyncio.StreamWriter | None = None
         self._closed = False
         self._in_alarm = False
+        self._teller = PumpTeller(settings.sender)
         self._waiting: set[asyncio.Task[object]] = set()
         self.connects = 0
         """How often the link came up."""
@@ -71,6 +75,8 @@ class Hl7Link:
 
     async def send(self, kind: str, payload: bytes, message_id: str) -> Outcome:
         """See :meth:`DeviceLink.send`; what is no message goes out as it is, or beside a frame."""
+        if kind == PUMP and (told := pump.decode(payload)) is not None:
+            return await self._pump(told, message_id)
         try:
             message = (decode_json if payload[:1] == b"{" else decode_cbor)(kind, payload)
         except MalformedError:
@@ -108,6 +114,15 @@ class Hl7Link:
         await self._hang_up()
 
     # One message
+
+    async def _pump(self, told: PumpMessage, message_id: str) -> Outcome:
+        """Its messages in their order; what became of the infusion is what counts."""
+        outcome = Outcome.GIVEN_UP
+        for content, control_id in self._teller.messages(told, message_id):
+            answered = await self._say(_frame(content), control_id)
+            if control_id == message_id:
+                outcome = answered
+        return outcome
 
     async def _alarm(self, vitals: Vitals, message_id: str, at_us: int) -> None:
         high = vitals.hr is not None and vitals.hr > HIGH_PER_MIN

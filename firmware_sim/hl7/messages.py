@@ -36,7 +36,7 @@ def observations(sender: Sender, vitals: Vitals, control_id: str, at_us: int) ->
         value = getattr(vitals, field)
         if value is not None:
             path = f"1.{1 + (field in CUFF)}.1.{place}"
-            rows.append(_row("NM", _metric(code), path, f"{value:g}", _unit(code)))
+            rows.append(row_of("NM", metric_of(code), path, f"{value:g}", unit_of(code)))
     return _message(sender, "ORU^R01^ORU_R01", profile, control_id, at_us, rows)
 
 
@@ -45,13 +45,13 @@ def alarm(sender: Sender, vitals: Vitals, phase: str, control_id: str, at_us: in
     profile = "IHE_PCD_ACM_001^IHE PCD^1.3.6.1.4.1.19376.1.6.4.4.1^ISO"
     state = "inactive" if phase == "end" else "active"
     code = VITALS["hr"]
-    measured = _row("NM", _metric(code), "1.1.1.0.2", f"{vitals.hr:g}", _unit(code), LIMITS)
+    measured = row_of("NM", metric_of(code), "1.1.1.0.2", f"{vitals.hr:g}", unit_of(code), LIMITS)
     rows = [
-        _row("CWE", "196616^MDC_EVT_ALARM^MDC", "1.1.1.0.1", HIGH, flags="H~PH~SP"),
+        row_of("CWE", "196616^MDC_EVT_ALARM^MDC", "1.1.1.0.1", HIGH, flags="H~PH~SP"),
         measured,
-        _row("ST", "68481^MDC_ATTR_EVENT_PHASE^MDC", "1.1.1.0.3", phase),
-        _row("ST", "68482^MDC_ATTR_ALARM_STATE^MDC", "1.1.1.0.4", state),
-        _row("ST", "68483^MDC_ATTR_ALARM_INACTIVATION_STATE^MDC", "1.1.1.0.5", "enabled"),
+        row_of("ST", "68481^MDC_ATTR_EVENT_PHASE^MDC", "1.1.1.0.3", phase),
+        row_of("ST", "68482^MDC_ATTR_ALARM_STATE^MDC", "1.1.1.0.4", state),
+        row_of("ST", "68483^MDC_ATTR_ALARM_INACTIVATION_STATE^MDC", "1.1.1.0.5", "enabled"),
     ]
     return _message(sender, "ORU^R40^ORU_R40", profile, control_id, at_us, rows)
 
@@ -60,8 +60,8 @@ def status(sender: Sender, control_id: str, at_us: int) -> bytes:
     """PCD-15: what a device says of itself when it is switched on."""
     profile = "IHE_PCD_015^IHE PCD^1.3.6.1.4.1.19376.1.6.1.15.1^ISO"
     rows = [
-        _row("ST", "531976^MDC_ID_PROD_SPEC_FW^MDC", "1.0.0.1", FIRMWARE),
-        _row("NM", _metric(terms.BATTERY), "1.0.0.2", "100", _unit(terms.BATTERY)),
+        row_of("ST", "531976^MDC_ID_PROD_SPEC_FW^MDC", "1.0.0.1", FIRMWARE),
+        row_of("NM", metric_of(terms.BATTERY), "1.0.0.2", "100", unit_of(terms.BATTERY)),
     ]
     return _message(sender, "ORU^R01^ORU_R01", profile, control_id, at_us, rows)
 
@@ -69,7 +69,7 @@ def status(sender: Sender, control_id: str, at_us: int) -> bytes:
 def _message(
     sender: Sender, event: str, profile: str, control_id: str, at_us: int, rows: list[str]
 ) -> bytes:
-    when = _time(at_us)
+    when = time_of(at_us)
     head = f"MSH|^~\\&|{sender.application}|Wardgate Simulators|||{when}||{event}"
     segments = [
         f"{head}|{control_id}|P|2.6|||AL|NE||UNICODE UTF-8|||{profile}",
@@ -81,7 +81,7 @@ def _message(
     return "".join(f"{segment}\r" for segment in segments).encode()
 
 
-def _row(
+def row_of(
     kind: str,
     what: str,
     path: str,
@@ -90,20 +90,24 @@ def _row(
     limits: str = "",
     flags: str = "",
 ) -> str:
+    """An OBX from its second field on."""
     return f"{kind}|{what}|{path}|{value}|{unit}|{limits}|{flags}|||R"
 
 
-def _metric(code: int) -> str:
+def metric_of(code: int) -> str:
+    """A metric as OBX-3 names it."""
     return f"{code}^{terms.metric(code).refid}^MDC"
 
 
-def _unit(code: int) -> str:
+def unit_of(code: int) -> str:
+    """A metric's unit as OBX-6 names it."""
     ucum = terms.metric(code).unit
     found = units.find(ucum)
     return f"{found.code}^{found.refid}^MDC^{ucum}^{ucum}^UCUM" if found else f"{ucum}^{ucum}^UCUM"
 
 
-def _time(us: int) -> str:
+def time_of(us: int) -> str:
+    """Microseconds since 1970 as HL7 writes a time."""
     seconds, micros = divmod(us, 1_000_000)
     when = datetime.fromtimestamp(seconds, UTC)
     return f"{when:%Y%m%d%H%M%S}.{micros // 1000:03}+0000"

@@ -280,6 +280,10 @@ class DeviceAlarm(msgspec.Struct, frozen=True, gc=False):
     priority: AlarmPriority
     kind: AlarmKind
     text: str
+    codes: tuple[int, ...] = ()
+    """The values that caused it and the limit that they crossed, where the device says so."""
+    values: tuple[float, ...] = ()
+    limit: float = 0.0
 
 
 class AlarmSnapshot(msgspec.Struct, frozen=True, gc=False):

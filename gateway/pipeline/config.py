@@ -27,7 +27,7 @@ PRIORITIES: dict[PriorityName, AlarmPriority] = {
 }
 
 
-UNPACED = frozenset(("alert", "settings", "status"))
+UNPACED = frozenset(("alert", "event", "settings", "status"))
 """Kinds that are sent when something happens: without an interval their silence means nothing."""
 
 
@@ -85,6 +85,8 @@ class DripRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     low_percent: float = 10.0
     """Nearly empty at the greater of the two (percent of the volume to be infused)."""
     finished_ml: float = 1.0
+    battery_percent: float = 15.0
+    battery_hysteresis_percent: float = 5.0
     hysteresis_ml: float = 5.0
     stopped_priority: PriorityName = "high"
     finished_priority: PriorityName = "medium"
@@ -93,6 +95,7 @@ class DripRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     below_priority: PriorityName = "medium"
     above_priority: PriorityName = "high"
     """Free flow: the greater danger."""
+    battery_priority: PriorityName = "low"
 
 
 class KindConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -59,6 +59,7 @@ class DripPlaces(NamedTuple):
     volume: int
     drops: int
     factor: int
+    battery: int
 
 
 class Plan(NamedTuple):
@@ -177,6 +178,7 @@ def _drip(rule: DripRule, kind: str, codes: tuple[int, ...]) -> DripPlaces | Non
         volume=_place(codes, terms.VOLUME_TO_BE_INFUSED),
         drops=_place(codes, terms.DROP_RATE),
         factor=_place(codes, terms.DROP_FACTOR),
+        battery=_place(codes, terms.BATTERY),
     )
     # An infusion pump has a flow and a programmed rate too, and alarms of its own.
     watched = rule.enabled and (kind == "drip" or places.drops >= 0)

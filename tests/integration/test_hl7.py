@@ -20,9 +20,12 @@ from drivers.hl7.driver import FACTORY
 from drivers.hl7.mllp import frame
 from firmware_sim.hl7.link import Hl7Link, Settings
 from firmware_sim.hl7.messages import Sender as SimSender
+from firmware_sim.hl7.pump import Program, Pump
 from firmware_sim.link import Outcome as Sent
+from firmware_sim.messages import PumpSource, encode
+from gateway.domain import terms
 from gateway.domain.ports import Outcome, Ports
-from gateway.domain.records import Alarm, Report
+from gateway.domain.records import AlarmChange, Report, Text
 from security import tls
 from tests.fakes import (
     FakeAdmission,
@@ -181,9 +184,51 @@ async def test_the_simulated_monitor(ward, monitor):
         await link.close()
         said = [each for each in receiver.ids() if "hello-" not in each and "#" not in each]
         assert said == ["5f3a:1", "5f3a:3", "5f3a:3.start", "5f3a:4", "5f3a:4.end"]
-        alarms = [each for each in receiver.sink.records if isinstance(each, Alarm)]
-        assert [each.phase.name for each in alarms] == ["START", "END"]
-        assert alarms[0].alarm_id == alarms[1].alarm_id
+        changes = [each for each in receiver.sink.records if isinstance(each, AlarmChange)]
+        assert [each.present for each in changes] == [True, False]
+        assert changes[0].alarm.condition == changes[1].alarm.condition
+        assert receiver.driver.healthy()
+
+
+async def test_the_simulated_pump(ward, monitor):
+    async with receiving(ward, monitor) as receiver:
+        settings = Settings(
+            SimSender("mon-1", "mon-1"),
+            "localhost",
+            receiver.port,
+            client_tls(monitor),
+            RealClock().now_us,
+        )
+        link = Hl7Link(settings, Random(7))
+        source = PumpSource(Pump(Program("Dopamine", 5.0, 60.0, 1.6, 80.0), Random(7)))
+        for n in range(9):  # 270 s of a programme of 300 s, with the line pressed off for a while
+            source.pump.occlude(occluded=n in (2, 3))
+            told = source.next("5f3a", n, RealClock().now_us() // 1000, 30.0)
+            assert told is not None
+            sent = await link.send("pump", encode(told, cbor=False), f"5f3a:{n}")
+            assert sent is Sent.ACKNOWLEDGED
+        await link.close()
+        reports = [each for each in receiver.sink.records if isinstance(each, Report)]
+        first = next(each for each in reports if each.message_id == "5f3a:0")
+        numbers = dict(zip(first.codes, first.values, strict=True))
+        assert numbers[terms.VOLUME_REMAINING] == 4.5
+        assert numbers[terms.code("MDC_RATE_DOSE")] == 20.0
+        assert Text(terms.DRUG_NAME, "Dopamine") in [t for each in reports for t in each.texts]
+        events = [
+            said.name
+            for each in reports
+            if each.kind == "event"
+            for said in each.enumerations
+            if said.code == terms.INFUSION_EVENT
+        ]
+        assert events == [f"MDC_EVT_PUMP_DELIV_{word}" for word in ("START", "STOP", "START")]
+        changes = [each for each in receiver.sink.records if isinstance(each, AlarmChange)]
+        assert [(each.alarm.code, each.alarm.priority.name, each.present) for each in changes] == [
+            (196940, "MEDIUM", True),
+            (196940, "HIGH", True),
+            (196940, "HIGH", False),
+            (197334, "LOW", True),
+        ]
         assert receiver.driver.healthy()
 
 

@@ -279,4 +279,4 @@ def test_the_table_of_devices_says_what_the_driver_does(name):
     makes = source(home)
     assert (row["waves"] != "no") == ("Waveform(" in makes)
     if row["alarms"] == "yes":
-        assert "AlarmSnapshot(" in makes or " Alarm(" in makes
+        assert "AlarmSnapshot(" in makes or "AlarmChange(" in makes

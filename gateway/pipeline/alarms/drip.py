@@ -4,7 +4,11 @@
 ``drip_finished``  the bag is empty;
 ``drip_low``       the bag is nearly empty;
 ``drip_below``     the rate is below the prescribed one: advisory, then urgent;
-``drip_above``     above it; also any flow where none is prescribed.
+``drip_above``     above it; also any flow where none is prescribed;
+``drip_battery``   the monitor's battery is low.
+
+That it is off line is told by the silence of its reports, that the bag will soon be empty by
+:mod:`gateway.infusion`; a bubble, a bag taken off and a sensor's fault only the monitor knows.
 
 A clamp that was closed does not silence ``drip_stopped``: a clamp forgotten is the common case.
 """
@@ -17,6 +21,7 @@ from typing import Final, NamedTuple
 
 from gateway.domain.records import AlarmKind, AlarmSource
 from gateway.domain.terms import (
+    BATTERY,
     FLOW_RATE,
     PROGRAMMED_RATE,
     VOLUME_REMAINING,
@@ -36,12 +41,15 @@ CODE_LOW: Final = 197334
 CODE_FINISHED: Final = 197332
 """The infusion pump's "VTBI complete"."""
 
-STOPPED, FINISHED, LOW, BELOW, ABOVE = (
+CODE_BATTERY: Final = 196802
+"""MDC_EVT_BATT_LO."""
+
+STOPPED, FINISHED, LOW, BELOW, ABOVE, BATTERY_LOW = (
     key_of(AlarmSource.GATEWAY, f"drip_{name}")
-    for name in ("stopped", "finished", "low", "below", "above")
+    for name in ("stopped", "finished", "low", "below", "above", "battery")
 )
 CONDITIONS: Final = frozenset(
-    key.removeprefix("g:") for key in (STOPPED, FINISHED, LOW, BELOW, ABOVE)
+    key.removeprefix("g:") for key in (STOPPED, FINISHED, LOW, BELOW, ABOVE, BATTERY_LOW)
 )
 
 
@@ -52,6 +60,7 @@ class Infusion(NamedTuple):
     prescribed: float | None
     remaining: float | None
     volume: float | None
+    battery: float | None = None
 
 
 def infusion(places: DripPlaces, readings: Readings) -> Infusion:
@@ -66,6 +75,7 @@ def infusion(places: DripPlaces, readings: Readings) -> Infusion:
         readings.valid(places.prescribed),
         readings.valid(places.remaining),
         readings.valid(places.volume),
+        readings.valid(places.battery),
     )
 
 
@@ -79,6 +89,7 @@ def calm(rule: DripRule, drip: Infusion) -> bool:
         prescribed - allowed <= flow <= prescribed + allowed
         and flow > rule.stopped_ml_per_h
         and remaining > _low_mark(rule, drip)
+        and (drip.battery is None or drip.battery > rule.battery_percent)
     )
 
 
@@ -88,6 +99,7 @@ def sights(rule: DripRule, drip: Infusion, holds: Mapping[str, Held]) -> Iterato
     yield _low(rule, drip)
     yield _stopped(rule, drip)
     yield from _rate(rule, drip, holds)
+    yield _battery(rule, drip)
 
 
 def _low_mark(rule: DripRule, drip: Infusion) -> float:
@@ -136,6 +148,27 @@ def _volume(key: str, drip: Infusion, mark: float, back: float, cause: Cause) ->
     if drip.remaining <= mark:
         return Sight(key, Input.CROSSED, cause)
     return Sight(key, Input.BETWEEN if drip.remaining <= mark + back else Input.INSIDE)
+
+
+def _battery(rule: DripRule, drip: Infusion) -> Sight:
+    percent = drip.battery
+    if percent is None:
+        return Sight(BATTERY_LOW, Input.UNKNOWN)
+    if percent > rule.battery_percent:
+        within = percent <= rule.battery_percent + rule.battery_hysteresis_percent
+        return Sight(BATTERY_LOW, Input.BETWEEN if within else Input.INSIDE)
+    cause = Cause(
+        condition="drip_battery",
+        code=CODE_BATTERY,
+        kind=AlarmKind.TECHNICAL,
+        source=AlarmSource.GATEWAY,
+        priority=PRIORITIES[rule.battery_priority],
+        text=f"battery of the drip monitor low: {percent:g} %",
+        limit=rule.battery_percent,
+        codes=(BATTERY,),
+        values=(percent,),
+    )
+    return Sight(BATTERY_LOW, Input.CROSSED, cause)
 
 
 def _stopped(rule: DripRule, drip: Infusion) -> Sight:

@@ -24,6 +24,7 @@ from gateway.domain.records import (
     AlarmSnapshot,
     AlarmSource,
     Attestation,
+    DeviceAlarm,
     Provenance,
     Report,
 )
@@ -181,14 +182,7 @@ class AlarmEngine:
         )
         shown = {}
         for alarm in snapshot.alarms[:DEVICE_ALARMS_MAX]:
-            cause = Cause(
-                alarm.condition,
-                alarm.code,
-                alarm.kind,
-                AlarmSource.DEVICE,
-                alarm.priority,
-                alarm.text,
-            )
+            cause = _shown(alarm)
             shown[cause.key] = cause
         for key, held in tuple(self._held.get(snapshot.device_id, _NO_HOLDS).items()):
             if held.cause.source is AlarmSource.DEVICE and key not in shown:
@@ -212,14 +206,7 @@ class AlarmEngine:
             change.message_id,
             change.onset_us,
         )
-        cause = Cause(
-            alarm.condition,
-            alarm.code,
-            alarm.kind,
-            AlarmSource.DEVICE,
-            alarm.priority,
-            alarm.text,
-        )
+        cause = _shown(alarm)
         seen = Input.CROSSED if change.present else Input.INSIDE
         self._judge(context, Sight(key, seen, cause), changes)
 
@@ -463,6 +450,21 @@ class AlarmEngine:
 def _full(device_id: str, key: str) -> str:
     """A condition's key among those of all devices."""
     return f"{device_id}\n{key}"
+
+
+def _shown(alarm: DeviceAlarm) -> Cause:
+    """A condition that a device shows, as the table takes it."""
+    return Cause(
+        alarm.condition,
+        alarm.code,
+        alarm.kind,
+        AlarmSource.DEVICE,
+        alarm.priority,
+        alarm.text,
+        alarm.limit,
+        alarm.codes,
+        alarm.values,
+    )
 
 
 def _kind_of(held: Held) -> str:

@@ -27,7 +27,7 @@ CASES = [
     ("vitals", b'{"v":1', codec.NOT_JSON),
     ("vitals", b'{"v":1} {}', codec.NOT_JSON),
     ("vitals", b'{"v":1,"hr":NaN}', codec.NOT_JSON),
-    ("vitals", b'{"v":2,"hr":"72",', codec.NOT_JSON),
+    ("vitals", b'{"v":3,"hr":"72",', codec.NOT_JSON),
     ("vitals", b'{"v":1,"x":1,"hr"', codec.NOT_JSON),
     ("vitals", b'{"v":1,"hr":Infinity}', codec.NOT_JSON),
     ("drip", b'{"v":1,"drug":"\xff"}', codec.NOT_JSON),
@@ -35,8 +35,8 @@ CASES = [
     ("vitals", b"[1]", codec.NOT_AN_OBJECT),
     ("vitals", b"17", codec.NOT_AN_OBJECT),
     ("vitals", b"{}", codec.WRONG_VERSION),
-    ("vitals", b'{"v":2,"hr":72}', codec.WRONG_VERSION),
-    ("vitals", b'{"v":2,"lactate":1.1}', codec.WRONG_VERSION),
+    ("vitals", b'{"v":3,"hr":72}', codec.WRONG_VERSION),
+    ("vitals", b'{"v":3,"lactate":1.1}', codec.WRONG_VERSION),
     ("vitals", b'{"v":"1"}', codec.WRONG_VERSION),
     ("vitals", b'{"v":1,"lactate":1.1}', codec.UNKNOWN_FIELD),
     ("vitals", b'{"v":1,"device_id":"other"}', codec.UNKNOWN_FIELD),
@@ -57,6 +57,11 @@ CASES = [
     ("drip", b'{"v":1,"clamp":"half"}', codec.UNKNOWN_WORD),
     ("vitals", b'{"v":1,"boot":"a"}', codec.HALF_ID),
     ("vitals", b'{"v":1,"n":1}', codec.HALF_ID),
+    ("drip", b'{"v":1,"bag":2}', codec.UNKNOWN_FIELD),
+    ("drip", b'{"v":1,"tare_g":0}', codec.UNKNOWN_FIELD),
+    ("vitals", b'{"v":2,"bag":2}', codec.UNKNOWN_FIELD),
+    ("drip", b'{"v":2,"density_g_ml":0.4}', codec.OUT_OF_BOUNDS),
+    ("drip", b'{"v":2,"bag":1.5}', codec.WRONG_TYPE),
     ("vitals", b'{"v":1,"boot":"a:1","n":1}', codec.BAD_TEXT),
     ("vitals", b'{"v":1,"boot":"a b","n":1}', codec.BAD_TEXT),
     ("vitals", '{"v":1,"boot":"\u00e9","n":1}'.encode(), codec.BAD_TEXT),
@@ -149,7 +154,8 @@ ids = st.just((None, None)) | st.tuples(
     st.text("abc123", min_size=1, max_size=36), st.integers(0, codec.SEQUENCE_MAX)
 )
 SPECIAL = {
-    "v": st.just(1),
+    "bag": st.none() | st.integers(0, codec.SEQUENCE_MAX),
+    "density_g_ml": st.none() | st.floats(0.5, 2.0),
     "t": st.none() | st.integers(0, codec.UNIX_MS_MAX),
     "finish": st.none() | st.integers(0, codec.UNIX_MS_MAX),
     "bed": texts,
@@ -164,8 +170,12 @@ SPECIAL = {
 @st.composite
 def messages(draw):
     kind = draw(st.sampled_from(sorted(KINDS)))
-    fields = [f for f in KINDS[kind].__struct_fields__ if f not in {"boot", "n"}]
+    fields = [f for f in KINDS[kind].__struct_fields__ if f not in {"v", "boot", "n"}]
     values = {field: draw(SPECIAL.get(field, numbers)) for field in fields}
+    version = draw(st.sampled_from(codec.VERSIONS))
+    values["v"] = version
+    if version == 1:
+        values |= dict.fromkeys(codec.SINCE_2 if kind == "drip" else ())
     boot, n = draw(ids)
     return kind, KINDS[kind](boot=boot, n=n, **values)
 

@@ -138,6 +138,38 @@ def test_rate(fields, rate):
     assert dict(zip(report.codes, report.values, strict=True)).get(terms.FLOW_RATE) == rate
 
 
+@pytest.mark.parametrize(
+    ("fields", "infused", "remaining"),
+    [
+        ({"drops": 300.0, "factor": 20}, 15.0, None),
+        ({"drops": 300.0, "factor": 20, "prescribed_ml": 500.0}, 15.0, 485.0),
+        ({"drops": 300.0, "factor": 20, "prescribed_ml": 90.0, "total_ml": 100.0}, 15.0, 85.0),
+        ({"infused_ml": 600.0, "prescribed_ml": 500.0}, 600.0, 0.0),
+        ({"weight_g": 325.0, "tare_g": 25.0}, None, 300.0),
+        ({"weight_g": 325.0, "tare_g": 25.0, "density_g_ml": 1.2}, None, 250.0),
+        ({"weight_g": 24.0, "tare_g": 25.0}, None, 0.0),
+        ({"weight_g": 2.0, "tare_g": 25.0}, None, None),  # no bag hangs there
+        ({"weight_g": 2.0, "tare_g": 25.0, "infused_ml": 1.0, "total_ml": 9.0}, 1.0, None),
+        ({"remaining_ml": 7.0, "weight_g": 325.0, "tare_g": 25.0}, None, 7.0),
+        ({"weight_g": 325.0}, None, None),
+    ],
+)
+def test_what_is_left_and_what_ran_out_follow_from_what_is_told(fields, infused, remaining):
+    report, _ = to_records(Drip(v=2, **fields), DEVICE, BY, NOW)
+    assert isinstance(report, Report)
+    told = dict(zip(report.codes, report.values, strict=True))
+    assert told.get(terms.VOLUME_INFUSED) == infused
+    assert told.get(terms.VOLUME_REMAINING) == remaining
+
+
+def test_the_bag_is_told():
+    drip = decode_json("drip", b'{"v":2,"bag":3,"tare_g":25,"total_ml":510}')
+    report, _ = to_records(drip, DEVICE, BY, NOW)
+    assert isinstance(report, Report)
+    told = dict(zip(report.codes, report.values, strict=True))
+    assert told == {terms.BAG_NUMBER: 3.0, terms.BAG_TARE: 25.0, terms.BAG_VOLUME: 510.0}
+
+
 def test_the_finish_counts_from_receipt_when_the_device_has_no_clock():
     report, _ = to_records(Drip(v=1, finish=NOW // 1000 + 90_000), DEVICE, BY, NOW)
     assert isinstance(report, Report)

@@ -6,12 +6,17 @@ from pathlib import Path
 
 import pytest
 
-from drivers.hl7.alarms import Standing
 from drivers.hl7.codec import read_header
 from drivers.hl7.mapping import Interpreted, Interpreter, Resolve, Whose
 from gateway.domain.devices import Device
-from gateway.domain.records import Alarm, Attestation, DeviceStatus, Provenance, Report
-from tests.fakes import FakeState
+from gateway.domain.records import (
+    AlarmChange,
+    Attestation,
+    DeviceAlarm,
+    DeviceStatus,
+    Provenance,
+    Report,
+)
 
 _ROOT = Path(__file__).resolve().parents[3]
 SHARED = Path(os.environ.get("WARDGATE_SHARED", _ROOT.parent / "shared")) / "captures/hl7_ihe_pcd"
@@ -66,7 +71,6 @@ def message(*rows: str, head: str = "", order: str = OBR, **more: str) -> bytes:
 def interpret(
     content: bytes,
     whose: Resolve = lambda _: OURS,
-    standing: Standing | None = None,
     zone=UTC,
     step: int = 3,
 ) -> Interpreted:
@@ -75,16 +79,20 @@ def interpret(
     reading = Interpreter(content, header, zone)
     while not reading.step(step):
         pass
-    return reading.finish(whose, standing or Standing(FakeState()), RECEIVED_US)
+    return reading.finish(whose, RECEIVED_US)
 
 
 def reports(done: Interpreted) -> list[Report]:
     return [each for each in done.records if isinstance(each, Report)]
 
 
-def alarm(done: Interpreted) -> Alarm:
-    (found,) = (each for each in done.records if isinstance(each, Alarm))
+def change(done: Interpreted) -> AlarmChange:
+    (found,) = (each for each in done.records if isinstance(each, AlarmChange))
     return found
+
+
+def alarm(done: Interpreted) -> DeviceAlarm:
+    return change(done).alarm
 
 
 def status(done: Interpreted) -> DeviceStatus:

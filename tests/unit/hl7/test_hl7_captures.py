@@ -3,8 +3,8 @@
 import pytest
 
 from drivers.hl7.codec import read_header, segment, segments
-from gateway.domain.records import AlarmKind, AlarmPhase, AlarmPriority, Enumeration, Text
-from tests.unit.hl7.messages import OURS, SHARED, alarm, interpret, needs_captures, reports
+from gateway.domain.records import AlarmKind, AlarmPriority, Enumeration, Text
+from tests.unit.hl7.messages import OURS, SHARED, alarm, change, interpret, needs_captures, reports
 
 pytestmark = [pytest.mark.shared, needs_captures]
 
@@ -52,21 +52,22 @@ def test_pcd_04_of_a_pump():
     assert named == [("P6013", "", "0012210000000000", "EUI-64")]
     (report,) = reports(done)
     raised = alarm(done)
-    assert (raised.phase, raised.kind) == (AlarmPhase.START, AlarmKind.TECHNICAL)  # ST in OBX-8
+    assert change(done).present
+    assert raised.kind is AlarmKind.TECHNICAL  # ST in OBX-8
     assert raised.priority is AlarmPriority.MEDIUM  # it says none
     assert (raised.code, raised.condition) == (196940, "hl7_fluid_line_occl")
     assert raised.text == "Occlusion"
-    assert raised.onset_us == 1_326_153_257_000_000
-    assert raised.message_id == report.message_id == "6346172845752460251"
+    assert change(done).onset_us == 1_326_153_257_000_000
+    assert change(done).message_id == report.message_id == "6346172845752460251"
     assert report.enumerations[0] == Enumeration(196616, 196940, "MDC_EVT_FLUID_LINE_OCCL")
     assert [e.name for e in report.enumerations[2:]] == ["start", "active", "enabled"]
 
 
-def test_the_rows_of_a_pump_event():
-    # ORU^R42 itself is not taken yet; its rows are observations like any.
+def test_pcd_10_of_a_pump():
     done, named = decoded("ipec_pcd10_delivery_start_dopamine")
     assert named == [("E0002", "", "0012210000000000", "EUI-64")]
-    infusion, more, *texts = reports(done)
+    infusion, *texts = reports(done)
+    assert {report.kind for report in reports(done)} == {"event"}
     assert numbers(infusion) == {
         158014: 15.4,  # by its REFID: its code is 0
         157784: 15.4,
@@ -74,9 +75,14 @@ def test_the_rows_of_a_pump_event():
         157993: 0.0,
         157872: 250.0,
         157916: 974.0,
+        157924: 5.0,
+        157760: 1.6,
+        68063: 82.0,
     }
-    assert numbers(more) == {157924: 5.0, 157760: 1.6, 68063: 82.0}
-    assert Enumeration(184519, 0, "pump-status-infusing") in more.enumerations
+    assert Enumeration(68487, 197288, "MDC_EVT_PUMP_DELIV_START") in infusion.enumerations
+    assert Enumeration(184519, 0, "pump-status-infusing") in infusion.enumerations
+    assert Enumeration(158005, 0, "pump-delivery-status-delivering") in infusion.enumerations
+    assert done.left_out == []
     assert Text(184514, "Dopamine") in [text for report in texts for text in report.texts]
     assert {report.device_us for report in reports(done)} == {1_444_933_266_000_000}
 

@@ -7,15 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from drivers.hl7 import mapping
-from drivers.hl7.alarms import SPACE, Standing
 from drivers.hl7.codec import read_header
 from drivers.hl7.mapping import Whose
+from gateway.domain import terms
 from gateway.domain.devices import Device
 from gateway.domain.errors import MalformedError
 from gateway.domain.labels import UNLABELLED
 from gateway.domain.records import (
     AlarmKind,
-    AlarmPhase,
     AlarmPriority,
     Attestation,
     DeviceState,
@@ -25,12 +24,13 @@ from gateway.domain.records import (
     Text,
 )
 from gateway.domain.terms import METRICS
-from tests.fakes import FakeState
 from tests.unit.hl7.messages import (
     MDS,
     OBR,
+    OURS,
     RECEIVED_US,
     alarm,
+    change,
     interpret,
     message,
     msh,
@@ -281,37 +281,15 @@ def alert(
     return message(*parts, event="ORU^R40^ORU_R40", **more)
 
 
-def test_an_alarm_keeps_its_id_from_start_to_end():
-    standing = Standing(FakeState())
-    seen = [
-        alarm(interpret(alert(phase, control_id=f"a-{n}"), standing=standing))
-        for n, phase in enumerate(("start", "continue", "escalate", "end", "start"))
-    ]
-    assert [a.phase.name for a in seen] == ["START", "UPDATE", "UPDATE", "END", "START"]
-    assert len({a.alarm_id for a in seen[:4]}) == 1
-    assert seen[4].alarm_id != seen[0].alarm_id
-    assert (seen[0].priority, seen[0].kind) == (AlarmPriority.HIGH, AlarmKind.TECHNICAL)
-
-
-def test_standing_alarms_survive_a_restart():
-    standing = Standing(FakeState())
-    done = interpret(alert(), standing=standing)
-    kept = {delta.key: delta.value or b"" for delta in done.deltas}
-    after = Standing(FakeState({SPACE: kept}))
-    ended = interpret(alert("end", control_id="a-2"), standing=after)
-    assert alarm(ended).alarm_id == alarm(done).alarm_id
-    assert [delta.value for delta in ended.deltas] == [None]
-
-
-def test_a_message_that_comes_again_is_the_same_alarm():
-    standing = Standing(FakeState())
-    for phase in ("start", "end"):
-        twice = [alarm(interpret(alert(phase, control_id=phase), standing=standing)) for _ in "12"]
-        assert twice[0] == twice[1]
-
-
-def test_an_update_of_an_alarm_that_nobody_knows_begins_it():
-    assert alarm(interpret(alert("continue"))).phase is AlarmPhase.START
+@pytest.mark.parametrize(
+    ("phase", "present"),
+    [("start", True), ("continue", True), ("escalate", True), ("end", False), ("reset", False)],
+)
+def test_an_alarm_stands_until_its_end(phase, present):
+    found = change(interpret(alert(phase, control_id="a-1")))
+    assert (found.present, found.message_id) == (present, "a-1")
+    assert found.onset_us == 1_788_249_599_000_000
+    assert (found.alarm.priority, found.alarm.kind) == (AlarmPriority.HIGH, AlarmKind.TECHNICAL)
 
 
 @pytest.mark.parametrize(
@@ -344,7 +322,7 @@ def test_a_heartbeat_and_an_event_of_one_moment_are_no_alarms(more):
 
 def test_without_a_phase_the_state_says_it():
     rows = (obx("68482^MDC_ATTR_ALARM_STATE^MDC", "inactive", "", "ST", "1.0.0.0.4"),)
-    assert alarm(interpret(alert("", rows=rows))).phase is AlarmPhase.END
+    assert change(interpret(alert("", rows=rows))).present is False
 
 
 def test_an_alarm_carries_the_values_that_caused_it():
@@ -365,6 +343,115 @@ def test_an_event_without_a_code_is_told_by_its_name_or_text():
 def test_a_test_alarm_is_an_advisory():
     found = alarm(interpret(alert(processing="T")))
     assert (found.kind, found.text[:6]) == (AlarmKind.ADVISORY, "demo: ")
+
+
+# Infusion pumps
+
+
+PUMP = "OBX|1||70053^MDC_DEV_PUMP_INFUS_SYRINGE_MDS^MDC|1.0.0.0|||||||X|||||||mon-1"
+FLOW = obx("0^MDC_FLOW_FLUID_PUMP_CURRENT^MDC", "15.4", "265266^MDC_DIM_MILLI_L_PER_HR^MDC")
+
+
+def test_an_event_is_a_report_of_its_kind():
+    happened = obx("0^MDC_ATTR_EVT_COND^MDC", "197290^MDC_EVT_PUMP_DELIV_STOP^MDC", "", "CWE")
+    (found,) = reports(interpret(message(PUMP, happened, FLOW, event="ORU^R42^ORU_R01")))
+    assert found.kind == "event"
+    assert found.enumerations == (
+        Enumeration(terms.INFUSION_EVENT, 197290, "MDC_EVT_PUMP_DELIV_STOP"),
+    )
+    assert (found.codes, found.values) == ((terms.FLOW_RATE,), (15.4,))
+
+
+@pytest.mark.parametrize("word", ["MDC_PUMP_", "MDC_DEV_PUMP_"])
+@pytest.mark.parametrize(
+    ("name", "code"),
+    [
+        ("CURRENT_DELIVERY_STATUS", 158005),
+        ("NOT_DELIVERING_REASON", 158006),
+        ("PROGRAM_DELIVERY_MODE", 158008),
+        ("SOURCE_CHANNEL_LABEL", 158012),
+        ("ACTIVE_SOURCES", 158016),
+    ],
+)
+def test_pumps_of_either_sort_name_the_same_terms(word, name, code):
+    found = one(obx(f"0^{word}{name}^MDC", "^as-it-is", "", "CWE"))
+    assert found.enumerations == (Enumeration(code, 0, "as-it-is"),)
+
+
+@pytest.mark.parametrize(
+    ("where", "ward"),
+    [
+        ("~~WARD D5~PHKL^^0012210000000000^EUI-64", "WARD D5"),
+        ("~~WARD D5^^0012210000000000^EUI-64", "WARD D5"),
+        ("~~~PHKL^^0012210000000000^EUI-64", ""),
+        ("~", ""),
+        ("P1~~WARD D5", ""),
+    ],
+)
+def test_the_ward_in_a_pump_s_place_is_nobody_s_name(where, ward):
+    place = obx("0^MDC_ATTR_PUMP_PILLAR_DETAILS^MDC", "0^0", "", "ST", "1.1.0.24", equipment=where)
+    named = []
+
+    def whose(equipment):
+        named.append(equipment)
+        return Whose(Device("pump-1"), OURS.provenance)
+
+    found = reports(interpret(message(place, PUMP, FLOW), whose))
+    assert {each.ward for each in found} == {ward}
+    assert named == [("mon-1",)]
+
+
+@pytest.mark.parametrize(
+    ("order", "drug"),
+    [
+        ("2222^Dopamine", "Dopamine"),
+        ("999999^Unknown medication", None),
+        ("70049^MDC_DEV_PUMP_INFUS_LVP_MDS^MDC", None),
+        ("", None),
+    ],
+)
+def test_a_pump_s_drug_may_stand_in_its_order(order, drug):
+    obr = OBR.replace("69965^MDC_DEV_MON_PHYSIO_MULTI_PARAM_MDS^MDC", order)
+    done = interpret(message(PUMP, FLOW, order=obr))
+    told = [text.value for each in reports(done) for text in each.texts]
+    assert told == ([drug] if drug else [])
+    named = obx("184514^MDC_DRUG_NAME_LABEL^MDC", "Dobutamine", "", "ST")
+    done = interpret(message(PUMP, FLOW, named, order=obr))
+    assert [t.value for each in reports(done) for t in each.texts] == ["Dobutamine"]
+
+
+def test_no_monitor_s_order_is_a_drug():
+    obr = OBR.replace("69965^MDC_DEV_MON_PHYSIO_MULTI_PARAM_MDS^MDC", "1^Vital signs")
+    assert not any(each.texts for each in reports(interpret(message(MDS, obx(), order=obr))))
+
+
+@pytest.mark.parametrize(
+    ("unit", "refid", "value"),
+    [
+        ("265619^MDC_DIM_MICRO_G_PER_KG_PER_MIN^MDC", "MDC_RATE_DOSE", 5.0),
+        ("265650^MDC_DIM_MILLI_G_PER_KG_PER_HR^MDC", "MDC_RATE_DOSE", 83.3333),
+        ("265522^MDC_DIM_MILLI_G_PER_HR^MDC", "WARDGATE_RATE_DOSE_MASS", 5.0),
+        ("267840^MDC_DIM_X_INTL_UNIT_PER_HR^MDC", "WARDGATE_RATE_DOSE_UNITS", 5.0),
+        ("267968^^MDC", "WARDGATE_RATE_DOSE_UNITS_KG", 5.0),
+        ("mmol/h^mmol/h^UCUM", "WARDGATE_RATE_DOSE_AMOUNT", 5.0),
+    ],
+)
+def test_a_dose_stands_under_the_metric_of_its_dimension(unit, refid, value):
+    found = one(obx("157924^MDC_RATE_DOSE^MDC", "5", unit))
+    assert (found.codes, found.values) == ((terms.code(refid),), (value,))
+    assert found.qualities == ()
+
+
+def test_a_dose_in_a_unit_of_no_dimension_that_is_known_is_invalid():
+    found = one(obx("157924^MDC_RATE_DOSE^MDC", "5", "262688^MDC_DIM_PERCENT^MDC"))
+    assert found.codes == (157924,)
+    assert found.qualities == (Quality.INVALID,)
+
+
+def test_time_left_comes_in_seconds_or_minutes():
+    for value, unit in (("930", "264320^MDC_DIM_X_SEC^MDC"), ("15.5", "264352^MDC_DIM_MIN^MDC")):
+        found = one(obx("157916^MDC_TIME_PD_REMAIN^MDC", value, unit))
+        assert (found.codes, found.values) == ((terms.TIME_REMAINING,), (15.5,))
 
 
 # Device status

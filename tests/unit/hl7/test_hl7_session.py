@@ -224,7 +224,7 @@ def test_two_places_that_speak_in_turns_are_a_clone():
     ("content", "code", "number"),
     [
         (good(event="ADT^A01"), "CR", "200"),
-        (good(event="ORU^R42^ORU_R01"), "CR", "201"),
+        (good(event="ORU^R43^ORU_R01"), "CR", "201"),
         (good(version="3.0"), "CR", "203"),
         (good(charset="ISO IR87"), "CR", "103"),
         (good(control_id=""), "CR", "101"),

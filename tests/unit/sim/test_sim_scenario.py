@@ -51,7 +51,8 @@ def test_groups_become_devices() -> None:
     ("old", "new", "says"),
     [
         (b"seed = 7", b"sead = 7", "sead"),
-        (b'kind = "drip"', b'kind = "pump"', "kind"),
+        (b'kind = "drip"', b'kind = "pomp"', "kind"),
+        (b'kind = "drip"', b'kind = "pump"', "pumps speak HL7"),
         (b"interval_s = 2.5", b"interval_s = 0", "interval_s"),
         (b"count = 3", b"count = 0", "count"),
         (b'device = "d{n}"', b'device = "d"', "two devices have one id"),
