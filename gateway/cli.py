@@ -12,6 +12,7 @@ import typer
 
 from gateway import keys_cli
 from gateway.capture.cli import app as capture_app
+from gateway.local.status_cli import status
 from gateway.packetfilter.cli import app as packetfilter_app
 
 gateway_app = typer.Typer(help="The edge daemon.", no_args_is_help=True, rich_markup_mode=None)
@@ -20,6 +21,7 @@ gateway_app.add_typer(packetfilter_app, name="packetfilter")
 gateway_app.add_typer(keys_cli.app, name="keys")
 gateway_app.add_typer(capture_app, name="capture")
 gateway_app.command("erase")(keys_cli.erase)
+gateway_app.command("status")(status)
 
 ConfigOption = Annotated[
     Path, typer.Option("--config", "-c", help="gateway.toml", envvar="WARDGATE_GATEWAY_CONFIG")

@@ -17,6 +17,7 @@ from gateway.dial import Receiver, check_receiver
 from gateway.domain.errors import ConfigError
 from gateway.journal.aside import AsideConfig
 from gateway.journal.config import CommitterConfig, JournalConfig
+from gateway.local.config import LocalConfig
 from gateway.metrics_http import MetricsConfig
 from gateway.packetfilter.config import PacketFilterTable
 from gateway.pipeline.classification import ClassificationTable
@@ -107,6 +108,7 @@ class GatewayConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ledger: LedgerConfig = LedgerConfig()
     fleet: FleetTable | None = None
     metrics: MetricsConfig = MetricsConfig()
+    local: LocalConfig = LocalConfig()
     packet_filter: PacketFilterTable = PacketFilterTable()
     renewal: RenewalTable = RenewalTable()
 

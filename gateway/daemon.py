@@ -38,6 +38,9 @@ from gateway.journal.journal import Journal
 from gateway.journal.lock import DirectoryLock
 from gateway.journal.types import STATE_SCOPE
 from gateway.keykeeper import KEYS_FILE, SCOPES, Keeps, KeyKeeper
+from gateway.local.server import Around as LocalAround
+from gateway.local.server import LocalServer
+from gateway.local.status import Looks, status_service
 from gateway.metrics_http import MetricsPlace
 from gateway.notices import Notices
 from gateway.outbound import Outbound
@@ -107,6 +110,7 @@ class Gateway:
             loop.add_signal_handler(signal.SIGHUP, self.control.hung_up)
             await self._assemble(stack)
             await self._open_drivers(stack)
+            await self._open_local(stack)
             parts = Parts(
                 self.drivers,
                 self.outbound,
@@ -231,6 +235,33 @@ class Gateway:
         self._keep_keys()
         self._serve_metrics(stack)
         self._start_parts()
+
+    async def _open_local(self, stack: contextlib.AsyncExitStack) -> None:
+        """Answer people on site."""
+        config = self.config
+        around = LocalAround(
+            config.tls.files,
+            config.identity.trust_domain,
+            self.control.void_authorities,
+            self.clock,
+            self.telemetry,
+            self.audit,
+        )
+        self.local = LocalServer(
+            config.local, config.local.socket_in(config.gateway.state_dir), around
+        )
+        looks = Looks(
+            config.gateway.name,
+            self.clock,
+            self.healthy,
+            lambda: list(self.intake.seen),
+            lambda: self.intake.alarms.active,
+            self.outbound.standing,
+        )
+        self.local.offer(status_service(looks))
+        await self.local.start()
+        self._supervisor.start(Part("local", self.local.run))
+        stack.push_async_callback(self.local.stop)
 
     async def _open_pipeline(self, stack: contextlib.AsyncExitStack) -> None:
         """What stands between the drivers and the journal, with what it knew before a restart."""
@@ -400,6 +431,7 @@ class Gateway:
         self.committer.follow(config.commit)
         self.aside.follow(config.aside)
         self.captures.follow(config.capture)
+        self.local.follow(config.local)
         if config.pipeline != before.pipeline:
             self.intake.follow(config.pipeline)
         self.control.follow(config)

@@ -31,7 +31,7 @@ from gateway.uplink.agreement import CHANGED, IN_FORCE, POLICY
 from gateway.uplink.config import DestinationConfig
 from gateway.uplink.ledger import Ledger
 from gateway.uplink.ports import Credentials, Trouble, TroubleKind
-from gateway.uplink.uplink import Policy, Uplink, open_surroundings
+from gateway.uplink.uplink import Policy, Standing, Uplink, open_surroundings
 from protos.wardgate.v1 import fleet_pb2 as pb
 from security.audit import AuditLog
 from security.files import read_secret
@@ -129,6 +129,10 @@ class Outbound:
             self.policies.withdrawn()
             await self.accounting.settle()
             await self._first_policy()
+
+    def standing(self) -> list[Standing]:
+        """Where every destination stands."""
+        return self._uplink.standing()
 
     async def stop(self) -> None:
         """End the streams and close the ledger."""

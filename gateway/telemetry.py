@@ -54,6 +54,8 @@ METRICS: Mapping[str, Declared] = {
     "time_quality": Declared("counter", "Reports by quality of device time", ("quality",)),
     "wave_blocks": Declared("counter", "Blocks of waveforms accepted", ()),
     "wave_samples": Declared("counter", "Samples of waveforms accepted", ()),
+    # People on site
+    "local_calls": Declared("counter", "Calls of people on site", ("method", "result")),
     # Journal
     "journaled": Declared("counter", "Records committed", ("lane",)),
     "journal_bytes": Declared("gauge", "Bytes on disk", ("lane",)),

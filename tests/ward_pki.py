@@ -41,6 +41,10 @@ class WardPki:
         hosts = ("localhost", "127.0.0.1")
         return self._make("broker", pki.Subject(Role.SERVICE, "broker-1", hosts))
 
+    def operator(self, name: str) -> Holder:
+        """Somebody who asks the gateway on site."""
+        return self._make(f"operator-{name}", pki.Subject(Role.OPERATOR, name))
+
     def device(self, device_id: str, name: str = "") -> Holder:
         """A device's good certificate; another ``name`` makes another one for the same device."""
         return self._make(name or device_id, pki.Subject(Role.DEVICE, device_id), device_id)

@@ -115,6 +115,9 @@ def find(  # what it depends on is what root hands in
     drivers = plugins.check(config.drivers, path.resolve().parent, str(path))
     places = _Places(lookup, strict=every)
     listeners = [_listener(config.metrics.host, config.metrics.port, TCP, ward)]
+    if config.local.listen:
+        host, port = tomlfile.address(config.local.listen, "local.listen")
+        listeners.append(_listener(host, port, TCP, ward))
     outgoing = []
     for name, _, options in drivers:
         kind = getattr(options, "listens_over", socket.SOCK_STREAM)
