@@ -35,10 +35,13 @@ ABSENT = {
 """REFIDs that the tables lack."""
 
 _OHM = "the tables' metrics have MDC_DIM_OHM, which its units don't: there it is MDC_DIM_X_OHM"
+_WORD = "a word, and no number: the tables have a dimensionless unit"
 OTHER_UNIT = {
     "MDC_IMPED_TTHOR": _OHM,
     "MDC_ECG_V_P_C_CNT": "monitors count the beats of a minute; the tables have beats",
     "MDC_VENT_MODE": "a mode is one of some words, and no number",
+    "MDC_SYRINGE_TYPE": _WORD,
+    "MDC_SYRINGE_MANUFACTURER": _WORD,
 }
 """REFIDs that have a unit which the tables do not allow."""
 
@@ -72,6 +75,8 @@ NOT_CONVERTED = {
     "MDC_ECG_V_P_C_CNT": "see OTHER_UNIT",
     "MDC_VENT_CONC_AWAY_O2_DELTA": _GAS,
     "MDC_VENT_MODE": "see OTHER_UNIT",
+    "MDC_SYRINGE_TYPE": _WORD,
+    "MDC_SYRINGE_MANUFACTURER": _WORD,
     "MDC_TIME_PD_APNEA": "the tables' MDC_DIM_SEC has the code of no unit",
     "MDC_VENT_VOL_LEAK": "the tables allow a share of the volume, too",
 }
