@@ -5,19 +5,16 @@ alarm rules run, every record is labelled and encoded, and all of it is handed t
 at once. Rules:
 
 - Alarms go to the alarms lane with the state that they change; everything else (reports,
-  inventory events, device status, gaps) goes to telemetry with the driver's own deltas. When
-  telemetry is refused for want of space, the alarms that it caused are kept, and their state.
-- Waveforms go to a lane of their own: a report that has others beside them becomes two records
-  with one message id. When they are refused the rest of their submission is kept; its message is
-  not acknowledged, and its id not taken.
+  inventory events, device status, gaps) goes to telemetry with the driver's own deltas, and
+  waveforms to a lane of their own: a report that has others beside them becomes two records with
+  one message id.
 - ``done`` is called in the order of submission, after the commit. A submission that repeats a
   message which is still on its way shares that message's fate.
 - Records with the same message id, side by side in one submission and each of another type, are
   parts of one message. A second one of the same type is a repeat.
-- Alarms that were not taken are committed again at the next tick (see the outbox); meanwhile the
-  message that caused them is not acknowledged.
-- Statements become records and state by their interpreter, in the same commit; what the journal
-  did not take of that is committed again at the next tick (:mod:`gateway.pipeline.interpreters`).
+- Statements become records and state by their interpreter
+  (:mod:`gateway.pipeline.interpreters`), in the same commit.
+- What the journal did not take is told its driver, see :mod:`gateway.pipeline.dispatch`.
 - A record that can't be encoded is a driver's fault: it is counted, logged, and stands in the
   journal as a Gap, so that it isn't lost in silence nor redelivered for ever.
 
@@ -31,7 +28,6 @@ import logging
 import struct
 from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import Protocol
 
 import msgspec
 
@@ -39,9 +35,7 @@ from gateway.domain.labels import Label
 from gateway.domain.ports import (
     Clock,
     Counters,
-    Outcome,
     Said,
-    StateDelta,
     StateView,
     Submission,
 )
@@ -67,6 +61,7 @@ from gateway.pipeline.alarms.outbox import Outbox
 from gateway.pipeline.alarms.rules import Readings
 from gateway.pipeline.classification import Classification
 from gateway.pipeline.config import PipelineConfig
+from gateway.pipeline.dispatch import Commits, Dispatch
 from gateway.pipeline.duplicates import Duplicates, Verdict
 from gateway.pipeline.interpreters import Findings, Interpreter, Interpreters, NotUnderstoodError
 from gateway.pipeline.label import DEFAULT_LABELS, Labels, codes_used
@@ -87,31 +82,6 @@ _IN_ALARMS = frozenset((Alarm, AlarmSnapshot, AlarmChange))
 _MANY = (InventoryEvent, AlarmChange, Statement)
 """One message may tell of many."""
 _UNENCODABLE = (ValueError, TypeError, struct.error)
-
-
-class Commits(Protocol):
-    """What the intake needs of the committer."""
-
-    def add(
-        self,
-        alarms: Sequence[Labelled],
-        telemetry: Sequence[Labelled],
-        alarm_deltas: Sequence[StateDelta],
-        telemetry_deltas: Sequence[StateDelta],
-        done: Callable[[Outcome], None],
-        waves: Sequence[Labelled] = (),
-    ) -> None:
-        """Commit; ``done`` once, on the loop, in the order of calls, also when all is empty."""
-
-    def writable(self) -> bool:
-        """False while the journal is behind."""
-
-    def when_writable(self, resume: Callable[[], None]) -> None:
-        """Call ``resume`` once it no longer is."""
-
-
-_What = tuple[Sequence[Labelled], Sequence[Labelled], Sequence[StateDelta], Sequence[StateDelta]]
-"""Alarms, telemetry, the alarms' deltas, the telemetry's."""
 
 
 class Intake:
@@ -143,12 +113,12 @@ class Intake:
         self.alarms = AlarmEngine(config, random_bytes, self._interpreters.conditions)
         self._labels = labels
         self._use(config)
-        self._commits = commits
         self._clock = clock
         self._counters = counters
         self._changes = Changes()
         """Untouched: most submissions change no alarm, and use it one after the other."""
-        self._outbox = Outbox(self.alarms, counters, clock.now_us, self._label_of)
+        outbox = Outbox(self.alarms, counters, clock.now_us, self._label_of)
+        self._dispatch = Dispatch(commits, outbox, self._interpreters, counters)
         self._active: dict[AlarmPriority, int] = {}
         # Counts since the last flush: by driver, by driver, by quality, by time quality.
         self._accepted: Counter[str] = Counter()
@@ -177,15 +147,15 @@ class Intake:
                 self._other(record, ticket, changes, mono)
         if changes:
             self._changes = Changes()
-        self._commit(ticket, changes, submission.deltas)
+        self._dispatch.send(ticket, changes, submission.deltas)
 
     def writable(self) -> bool:
         """False while the journal is behind."""
-        return self._commits.writable()
+        return self._dispatch.commits.writable()
 
     def when_writable(self, resume: Callable[[], None]) -> None:
         """Call ``resume`` once, soon after ``writable`` becomes true again."""
-        self._commits.when_writable(resume)
+        self._dispatch.commits.when_writable(resume)
 
     # What the daemon calls
 
@@ -201,7 +171,7 @@ class Intake:
         changes = Changes()
         self.alarms.follow(config, changes)
         if changes:
-            self._commit(Ticket(None), changes, ())
+            self._dispatch.send(Ticket(None), changes, ())
 
     @property
     def classification(self) -> Classification:
@@ -221,8 +191,8 @@ class Intake:
         if self._interpreters.waits:
             ticket.found, ticket.state = self._interpreters.catch_up(self._labelled_gap)
         self._take(self._interpreters.tick(at_us, mono), ticket, changes)
-        if changes or self._outbox or ticket.found or ticket.state:
-            self._commit(ticket, changes, (), catch_up=True)
+        if changes or self._dispatch.waits or ticket.found or ticket.state:
+            self._dispatch.send(ticket, changes, (), catch_up=True)
         self.flush()
 
     def flush(self) -> None:
@@ -258,11 +228,11 @@ class Intake:
         changes = Changes()
         self.alarms.sign_off(device_id, self._clock.now_us(), self._clock.monotonic(), changes)
         if changes:
-            self._commit(Ticket(None), changes, ())
+            self._dispatch.send(Ticket(None), changes, ())
 
     def when_settled(self, done: Callable[[], None]) -> None:
         """Call ``done`` once everything submitted before has its outcome, which comes in order."""
-        self._commits.add((), (), (), (), lambda _: done())
+        self._dispatch.when_settled(done)
 
     # Records
 
@@ -475,106 +445,11 @@ class Intake:
                 self._marked[quality] += 1
                 seen.marked_values += 1
 
-    # Commit
-
-    def _commit(
-        self,
-        ticket: Ticket,
-        changes: Changes,
-        deltas: Sequence[StateDelta],
-        *,
-        catch_up: bool = False,
-    ) -> None:
-        # Two calls, so that what became of the alarms is known when the telemetry is refused.
-        # They are answered in order, hence the alarms' answer is there when done is called.
-        if catch_up:
-            ticket.outgoing = self._outbox.catch_up(changes)
-            ticket.presence = self._outbox.catch_up_presence(changes)
-        elif changes:
-            ticket.presence = changes.presence
-            if changes.alarms:
-                ticket.outgoing = self._outbox.take(changes)
-                if ticket.outgoing is None:
-                    ticket.alarms_outcome = Outcome.FULL
-        if ticket.outgoing is not None:
-            alarms, alarm_deltas = ticket.outgoing.records + ticket.alarms, ticket.outgoing.deltas
-        else:
-            alarms, alarm_deltas = ticket.alarms, ()
-        if alarms or alarm_deltas:
-            self._add(
-                (alarms, (), alarm_deltas, ()),
-                lambda outcome: self._settle_alarms(ticket, outcome),
-            )
-        if ticket.waves:
-            self._add(
-                ((), (), (), ()), lambda outcome: _settle_waves(ticket, outcome), ticket.waves
-            )
-        if ticket.presence:
-            deltas = (*deltas, *ticket.presence)
-        if ticket.found or ticket.state:
-            deltas = self._with_findings(ticket, deltas)
-        self._add(((), ticket.telemetry, (), deltas), lambda outcome: self._settle(ticket, outcome))
-
-    def _with_findings(self, ticket: Ticket, deltas: Sequence[StateDelta]) -> Sequence[StateDelta]:
-        """Let interpreters' findings go with the telemetry, unless older ones wait."""
-        if self._interpreters.waits:
-            self._interpreters.put_back(ticket.unsaved)
-            ticket.found, ticket.state, ticket.waits = (), (), True
-        ticket.telemetry += ticket.found
-        return (*deltas, *ticket.state)
-
-    def _add(
-        self, what: _What, done: Callable[[Outcome], None], waves: Sequence[Labelled] = ()
-    ) -> None:
-        try:
-            self._commits.add(*what, done, waves)
-        except (ValueError, RuntimeError) as error:
-            # Larger than a group can be, or the gateway is stopping: the driver must hear it.
-            _log.error("a submission was not taken: %s", error)
-            done(Outcome.FAILED)
-
-    def _settle_alarms(self, ticket: Ticket, outcome: Outcome) -> None:
-        if outcome is not Outcome.COMMITTED:
-            ticket.alarms_outcome = outcome
-            if ticket.outgoing is not None:
-                self._outbox.put_back(ticket.outgoing)
-
-    def _settle(self, ticket: Ticket, outcome: Outcome) -> None:
-        alarms_outcome = ticket.alarms_outcome
-        told = outcome if ticket.waves_outcome is Outcome.COMMITTED else ticket.waves_outcome
-        if ticket.waits and told is Outcome.COMMITTED:
-            told = Outcome.FULL
-        for place, n, in_alarms in ticket.claims:
-            if (alarms_outcome if in_alarms else told) is Outcome.COMMITTED:
-                place.keep(n)
-            else:
-                place.give_back(n)
-        ticket.claims = []
-        if outcome is not Outcome.COMMITTED:
-            self._outbox.put_back_presence(ticket.presence)
-            if ticket.found or ticket.state:
-                self._interpreters.put_back(ticket.unsaved)
-        else:
-            outcome = alarms_outcome if told is Outcome.COMMITTED else told
-        ticket.outcome = outcome
-        if outcome is not Outcome.COMMITTED and ticket.messages:
-            self._counters.add("not_taken", outcome.value, n=ticket.messages)
-        for original in ticket.originals:
-            if original.outcome is not Outcome.COMMITTED:
-                outcome = original.outcome or Outcome.FAILED
-        ticket.originals = []
-        if ticket.done is not None:
-            ticket.done(outcome)
-
     def _show_active(self) -> None:
         for priority, count in self.alarms.active.items():
             if self._active.get(priority) != count:
                 self._active[priority] = count
                 self._counters.set("alarms_active", count, priority.name.lower())
-
-
-def _settle_waves(ticket: Ticket, outcome: Outcome) -> None:
-    ticket.waves_outcome = outcome
 
 
 def _introduce(seen: Seen, report: Report) -> None:

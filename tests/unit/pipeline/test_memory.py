@@ -17,8 +17,9 @@ from gateway.domain.records import Alarm, AlarmPhase, Report
 from gateway.journal.committer import Committer
 from gateway.journal.config import CommitterConfig
 from gateway.pipeline.config import DuplicateRule, Limits, PipelineConfig
+from gateway.pipeline.dispatch import Commits
 from gateway.pipeline.duplicates import PART_DEVICES
-from gateway.pipeline.intake import Commits, Intake
+from gateway.pipeline.intake import Intake
 from gateway.pipeline.memory import HOLD, MessageIds
 from gateway.wire.records import decode
 from protos.wardgate.v1 import ingest_pb2 as pb
