@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import pty
+import select
 import tty
 
 import pytest
@@ -133,7 +134,10 @@ async def test_a_real_port_with_a_crossed_cable():
     heard = bytearray()
 
     def gateway():
-        os.write(master, b"who?")
+        while not heard:  # what is said before the port is open is flushed with it
+            os.write(master, b"who?")
+            if select.select([master], [], [], 0.5)[0]:
+                heard.extend(os.read(master, 4096))
         while len(heard) < 3000:
             heard.extend(os.read(master, 4096))
 
@@ -142,7 +146,9 @@ async def test_a_real_port_with_a_crossed_cable():
     subject = player.Player(target.way_maker(where, None, 10.0), 0.0, 10.0)
     done = await subject.play([conversation((P, b"who?"), *((D, bytes(1000)),) * 3)])
     await opening
-    assert (len(heard), done.heard_bytes, done.turns_taken) == (3000, 4, 1)
+    assert (len(heard), done.turns_taken) == (3000, 1)
+    assert done.heard_bytes >= 4
+    assert done.heard_bytes % 4 == 0
     os.close(slave)
     os.close(master)
     where = target.parse("serial:/dev/nosuch")
