@@ -110,6 +110,22 @@ METRICS: Mapping[str, Declared] = {
     "audit_syslog_connected": Declared("gauge", "1 while the collector takes entries", ()),
     "audit_syslog_lag": Declared("gauge", "Entries that the collector has not confirmed", ()),
     "audit_syslog_sent": Declared("counter", "Entries sent to the collector, repeats too", ()),
+    # Alarms to people
+    "notifications": Declared("counter", "What became of notifications", ("outlet", "result")),
+    "notification_seconds": Declared(
+        "histogram", "Receive time of the cause to the outlet's receipt", ("outlet",)
+    ),
+    "notification_waiting": Declared("gauge", "Notifications that wait for an outlet", ("outlet",)),
+    "notification_outlet_failing": Declared(
+        "gauge", "1 while an outlet does not take notifications", ("outlet",)
+    ),
+    "notification_alarms": Declared("gauge", "Alarms that concern people, by state", ("state",)),
+    "notification_escalations": Declared("counter", "Levels that were told", ("level",)),
+    "notification_answers": Declared("counter", "Acknowledgements by people", ("result",)),
+    "notifications_unrouted": Declared("counter", "Alarms that no rule takes", ("priority",)),
+    "notifications_overflow": Declared(
+        "counter", "Alarms that were not told since too many stand", ("priority",)
+    ),
     # The gateway itself
     "certificate_seconds_left": Declared("gauge", "Until a certificate of ours ends", ("use",)),
     "renewals": Declared("counter", "Renewals of our certificate", ("result",)),

@@ -269,7 +269,60 @@ class Gap(msgspec.Struct, frozen=True, gc=False):
     reports: int = 0
 
 
-Record = Report | Alarm | InventoryEvent | DeviceStatus | Gap
+class NotificationAction(IntEnum):
+    """What happened to an alarm on its way to people (docs/notification.md)."""
+
+    RECEIVED = 1
+    """The outlet has it: the ward's broker, the service, who watches."""
+    DISPLAYED = 2
+    READ = 3
+    FAILED = 4
+    """Given up for this outlet."""
+    WITHHELD = 5
+    """The policy does not release it to this outlet."""
+    SUMMARISED = 6
+    """The outlet was told how many there are, instead of each."""
+    ESCALATED = 7
+    """The next level was told."""
+    ACKNOWLEDGED = 8
+    REOPENED = 9
+    """It is told anew: it got worse, or its acknowledgement or silence has ended."""
+    SILENCED = 10
+    UNSILENCED = 11
+
+
+class AlarmNotification(msgspec.Struct, frozen=True, gc=False):
+    """What happened to an alarm on its way to people, or that somebody silenced some."""
+
+    device_id: str
+    """The alarm's; of a silence, the device or else the gateway."""
+    provenance: Provenance
+    at_us: int
+    action: NotificationAction
+    alarm_id: str = ""
+    condition: str = ""
+    priority: AlarmPriority | None = None
+    phase: AlarmPhase | None = None
+    n: int = 0
+    """Which notification of the alarm it is about, from 1."""
+    level: int = 0
+    """Whom: the level of escalation, from 1."""
+    bed: str = ""
+    ward: str = ""
+    outlet: str = ""
+    by: str = ""
+    """A person, as the outlet or the service names them."""
+    reason: str = ""
+    since_us: int = 0
+    """Of a receipt: when the notification was decided. Of a silence: when it began."""
+    until_us: int = 0
+    """Until when an acknowledgement or a silence counts; 0: it has no end of its own."""
+    count: int = 0
+    """How many alarms, where it is about several."""
+    message_id: str = ""
+
+
+Record = Report | Alarm | InventoryEvent | DeviceStatus | Gap | AlarmNotification
 
 
 class DeviceAlarm(msgspec.Struct, frozen=True, gc=False):
