@@ -50,6 +50,7 @@ _FIELDS: dict[str, tuple[str, ...]] = {
     "alarm": ("bed", "text", "attested_by"),
     "device_status": ("detail", "attested_by"),
     "inventory_event": ("place", "from_place", "badge", "attested_by"),
+    "alarm_notification": ("bed", "by", "reason", "attested_by"),
 }
 _OF_CONTEXTS = """
 SELECT {column}, 0 FROM contexts JOIN devices ON devices.key = contexts.device
@@ -68,6 +69,10 @@ _WORDS: dict[str, tuple[str, tuple[str, ...]]] = {
     "inventory": (
         "SELECT {column}, received_us FROM inventory WHERE device_id = ?",
         _FIELDS["inventory_event"],
+    ),
+    "notifications": (
+        'SELECT "{column}", at_us FROM notifications WHERE device_id = ?',
+        _FIELDS["alarm_notification"],
     ),
     "report": (_OF_REPORTS, ("text",)),
 }

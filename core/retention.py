@@ -35,7 +35,16 @@ INTERVAL_S = 10.0
 DAY_US = 86_400_000_000
 FOR_EVER_US = 2**63 - 1
 
-_TABLES = ("waves", "report", "alarms", "statuses", "inventory", "gaps", "aggregates")
+_TABLES = (
+    "waves",
+    "report",
+    "alarms",
+    "notifications",
+    "statuses",
+    "inventory",
+    "gaps",
+    "aggregates",
+)
 # The newest row stays, so that keys are never given out twice.
 _DELETE = {
     table: f"DELETE FROM {table} WHERE id IN (SELECT id FROM {table}"  # noqa: S608  # constants

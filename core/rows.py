@@ -18,6 +18,7 @@ from gateway.domain.records import (
     Attestation,
     DeviceState,
     InventoryAction,
+    NotificationAction,
 )
 from protos.wardgate.v1 import ingest_pb2 as pb
 
@@ -59,6 +60,12 @@ INSERT INTO inventory (gateway, lane, epoch, seq, device_id, message_id, receive
   attested_by, treatment)
 VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)
 ON CONFLICT (device_id, message_id, epc) WHERE message_id IS NOT NULL DO NOTHING"""
+
+INSERT_NOTIFICATION = """
+INSERT INTO notifications (gateway, lane, epoch, seq, device_id, at_us, stored_us, action, alarm_id,
+  condition, priority, phase, n, level, bed, ward, outlet, "by", reason, since_us, until_us, count,
+  driver, attestation, attested_by, treatment)
+VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"""
 
 INSERT_GAP = """
 INSERT INTO gaps (gateway, source, device_id, reason, lane, epoch, first_seq, last_seq, from_us,
@@ -156,6 +163,42 @@ def inventory_row(place: Place, seq: int, e: pb.InventoryEvent) -> Row:
         e.driver,
         word(Attestation, e.attestation),
         e.attested_by,
+        place.treatment,
+    )
+
+
+def notification_row(place: Place, seq: int, n: pb.AlarmNotification) -> Row:
+    """One row of ``notifications``.
+
+    Raises:
+        BadBatchError: a number outside its enumeration.
+    """
+    return (
+        place.gateway,
+        place.lane_name,
+        place.epoch,
+        seq,
+        n.device_id,
+        n.at_us,
+        place.stored_us,
+        word(NotificationAction, n.action),
+        n.alarm_id,
+        n.condition,
+        word(AlarmPriority, n.priority) if n.priority else None,
+        word(AlarmPhase, n.phase) if n.phase else None,
+        n.n,
+        n.level,
+        n.bed,
+        n.ward,
+        n.outlet,
+        n.by,
+        n.reason,
+        n.since_us or None,
+        n.until_us or None,
+        n.count,
+        n.driver,
+        word(Attestation, n.attestation),
+        n.attested_by,
         place.treatment,
     )
 

@@ -22,11 +22,13 @@ from core.rows import (
     INSERT_ALARM,
     INSERT_GAP,
     INSERT_INVENTORY,
+    INSERT_NOTIFICATION,
     INSERT_STATUS,
     TREATMENT_WORDS,
     alarm_row,
     gap_row,
     inventory_row,
+    notification_row,
     status_row,
 )
 from core.waves import INSERT_WAVES, waves_row
@@ -37,7 +39,14 @@ log = logging.getLogger(__name__)
 
 RETRY_AFTER_MS = 1000
 
-_INSERTS = (INSERT_REPORT, INSERT_ALARM, INSERT_STATUS, INSERT_INVENTORY, INSERT_WAVES)
+_INSERTS = (
+    INSERT_REPORT,
+    INSERT_ALARM,
+    INSERT_STATUS,
+    INSERT_INVENTORY,
+    INSERT_WAVES,
+    INSERT_NOTIFICATION,
+)
 
 
 class Offer(NamedTuple):
@@ -83,7 +92,7 @@ class Tally(NamedTuple):
 class _Prepared(NamedTuple):
     """The rows of one batch: for the statements of ``_INSERTS``, in that order, and gaps."""
 
-    tables: tuple[list[Row], list[Row], list[Row], list[Row], list[Row]]
+    tables: tuple[list[Row], list[Row], list[Row], list[Row], list[Row], list[Row]]
     gaps: list[Row]
     seqs: list[int]
     aggregates: list[Row]
@@ -116,7 +125,7 @@ _seq = itemgetter(SEQ)
 
 
 def _add(prepared: _Prepared, place: Place, seq: int, record: pb.Record) -> None:
-    (reports, alarms, statuses, inventory, waves), gaps, _, _ = prepared
+    (reports, alarms, statuses, inventory, waves, notifications), gaps, _, _ = prepared
     if place.columns is not None:
         place.columns.seal_record(record)
     body = record.WhichOneof("body")
@@ -130,6 +139,8 @@ def _add(prepared: _Prepared, place: Place, seq: int, record: pb.Record) -> None
         statuses.append(status_row(place, seq, record.device_status))
     elif body == "inventory_event":
         inventory.append(inventory_row(place, seq, record.inventory_event))
+    elif body == "alarm_notification":
+        notifications.append(notification_row(place, seq, record.alarm_notification))
     elif body == "gap":
         gaps.append(gap_row(place, record.gap))
     else:
@@ -224,7 +235,7 @@ class Transaction:
         return Reject(lane, epoch, first, last, permanent=True, reason=error.reason)
 
     def _prepare(self, gateway: int, batch: Checked, start: int) -> _Prepared:
-        prepared = _Prepared(([], [], [], [], []), [], [], [])
+        prepared = _Prepared(([], [], [], [], [], []), [], [], [])
         try:
             for index, section in enumerate(batch.sections):
                 place = Place(

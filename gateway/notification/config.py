@@ -9,7 +9,7 @@ rule that matches an alarm counts.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import time
+from datetime import UTC, time, tzinfo
 from pathlib import Path
 from typing import Annotated, Literal
 from zoneinfo import ZoneInfo
@@ -240,10 +240,7 @@ class NotificationConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True
         for rule in self.rules:
             for level in rule.levels:
                 _known(f"rule {rule.name}: group", level.groups, groups)
-        try:
-            ZoneInfo(self.time_zone)
-        except (OSError, ValueError) as error:
-            raise ConfigError(f"time_zone: {self.time_zone!r} is none") from error
+        zone_of(self.time_zone)
 
     def __bool__(self) -> bool:
         return bool(self.outlets)
@@ -251,6 +248,18 @@ class NotificationConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True
 
 PRIORITIES: dict[str, AlarmPriority] = {each.name.lower(): each for each in AlarmPriority}
 KINDS: dict[str, AlarmKind] = {each.name.lower(): each for each in AlarmKind}
+
+
+def zone_of(name: str) -> tzinfo:
+    """The time zone of a name.
+
+    Raises:
+        ConfigError: this machine knows none of that name.
+    """
+    try:
+        return UTC if name == "UTC" else ZoneInfo(name)  # UTC is there without tzdata
+    except (KeyError, OSError, ValueError) as error:
+        raise ConfigError(f"time_zone: {name!r} is none") from error
 
 
 def _unique(what: str, names: Sequence[str], most: int) -> None:

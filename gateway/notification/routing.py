@@ -15,10 +15,9 @@ from collections.abc import Iterable
 from datetime import UTC, datetime, time
 from fnmatch import fnmatchcase
 from typing import NamedTuple
-from zoneinfo import ZoneInfo
 
 from gateway.domain.records import Alarm, AlarmPriority
-from gateway.notification.config import GroupConfig, NotificationConfig, RuleConfig
+from gateway.notification.config import GroupConfig, NotificationConfig, RuleConfig, zone_of
 
 
 class Step(NamedTuple):
@@ -38,7 +37,7 @@ class Routing:
         self._rules = config.rules
         self._by_name = {rule.name: rule for rule in config.rules}
         self._groups = {group.name: group for group in config.groups}
-        self._zone = ZoneInfo(config.time_zone)
+        self._zone = zone_of(config.time_zone)
 
     def rule(self, alarm: Alarm, ward: str) -> str:
         """The name of the rule for an alarm; empty: there is none."""

@@ -42,8 +42,10 @@ from gateway.domain.ports import (
 from gateway.domain.records import (
     Alarm,
     AlarmChange,
+    AlarmNotification,
     AlarmPriority,
     AlarmSnapshot,
+    Attestation,
     DeviceState,
     DeviceStatus,
     Gap,
@@ -303,13 +305,13 @@ class Intake:
         return Labelled(numeric, encoded, report.codes)
 
     def _other(self, record: Said, ticket: Ticket, changes: Changes, mono: float) -> None:
-        if isinstance(record, Gap):
+        if isinstance(record, Gap | AlarmNotification):
             self._put(record, ticket)
             return
         driver = record.provenance.driver
         seen = self.seen.of(record.device_id)
-        # A driver's own status is no device message; everything else is.
-        from_device = bool(record.message_id) or type(record) not in _OWN_WORD
+        # A driver's own status is no device message, nor what the gateway says to itself.
+        from_device = bool(record.message_id) or not _is_own_word(record)
         if from_device and self._is_repeat(record, driver, ticket, seen):
             return
         seen.driver = driver
@@ -450,6 +452,12 @@ class Intake:
             if self._active.get(priority) != count:
                 self._active[priority] = count
                 self._counters.set("alarms_active", count, priority.name.lower())
+
+
+def _is_own_word(record: Said) -> bool:
+    if isinstance(record, Statement):
+        return record.provenance.attestation is Attestation.GATEWAY
+    return type(record) in _OWN_WORD
 
 
 def _introduce(seen: Seen, report: Report) -> None:

@@ -16,6 +16,7 @@ from gateway.domain.devices import Device
 from gateway.domain.labels import Label
 from gateway.domain.records import (
     Alarm,
+    AlarmNotification,
     AlarmSource,
     Attestation,
     DeviceStatus,
@@ -27,6 +28,7 @@ from gateway.domain.records import (
 from gateway.domain.terms import DEVICE_ALARM
 from gateway.pipeline.classification import DEFAULTS, NOBODY, Classification, highest
 
+_Other = DeviceStatus | InventoryEvent | Gap | AlarmNotification
 DeviceOf = Callable[[str], Device | None]
 """What the registry tells of a device; None when it tells nothing."""
 
@@ -118,7 +120,7 @@ class Labels:
             and record.provenance.attestation is Attestation.GATEWAY
         )
 
-    def of_other(self, record: DeviceStatus | InventoryEvent | Gap) -> Label:
+    def of_other(self, record: _Other) -> Label:
         """Everything that carries no metrics."""
         told = self.classification
         if isinstance(record, Gap):
@@ -131,6 +133,10 @@ class Labels:
             said = (told.own_words,) if record.detail else ()
             label = highest((NOBODY, told.device_ids, *said))
             return self._associated(label, record.device_id, "", attested_by)
+        if isinstance(record, AlarmNotification):
+            person = (told.badges,) if record.by else ()
+            label = highest((NOBODY, told.device_ids, *person))
+            return self._associated(label, record.device_id, record.bed, attested_by)
         worn = (told.badges,) if record.badge else ()
         label = highest((NOBODY, told.device_ids, told.places, *worn))
         return self._associated(label, record.device_id, "", attested_by)

@@ -8,6 +8,7 @@ from typing import NamedTuple, assert_never
 from gateway.domain.labels import Label
 from gateway.domain.records import (
     Alarm,
+    AlarmNotification,
     AlarmSource,
     DeviceStatus,
     Gap,
@@ -50,9 +51,7 @@ def _content(record: Record, labels: Labels) -> Iterator[Member]:
             yield from _metrics(record.codes, labels)
             yield from _metrics((part.code for part in record.enumerations), labels)
             yield from _waveforms(record, labels)
-            for text in record.texts:
-                yield Member(f"free text ({metric(text.code).refid})", told.free_text)
-                yield from _metrics((text.code,), labels)
+            yield from _texts(record, labels)
             yield from _at("the bed", record.bed, told.places)
         case Alarm():
             yield from _metrics(record.codes, labels)
@@ -66,6 +65,10 @@ def _content(record: Record, labels: Labels) -> Iterator[Member]:
             yield Member("that it happened", NOBODY)
             yield Member("the place", told.places)
             yield from _at("a badge", record.badge, told.badges)
+        case AlarmNotification():
+            yield Member("that it happened", NOBODY)
+            yield from _at("the bed", record.bed, told.places)
+            yield from _at("who answered", record.by, told.badges)
         case Gap():
             yield Member("that it happened", NOBODY)
         case _:
@@ -84,6 +87,12 @@ def _waveforms(report: Report, labels: Labels) -> Iterator[Member]:
     for code in dict.fromkeys(part.code for part in report.waveforms):
         yield Member(f"a waveform ({metric(code).refid})", labels.classification.waveforms)
         yield from _metrics((code,), labels)
+
+
+def _texts(report: Report, labels: Labels) -> Iterator[Member]:
+    for text in report.texts:
+        yield Member(f"free text ({metric(text.code).refid})", labels.classification.free_text)
+        yield from _metrics((text.code,), labels)
 
 
 def _at(what: str, said: str, label: Label) -> Iterator[Member]:

@@ -104,6 +104,14 @@ RECORD_FIELDS: Mapping[str, Fields] = {
         times=("received_us", "device_us"),
         kept=("state", "battery_percent", "message_id", "attestation"),
     ),
+    "alarm_notification": Fields(
+        keyed=("device_id", "alarm_id"),
+        # Which people and outlets there are is nobody's business elsewhere.
+        dropped=("bed", "ward", "outlet", "by", "reason", "attested_by"),
+        words=("condition", "driver"),
+        times=("at_us", "since_us", "until_us"),
+        kept=("action", "priority", "phase", "n", "level", "count", "message_id", "attestation"),
+    ),
     "gap": Fields(
         keyed=("device_id",),
         dropped=(),

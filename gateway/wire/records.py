@@ -13,6 +13,7 @@ from gateway.domain.errors import MalformedError
 from gateway.domain.records import (
     Alarm,
     AlarmKind,
+    AlarmNotification,
     AlarmPhase,
     AlarmPriority,
     AlarmSource,
@@ -23,6 +24,7 @@ from gateway.domain.records import (
     Gap,
     InventoryAction,
     InventoryEvent,
+    NotificationAction,
     Provenance,
     Quality,
     Record,
@@ -45,6 +47,8 @@ def encode(record: Record) -> bytes:
         return pb.Record(device_status=_status(record)).SerializeToString()
     if isinstance(record, Gap):
         return pb.Record(gap=_gap(record)).SerializeToString()
+    if isinstance(record, AlarmNotification):
+        return pb.Record(alarm_notification=_notification(record)).SerializeToString()
     return pb.Record(inventory_event=_inventory(record)).SerializeToString()
 
 
@@ -77,6 +81,8 @@ def from_message(message: pb.Record) -> Record:
         return _gap_from(message.gap)
     if body == "inventory_event":
         return _inventory_from(message.inventory_event)
+    if body == "alarm_notification":
+        return _notification_from(message.alarm_notification)
     raise ValueError("a record without a body")
 
 
@@ -211,6 +217,56 @@ def _inventory_from(m: pb.InventoryEvent) -> InventoryEvent:
         from_place=m.from_place,
         badge=m.badge,
         device_us=m.device_us,
+        message_id=m.message_id,
+    )
+
+
+def _notification(n: AlarmNotification) -> pb.AlarmNotification:
+    return pb.AlarmNotification(
+        device_id=n.device_id,
+        at_us=n.at_us,
+        action=n.action,  # type: ignore[arg-type]
+        alarm_id=n.alarm_id,
+        condition=n.condition,
+        priority=n.priority or 0,  # type: ignore[arg-type]
+        phase=n.phase or 0,  # type: ignore[arg-type]
+        n=n.n,
+        level=n.level,
+        bed=n.bed,
+        ward=n.ward,
+        outlet=n.outlet,
+        by=n.by,
+        reason=n.reason,
+        since_us=n.since_us,
+        until_us=n.until_us,
+        count=n.count,
+        message_id=n.message_id,
+        driver=n.provenance.driver,
+        attestation=n.provenance.attestation,  # type: ignore[arg-type]
+        attested_by=n.provenance.attested_by,
+    )
+
+
+def _notification_from(m: pb.AlarmNotification) -> AlarmNotification:
+    return AlarmNotification(
+        device_id=m.device_id,
+        provenance=Provenance(m.driver, Attestation(m.attestation), m.attested_by),
+        at_us=m.at_us,
+        action=NotificationAction(m.action),
+        alarm_id=m.alarm_id,
+        condition=m.condition,
+        priority=AlarmPriority(m.priority) if m.priority else None,
+        phase=AlarmPhase(m.phase) if m.phase else None,
+        n=m.n,
+        level=m.level,
+        bed=m.bed,
+        ward=m.ward,
+        outlet=m.outlet,
+        by=m.by,
+        reason=m.reason,
+        since_us=m.since_us,
+        until_us=m.until_us,
+        count=m.count,
         message_id=m.message_id,
     )
 

@@ -60,6 +60,28 @@ def reports(draw):
     )
 
 
+notifications = st.builds(
+    r.AlarmNotification,
+    device_id=words,
+    provenance=provenance,
+    at_us=u63,
+    action=st.sampled_from(r.NotificationAction),
+    alarm_id=words,
+    condition=words,
+    priority=st.none() | st.sampled_from(r.AlarmPriority),
+    phase=st.none() | st.sampled_from(r.AlarmPhase),
+    n=u32,
+    level=u32,
+    bed=words,
+    ward=words,
+    outlet=words,
+    by=words,
+    reason=words,
+    since_us=u63,
+    until_us=u63,
+    count=u32,
+    message_id=words,
+)
 numbers = st.lists(st.tuples(u32, finite), max_size=4)
 alarms = numbers.flatmap(
     lambda n: st.builds(
@@ -97,7 +119,7 @@ events = st.builds(
 gaps = st.builds(r.Gap, words, words, st.sampled_from([0, 1, 2]), u63, u63, u63, u63, u63, u63)
 
 
-@given(st.one_of(reports(), alarms, statuses, events, gaps))
+@given(st.one_of(reports(), alarms, statuses, events, gaps, notifications))
 def test_a_record_round_trips(record):
     assert decode(encode(record)) == record
 

@@ -106,6 +106,21 @@ class AlarmSource(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     ALARM_SOURCE_DEVICE: _ClassVar[AlarmSource]
     ALARM_SOURCE_GATEWAY: _ClassVar[AlarmSource]
 
+class NotificationAction(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    NOTIFICATION_ACTION_UNSPECIFIED: _ClassVar[NotificationAction]
+    NOTIFICATION_ACTION_RECEIVED: _ClassVar[NotificationAction]
+    NOTIFICATION_ACTION_DISPLAYED: _ClassVar[NotificationAction]
+    NOTIFICATION_ACTION_READ: _ClassVar[NotificationAction]
+    NOTIFICATION_ACTION_FAILED: _ClassVar[NotificationAction]
+    NOTIFICATION_ACTION_WITHHELD: _ClassVar[NotificationAction]
+    NOTIFICATION_ACTION_SUMMARISED: _ClassVar[NotificationAction]
+    NOTIFICATION_ACTION_ESCALATED: _ClassVar[NotificationAction]
+    NOTIFICATION_ACTION_ACKNOWLEDGED: _ClassVar[NotificationAction]
+    NOTIFICATION_ACTION_REOPENED: _ClassVar[NotificationAction]
+    NOTIFICATION_ACTION_SILENCED: _ClassVar[NotificationAction]
+    NOTIFICATION_ACTION_UNSILENCED: _ClassVar[NotificationAction]
+
 class InventoryAction(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     INVENTORY_ACTION_UNSPECIFIED: _ClassVar[InventoryAction]
@@ -182,6 +197,18 @@ ALARM_KIND_ADVISORY: AlarmKind
 ALARM_SOURCE_UNSPECIFIED: AlarmSource
 ALARM_SOURCE_DEVICE: AlarmSource
 ALARM_SOURCE_GATEWAY: AlarmSource
+NOTIFICATION_ACTION_UNSPECIFIED: NotificationAction
+NOTIFICATION_ACTION_RECEIVED: NotificationAction
+NOTIFICATION_ACTION_DISPLAYED: NotificationAction
+NOTIFICATION_ACTION_READ: NotificationAction
+NOTIFICATION_ACTION_FAILED: NotificationAction
+NOTIFICATION_ACTION_WITHHELD: NotificationAction
+NOTIFICATION_ACTION_SUMMARISED: NotificationAction
+NOTIFICATION_ACTION_ESCALATED: NotificationAction
+NOTIFICATION_ACTION_ACKNOWLEDGED: NotificationAction
+NOTIFICATION_ACTION_REOPENED: NotificationAction
+NOTIFICATION_ACTION_SILENCED: NotificationAction
+NOTIFICATION_ACTION_UNSILENCED: NotificationAction
 INVENTORY_ACTION_UNSPECIFIED: InventoryAction
 INVENTORY_ACTION_ARRIVED: InventoryAction
 INVENTORY_ACTION_MOVED: InventoryAction
@@ -368,20 +395,22 @@ class Metric(_message.Message):
     def __init__(self, code: _Optional[int] = ..., refid: _Optional[str] = ..., unit: _Optional[str] = ...) -> None: ...
 
 class Record(_message.Message):
-    __slots__ = ("report", "alarm", "inventory_event", "device_status", "gap", "aggregate")
+    __slots__ = ("report", "alarm", "inventory_event", "device_status", "gap", "aggregate", "alarm_notification")
     REPORT_FIELD_NUMBER: _ClassVar[int]
     ALARM_FIELD_NUMBER: _ClassVar[int]
     INVENTORY_EVENT_FIELD_NUMBER: _ClassVar[int]
     DEVICE_STATUS_FIELD_NUMBER: _ClassVar[int]
     GAP_FIELD_NUMBER: _ClassVar[int]
     AGGREGATE_FIELD_NUMBER: _ClassVar[int]
+    ALARM_NOTIFICATION_FIELD_NUMBER: _ClassVar[int]
     report: Report
     alarm: Alarm
     inventory_event: InventoryEvent
     device_status: DeviceStatus
     gap: Gap
     aggregate: Aggregate
-    def __init__(self, report: _Optional[_Union[Report, _Mapping]] = ..., alarm: _Optional[_Union[Alarm, _Mapping]] = ..., inventory_event: _Optional[_Union[InventoryEvent, _Mapping]] = ..., device_status: _Optional[_Union[DeviceStatus, _Mapping]] = ..., gap: _Optional[_Union[Gap, _Mapping]] = ..., aggregate: _Optional[_Union[Aggregate, _Mapping]] = ...) -> None: ...
+    alarm_notification: AlarmNotification
+    def __init__(self, report: _Optional[_Union[Report, _Mapping]] = ..., alarm: _Optional[_Union[Alarm, _Mapping]] = ..., inventory_event: _Optional[_Union[InventoryEvent, _Mapping]] = ..., device_status: _Optional[_Union[DeviceStatus, _Mapping]] = ..., gap: _Optional[_Union[Gap, _Mapping]] = ..., aggregate: _Optional[_Union[Aggregate, _Mapping]] = ..., alarm_notification: _Optional[_Union[AlarmNotification, _Mapping]] = ...) -> None: ...
 
 class Report(_message.Message):
     __slots__ = ("device_id", "kind", "received_us", "device_us", "time_quality", "offset_us", "message_id", "bed", "driver", "attestation", "attested_by", "codes", "values", "qualities", "enumerations", "texts", "waveforms", "ward")
@@ -518,6 +547,52 @@ class Alarm(_message.Message):
     attestation: Attestation
     attested_by: str
     def __init__(self, alarm_id: _Optional[str] = ..., device_id: _Optional[str] = ..., bed: _Optional[str] = ..., priority: _Optional[_Union[AlarmPriority, str]] = ..., phase: _Optional[_Union[AlarmPhase, str]] = ..., kind: _Optional[_Union[AlarmKind, str]] = ..., source: _Optional[_Union[AlarmSource, str]] = ..., code: _Optional[int] = ..., condition: _Optional[str] = ..., text: _Optional[str] = ..., onset_us: _Optional[int] = ..., at_us: _Optional[int] = ..., message_id: _Optional[str] = ..., codes: _Optional[_Iterable[int]] = ..., values: _Optional[_Iterable[float]] = ..., limit: _Optional[float] = ..., driver: _Optional[str] = ..., attestation: _Optional[_Union[Attestation, str]] = ..., attested_by: _Optional[str] = ...) -> None: ...
+
+class AlarmNotification(_message.Message):
+    __slots__ = ("device_id", "at_us", "action", "alarm_id", "condition", "priority", "phase", "n", "level", "bed", "ward", "outlet", "by", "reason", "since_us", "until_us", "count", "message_id", "driver", "attestation", "attested_by")
+    DEVICE_ID_FIELD_NUMBER: _ClassVar[int]
+    AT_US_FIELD_NUMBER: _ClassVar[int]
+    ACTION_FIELD_NUMBER: _ClassVar[int]
+    ALARM_ID_FIELD_NUMBER: _ClassVar[int]
+    CONDITION_FIELD_NUMBER: _ClassVar[int]
+    PRIORITY_FIELD_NUMBER: _ClassVar[int]
+    PHASE_FIELD_NUMBER: _ClassVar[int]
+    N_FIELD_NUMBER: _ClassVar[int]
+    LEVEL_FIELD_NUMBER: _ClassVar[int]
+    BED_FIELD_NUMBER: _ClassVar[int]
+    WARD_FIELD_NUMBER: _ClassVar[int]
+    OUTLET_FIELD_NUMBER: _ClassVar[int]
+    BY_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    SINCE_US_FIELD_NUMBER: _ClassVar[int]
+    UNTIL_US_FIELD_NUMBER: _ClassVar[int]
+    COUNT_FIELD_NUMBER: _ClassVar[int]
+    MESSAGE_ID_FIELD_NUMBER: _ClassVar[int]
+    DRIVER_FIELD_NUMBER: _ClassVar[int]
+    ATTESTATION_FIELD_NUMBER: _ClassVar[int]
+    ATTESTED_BY_FIELD_NUMBER: _ClassVar[int]
+    device_id: str
+    at_us: int
+    action: NotificationAction
+    alarm_id: str
+    condition: str
+    priority: AlarmPriority
+    phase: AlarmPhase
+    n: int
+    level: int
+    bed: str
+    ward: str
+    outlet: str
+    by: str
+    reason: str
+    since_us: int
+    until_us: int
+    count: int
+    message_id: str
+    driver: str
+    attestation: Attestation
+    attested_by: str
+    def __init__(self, device_id: _Optional[str] = ..., at_us: _Optional[int] = ..., action: _Optional[_Union[NotificationAction, str]] = ..., alarm_id: _Optional[str] = ..., condition: _Optional[str] = ..., priority: _Optional[_Union[AlarmPriority, str]] = ..., phase: _Optional[_Union[AlarmPhase, str]] = ..., n: _Optional[int] = ..., level: _Optional[int] = ..., bed: _Optional[str] = ..., ward: _Optional[str] = ..., outlet: _Optional[str] = ..., by: _Optional[str] = ..., reason: _Optional[str] = ..., since_us: _Optional[int] = ..., until_us: _Optional[int] = ..., count: _Optional[int] = ..., message_id: _Optional[str] = ..., driver: _Optional[str] = ..., attestation: _Optional[_Union[Attestation, str]] = ..., attested_by: _Optional[str] = ...) -> None: ...
 
 class InventoryEvent(_message.Message):
     __slots__ = ("device_id", "received_us", "device_us", "action", "epc", "place", "from_place", "badge", "message_id", "driver", "attestation", "attested_by")

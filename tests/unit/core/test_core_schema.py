@@ -9,7 +9,8 @@ from core import schema
 from core.store import Ack, Offer, Store
 from gateway.domain import terms
 from gateway.domain.labels import Lane
-from tests.ingest import EPOCH, reports
+from gateway.domain.records import AlarmNotification, Attestation, NotificationAction, Provenance
+from tests.ingest import EPOCH, batch, reports
 
 OLD = """
 INSERT INTO gateways VALUES (1, 'gw-1');
@@ -31,6 +32,8 @@ INSERT INTO alarms (gateway, epoch, seq, alarm_id, device_id, bed, priority, pha
   VALUES (1, 1790000000, 1, 'a', 'monitor-1', '', 'high', 'start', 'physiological', 'gateway', 1,
   'hr_high', '', 1, 1, 1, '[]', 'mqtt', 'certificate', 'pass');
 """
+NOTIFICATIONS = 6
+"""The step that brings them."""
 READINGS = "SELECT * FROM readings"
 REPORTS = """SELECT gateway, lane, epoch, seq, device_id, message_id, kind, bed, received_us,
   stored_us, device_us, class, level, treatment FROM reports"""
@@ -106,4 +109,27 @@ def test_the_second_schema_is_carried_over_with_its_contexts(old, monkeypatch):
     Store.open(old, lambda: 0).close()
     assert ask(old, "SELECT * FROM contexts") == [(*row, "") for row in contexts]
     assert ask(old, "SELECT DISTINCT ward FROM reports") == [("",)]
+    assert ask(old, "PRAGMA integrity_check") == [("ok",)]
+
+
+def test_a_store_from_before_alarms_were_told_to_people_takes_what_became_of_them(old, monkeypatch):
+    real = schema.steps()
+    monkeypatch.setattr(schema, "steps", lambda: [each for each in real if each[0] < NOTIFICATIONS])
+    Store.open(old, lambda: 0).close()
+    before = [ask(old, READINGS), ask(old, "SELECT * FROM alarms")]
+    monkeypatch.setattr(schema, "steps", lambda: real)
+    told = AlarmNotification(
+        "monitor-1",
+        Provenance("gateway", Attestation.GATEWAY),
+        5,
+        NotificationAction.ACKNOWLEDGED,
+        "a",
+        by="anna",
+    )
+    with closing(Store.open(old, lambda: 0)) as store:
+        store.ingest([Offer("gw-1", frozenset(Lane), batch(4, [told]))])
+    assert [ask(old, READINGS), ask(old, "SELECT * FROM alarms")] == before
+    joined = """SELECT condition, "by" FROM alarms JOIN
+      (SELECT alarm_id, "by" FROM notifications) USING (alarm_id)"""
+    assert ask(old, joined) == [("hr_high", "anna")]
     assert ask(old, "PRAGMA integrity_check") == [("ok",)]

@@ -277,6 +277,21 @@ def test_alarms_gaps_statuses_and_inventory_are_readable(store, path):
         r.Gap("link_lost", device_id="monitor-1", from_us=NOW_US, to_us=NOW_US + 9, reports=4),
         r.DeviceStatus("monitor-1", "monitor", port, NOW_US, r.DeviceState.SILENT, "silence"),
         r.InventoryEvent("reader-1", port, NOW_US, r.InventoryAction.MOVED, "E280", "store-2"),
+        r.AlarmNotification(
+            "monitor-1",
+            port,
+            NOW_US,
+            r.NotificationAction.ACKNOWLEDGED,
+            "a1",
+            "hr_high",
+            r.AlarmPriority.HIGH,
+            r.AlarmPhase.START,
+            n=2,
+            level=1,
+            outlet="screen",
+            by="anna",
+        ),
+        r.AlarmNotification("gw-1", port, NOW_US, r.NotificationAction.SILENCED, until_us=7),
     ]
     take(store, batch(1, [alarm(1, provenance=port), alarm(1)], lane=Lane.ALARMS), batch(1, others))
     assert rows(path, 'SELECT priority, phase, condition, "values", "limit" FROM alarms') == [
@@ -289,8 +304,15 @@ def test_alarms_gaps_statuses_and_inventory_are_readable(store, path):
         ("silent", "silence", None)
     ]
     assert rows(path, "SELECT action, epc, place FROM inventory") == [("moved", "E280", "store-2")]
+    told = 'SELECT action, alarm_id, priority, phase, n, level, outlet, "by", until_us'
+    assert rows(path, f"{told} FROM notifications") == [
+        ("acknowledged", "a1", "high", "start", 2, 1, "screen", "anna", None),
+        ("silenced", "", None, None, 0, 0, "", "", 7),
+    ]
     for table in ("alarms", "statuses", "inventory"):
         assert rows(path, f"SELECT attestation, attested_by FROM {table}") == [("port", "ttyS3")]
+    found = rows(path, "SELECT DISTINCT attestation, attested_by FROM notifications")
+    assert found == [("port", "ttyS3")]
 
 
 def test_a_code_with_another_unit_keeps_its_own_unit(store, path):

@@ -60,9 +60,26 @@ ITEM = r.InventoryEvent(
     badge="badge-secret",
     message_id="msg-secret:2",
 )
+TOLD = r.AlarmNotification(
+    DEVICE,
+    PORT,
+    NOW_US,
+    r.NotificationAction.ACKNOWLEDGED,
+    "alarm-1",
+    "hr_high",
+    r.AlarmPriority.HIGH,
+    r.AlarmPhase.START,
+    n=2,
+    level=1,
+    bed="bed-7",
+    ward="ward-secret",
+    outlet="outlet-secret",
+    by="person-secret",
+    reason="reason-secret",
+)
 GAP = r.Gap("link_lost", device_id=DEVICE, from_us=1, to_us=2, reports=3)
 ALARM = alarm(1, DEVICE, PORT)
-RECORDS: list[r.Record] = [REPORT, ALARM, STATUS, ITEM, GAP]
+RECORDS: list[r.Record] = [REPORT, ALARM, STATUS, ITEM, TOLD, GAP]
 SECRETS = (b"secret", b"5f3a:1", b"alarm-1", b"bed-7", b"heart rate high")
 
 
@@ -110,7 +127,7 @@ def test_a_masked_report_has_no_names_at_all():
 
 
 def test_the_others_keep_what_is_no_name():
-    alarm_, status, item, gap = map(
+    alarm_, status, item, told, gap = map(
         from_message, treated(RECORDS[1:], Treatment.PSEUDONYMISE).records
     )
     assert isinstance(alarm_, r.Alarm)
@@ -121,6 +138,9 @@ def test_the_others_keep_what_is_no_name():
     assert isinstance(item, r.InventoryEvent)
     assert (item.epc, item.place, item.badge) == (NAMES.name("EPC-secret"), "", "")
     assert item.action is r.InventoryAction.MOVED
+    assert isinstance(told, r.AlarmNotification)
+    assert (told.alarm_id, told.by, told.outlet, told.ward) == (alarm_.alarm_id, "", "", "")
+    assert (told.action, told.n) == (r.NotificationAction.ACKNOWLEDGED, 2)
     assert isinstance(gap, r.Gap)
     assert (gap.device_id, gap.reports) == (NAMES.name(DEVICE), 3)
 
