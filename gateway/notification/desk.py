@@ -119,6 +119,7 @@ class Desk:
     def restore(self, view: StateView, mono: float) -> None:
         """Take over what was committed; times are looked at with the first tick."""
         del mono
+        self._overflows = bool(view.items(SPACE))  # whether it did, the next tick finds out
         for key, value in view.items(SPACE).items():
             try:
                 if key == POSITION:
