@@ -18,7 +18,7 @@ from gateway.notification.config import NotificationConfig
 from gateway.notification.desk import Desk
 from gateway.notification.silences import Silence
 from gateway.notification.stories import SPACE
-from gateway.notification.story import Committed
+from gateway.notification.story import Committed, State
 from gateway.pipeline.interpreters import Findings
 from gateway.tomlfile import convert, decode
 from gateway.wire.records import encode
@@ -194,6 +194,12 @@ class Manager:
             "provenance": said.GATEWAY,
             "received_us": self.clock.now_us(),
         }
+
+    def state_of(self, alarm_id: str = "a1") -> State:
+        """Of an alarm that is held."""
+        story = self.desk.stories.get(alarm_id)
+        assert story is not None
+        return story.state
 
     # what outlets do
 

@@ -38,8 +38,9 @@ LOW, MEDIUM, HIGH = AlarmPriority
     ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_what_makes_no_sense_is_refused(change, said):
+    before, after = change
     with pytest.raises(ConfigError, match=said):
-        read(CONFIG.replace(*change, 1))
+        read(CONFIG.replace(before, after, 1))
 
 
 RULES = b"""
