@@ -201,6 +201,10 @@ class Manager:
         assert story is not None
         return story.state
 
+    def summary_waits(self, outlet: str) -> bool:
+        """Whether an outlet is to be told how many wait."""
+        return self.desk.telling.queues[outlet].has_summary
+
     # what outlets do
 
     def take(self, outlet: str) -> list[tuple[str, int]]:

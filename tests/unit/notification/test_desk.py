@@ -385,13 +385,13 @@ def test_a_storm_is_summarised_and_no_high_alarm_is_in_it():
         m.alarm(f"high-{i:02}", priority=HIGH)
     queue = m.desk.telling.queues["screen"]
     assert len(queue) == 60
-    assert not queue.has_summary  # the high ones go first
+    assert not m.summary_waits("screen")  # the high ones go first
     taken = [queue.take() for _ in range(30)]
     assert taken == [f"high-{i:02}" for i in range(30)]
     assert queue.take_summary() == {LOW: 20}
-    assert not m.desk.telling.queues["screen"].has_summary
+    assert not m.summary_waits("screen")
     m.desk.telling.summarised("screen", arrived=False)
-    assert m.desk.telling.queues["screen"].has_summary
+    assert m.summary_waits("screen")
     queue.take_summary()
     told = m.desk.telling.summarised("screen", arrived=True)
     m.say(said.SummaryDelivered(**m.at, outlet="screen", alarm_ids=told))
