@@ -31,6 +31,7 @@ from gateway.clock import SystemClock
 from gateway.domain import devices
 from gateway.domain.ports import Driver, DriverFactory, Outcome, Ports, Submission
 from gateway.domain.records import Quality, Report
+from gateway.domain.statements import Statement
 from security import tls
 
 TICK_S = 0.02
@@ -61,10 +62,11 @@ class JumpingClock(SystemClock):
 class BenchSink(FakeSink):
     """Knows which numbers were submitted, and wakes who waits."""
 
-    def __init__(self, code: int) -> None:
+    def __init__(self, exhibit: Exhibit) -> None:
         super().__init__(Outcome.COMMITTED)
-        self._code = code
-        self.reports: dict[float, Report] = {}
+        self._code = exhibit.code
+        self._of_statement = exhibit.numbers
+        self.reports: dict[float, Report | Statement] = {}
         """By number: the newest with it."""
         self.news = asyncio.Event()
 
@@ -73,6 +75,8 @@ class BenchSink(FakeSink):
         for record in submission.records:
             if isinstance(record, Report):
                 self.reports.update(dict.fromkeys(self._numbers(record), record))
+            elif isinstance(record, Statement) and self._of_statement is not None:
+                self.reports.update(dict.fromkeys(self._of_statement(record), record))
         super().submit(submission)
         self.news.set()
 
@@ -119,7 +123,7 @@ class Bench:
         self.factory = factory
         self.random = Random(1)  # noqa: S311 - chunks and noise, the same in each run
         self.device = exhibit.device()
-        self.sink = BenchSink(exhibit.code)
+        self.sink = BenchSink(exhibit)
         self.clock = JumpingClock()
         known = devices.Device(DEVICE_ID, kind="monitor", bed="7", ward="icu")
         who: dict[bytes | str, devices.Device] = {
@@ -211,17 +215,17 @@ class Bench:
         """Let the device have its say so many times."""
         await asyncio.sleep(count * TICK_S)
 
-    async def arrival(self, number: float) -> Report:
+    async def arrival(self, number: float) -> Report | Statement:
         """The report with a number that is shown, once it was submitted."""
         await self.until(lambda: number in self.sink.reports)
         return self.sink.reports[number]
 
-    async def passes(self) -> Report:
+    async def passes(self) -> Report | Statement:
         """Show a number to a link that is well, and see it arrive."""
         await self.until(lambda: self._linked)
         return await self.recovers()
 
-    async def recovers(self) -> Report:
+    async def recovers(self) -> Report | Statement:
         """Show numbers until one arrives: what was damaged before may cost a few.
 
         Raises:

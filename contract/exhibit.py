@@ -6,11 +6,13 @@ without one fails the suite.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from importlib.metadata import entry_points
 from typing import Any, NamedTuple
+
+from gateway.domain.statements import Statement
 
 GROUP = "wardgate.exhibits"
 DEVICE_ID = "exhibit-1"
@@ -81,9 +83,12 @@ class Exhibit:
     """The driver's table with one device, :data:`DEVICE_ID`, and waits that suit a test."""
     device: Callable[[], Device]
     """A new device that is switched on."""
-    code: int
+    code: int = 0
     """The code under which the numbers arrive: 40 to 190 are plausible values of it. Of a waveform,
     the numbers are its samples."""
+    numbers: Callable[[Statement], Iterable[float]] | None = None
+    """For a driver that submits statements in place of reports: the numbers in one of them; there
+    is no code then."""
     acknowledges: bool = False
     """Whether the protocol acknowledges reports."""
     guarded: bool = False

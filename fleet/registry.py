@@ -32,7 +32,7 @@ from security.revocations import RevocationList, sign_list
 WORD_CHARS_MAX = 64
 """Kind, ward, bed, firmware: words for tables and labels."""
 REASON_CHARS_MAX = 200
-TRANSPORTS = ("", "mqtt", "coaps", "mllp", "serial", "lan", "broker")
+TRANSPORTS = ("", "mqtt", "coaps", "mllp", "llrp", "serial", "lan", "broker")
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)

@@ -43,6 +43,8 @@ METRICS: Mapping[str, Declared] = {
     "handshakes": Declared("counter", "Completed TLS and DTLS handshakes", ("transport",)),
     "handshakes_failed": Declared("counter", "Failed handshakes", ("transport", "reason")),
     "link_losses": Declared("counter", "Serial and outgoing links lost", ("driver",)),
+    "rfid_reports": Declared("counter", "Reports of RFID readers with tags in them", ()),
+    "rfid_reads": Declared("counter", "Times that RFID readers read a tag", ()),
     "paused_readers": Declared("gauge", "Sessions not read because the journal is behind", ()),
     # Pipeline
     "alarms": Declared("counter", "Alarm records raised", ("priority", "phase", "source")),

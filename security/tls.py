@@ -33,11 +33,13 @@ from OpenSSL import SSL, crypto
 from gateway.domain.errors import ConfigError, RefusalReason, RefusedError
 from gateway.domain.ports import Clock
 from security.files import TlsFiles, check_secret, read_secret
-from security.names import Identity, parse_identity
+from security.names import UNREADABLE, Identity, parse_identity
+from security.pins import pin_of
 
 TLS12_CIPHERS = (
     "ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-ECDSA-CHACHA20-POLY1305"
 )
+PINNED_TLS12_CIPHERS = TLS12_CIPHERS + ":ECDHE-RSA-AES256-GCM-SHA384:ECDHE-RSA-AES128-GCM-SHA256"
 DTLS12_CIPHERS = TLS12_CIPHERS + ":ECDHE-ECDSA-AES128-CCM8"
 """RFC 7252, 9.1.3.3 makes AES_128_CCM_8 mandatory; OpenSSL offers it where its level allows."""
 DTLS_1_2 = 0xFEFD
@@ -128,6 +130,30 @@ def client_context(files: TlsFiles, *, check_time: bool = True) -> ssl.SSLContex
     context.check_hostname = True
     context.hostname_checks_common_name = False
     return context
+
+
+def pinned_context() -> ssl.SSLContext:
+    """A context for connecting out to who is known by a pinned key alone.
+
+    Nothing of that certificate is verified but that the peer has its key: whoever uses this
+    compares :func:`pin_of_peer` before a word is said. We show no certificate. Such peers are
+    appliances that have made their certificate themselves, with an RSA key as a rule.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_ciphers(PINNED_TLS12_CIPHERS)
+    context.options |= ssl.OP_NO_TICKET | ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def pin_of_peer(certificate_der: bytes) -> str:
+    """The pin (:mod:`security.pins`) of what a peer showed; empty when it can't be read."""
+    try:
+        return pin_of(x509.load_der_x509_certificate(certificate_der))
+    except UNREADABLE:
+        return ""
 
 
 def dtls_server_context(files: TlsFiles, *, check_time: bool = True) -> SSL.Context:

@@ -2,9 +2,10 @@
 
 Rules:
 
-- Such a device has no certificate: the configuration binds a port to a device id, the gateway
-  attests it, and admission is asked each time the link comes up. Nothing is sent to a port whose
-  device is not admitted, and nothing it says is kept.
+- The configuration binds a port to a device id, and admission is asked each time the link comes
+  up: with what the gateway attests, or with the certificate that the other end proved, which must
+  be this device's. Nothing is sent to a port whose device is not admitted, and nothing it says is
+  kept.
 - These protocols number nothing across restarts and acknowledge nothing, so reports carry no
   message id: at least once, durable within the commit's linger. Every span in which something
   may have been lost (link, dialogue, refused submission) becomes a Gap once data flows again.
@@ -25,19 +26,23 @@ from typing import NamedTuple, Protocol, assert_never
 
 import msgspec
 
-from drivers.base.dialogue import Dialogue, Event, Malformed, Missed, Moment, Offline, Online, Said
-from drivers.transport.serial import LinkListener
-from gateway.domain.devices import Credential, Device
-from gateway.domain.errors import RefusedError
-from gateway.domain.ports import Carrier, Outcome, Ports, StateDelta, Submission, Tap, Tapped
-from gateway.domain.records import (
-    AlarmSnapshot,
-    DeviceState,
-    DeviceStatus,
-    Gap,
-    Provenance,
-    Record,
+from drivers.base.dialogue import (
+    Dialogue,
+    Event,
+    HangUp,
+    Malformed,
+    Missed,
+    Moment,
+    Offline,
+    Online,
+    Said,
 )
+from drivers.transport.serial import LinkListener
+from gateway.domain import ports as domain
+from gateway.domain.devices import CertificateCredential, Credential, Device
+from gateway.domain.errors import RefusalReason, RefusedError
+from gateway.domain.ports import Carrier, Outcome, Ports, StateDelta, Submission, Tap, Tapped
+from gateway.domain.records import DeviceState, DeviceStatus, Gap, Provenance
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +53,7 @@ WAIT_S_MIN = 0.005
 LEAVE_SHARE = 0.5
 """Of the grace of ``stop``, for the device's answer to our goodbye."""
 
-Records = list[Record | AlarmSnapshot]
+Records = list[domain.Said]
 
 
 class Link(Protocol):
@@ -83,7 +88,8 @@ class Binding(NamedTuple):
     device_id: str
     kind: str
     """What the device is where the registry doesn't say: ``monitor``, ``ventilator``, …"""
-    credential: Credential
+    credential: Credential | Callable[[], Credential]
+    """A function is asked each time the link has come up."""
     provenance: Provenance
     """Its ``driver`` is the name of the driver in metrics, samples and state."""
 
@@ -174,13 +180,30 @@ class Attachment:
     def link_up(self) -> None:
         """Ask for admission; if it is given, begin."""
         try:
-            self._device = self._ports.admission.admit(self._binding.credential, self)
+            self._device = self._admitted()
         except RefusedError as refused:
             log.warning("%s is not admitted: %s", self._binding.device_id, refused.reason)
             self._set_timer(ADMISSION_RETRY_S, self.link_up)
             return
         self._dialogue = self._make_dialogue(self._device)
         self._safely(self._dialogue.begin)
+
+    def _admitted(self) -> Device:
+        """The device at the other end.
+
+        Raises:
+            RefusedError: it may not speak, or it is another one's certificate.
+        """
+        known, admission = self._binding.credential, self._ports.admission
+        credential = known() if callable(known) else known
+        device = admission.admit(credential, self)
+        if device.device_id == self._binding.device_id:
+            return device
+        admission.leave(self)
+        peer = credential.peer if isinstance(credential, CertificateCredential) else ""
+        reason = RefusalReason.IDENTITY_MISMATCH
+        admission.refuse(reason, self._driver, peer, self._binding.device_id)
+        raise RefusedError(reason)
 
     def data_received(self, data: bytes) -> None:
         """Everything that came at once is one submission."""
@@ -215,27 +238,38 @@ class Attachment:
         """
         now = self._now()
         records: Records = []
-        fault = False
+        reset = ""
         try:
             for event in step(now):
-                self._take(event, records, closing, now.wall_us)
+                if isinstance(event, HangUp):
+                    reset = event.reason
+                else:
+                    self._take(event, records, closing, now.wall_us)
         # The boundary to a driver's own code, perhaps a third party's. A fault in a callback of
         # the link's would silence its port for ever; so it costs the link, which comes back.
         except Exception:
             log.exception("%s: a fault of driver %s", self._binding.device_id, self._driver)
             self._ports.counters.add("malformed", self._driver, "fault")
-            fault = True
+            reset = "fault"
         if closing:
             self._turn(closing, records, now.wall_us, online=False)
         self._submit(records)
-        if fault and not closing:
-            self._link.reset("fault")
+        if reset and not closing:
+            self._link.reset(reset)
             return
         self._say()
         self._reschedule()
 
-    def _take(self, event: Event, records: Records, closing: str, now_us: int) -> None:
+    def _take(
+        self,
+        event: Online | Offline | Said | Malformed | Missed,
+        records: Records,
+        closing: str,
+        now_us: int,
+    ) -> None:
         match event:
+            case Said(said) if closing:
+                records += said  # of the dialogue's own: the device was heard before, not now
             case Said(said):
                 self._frame(said, records, now_us)
             case Online(reason):
@@ -272,7 +306,7 @@ class Attachment:
             )
         )
 
-    def _frame(self, said: Sequence[Record | AlarmSnapshot], records: Records, now_us: int) -> None:
+    def _frame(self, said: Sequence[domain.Said], records: Records, now_us: int) -> None:
         """Add what was said, behind the Gap that is before it."""
         if not said:
             return

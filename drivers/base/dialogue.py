@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from gateway.domain.records import AlarmSnapshot, Record
+from gateway.domain import ports
 
 
 class Moment(NamedTuple):
@@ -36,9 +36,9 @@ class Offline(NamedTuple):
 
 
 class Said(NamedTuple):
-    """What the device said, as records."""
+    """What the device said, as records and statements."""
 
-    records: Sequence[Record | AlarmSnapshot]
+    records: Sequence[ports.Said]
 
 
 class Malformed(NamedTuple):
@@ -56,7 +56,14 @@ class Missed(NamedTuple):
     times: int = 1
 
 
-Event = Online | Offline | Said | Malformed | Missed
+class HangUp(NamedTuple):
+    """Close the link and open it anew: nothing that comes over it can be made use of any more."""
+
+    reason: str
+    """One of a bounded set of words, as of :class:`Offline`."""
+
+
+Event = Online | Offline | Said | Malformed | Missed | HangUp
 
 
 class Dialogue:
@@ -94,7 +101,10 @@ class Dialogue:
         """We did not listen (the journal is behind): the silence until now means nothing."""
 
     def link_down(self, now: Moment) -> Iterable[Event]:
-        """The link is gone, and with it this dialogue; what is in ``output`` is not sent."""
+        """The link is gone, and with it this dialogue; what is in ``output`` is not sent.
+
+        What it says now is its own word, not the device's: that was not heard any longer.
+        """
         del now
         return ()
 

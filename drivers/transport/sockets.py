@@ -1,4 +1,4 @@
-"""What a TLS listener does with accepted TCP sockets beneath TLS."""
+"""What is done with TCP sockets beneath a stream."""
 
 from __future__ import annotations
 
@@ -52,14 +52,19 @@ def prepared(sock: socket.socket) -> socket.socket:
         OSError: the peer is gone, or descriptors are short; the socket is closed.
     """
     try:
-        _set_options(sock)
+        set_options(sock)
         return sock.dup()
     except OSError:
         sock.close()
         raise
 
 
-def _set_options(sock: socket.socket) -> None:
+def set_options(sock: socket.socket) -> None:
+    """No delay, and an end to a peer that is gone without a word.
+
+    Raises:
+        OSError: it is gone already.
+    """
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, TCP_SILENCE_S)

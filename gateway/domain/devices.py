@@ -30,8 +30,8 @@ class Device(msgspec.Struct, frozen=True):
     revoked: bool = False
     """Every certificate it had is revoked: it can't come back with one of them."""
     transport: str = ""
-    """The only one allowed: ``mqtt``, ``coaps``, ``mllp``, ``serial``, ``lan``, ``broker``; or any.
-    """
+    """The only one allowed: ``mqtt``, ``coaps``, ``mllp``, ``llrp``, ``serial``, ``lan``,
+    ``broker``; or any."""
 
     @property
     def dismissed(self) -> bool:

@@ -92,7 +92,8 @@ class Provenance(msgspec.Struct, frozen=True, gc=False):
     driver: str
     attestation: Attestation
     attested_by: str = ""
-    """The serial port, broker or peer that attests, where it is not a certificate."""
+    """The serial port, broker or peer that attests, where it is not a certificate; with one that
+    does not name the device itself: the host or the key by which the configuration knows it."""
 
 
 class Enumeration(msgspec.Struct, frozen=True, gc=False):

@@ -93,9 +93,11 @@ class ReaderCondition(Enum):
     RESUMED = "resumed"
     """It reads for us again. Between ``from_us`` and ``to_us`` nothing was seen, unless ``held``:
     then it went on reading, and tells now what it saw meanwhile, as far as its memory reached
-    (else OVERFLOW follows)."""
+    (else OVERFLOW follows). What was on its way when the connection broke may be missing even so;
+    the states of inputs are asked for."""
     STOPPED = "stopped"
-    """It is connected and reads no more: its ROSpec ended, or it refuses ours (``text``)."""
+    """It is connected and reads no more: its ROSpec ended, or it refuses ours (``text``). Until
+    ``from_us`` it is known to have read; 0: never."""
     ANTENNA_UP = "antenna_up"
     ANTENNA_DOWN = "antenna_down"
     """``antenna`` is (not) connected: what lies before it is not seen."""

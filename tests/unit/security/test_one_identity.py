@@ -20,11 +20,12 @@ TRANSPORTS = {
     "mqtt": "mqtt",
     "coap": "coaps",
     "hl7": "mllp",
+    "llrp": "llrp",
     "serial": "serial",
     "broker": "broker",
 }
 """What drivers call it -> what the registry calls it."""
-CERTIFIED = {"mqtt", "coap", "hl7"}
+CERTIFIED = {"mqtt", "coap", "hl7", "llrp"}
 DEVICE = Device("one", "monitor", "icu", "7")
 
 

@@ -1,0 +1,1 @@
+"""RFID readers that speak LLRP: the gateway is their client."""

@@ -1,0 +1,1 @@
+"""Simulated RFID readers that speak LLRP."""
