@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple, Protocol
 from urllib.parse import urlsplit
 
 import msgspec
 
-from drivers.base.attachment import Attachment, Binding, DialogueFactory
+from drivers.base.attachment import Attachment, Binding, DialogueFactory, Link
+from drivers.base.shared import Bus, SharedLine
 from drivers.transport.serial import LinkListener, SerialLimits, SerialLink, SerialSettings
 from gateway.domain.devices import PortCredential
 from gateway.domain.ports import Driver, Ports
@@ -58,6 +60,16 @@ class BoundPort(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
         """
         return SerialSettings(port=self.port, baud_rate=self.baud_rate)
 
+    @property
+    def station(self) -> Hashable:
+        """Which device of several on the port it is; None: the port is its own."""
+        return None
+
+    @property
+    def place(self) -> str:
+        """What the gateway attests: the port, and the station where there are several."""
+        return self.port if self.station is None else f"{self.port}#{self.station}"
+
 
 class LinesConfig(Protocol):
     """A driver's configuration."""
@@ -67,19 +79,42 @@ class LinesConfig(Protocol):
         """All that is configured."""
 
 
+class BoundLines(msgspec.Struct, frozen=True, kw_only=True):
+    """A configuration whose first field holds the ports: what a driver of a line has of its own."""
+
+    def __post_init__(self) -> None:
+        check_bound(self.bound)
+
+    @property
+    def bound(self) -> tuple[BoundPort, ...]:
+        """All that is configured."""
+        ports: tuple[BoundPort, ...] = getattr(self, self.__struct_fields__[0])
+        return ports
+
+    @property
+    def dials(self) -> tuple[str, ...]:
+        """The serial servers: the packet filter lets these through."""
+        return serial_servers(self.bound)
+
+
 def check_bound(bound: Sequence[BoundPort]) -> None:
-    """Check that no port and no device stands twice.
+    """Check that no place and no device stands twice, and that a port is opened in one way.
 
     Raises:
-        ValueError: one does.
+        ValueError: one does, or it isn't.
     """
     for what, names in (
-        ("port", [each.port for each in bound]),
+        ("port", [each.place for each in bound]),
         ("device_id", [each.device_id for each in bound]),
     ):
         twice = {name for name in names if names.count(name) > 1}
         if twice:
             raise ValueError(f"{what} {min(twice)!r} is configured twice")
+    ways: dict[str, BoundPort] = {}
+    for each in bound:
+        first = ways.setdefault(each.port, each)
+        if first.settings() != each.settings() or (first.station is None) != (each.station is None):
+            raise ValueError(f"port {each.port!r} is configured in two ways")
 
 
 def serial_servers(bound: Sequence[BoundPort]) -> tuple[str, ...]:
@@ -98,6 +133,8 @@ class LineProtocol(NamedTuple):
     dialogues: Callable[[Any, Provenance, random.Random], DialogueFactory]
     """Called once per configured port, with the driver's own kind of BoundPort; what it returns
     makes the dialogue of each opening. What outlives a link loss may be kept between the two."""
+    bus: Callable[[], Bus] | None = None
+    """Of a protocol that has several devices on one port: makes the arbiter of a port."""
 
 
 class LineDriver:
@@ -120,6 +157,7 @@ class LineDriver:
         self._rng = rng
         self._limits = limits
         self._started = False
+        self._shared: dict[SerialSettings, SharedLine] = {}
         self._attached = {each: self._attachment(each) for each in config.bound}
 
     async def start(self) -> None:
@@ -157,12 +195,23 @@ class LineDriver:
 
     def _attachment(self, bound: BoundPort) -> Attachment:
         protocol = self._protocol
-        provenance = Provenance(protocol.name, Attestation.PORT, bound.port)
+        provenance = Provenance(protocol.name, Attestation.PORT, bound.place)
+        settings = bound.settings()
 
-        def link(listener: LinkListener) -> SerialLink:
-            return SerialLink(bound.settings(), listener, self._rng, self._limits)
+        def serial(listener: LinkListener) -> SerialLink:
+            return SerialLink(settings, listener, self._rng, self._limits)
 
-        credential = PortCredential(bound.device_id, bound.port)
+        def link(listener: LinkListener) -> Link:
+            if protocol.bus is None:
+                return serial(listener)
+            line = self._shared.get(settings)
+            if line is None:
+                ended = partial(self._shared.pop, settings, None)
+                line = SharedLine(serial, protocol.bus(), self._ports.clock.monotonic, ended)
+                self._shared[settings] = line
+            return line.member(bound.station, listener)
+
+        credential = PortCredential(bound.device_id, bound.place)
         binding = Binding(bound.device_id, protocol.kind, credential, provenance)
         dialogues = protocol.dialogues(bound, provenance, self._rng)
         return Attachment(binding, link, dialogues, self._ports, self._changed)

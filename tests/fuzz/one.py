@@ -63,6 +63,26 @@ def target(name: str) -> tuple[Callable[[bytes], None], list[bytes]]:
             raise MemoryError(f"{held} bytes are kept")
         list(dialogue.link_down(moment))
 
+    def share(data: bytes, step: int) -> None:
+        """The same through the arbiter of a line with several devices."""
+        bus, station = factory.protocol.bus(), config.bound[0].station
+        dialogue, moment = dialogues(device), Moment(1.0, 1_800_000_000_000_000)
+        bus.opened()
+        list(dialogue.begin(moment))
+        for n, at in enumerate(range(0, len(data), step)):
+            moment = Moment(1.0 + n, moment.wall_us)
+            for said in dialogue.output:
+                bus.send(station, said, moment.monotonic_s)
+            dialogue.output.clear()
+            for whose, said in bus.receive(data[at : at + step], moment.monotonic_s):
+                if whose == station:
+                    list(dialogue.receive(said, moment))
+            bus.tick(moment.monotonic_s)
+            list(dialogue.tick(moment))
+            bus.output.clear()
+        if (held := held_bytes(bus) + bus.pending()) > HELD_BYTES_MAX:
+            raise MemoryError(f"{held} bytes are kept")
+
     seal = SEALS.get(name)
 
     def one(data: bytes) -> None:
@@ -73,6 +93,8 @@ def target(name: str) -> tuple[Callable[[bytes], None], list[bytes]]:
         say(data, 1 + data[0])
         if seal is not None:
             say(seal(data), 1 + data[0])
+            if factory.protocol.bus is not None:
+                share(seal(data), 1 + data[0])
 
     return one, list(exhibit.frames)
 
