@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import binascii
 import struct
 from collections.abc import Callable
 from typing import Final
@@ -27,5 +28,21 @@ def _intellivue(data: bytes) -> bytes:
     return b"".join(intellivue.encode(part[: intellivue.PAYLOAD_BYTES_MAX]) for part in parts)
 
 
-SEALS: Final[dict[str, Callable[[bytes], bytes]]] = {"datex_s5": _datex, "intellivue": _intellivue}
+def _alaris(data: bytes) -> bytes:
+    """Lines, each with its CRC."""
+    return b"".join(b"!%s|%04X\r" % (p, binascii.crc_hqx(p, 0xFFFF)) for p in data.split(b"\r"))
+
+
+def _fresenius(data: bytes) -> bytes:
+    """What stands between ETX, each with its checksum."""
+    parts = data.split(b"\x03")
+    return b"".join(b"\x02%s%02X\x03" % (part, 0xFF - (sum(part) & 0xFF)) for part in parts)
+
+
+SEALS: Final[dict[str, Callable[[bytes], bytes]]] = {
+    "alaris": _alaris,
+    "datex_s5": _datex,
+    "fresenius": _fresenius,
+    "intellivue": _intellivue,
+}
 """By driver: an input -> frames that pass."""

@@ -84,7 +84,8 @@ class Device:
 
 class Bed:
     def __init__(self, *stations):
-        self.bus, self.clock, self.ended = ToyBus(), FakeClock(), []
+        self.bus, self.clock = ToyBus(), FakeClock()
+        self.ended: list[int] = []
         self.shared = SharedLine(
             self.make, self.bus, self.clock.monotonic, lambda: self.ended.append(1)
         )

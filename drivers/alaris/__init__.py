@@ -1,0 +1,1 @@
+"""Alaris Asena and GH syringe pumps (ALARIS Communications protocol), read only."""

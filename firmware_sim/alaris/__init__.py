@@ -1,0 +1,1 @@
+"""The pump's side of the ALARIS Communications protocol, for tests and the simulated ward."""

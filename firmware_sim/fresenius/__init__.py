@@ -1,0 +1,1 @@
+"""The pumps' side of a Fresenius line, for tests and the simulated ward."""
