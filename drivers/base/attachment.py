@@ -92,6 +92,8 @@ class Binding(NamedTuple):
     """A function is asked each time the link has come up."""
     provenance: Provenance
     """Its ``driver`` is the name of the driver in metrics, samples and state."""
+    exclusive: bool = False
+    """The device talks to one at a time: while it is not admitted, nobody holds its place."""
 
 
 DialogueFactory = Callable[[Device], Dialogue]
@@ -183,7 +185,10 @@ class Attachment:
             self._device = self._admitted()
         except RefusedError as refused:
             log.warning("%s is not admitted: %s", self._binding.device_id, refused.reason)
-            self._set_timer(ADMISSION_RETRY_S, self.link_up)
+            if self._binding.exclusive:
+                self._link.reset("not_admitted")
+            else:
+                self._set_timer(ADMISSION_RETRY_S, self.link_up)
             return
         self._dialogue = self._make_dialogue(self._device)
         self._safely(self._dialogue.begin)

@@ -57,7 +57,7 @@ class _Place:
         self._ports = driver.ports
         self._address = str(reader.place())
         provenance = self._provenance()
-        binding = Binding(reader.device_id, KIND, self._credential(), provenance)
+        binding = Binding(reader.device_id, KIND, self._credential(), provenance, exclusive=True)
         heard = driver.ports.state.items(f"{NAME}.heard").get(reader.device_id, b"")
         past_us = int.from_bytes(heard, "big")
 

@@ -6,9 +6,9 @@ import pytest
 
 from drivers.base import attachment
 from drivers.base.attachment import Attachment, Binding
-from drivers.base.dialogue import Dialogue, Malformed, Missed, Offline, Online, Said
+from drivers.base.dialogue import Dialogue, HangUp, Malformed, Missed, Offline, Online, Said
 from drivers.base.silence import Silence
-from gateway.domain.devices import Device, PortCredential
+from gateway.domain.devices import CertificateCredential, Device, PortCredential
 from gateway.domain.ports import Outcome, Ports
 from gateway.domain.records import Attestation, DeviceStatus, Gap, Provenance, Report
 from tests.fakes import (
@@ -39,6 +39,7 @@ class Toy(Dialogue):
         self.ticks = 0
         self.excused = 0
         self.gone = True
+        self.last_words = []
 
     def receive(self, data, now):
         for byte in data.decode():
@@ -55,6 +56,8 @@ class Toy(Dialogue):
                     yield Missed("unknown", 3)
                 case "w":
                     self.output.append(b"hello")
+                case "h":
+                    yield HangUp("unreadable")
                 case "!":
                     raise ZeroDivisionError
 
@@ -65,6 +68,9 @@ class Toy(Dialogue):
         del now
         self.ticks += 1
         return ()
+
+    def link_down(self, now):
+        return [Said(tuple(self.last_words))] if self.last_words else []
 
     def excuse(self, now):
         del now
@@ -185,6 +191,58 @@ async def test_a_status_is_said_once_and_the_link_says_why_it_ended():
         ("ONLINE", "connected"),
         ("OFFLINE", "silent"),
     ]
+
+
+async def test_a_device_with_one_place_is_left_alone_while_it_is_not_admitted(monkeypatch):
+    bed = Bed(known=False)
+    monkeypatch.setattr(bed.attachment, "_binding", BINDING._replace(exclusive=True))
+    bed.up(b"+rw")
+    assert bed.link.calls == ["reset not_admitted"]
+    assert not bed.sink.records
+    bed.admission.devices["d1"] = Device("d1")
+    bed.up(b"+r")
+    assert len(bed.of(Report)) == 1
+
+
+async def test_a_dialogue_can_hang_up():
+    bed = Bed().up(b"+rhw")
+    assert bed.link.calls == ["reset unreadable"]
+    assert bed.statuses() == [("ONLINE", "connected"), ("OFFLINE", "unreadable")]
+    assert len(bed.of(Report)) == 1
+
+
+async def test_what_a_dialogue_says_of_a_loss_is_not_the_devices_word():
+    """The Gap begins when the device was heard, not when somebody noticed that it was gone."""
+    bed = Bed().up(b"+r")
+    heard_us = bed.clock.now_us()
+    bed.dialogues[0].last_words = [Report("d1", "lost", BINDING.provenance, 1)]
+    bed.clock.advance(60)
+    bed.attachment.link_lost("silent")
+    assert [each.kind for each in bed.of(Report)] == ["toy", "lost"]
+    assert int.from_bytes(bed.sink.submissions[-1].deltas[0].value, "big") == heard_us
+    bed.up(b"+r")
+    (gap,) = bed.of(Gap)
+    assert (gap.from_us, gap.to_us) == (heard_us, heard_us + 60_000_000)
+
+
+async def test_another_devices_certificate_is_refused(monkeypatch):
+    shown = [b"its own"]
+    bed = Bed()
+    bed.admission.devices = {b"its own": Device("d1"), b"another's": Device("d2")}
+    binding = BINDING._replace(
+        credential=lambda: CertificateCredential(shown[0], "toy", "10.0.0.7:1")
+    )
+    monkeypatch.setattr(bed.attachment, "_binding", binding)
+    bed.up(b"+r")
+    assert [each.device_id for each in bed.admission.live.values()] == ["d1"]
+    bed.attachment.link_lost("hung_up")
+    shown[0] = b"another's"
+    bed.up(b"+rw")
+    assert bed.admission.refusals == [("identity_mismatch", "toy", "d1")]
+    assert not bed.admission.live
+    assert len(bed.of(Report)) == 1
+    assert bed.link.calls == []
+    bed.attachment.link_lost("hung_up")
 
 
 async def test_nobody_is_spoken_to_who_is_not_admitted(monkeypatch):
