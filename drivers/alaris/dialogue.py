@@ -15,8 +15,8 @@ from drivers.alaris.mapping import Mapper
 from drivers.alaris.polling import Poller
 from drivers.alaris.replies import Infusion, parse
 from drivers.base.attachment import DialogueFactory
-from drivers.base.dialogue import Dialogue, Event, Malformed, Missed, Moment, Said
-from drivers.base.silence import Silence
+from drivers.base.dialogue import Event, Malformed, Missed, Moment, Said
+from drivers.base.silence import Listening, Silence
 from gateway.domain.devices import Device
 from gateway.domain.errors import MalformedError
 from gateway.domain.records import Provenance
@@ -32,17 +32,16 @@ def dialogues(bound: PumpPort, provenance: Provenance, rng: random.Random) -> Di
     return dialogue_with
 
 
-class PumpDialogue(Dialogue):
+class PumpDialogue(Listening):
     """See :class:`drivers.base.dialogue.Dialogue`."""
 
     def __init__(self, bound: PumpPort, mapper: Mapper) -> None:
-        super().__init__()
+        super().__init__(Silence(bound.silence_s))
         self._serial = bound.serial_number
         self._right = not self._serial
         """Whether it is the pump that it must be, as far as that can be known."""
         self._mapper = mapper
         self._poller = Poller(bound.poll_s)
-        self._silence = Silence(bound.silence_s)
         self._decoder = MessageDecoder()
         self._unmapped = 0
 
@@ -64,7 +63,7 @@ class PumpDialogue(Dialogue):
 
     def deadline(self) -> float | None:
         """The next question, or the end of our patience."""
-        silence = self._silence.deadline()
+        silence = super().deadline()
         due = self._poller.deadline()
         return due if silence is None else min(due, silence)
 
@@ -75,11 +74,7 @@ class PumpDialogue(Dialogue):
         if given_up is not None:
             self._mapper.unanswered(given_up)
             yield Missed("unanswered")
-        yield from self._silence.tick(now.monotonic_s)
-
-    def excuse(self, now: Moment) -> None:
-        """See the base's."""
-        self._silence.excuse(now.monotonic_s)
+        yield from super().tick(now)
 
     def _message(self, message: Message, now: Moment) -> Iterator[Event]:
         query = self._poller.asked

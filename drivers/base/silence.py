@@ -1,10 +1,10 @@
-"""Online and offline of a device that only talks: by whether it is heard."""
+"""Online and offline of a device that says nothing of it: by whether it is heard."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
-from drivers.base.dialogue import Event, Offline, Online
+from drivers.base.dialogue import Dialogue, Event, Moment, Offline, Online
 
 
 class Silence:
@@ -35,3 +35,23 @@ class Silence:
             return ()
         self._until = None
         return (Offline("silent"),)
+
+
+class Listening(Dialogue):
+    """A dialogue with such a device; one that is asked, too, has more in ``deadline``, ``tick``."""
+
+    def __init__(self, silence: Silence) -> None:
+        super().__init__()
+        self._silence = silence
+
+    def deadline(self) -> float | None:
+        """When it has been silent for too long."""
+        return self._silence.deadline()
+
+    def tick(self, now: Moment) -> Iterable[Event]:
+        """Offline when it has."""
+        return self._silence.tick(now.monotonic_s)
+
+    def excuse(self, now: Moment) -> None:
+        """We did not listen."""
+        self._silence.excuse(now.monotonic_s)

@@ -5,9 +5,7 @@ from __future__ import annotations
 from datetime import tzinfo
 from typing import Literal
 
-import msgspec
-
-from drivers.base.lines import BoundPort, check_bound, serial_servers
+from drivers.base.lines import BoundLines, BoundPort
 from drivers.base.zones import zone_named
 from drivers.datex_s5.curves import KINDS, RATE_PER_S_MAX
 from drivers.datex_s5.requests import CURVES_MAX
@@ -67,20 +65,7 @@ class MonitorPort(BoundPort, frozen=True, forbid_unknown_fields=True, kw_only=Tr
         return zone_named(self.time_zone)
 
 
-class DatexS5Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class DatexS5Config(BoundLines, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The monitors of one driver instance."""
 
     monitors: tuple[MonitorPort, ...]
-
-    def __post_init__(self) -> None:
-        check_bound(self.monitors)
-
-    @property
-    def bound(self) -> tuple[MonitorPort, ...]:
-        """All that is configured."""
-        return self.monitors
-
-    @property
-    def dials(self) -> tuple[str, ...]:
-        """The serial servers."""
-        return serial_servers(self.monitors)

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from drivers.base.dialogue import Dialogue, Event, Malformed, Missed, Moment, Said
-from drivers.base.silence import Silence
+from drivers.base.dialogue import Event, Malformed, Missed, Moment, Said
+from drivers.base.silence import Listening, Silence
 from drivers.datex_s5 import codec, framing, requests
 from drivers.datex_s5.codec import AlarmStatus, Curve, Physiological
 from drivers.datex_s5.config import MonitorPort
@@ -27,13 +27,12 @@ CURVES_AWAY_S: Final = 10.0
 ALARMS_EVERY_S: Final = 60.0
 
 
-class MonitorDialogue(Dialogue):
+class MonitorDialogue(Listening):
     """See :class:`drivers.base.dialogue.Dialogue`."""
 
     def __init__(self, bound: MonitorPort, mapper: Mapper) -> None:
-        super().__init__()
+        super().__init__(Silence(bound.silence_s))
         self._mapper = mapper
-        self._silence = Silence(bound.silence_s)
         self._frames = FrameDecoder()
         self._asking = {
             Physiological: (requests.numbers(bound.interval_s),),
@@ -82,7 +81,7 @@ class MonitorDialogue(Dialogue):
 
     def deadline(self) -> float | None:
         """When the next request, or the end of our patience, is due."""
-        silent = self._silence.deadline()
+        silent = super().deadline()
         return min((*self._due.values(), *(() if silent is None else (silent,))), default=None)
 
     def tick(self, now: Moment) -> Iterable[Event]:
@@ -92,11 +91,11 @@ class MonitorDialogue(Dialogue):
                 self.output += map(framing.encode, self._asking[flow])
                 wait = ALARMS_EVERY_S if flow is AlarmStatus else ASK_AGAIN_S
                 self._due[flow] = now.monotonic_s + wait
-        return self._silence.tick(now.monotonic_s)
+        return super().tick(now)
 
     def excuse(self, now: Moment) -> None:
         """We did not listen: nothing is overdue."""
-        self._silence.excuse(now.monotonic_s)
+        super().excuse(now)
         for flow, due in self._due.items():
             self._due[flow] = max(due, now.monotonic_s + self._patience[flow])
 

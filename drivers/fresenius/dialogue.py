@@ -11,8 +11,8 @@ import random
 from collections.abc import Iterable, Iterator
 
 from drivers.base.attachment import DialogueFactory
-from drivers.base.dialogue import Dialogue, Event, Malformed, Missed, Moment, Said
-from drivers.base.silence import Silence
+from drivers.base.dialogue import Event, Malformed, Missed, Moment, Said
+from drivers.base.silence import Listening, Silence
 from drivers.fresenius import replies
 from drivers.fresenius.codec import (
     CORRECT,
@@ -42,15 +42,14 @@ def dialogues(bound: PumpPort, provenance: Provenance, rng: random.Random) -> Di
     return dialogue_with
 
 
-class PumpDialogue(Dialogue):
+class PumpDialogue(Listening):
     """See :class:`drivers.base.dialogue.Dialogue`."""
 
     def __init__(self, bound: PumpPort, mapper: Mapper) -> None:
-        super().__init__()
+        super().__init__(Silence(bound.silence_s))
         self._module = bound.module
         self._mapper = mapper
         self._session = Session(bound.poll_s)
-        self._silence = Silence(bound.silence_s)
         self._decoder = FrameDecoder()
         self._unmapped = 0
 
@@ -75,18 +74,14 @@ class PumpDialogue(Dialogue):
 
     def deadline(self) -> float | None:
         """The next question, or the end of our patience."""
-        silence = self._silence.deadline()
+        silence = super().deadline()
         due = self._session.deadline()
         return due if silence is None else min(due, silence)
 
     def tick(self, now: Moment) -> Iterable[Event]:
         """Ask what is due."""
         self._ask(self._session.tick(now.monotonic_s))
-        return self._silence.tick(now.monotonic_s)
-
-    def excuse(self, now: Moment) -> None:
-        """See the base's."""
-        self._silence.excuse(now.monotonic_s)
+        return super().tick(now)
 
     def leave(self, now: Moment) -> Iterable[Event]:
         """Close the session."""

@@ -9,7 +9,7 @@ from typing import ClassVar
 
 import msgspec
 
-from drivers.base.lines import BoundPort, check_bound, serial_servers
+from drivers.base.lines import BoundLines, BoundPort
 from drivers.base.zones import zone_named
 from drivers.intellivue.metrics import wave_label
 from drivers.intellivue.session import Times
@@ -147,23 +147,10 @@ class MonitorAddress(
         return str(ipaddress.ip_address(host.strip("[]"))), port
 
 
-class IntellivueConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class IntellivueConfig(BoundLines, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The monitors of one driver instance."""
 
     monitors: tuple[MonitorPort, ...]
-
-    def __post_init__(self) -> None:
-        check_bound(self.monitors)
-
-    @property
-    def bound(self) -> tuple[MonitorPort, ...]:
-        """All that is configured."""
-        return self.monitors
-
-    @property
-    def dials(self) -> tuple[str, ...]:
-        """The serial servers."""
-        return serial_servers(self.monitors)
 
 
 class IntellivueLanConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-import msgspec
-
-from drivers.base.lines import BoundPort, check_bound, serial_servers
+from drivers.base.lines import BoundLines, BoundPort
 from drivers.ivy450c.mapping import Units
 
 SILENCE_S_MIN = 2.5
@@ -39,20 +37,7 @@ class MonitorPort(BoundPort, frozen=True, forbid_unknown_fields=True, kw_only=Tr
         return Units(self.co2_unit, self.temperature_unit)
 
 
-class Ivy450cConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class Ivy450cConfig(BoundLines, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The monitors of one driver instance."""
 
     monitors: tuple[MonitorPort, ...]
-
-    def __post_init__(self) -> None:
-        check_bound(self.monitors)
-
-    @property
-    def bound(self) -> tuple[MonitorPort, ...]:
-        """All that is configured."""
-        return self.monitors
-
-    @property
-    def dials(self) -> tuple[str, ...]:
-        """The serial servers."""
-        return serial_servers(self.monitors)

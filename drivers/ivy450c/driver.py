@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 from drivers.base.attachment import DialogueFactory
-from drivers.base.dialogue import Dialogue, Event, Malformed, Missed, Moment, Said
+from drivers.base.dialogue import Event, Malformed, Missed, Moment, Said
 from drivers.base.lines import LineFactory, LineProtocol
-from drivers.base.silence import Silence
+from drivers.base.silence import Listening, Silence
 from drivers.ivy450c.codec import MESSAGE_BYTES_MAX, Damage, MessageDecoder
 from drivers.ivy450c.config import Ivy450cConfig, MonitorPort
 from drivers.ivy450c.mapping import Mapper
@@ -18,13 +18,12 @@ from gateway.domain.records import Provenance
 NAME = "ivy450c"
 
 
-class MonitorDialogue(Dialogue):
+class MonitorDialogue(Listening):
     """See :class:`drivers.base.dialogue.Dialogue`."""
 
     def __init__(self, mapper: Mapper, silence: Silence) -> None:
-        super().__init__()
+        super().__init__(silence)
         self._mapper = mapper
-        self._silence = silence
         self._messages = MessageDecoder()
         self._beginning = MESSAGE_BYTES_MAX
         """Bytes that may still be the rest of a message whose beginning we did not hear."""
@@ -47,18 +46,6 @@ class MonitorDialogue(Dialogue):
         if self._mapper.unmapped > self._unmapped:
             yield Missed("unknown_value", self._mapper.unmapped - self._unmapped)
             self._unmapped = self._mapper.unmapped
-
-    def deadline(self) -> float | None:
-        """When it has been silent for too long."""
-        return self._silence.deadline()
-
-    def tick(self, now: Moment) -> Iterable[Event]:
-        """Is it silent?"""
-        return self._silence.tick(now.monotonic_s)
-
-    def excuse(self, now: Moment) -> None:
-        """We did not listen."""
-        self._silence.excuse(now.monotonic_s)
 
 
 def dialogues(bound: MonitorPort, provenance: Provenance, rng: random.Random) -> DialogueFactory:

@@ -5,9 +5,7 @@ from __future__ import annotations
 from datetime import tzinfo
 from typing import Literal
 
-import msgspec
-
-from drivers.base.lines import BoundPort, check_bound, serial_servers
+from drivers.base.lines import BoundLines, BoundPort
 from drivers.base.zones import zone_named
 
 SILENCE_S_MIN = 2.5
@@ -40,20 +38,7 @@ class OximeterPort(BoundPort, frozen=True, forbid_unknown_fields=True, kw_only=T
         return zone_named(self.time_zone)
 
 
-class MasimoConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class MasimoConfig(BoundLines, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The oximeters of one driver instance."""
 
     oximeters: tuple[OximeterPort, ...]
-
-    def __post_init__(self) -> None:
-        check_bound(self.oximeters)
-
-    @property
-    def bound(self) -> tuple[OximeterPort, ...]:
-        """All that is configured."""
-        return self.oximeters
-
-    @property
-    def dials(self) -> tuple[str, ...]:
-        """The serial servers."""
-        return serial_servers(self.oximeters)

@@ -5,9 +5,7 @@ from __future__ import annotations
 from datetime import tzinfo
 from typing import Literal
 
-import msgspec
-
-from drivers.base.lines import BoundPort, check_bound, serial_servers
+from drivers.base.lines import BoundLines, BoundPort
 from drivers.base.zones import zone_named
 from drivers.transport.serial import SerialSettings
 
@@ -43,20 +41,7 @@ class MedibusPort(BoundPort, frozen=True, forbid_unknown_fields=True, kw_only=Tr
         return zone_named(self.time_zone)
 
 
-class MedibusConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class MedibusConfig(BoundLines, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The devices of one driver instance."""
 
     devices: tuple[MedibusPort, ...]
-
-    def __post_init__(self) -> None:
-        check_bound(self.devices)
-
-    @property
-    def bound(self) -> tuple[MedibusPort, ...]:
-        """All that is configured."""
-        return self.devices
-
-    @property
-    def dials(self) -> tuple[str, ...]:
-        """The serial servers."""
-        return serial_servers(self.devices)

@@ -5,9 +5,7 @@ from __future__ import annotations
 from datetime import tzinfo
 from typing import Literal
 
-import msgspec
-
-from drivers.base.lines import BoundPort, check_bound, serial_servers
+from drivers.base.lines import BoundLines, BoundPort
 from drivers.base.zones import zone_named
 from drivers.transport.serial import SerialSettings
 
@@ -67,39 +65,13 @@ class WavesPort(_Port, frozen=True, kw_only=True):
         self.check()
 
 
-class VentilatorsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class VentilatorsConfig(BoundLines, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The ventilators of one driver instance."""
 
     ventilators: tuple[VentilatorPort, ...]
 
-    def __post_init__(self) -> None:
-        check_bound(self.ventilators)
 
-    @property
-    def bound(self) -> tuple[VentilatorPort, ...]:
-        """All that is configured."""
-        return self.ventilators
-
-    @property
-    def dials(self) -> tuple[str, ...]:
-        """The serial servers."""
-        return serial_servers(self.ventilators)
-
-
-class WavesConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class WavesConfig(BoundLines, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The ventilators whose curves one driver instance reads."""
 
     ventilators: tuple[WavesPort, ...]
-
-    def __post_init__(self) -> None:
-        check_bound(self.ventilators)
-
-    @property
-    def bound(self) -> tuple[WavesPort, ...]:
-        """All that is configured."""
-        return self.ventilators
-
-    @property
-    def dials(self) -> tuple[str, ...]:
-        """The serial servers."""
-        return serial_servers(self.ventilators)

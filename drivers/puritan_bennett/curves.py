@@ -6,8 +6,8 @@ import random
 from collections.abc import Iterable, Iterator
 
 from drivers.base.attachment import DialogueFactory
-from drivers.base.dialogue import Dialogue, Event, Malformed, Moment, Offline, Online, Said
-from drivers.base.silence import Silence
+from drivers.base.dialogue import Event, Malformed, Moment, Offline, Online, Said
+from drivers.base.silence import Listening, Silence
 from drivers.puritan_bennett.codec import LineDecoder, TooLong, decode_wave_line
 from drivers.puritan_bennett.config import WavesPort
 from drivers.puritan_bennett.waves import RATE_HZ, SCALE, Block, Breaths
@@ -40,14 +40,13 @@ def dialogues(bound: WavesPort, provenance: Provenance, rng: random.Random) -> D
     return dialogue_with
 
 
-class CurvesDialogue(Dialogue):
+class CurvesDialogue(Listening):
     """See :class:`drivers.base.dialogue.Dialogue`."""
 
     def __init__(self, silence_s: float, device: Device, provenance: Provenance) -> None:
-        super().__init__()
+        super().__init__(Silence(silence_s))
         self._device = device
         self._provenance = provenance
-        self._silence = Silence(silence_s)
         self._lines = LineDecoder(LINE_BYTES_MAX)
         self._breaths = Breaths()
         self._timeline = Timeline(RATE_HZ)
@@ -68,17 +67,9 @@ class CurvesDialogue(Dialogue):
             for block in blocks:
                 yield Said((self._report(block, now),))
 
-    def deadline(self) -> float | None:
-        """The end of our patience."""
-        return self._silence.deadline()
-
     def tick(self, now: Moment) -> Iterable[Event]:
         """Offline when nothing is heard."""
-        return map(_of_waves, self._silence.tick(now.monotonic_s))
-
-    def excuse(self, now: Moment) -> None:
-        """See the base's."""
-        self._silence.excuse(now.monotonic_s)
+        return map(_of_waves, super().tick(now))
 
     def link_down(self, now: Moment) -> Iterator[Event]:
         """What was collected is not lost with the link."""

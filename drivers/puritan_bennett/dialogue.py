@@ -6,8 +6,8 @@ import random
 from collections.abc import Iterable, Iterator
 
 from drivers.base.attachment import DialogueFactory
-from drivers.base.dialogue import Dialogue, Event, Malformed, Missed, Moment, Said
-from drivers.base.silence import Silence
+from drivers.base.dialogue import Event, Malformed, Missed, Moment, Said
+from drivers.base.silence import Listening, Silence
 from drivers.puritan_bennett.codec import LineDecoder, Request, TooLong, decode_reply
 from drivers.puritan_bennett.config import VentilatorPort
 from drivers.puritan_bennett.mapping import Mapper
@@ -27,14 +27,13 @@ def dialogues(bound: VentilatorPort, provenance: Provenance, rng: random.Random)
     return dialogue_with
 
 
-class VentilatorDialogue(Dialogue):
+class VentilatorDialogue(Listening):
     """See :class:`drivers.base.dialogue.Dialogue`."""
 
     def __init__(self, bound: VentilatorPort, mapper: Mapper) -> None:
-        super().__init__()
+        super().__init__(Silence(bound.silence_s))
         self._mapper = mapper
         self._poller = Poller(bound.poll_s)
-        self._silence = Silence(bound.silence_s)
         self._lines = LineDecoder()
         self._unknown = 0
 
@@ -63,17 +62,13 @@ class VentilatorDialogue(Dialogue):
 
     def deadline(self) -> float | None:
         """The next question, or the end of our patience."""
-        due = [each for each in (self._poller.deadline(), self._silence.deadline()) if each]
+        due = [each for each in (self._poller.deadline(), super().deadline()) if each]
         return min(due, default=None)
 
     def tick(self, now: Moment) -> Iterable[Event]:
         """Ask what is due."""
         self._ask(self._poller.tick(now.monotonic_s))
-        return self._silence.tick(now.monotonic_s)
-
-    def excuse(self, now: Moment) -> None:
-        """See the base's."""
-        self._silence.excuse(now.monotonic_s)
+        return super().tick(now)
 
     def _ask(self, requests: Iterable[Request]) -> None:
         self.output += (request.value for request in requests)

@@ -4,16 +4,8 @@ from __future__ import annotations
 
 import random
 
-import msgspec
-
 from drivers.base.attachment import DialogueFactory
-from drivers.base.lines import (
-    BoundPort,
-    LineFactory,
-    LineProtocol,
-    check_bound,
-    serial_servers,
-)
+from drivers.base.lines import BoundLines, BoundPort, LineFactory, LineProtocol
 from gateway.domain.records import Provenance
 from wardgate_pulse.dialogue import PulseDialogue
 
@@ -34,23 +26,10 @@ class PulsePort(BoundPort, frozen=True, forbid_unknown_fields=True, kw_only=True
             raise ValueError(f"silence_s must be at least {SILENCE_S_MIN}")
 
 
-class PulseConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class PulseConfig(BoundLines, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The devices of one driver instance."""
 
     devices: tuple[PulsePort, ...]
-
-    def __post_init__(self) -> None:
-        check_bound(self.devices)
-
-    @property
-    def bound(self) -> tuple[PulsePort, ...]:
-        """All that is configured."""
-        return self.devices
-
-    @property
-    def dials(self) -> tuple[str, ...]:
-        """The serial servers."""
-        return serial_servers(self.devices)
 
 
 def dialogues(bound: PulsePort, provenance: Provenance, rng: random.Random) -> DialogueFactory:
