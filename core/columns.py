@@ -2,12 +2,13 @@
 
 Rules:
 
-1. Sealed are words that tell of a person or a place: beds, wards, places, badges, texts of alarms
-   and of devices, and who attests. Not the device's id, and no number: the view ``readings`` is as
-   it was, but for observations that are texts.
+1. Sealed are words that tell of a person or a place: beds, wards, places, patients, badges, texts
+   of alarms and of devices, and who attests. Not the device's id, and no number: the view
+   ``readings`` is as it was, but for observations that are texts.
 2. A key belongs to one device and lies in a file of its own, beside the database, so that a copy of
    the database does not bring it along. It is sealed by the hospital's key, and durable before the
-   first row that it seals is.
+   first row that it seals is. Patients' times in beds are no device's and have one key together; so
+   have the names by which records find beds (:mod:`core.links`).
 3. AES-SIV (RFC 5297), bound to device and column: the same word of the same device and column looks
    the same. So rows can be found and told apart without being opened, a row that is stored again is
    the same row, and there is no nonce that could repeat. What it shows is that two words are equal.
@@ -46,8 +47,12 @@ PREFIX = "sealed:"
 FILE_MODE = 0o600
 BUSY_TIMEOUT_MS = 5000
 
+BEDS = "(beds)"
+"""Has the key of beds, wherever a device stood at them; no device has such a name."""
+PATIENTS = "(patients)"
+"""Has the key of patients' times in beds."""
 _FIELDS: dict[str, tuple[str, ...]] = {
-    "alarm": ("bed", "text", "attested_by"),
+    "alarm": ("bed", "text", "attested_by", "ward", "patient_id"),
     "device_status": ("detail", "attested_by"),
     "inventory_event": ("place", "from_place", "badge", "attested_by"),
     "alarm_notification": ("bed", "by", "reason", "attested_by"),
@@ -58,7 +63,11 @@ WHERE devices.name = ?"""
 _OF_REPORTS = """
 SELECT each.value, report.received_us FROM report JOIN devices ON devices.key = report.device
 CROSS JOIN json_each(report."values") AS each WHERE devices.name = ? AND each.type = 'text'"""
-_CONTEXT = ("bed", "ward", "attested_by")
+_OF_ASSOCIATIONS = """
+SELECT {column}, at_us FROM association_changes
+WHERE coalesce(nullif(device_id, ''), '(patients)') = ?"""
+_CONTEXT = ("bed", "ward", "attested_by", "patient_id")
+_ASSOCIATION = ("ward", "bed", "patient_id", "attested_by")
 _WORDS: dict[str, tuple[str, tuple[str, ...]]] = {
     "contexts": (_OF_CONTEXTS, _CONTEXT),
     "alarms": ("SELECT {column}, at_us FROM alarms WHERE device_id = ?", _FIELDS["alarm"]),
@@ -75,6 +84,7 @@ _WORDS: dict[str, tuple[str, tuple[str, ...]]] = {
         _FIELDS["alarm_notification"],
     ),
     "report": (_OF_REPORTS, ("text",)),
+    "association_changes": (_OF_ASSOCIATIONS, _ASSOCIATION),
 }
 _SCHEMA = """
 BEGIN IMMEDIATE;
@@ -219,6 +229,7 @@ class Columns:
             bed=self.seal(device, "bed", head.bed),
             ward=self.seal(device, "ward", head.ward),
             attested_by=self.seal(device, "attested_by", head.attested_by),
+            patient_id=self.seal(device, "patient_id", head.patient_id),
         )
 
     def seal_record(self, record: pb.Record) -> None:
@@ -227,6 +238,11 @@ class Columns:
         if body == "report":
             for text in record.report.texts:
                 text.value = self.seal(record.report.device_id, "text", text.value)
+        elif body == "association_change":
+            told = record.association_change
+            whose = told.device_id or PATIENTS
+            for name in _ASSOCIATION:
+                setattr(told, name, self.seal(whose, name, getattr(told, name)))
         elif body in _FIELDS:
             message: Any = getattr(record, body)
             for name in _FIELDS[body]:

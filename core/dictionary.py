@@ -10,7 +10,7 @@ import sqlite3
 from typing import Any, NamedTuple
 
 from core.batches import BadBatchError
-from core.columns import Columns
+from core.columns import BEDS, Columns
 from core.reports import Head, Named
 from gateway.domain.labels import Lane
 from protos.wardgate.v1 import ingest_pb2 as pb
@@ -21,25 +21,31 @@ DICTIONARIES_MAX = 4096
 """Distinct section dictionaries remembered; others are looked up metric by metric."""
 CONTEXTS_MAX = 65536
 """Contexts remembered: about 600 bytes each."""
+PLACES_MAX = 16384
+"""Beds remembered; beyond it they are looked up anew."""
 _FREE_KEY = 2**32
 """Keys from here on belong to codes that are known with another unit."""
 
 _INSERT_CONTEXT = """
 INSERT INTO contexts (gateway, lane, epoch, class, level, treatment, device, kind, bed, driver,
-  attestation, attested_by, time_quality, ward)
-VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT DO NOTHING"""
+  attestation, attested_by, time_quality, ward, patient_id, association_id, association_state,
+  place)
+VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT DO NOTHING"""
 _SELECT_CONTEXT = """
 SELECT key FROM contexts WHERE (gateway, lane, epoch, class, level, treatment, device, kind, bed,
-  driver, attestation, attested_by, time_quality, ward) = (?,?,?,?,?,?,?,?,?,?,?,?,?,?)"""
+  driver, attestation, attested_by, time_quality, ward, patient_id, association_id,
+  association_state) = (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"""
 _INSERT = {
     "gateway": "INSERT INTO gateways (name) VALUES (?) ON CONFLICT DO NOTHING",
     "device": "INSERT INTO devices (name) VALUES (?) ON CONFLICT DO NOTHING",
     "shape": "INSERT INTO shapes (metrics) VALUES (?) ON CONFLICT DO NOTHING",
+    "place": "INSERT INTO places (name) VALUES (?) ON CONFLICT DO NOTHING",
 }
 _SELECT = {
     "gateway": "SELECT key FROM gateways WHERE name = ?",
     "device": "SELECT key FROM devices WHERE name = ?",
     "shape": "SELECT key FROM shapes WHERE metrics = ?",
+    "place": "SELECT key FROM places WHERE name = ?",
 }
 
 
@@ -81,6 +87,7 @@ class Dictionary:
         self._gateways: dict[str, int] = {}
         self._metrics: dict[tuple[int, str, str], int] = {}
         self._sections: dict[tuple[bytes, ...], Named] = {}
+        self._places: dict[tuple[str, str], int] = {}
         self._contexts: dict[Common, Contexts] = {}
         self._context_count = 0
 
@@ -89,6 +96,7 @@ class Dictionary:
         self._gateways.clear()
         self._metrics.clear()
         self._sections.clear()
+        self._places.clear()
         self._forget_contexts()
 
     def gateway(self, name: str) -> int:
@@ -130,12 +138,27 @@ class Dictionary:
             self._forget_contexts()
         self._context_count += 1
         device = self._key("device", head.device_id)
+        place = self.bed(head.ward, head.bed)
         if self._columns is not None:
             head = self._columns.seal_head(head)
         row = (*common, device, *head[1:])
-        self._db.execute(_INSERT_CONTEXT, row)
+        self._db.execute(_INSERT_CONTEXT, (*row, place))
         (key,) = self._db.execute(_SELECT_CONTEXT, row).fetchone()
         return device, int(key)
+
+    def bed(self, ward: str, bed: str) -> int | None:
+        """The key of a ward's bed, made if it is new; None if there is no bed."""
+        if not bed:
+            return None
+        key = self._places.get((ward, bed))
+        if key is None:
+            name = f"{ward}/{bed}"
+            if self._columns is not None:
+                name = self._columns.seal(BEDS, "place", name)
+            if len(self._places) >= PLACES_MAX:
+                self._places.clear()
+            key = self._places[ward, bed] = self._key("place", name)
+        return key
 
     def _forget_contexts(self) -> None:
         for contexts in self._contexts.values():

@@ -33,6 +33,7 @@ def erase(
     with a new key.
     """
     from core.columns import PREFIX, sealed_words  # noqa: PLC0415
+    from core.links import cut  # noqa: PLC0415
     from gateway.domain.errors import ConfigError  # noqa: PLC0415
 
     with _opened(config) as (loaded, columns):
@@ -49,6 +50,7 @@ def erase(
             return
         if not reason.strip():
             raise ConfigError("--reason: say why; it is kept beside the keys")
+        cut(loaded.database, device)
         columns.erase(device, getpass.getuser(), reason.strip())
     typer.echo(
         f"key {key.number} of {device} is destroyed. Copies of the file of keys from before open it"

@@ -23,7 +23,7 @@ from core import wire
 from core.batches import BadBatchError
 from core.columns import Columns
 from gateway.domain.labels import Lane
-from gateway.domain.records import Quality, TimeQuality
+from gateway.domain.records import AssociationState, Quality, TimeQuality
 from gateway.wire.waveforms import check_waveforms, waveform_from
 from protos.wardgate.v1 import ingest_pb2 as pb
 
@@ -35,6 +35,7 @@ SHAPES_MAX = 1024
 _json = msgspec.json.Encoder()
 _QUALITIES = frozenset(map(int, Quality))
 _TIME_QUALITIES = frozenset(map(int, TimeQuality))
+_ASSOCIATION_STATES = frozenset(map(int, AssociationState))
 
 MANY = 100
 """Rows of INSERT_MANY."""
@@ -60,6 +61,9 @@ class Head(NamedTuple):
     attested_by: str
     time_quality: int
     ward: str
+    patient_id: str
+    association_id: str
+    association_state: int
 
 
 class Contexts(Protocol):
@@ -125,6 +129,8 @@ class Place(NamedTuple):
     contexts: Contexts
     columns: Columns | None
     """Seals what is sensitive; None: nothing is sealed."""
+    bed: Callable[[str, str], int | None]
+    """The key of a ward's bed, made if it is new; None if there is no bed."""
 
     @property
     def lane_name(self) -> str:
@@ -168,6 +174,9 @@ def numeric_rows(
             r.attested_by,
             r.time_quality,
             r.ward,
+            r.patient_id,
+            r.association_id,
+            r.association_state,
         )
         keys, shape, values, marks = contexts.get(head), shapes.get(r.codes), r.values, r.qualities
         if (
@@ -209,6 +218,8 @@ def whose_and_when(place: Place, seq: int, r: pb.Report) -> Row:
     """
     if r.time_quality not in _TIME_QUALITIES:
         raise BadBatchError("unknown_timequality")
+    if r.association_state not in _ASSOCIATION_STATES:
+        raise BadBatchError("unknown_associationstate")
     head = Head(
         r.device_id,
         r.kind,
@@ -218,6 +229,9 @@ def whose_and_when(place: Place, seq: int, r: pb.Report) -> Row:
         r.attested_by,
         r.time_quality,
         r.ward,
+        r.patient_id,
+        r.association_id,
+        r.association_state,
     )
     device, context = place.contexts.find(head)
     return (

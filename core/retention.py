@@ -44,6 +44,7 @@ _TABLES = (
     "inventory",
     "gaps",
     "aggregates",
+    "association_changes",
 )
 # The newest row stays, so that keys are never given out twice.
 _DELETE = {
@@ -52,6 +53,9 @@ _DELETE = {
     " AND stored_us < ?"
     for table in _TABLES
 }
+
+_DELETE_ENDED = """DELETE FROM associations WHERE (gateway, association_id) IN (
+  SELECT gateway, association_id FROM associations WHERE to_us < ? LIMIT 500)"""
 
 
 class Measure(NamedTuple):
@@ -99,6 +103,7 @@ def prune_slice(db: sqlite3.Connection, retention: Retention, now_us: int) -> Sl
             before_us = now_us - int(retention.days * DAY_US)
             for table in _TABLES:
                 deleted[table] = db.execute(_DELETE[table], (before_us,)).rowcount
+            deleted["associations"] = db.execute(_DELETE_ENDED, (before_us,)).rowcount
         if retention.waves_days is not None:
             before_us = now_us - int(retention.waves_days * DAY_US)
             rows = db.execute(_DELETE["waves"], (before_us,)).rowcount

@@ -15,6 +15,8 @@ from gateway.domain.records import (
     AlarmPhase,
     AlarmPriority,
     AlarmSource,
+    AssociationState,
+    AssociationSubject,
     Attestation,
     DeviceState,
     InventoryAction,
@@ -39,11 +41,21 @@ def word(enumeration: type[_E], number: int) -> str:
         raise BadBatchError(f"unknown_{enumeration.__name__.lower()}") from error
 
 
+def number(enumeration: type[_E], value: int) -> int:
+    """The number itself.
+
+    Raises:
+        BadBatchError: it is not in the enumeration.
+    """
+    word(enumeration, value)
+    return value
+
+
 INSERT_ALARM = """
 INSERT INTO alarms (gateway, epoch, seq, alarm_id, device_id, bed, priority, phase, kind, source,
   code, condition, text, onset_us, at_us, stored_us, message_id, "values", "limit", driver,
-  attestation, attested_by, treatment)
-VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)
+  attestation, attested_by, treatment, ward, patient_id, association_id, association_state, place)
+VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)
 ON CONFLICT (alarm_id, phase, at_us) WHERE alarm_id IS NOT NULL AND treatment <> 'generalise'
   DO NOTHING"""
 
@@ -66,6 +78,13 @@ INSERT INTO notifications (gateway, lane, epoch, seq, device_id, at_us, stored_u
   condition, priority, phase, n, level, bed, ward, outlet, "by", reason, since_us, until_us, count,
   driver, attestation, attested_by, treatment)
 VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"""
+INSERT_ASSOCIATION = """
+INSERT INTO association_changes (gateway, lane, epoch, seq, association_id, subject, device_id,
+  place, ward, bed, patient_id, from_us, to_us, state, reason, cause, revision, at_us, stored_us,
+  driver, attestation, attested_by, treatment)
+VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)
+ON CONFLICT (gateway, association_id, revision) WHERE association_id IS NOT NULL AND revision > 0
+  DO NOTHING"""
 
 INSERT_GAP = """
 INSERT INTO gaps (gateway, source, device_id, reason, lane, epoch, first_seq, last_seq, from_us,
@@ -73,8 +92,8 @@ INSERT INTO gaps (gateway, source, device_id, reason, lane, epoch, first_seq, la
 VALUES (?,?,?,?,?,?,?,?,?,?,?,?)"""
 
 
-def alarm_row(place: Place, seq: int, a: pb.Alarm) -> Row:
-    """One row of ``alarms``.
+def alarm_row(place: Place, seq: int, a: pb.Alarm, bed: int | None) -> Row:
+    """One row of ``alarms``; ``bed`` is the key of its bed.
 
     Raises:
         BadBatchError: a number outside its enumeration, or codes without values.
@@ -103,6 +122,46 @@ def alarm_row(place: Place, seq: int, a: pb.Alarm) -> Row:
         a.message_id or None,
         _json.encode(values).decode(),
         a.limit,
+        a.driver,
+        word(Attestation, a.attestation),
+        a.attested_by,
+        place.treatment,
+        a.ward,
+        a.patient_id,
+        a.association_id,
+        number(AssociationState, a.association_state),
+        bed,
+    )
+
+
+def association_row(place: Place, seq: int, a: pb.AssociationChange, bed: int | None) -> Row:
+    """One row of ``association_changes``; ``bed`` is the key of its bed.
+
+    Raises:
+        BadBatchError: a number outside its enumeration, or one that does not fit.
+    """
+    if a.revision >= 2**63:
+        raise BadBatchError("association_revision")
+    return (
+        place.gateway,
+        place.lane_name,
+        place.epoch,
+        seq,
+        a.association_id or None,
+        word(AssociationSubject, a.subject),
+        a.device_id,
+        bed,
+        a.ward,
+        a.bed,
+        a.patient_id,
+        a.from_us,
+        a.to_us or None,
+        number(AssociationState, a.state),
+        a.reason,
+        a.cause,
+        a.revision,
+        a.at_us,
+        place.stored_us,
         a.driver,
         word(Attestation, a.attestation),
         a.attested_by,

@@ -20,12 +20,14 @@ from core.positions import Position, Positions, Span, spans_of
 from core.reports import INSERT_MANY, INSERT_REPORT, MANY, SEQ, Place, Row, numeric_rows, report_row
 from core.rows import (
     INSERT_ALARM,
+    INSERT_ASSOCIATION,
     INSERT_GAP,
     INSERT_INVENTORY,
     INSERT_NOTIFICATION,
     INSERT_STATUS,
     TREATMENT_WORDS,
     alarm_row,
+    association_row,
     gap_row,
     inventory_row,
     notification_row,
@@ -46,6 +48,7 @@ _INSERTS = (
     INSERT_INVENTORY,
     INSERT_WAVES,
     INSERT_NOTIFICATION,
+    INSERT_ASSOCIATION,
 )
 
 
@@ -92,7 +95,7 @@ class Tally(NamedTuple):
 class _Prepared(NamedTuple):
     """The rows of one batch: for the statements of ``_INSERTS``, in that order, and gaps."""
 
-    tables: tuple[list[Row], list[Row], list[Row], list[Row], list[Row], list[Row]]
+    tables: tuple[list[Row], ...]
     gaps: list[Row]
     seqs: list[int]
     aggregates: list[Row]
@@ -125,7 +128,9 @@ _seq = itemgetter(SEQ)
 
 
 def _add(prepared: _Prepared, place: Place, seq: int, record: pb.Record) -> None:
-    (reports, alarms, statuses, inventory, waves, notifications), gaps, _, _ = prepared
+    reports, alarms, statuses, inventory, waves, notifications, associations = prepared.tables
+    gaps = prepared.gaps
+    bed = _bed(place, record)
     if place.columns is not None:
         place.columns.seal_record(record)
     body = record.WhichOneof("body")
@@ -134,17 +139,29 @@ def _add(prepared: _Prepared, place: Place, seq: int, record: pb.Record) -> None
     elif body == "report":
         reports.append(report_row(place, seq, record.report))
     elif body == "alarm":
-        alarms.append(alarm_row(place, seq, record.alarm))
+        alarms.append(alarm_row(place, seq, record.alarm, bed))
     elif body == "device_status":
         statuses.append(status_row(place, seq, record.device_status))
     elif body == "inventory_event":
         inventory.append(inventory_row(place, seq, record.inventory_event))
     elif body == "alarm_notification":
         notifications.append(notification_row(place, seq, record.alarm_notification))
+    elif body == "association_change":
+        associations.append(association_row(place, seq, record.association_change, bed))
     elif body == "gap":
         gaps.append(gap_row(place, record.gap))
     else:
         raise BadBatchError("aggregate_outside" if body else "empty_record")
+
+
+def _bed(place: Place, record: pb.Record) -> int | None:
+    """The key of the bed of an alarm or an association, while its name is in the clear."""
+    body = record.WhichOneof("body")
+    if body == "alarm":
+        return place.bed(record.alarm.ward, record.alarm.bed)
+    if body == "association_change":
+        return place.bed(record.association_change.ward, record.association_change.bed)
+    return None
 
 
 def _records(batch: Checked) -> int:
@@ -235,7 +252,7 @@ class Transaction:
         return Reject(lane, epoch, first, last, permanent=True, reason=error.reason)
 
     def _prepare(self, gateway: int, batch: Checked, start: int) -> _Prepared:
-        prepared = _Prepared(([], [], [], [], [], []), [], [], [])
+        prepared = _Prepared(tuple([] for _ in _INSERTS), [], [], [])
         try:
             for index, section in enumerate(batch.sections):
                 place = Place(
@@ -247,6 +264,7 @@ class Transaction:
                     self._dictionary.named(section),
                     self._dictionary.contexts(gateway, batch.lane, batch.epoch, section),
                     self._columns,
+                    self._dictionary.bed,
                 )
                 _fill(prepared, place, batch, index, start)
         except BadBatchError as error:

@@ -18,7 +18,7 @@ from gateway.config import GatewayConfig
 from gateway.domain.devices import Device
 from gateway.domain.errors import ConfigError
 from gateway.domain.labels import Lane, Treatment, stricter
-from gateway.domain.records import Gap, Record
+from gateway.domain.records import Record
 from gateway.fleetlink import DIRECTORY_FILE, Directory
 from gateway.journal.looking import SEARCH_BYTES_MAX, Looker, Seen
 from gateway.keykeeper import KEYS_FILE
@@ -85,7 +85,7 @@ def newest(message_id: str, device_id: str) -> Callable[[Record], bool]:
     def wanted(record: Record) -> bool:
         if device_id and record.device_id != device_id:
             return False
-        return not message_id or (not isinstance(record, Gap) and record.message_id == message_id)
+        return not message_id or getattr(record, "message_id", "") == message_id
 
     return wanted
 

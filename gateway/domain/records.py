@@ -1,4 +1,4 @@
-"""What the journal holds: Report, Alarm, InventoryEvent, DeviceStatus, Gap.
+"""What the journal holds: Report, Alarm, InventoryEvent, DeviceStatus, Gap, AssociationChange.
 
 Times are microseconds since 1970-01-01T00:00:00Z (nanoseconds overflow 64 bits in 2262, and
 recorded patients are dated beyond that). Enumerations have the numbers of
@@ -9,6 +9,7 @@ a changed copy.
 from __future__ import annotations
 
 from enum import IntEnum
+from typing import NamedTuple
 
 import msgspec
 
@@ -78,6 +79,25 @@ class InventoryAction(IntEnum):
     ARRIVED = 1
     MOVED = 2
     DEPARTED = 3
+
+
+class AssociationState(IntEnum):
+    """How an association stands."""
+
+    NONE = 0
+    """Nobody is known to have been there, or nothing is to be told of it."""
+    CURRENT = 1
+    QUARANTINED = 2
+    """What is known contradicts itself: it belongs to nobody until somebody on site resolves it."""
+    WITHDRAWN = 3
+    """It never was."""
+
+
+class AssociationSubject(IntEnum):
+    BED = 1
+    """A patient in a bed."""
+    DEVICE = 2
+    """A device at a bed."""
 
 
 class DeviceState(IntEnum):
@@ -171,6 +191,16 @@ class Waveform(msgspec.Struct, frozen=True, gc=False):
     marks may overlap."""
 
 
+class Whose(NamedTuple):
+    """Where a device stood and who was there, at some time."""
+
+    ward: str
+    bed: str
+    patient_id: str = ""
+    association_id: str = ""
+    state: AssociationState = AssociationState.NONE
+
+
 class Report(msgspec.Struct, frozen=True, gc=False):
     """What a device said at once.
 
@@ -196,6 +226,10 @@ class Report(msgspec.Struct, frozen=True, gc=False):
     waveforms: tuple[Waveform, ...] = ()
     ward: str = ""
     """Where the directory has the device."""
+    patient_id: str = ""
+    """Who was in the bed when it was measured; the pipeline knows, a driver leaves it empty."""
+    association_id: str = ""
+    association_state: AssociationState = AssociationState.NONE
 
 
 class Alarm(msgspec.Struct, frozen=True, gc=False):
@@ -220,6 +254,11 @@ class Alarm(msgspec.Struct, frozen=True, gc=False):
     codes: tuple[int, ...] = ()
     values: tuple[float, ...] = ()
     limit: float = 0.0
+    ward: str = ""
+    patient_id: str = ""
+    """Who was in the bed when it began; the pipeline knows, a driver leaves it empty."""
+    association_id: str = ""
+    association_state: AssociationState = AssociationState.NONE
 
 
 class InventoryEvent(msgspec.Struct, frozen=True, gc=False):
@@ -323,7 +362,35 @@ class AlarmNotification(msgspec.Struct, frozen=True, gc=False):
     message_id: str = ""
 
 
-Record = Report | Alarm | InventoryEvent | DeviceStatus | Gap | AlarmNotification
+class AssociationChange(msgspec.Struct, frozen=True, gc=False):
+    """An association as it is from now on, also where it was told otherwise before."""
+
+    association_id: str
+    subject: AssociationSubject
+    provenance: Provenance
+    device_id: str
+    """Of a device at a bed; else empty."""
+    ward: str
+    bed: str
+    """Empty: the device stood at none."""
+    patient_id: str
+    """Empty in quarantine, and where it is not to be told."""
+    from_us: int
+    to_us: int
+    """The first moment that is not in it; 0: it goes on."""
+    state: AssociationState
+    reason: str
+    """Why it is in quarantine."""
+    cause: str
+    """What brought the change."""
+    revision: int
+    """Ever higher."""
+    at_us: int
+
+
+Record = (
+    Report | Alarm | InventoryEvent | DeviceStatus | Gap | AlarmNotification | AssociationChange
+)
 
 
 class DeviceAlarm(msgspec.Struct, frozen=True, gc=False):

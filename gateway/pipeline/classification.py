@@ -124,6 +124,10 @@ class Edits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The port, broker or peer that vouches for a device."""
     places: Entry = Entry()
     """Bed, and where an item was read."""
+    patients: Entry = Entry()
+    """A patient's identifier, on whatever record."""
+    associations: Entry = Entry()
+    """The opaque name of a patient's time in a bed."""
     wards: dict[str, Association] = {}
     unknown_ward: Association | None = None
     device_kinds: dict[str, Association] = {}
@@ -157,6 +161,8 @@ class Classification(NamedTuple):
     device_ids: Label
     addresses: Label
     places: Label
+    patients: Label
+    associations: Label
     wards: Mapping[str, Label]
     unknown_ward: Label | None
     device_kinds: Mapping[str, Label]
@@ -182,6 +188,8 @@ DEFAULTS = Classification(
     device_ids=Label(DataClass.HEALTH_RESOURCES, 3),
     addresses=Label(DataClass.HEALTH_RESOURCES, 3),
     places=Label(DataClass.HEALTH_RESOURCES, 3),
+    patients=Label(DataClass.PERSONAL_ATTRIBUTES, 4),
+    associations=Label(DataClass.HEALTH_RESOURCES, 3),
     wards={},
     unknown_ward=None,
     device_kinds={},
@@ -242,6 +250,8 @@ def compiled(source: Source) -> Classification:
         edits.device_ids.over(DEFAULTS.device_ids),
         edits.addresses.over(DEFAULTS.addresses),
         edits.places.over(DEFAULTS.places),
+        edits.patients.over(DEFAULTS.patients),
+        edits.associations.over(DEFAULTS.associations),
         wards,
         _unknown(edits.unknown_ward, wards),
         kinds,

@@ -28,6 +28,7 @@ import logging
 import struct
 from collections import Counter
 from collections.abc import Callable, Sequence
+from typing import Protocol
 
 import msgspec
 
@@ -45,6 +46,7 @@ from gateway.domain.records import (
     AlarmNotification,
     AlarmPriority,
     AlarmSnapshot,
+    AssociationChange,
     Attestation,
     DeviceState,
     DeviceStatus,
@@ -54,6 +56,7 @@ from gateway.domain.records import (
     Record,
     Report,
     TimeQuality,
+    Whose,
 )
 from gateway.domain.statements import Statement
 from gateway.journal.types import Labelled
@@ -86,6 +89,16 @@ _MANY = (InventoryEvent, AlarmChange, Statement)
 _UNENCODABLE = (ValueError, TypeError, struct.error)
 
 
+class Associations(Protocol):
+    """Who was where."""
+
+    def of(self, report: Report, at_us: int) -> Whose:
+        """Where the device stood at a time, and who was there."""
+
+    def of_alarm(self, alarm: Alarm) -> Alarm:
+        """The alarm, with whose it is as far as that is known."""
+
+
 class Intake:
     """The Sink port.
 
@@ -114,12 +127,13 @@ class Intake:
         self.duplicates = Duplicates(config.duplicates)
         self.alarms = AlarmEngine(config, random_bytes, self._interpreters.conditions)
         self._labels = labels
+        self._associations: Associations | None = None
         self._use(config)
         self._clock = clock
         self._counters = counters
         self._changes = Changes()
         """Untouched: most submissions change no alarm, and use it one after the other."""
-        outbox = Outbox(self.alarms, counters, clock.now_us, self._label_of)
+        outbox = Outbox(self.alarms, counters, clock.now_us, self._label_of, self._whose_alarm)
         self._dispatch = Dispatch(commits, outbox, self._interpreters, counters)
         self._active: dict[AlarmPriority, int] = {}
         # Counts since the last flush: by driver, by driver, by quality, by time quality.
@@ -160,6 +174,10 @@ class Intake:
         self._dispatch.commits.when_writable(resume)
 
     # What the daemon calls
+
+    def associate(self, associations: Associations) -> None:
+        """Say whose reports and alarms are; before any submission."""
+        self._associations = associations
 
     def restore(self, view: StateView) -> None:
         """Take over the alarms and watched devices that were committed; before any submission."""
@@ -247,8 +265,10 @@ class Intake:
             _introduce(seen, report)
         time_quality, offset_us, late = self._time.look(report, seen, mono)
         self._times[time_quality] += 1
+        told = self._associations
+        whose = _as_it_says(report) if told is None else told.of(report, _measured_us(report))
         if report.waveforms:
-            report, left = self._without_waveforms(report, ticket, time_quality, offset_us)
+            report, left = self._without_waveforms(report, ticket, time_quality, offset_us, whose)
             if not left:
                 self.alarms.heard(report, mono, changes)
                 return
@@ -269,14 +289,19 @@ class Intake:
             alarms.report(report, plan, Readings(codes, values, qualities), mono, changes)
 
         try:
-            encoded = encode_report(report, time_quality, offset_us, qualities)
+            encoded = encode_report(report, time_quality, offset_us, qualities, whose)
         except _UNENCODABLE:
             self._unusable(report, ticket)
             return
-        ticket.telemetry.append(self._labelled(report, plan.label, encoded))
+        ticket.telemetry.append(self._labelled(report, plan.label, encoded, whose))
 
     def _without_waveforms(
-        self, report: Report, ticket: Ticket, time_quality: int, offset_us: int
+        self,
+        report: Report,
+        ticket: Ticket,
+        time_quality: int,
+        offset_us: int,
+        whose: Whose,
     ) -> tuple[Report, bool]:
         """Put a report's waveforms into their lane; the rest, and whether that says anything."""
         waves = msgspec.structs.replace(
@@ -284,19 +309,23 @@ class Intake:
         )
         try:
             check_waveforms(waves.waveforms)
-            encoded = encode_report(waves, time_quality, offset_us)
+            encoded = encode_report(waves, time_quality, offset_us, whose=whose)
         except _UNENCODABLE:
             self._unusable(report, ticket)
             return report, False
         label = self._labels.of_report(waves, self._labels.of_codes(()))
+        if whose.state:
+            label = self._labels.of_whose(label, whose.ward, whose.patient_id)
         ticket.waves.append(Labelled(label, encoded, codes_used(waves)))
         self._blocks += len(waves.waveforms)
         self._samples += sum(len(each.samples) for each in waves.waveforms)
         left = bool(report.codes or report.enumerations or report.texts)
         return msgspec.structs.replace(report, waveforms=()), left
 
-    def _labelled(self, report: Report, numeric: Label, encoded: bytes) -> Labelled:
-        """Numbers alone have their plan's label, unless their device adds something."""
+    def _labelled(self, report: Report, numeric: Label, encoded: bytes, whose: Whose) -> Labelled:
+        """Numbers alone have their plan's label, unless their device or patient adds something."""
+        if whose.state:
+            numeric = self._labels.of_whose(numeric, whose.ward, whose.patient_id)
         if report.enumerations or report.texts:
             label = self._labels.of_report(report, numeric)
             return Labelled(label, encoded, codes_used(report))
@@ -305,7 +334,7 @@ class Intake:
         return Labelled(numeric, encoded, report.codes)
 
     def _other(self, record: Said, ticket: Ticket, changes: Changes, mono: float) -> None:
-        if isinstance(record, Gap | AlarmNotification):
+        if isinstance(record, Gap | AlarmNotification | AssociationChange):
             self._put(record, ticket)
             return
         driver = record.provenance.driver
@@ -358,6 +387,8 @@ class Intake:
 
     def _put(self, record: Record, ticket: Ticket, into: list[Labelled] | None = None) -> None:
         """Label and encode a record that isn't a report, for telemetry if not for elsewhere."""
+        if isinstance(record, Alarm):
+            record = self._whose_alarm(record)
         try:
             encoded = encode(record)
         except _UNENCODABLE:
@@ -371,6 +402,9 @@ class Intake:
 
     def _labelled_gap(self, gap: Gap) -> Labelled:
         return Labelled(self._labels.of_other(gap), encode(gap), ())
+
+    def _whose_alarm(self, alarm: Alarm) -> Alarm:
+        return alarm if self._associations is None else self._associations.of_alarm(alarm)
 
     def _label_of(self, alarm: Alarm) -> Label:
         return self._labels.of_alarm(alarm)
@@ -458,6 +492,16 @@ def _is_own_word(record: Said) -> bool:
     if isinstance(record, Statement):
         return record.provenance.attestation is Attestation.GATEWAY
     return type(record) in _OWN_WORD
+
+
+def _as_it_says(report: Report) -> Whose:
+    """Nobody's, where it says that it was: whose it is, no driver says."""
+    return Whose(report.ward, report.bed)
+
+
+def _measured_us(report: Report) -> int:
+    """When what a report says was so, by the gateway's clock."""
+    return report.received_us
 
 
 def _introduce(seen: Seen, report: Report) -> None:

@@ -2,9 +2,10 @@
 
 Rules: a record has the label of its highest member; at equal levels the class that tells more
 about a person wins. Members are its metrics; its device's id (with the bed plan it re-identifies),
-place and address; free text, waveforms and badges, whatever their metric; and what its device's
-ward, kind and tags add. An unknown code is unlabelled (level 4). Which label each member has is the
-hospital's :class:`~gateway.pipeline.classification.Classification`.
+place and address; the patient's identifier, and the name of their time in the bed; free text,
+waveforms and badges, whatever their metric; and what its device's ward, kind and tags add. An
+unknown code is unlabelled (level 4). Which label each member has is the hospital's
+:class:`~gateway.pipeline.classification.Classification`.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from gateway.domain.records import (
     Alarm,
     AlarmNotification,
     AlarmSource,
+    AssociationChange,
     Attestation,
     DeviceStatus,
     Gap,
@@ -28,7 +30,7 @@ from gateway.domain.records import (
 from gateway.domain.terms import DEVICE_ALARM
 from gateway.pipeline.classification import DEFAULTS, NOBODY, Classification, highest
 
-_Other = DeviceStatus | InventoryEvent | Gap | AlarmNotification
+_Other = DeviceStatus | InventoryEvent | Gap | AlarmNotification | AssociationChange
 DeviceOf = Callable[[str], Device | None]
 """What the registry tells of a device; None when it tells nothing."""
 
@@ -73,6 +75,7 @@ class Labels:
         self._registered = bool(told.wards or told.device_kinds)
         self._registered |= (told.unknown_ward or told.unknown_device_kind) is not None
         self._by_place = highest((told.device_ids, told.places)) != told.device_ids
+        self._by_association = highest((told.device_ids, told.associations)) != told.device_ids
         self._by_address = highest((told.device_ids, told.addresses)) != told.device_ids
         self.associates = bool(
             self._registered or told.tagged or self._by_place or self._by_address
@@ -99,7 +102,18 @@ class Labels:
             label = self._associated(
                 label, report.device_id, report.bed, report.provenance.attested_by
             )
+        if report.association_id or report.patient_id:
+            label = self.of_whose(label, report.ward, report.patient_id)
         return label
+
+    def of_whose(self, label: Label, ward: str, patient_id: str) -> Label:
+        """The label of a record that names an association in a ward, and perhaps a patient."""
+        told = self.classification
+        if self._by_association:
+            label = _higher(label, told.associations)
+        if told.wards and ward in told.wards:  # where the patient is; the device may be elsewhere's
+            label = _higher(label, told.wards[ward])
+        return _higher(label, told.patients) if patient_id else label
 
     def of_alarm(self, alarm: Alarm) -> Label:
         """The label of the values that caused it, and of the phrase that a device has for it.
@@ -108,6 +122,8 @@ class Labels:
         """
         said = (DEVICE_ALARM,) if alarm.source is AlarmSource.DEVICE else ()
         label = self.of_codes((*alarm.codes, *said))
+        if alarm.association_id or alarm.patient_id:
+            label = self.of_whose(label, alarm.ward, alarm.patient_id)
         if self.is_own(alarm):
             return label
         return self._associated(label, alarm.device_id, alarm.bed, alarm.provenance.attested_by)
@@ -129,6 +145,14 @@ class Labels:
             label = highest((NOBODY, told.device_ids))
             return self._associated(label, record.device_id, "", "")
         attested_by = record.provenance.attested_by
+        if isinstance(record, AssociationChange):
+            label = highest((told.associations, told.places))
+            label = self.of_whose(label, record.ward, record.patient_id)
+            if not record.ward and told.unknown_ward is not None:
+                label = _higher(label, told.unknown_ward)
+            if record.device_id:
+                label = _higher(label, told.device_ids)
+            return self._associated(label, record.device_id, record.bed, attested_by)
         if isinstance(record, DeviceStatus):
             said = (told.own_words,) if record.detail else ()
             label = highest((NOBODY, told.device_ids, *said))

@@ -62,6 +62,8 @@ def _contents(told: Classification, lines: _Lines) -> Iterator[Row]:
         ("device id", "device_ids", told.device_ids, DEFAULTS.device_ids),
         ("address", "addresses", told.addresses, DEFAULTS.addresses),
         ("place", "places", told.places, DEFAULTS.places),
+        ("patient", "patients", told.patients, DEFAULTS.patients),
+        ("association", "associations", told.associations, DEFAULTS.associations),
     ):
         yield Row("content", name, label, default, lines.get((key,), 0))
 

@@ -10,6 +10,7 @@ from gateway.domain.records import (
     Alarm,
     AlarmNotification,
     AlarmSource,
+    AssociationChange,
     DeviceStatus,
     Gap,
     InventoryEvent,
@@ -44,8 +45,7 @@ def deciding(found: list[Member]) -> list[Member]:
 
 def _content(record: Record, labels: Labels) -> Iterator[Member]:
     told = labels.classification
-    if record.device_id:
-        yield Member("the device's id", told.device_ids)
+    yield from _at("the device's id", record.device_id, told.device_ids)
     match record:
         case Report():
             yield from _metrics(record.codes, labels)
@@ -53,11 +53,13 @@ def _content(record: Record, labels: Labels) -> Iterator[Member]:
             yield from _waveforms(record, labels)
             yield from _texts(record, labels)
             yield from _at("the bed", record.bed, told.places)
+            yield from _whose(record, labels)
         case Alarm():
             yield from _metrics(record.codes, labels)
             if record.source is AlarmSource.DEVICE:
                 yield Member("the device's phrase for it", told.metric(DEVICE_ALARM))
             yield from _at("the bed", record.bed, told.places)
+            yield from _whose(record, labels)
         case DeviceStatus():
             yield Member("that it happened", NOBODY)
             yield from _at("the device's last words", record.detail, told.own_words)
@@ -71,11 +73,30 @@ def _content(record: Record, labels: Labels) -> Iterator[Member]:
             yield from _at("who answered", record.by, told.badges)
         case Gap():
             yield Member("that it happened", NOBODY)
+        case AssociationChange():
+            yield from _association(record, labels)
         case _:
             assert_never(record)
     if not isinstance(record, Gap):
         vouches = record.provenance.attested_by if record.device_id else ""
         yield from _at("who vouches for the device", vouches, told.addresses)
+
+
+def _association(record: AssociationChange, labels: Labels) -> Iterator[Member]:
+    told = labels.classification
+    yield Member("the place", told.places)
+    yield from _whose(record, labels)
+    if not record.ward and told.unknown_ward is not None:
+        yield Member("the ward, which is not told", told.unknown_ward)
+
+
+def _whose(record: Report | Alarm | AssociationChange, labels: Labels) -> Iterator[Member]:
+    told = labels.classification
+    named = record.association_id or record.patient_id
+    yield from _at("the association's name", named, told.associations)
+    if named and record.ward in told.wards:
+        yield Member(f"the bed's ward ({record.ward})", told.wards[record.ward])
+    yield from _at("the patient's identifier", record.patient_id, told.patients)
 
 
 def _metrics(codes: Iterable[int], labels: Labels) -> Iterator[Member]:

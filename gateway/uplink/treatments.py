@@ -55,7 +55,7 @@ class Fields:
 
 RECORD_FIELDS: Mapping[str, Fields] = {
     "report": Fields(
-        keyed=("device_id",),
+        keyed=("device_id", "patient_id", "association_id"),
         dropped=("bed", "attested_by", "texts"),
         words=("kind", "driver"),
         times=("received_us", "device_us"),
@@ -68,12 +68,13 @@ RECORD_FIELDS: Mapping[str, Fields] = {
             "qualities",
             "enumerations",
             "waveforms",
+            "association_state",
         ),
         linking=("offset_us",),
         ward=("ward",),
     ),
     "alarm": Fields(
-        keyed=("device_id", "alarm_id"),
+        keyed=("device_id", "alarm_id", "patient_id", "association_id"),
         dropped=("bed", "attested_by", "text"),
         words=("condition", "driver"),
         times=("onset_us", "at_us"),
@@ -88,7 +89,9 @@ RECORD_FIELDS: Mapping[str, Fields] = {
             "values",
             "limit",
             "attestation",
+            "association_state",
         ),
+        ward=("ward",),
     ),
     "inventory_event": Fields(
         keyed=("device_id", "epc"),
@@ -118,6 +121,16 @@ RECORD_FIELDS: Mapping[str, Fields] = {
         words=("reason",),
         times=("from_us", "to_us"),
         kept=("lane", "epoch", "first_seq", "last_seq", "reports"),
+    ),
+    "association_change": Fields(
+        keyed=("association_id", "device_id", "patient_id"),
+        dropped=("bed", "attested_by"),
+        words=("reason", "cause", "driver"),
+        times=("from_us", "to_us", "at_us"),
+        kept=("subject", "state", "attestation"),
+        # It counts what happens in a hospital, and is as good as a time.
+        linking=("revision",),
+        ward=("ward",),
     ),
 }
 """``message_id`` is listed as kept and treated by rule 6, the parts of ``enumerations`` and
@@ -224,7 +237,7 @@ class _Rename:
         }
 
     def __call__(self, record: Any, fields: Fields) -> None:
-        if fields is not _GAP:
+        if fields not in _WITHOUT_MESSAGE:
             message_id = record.message_id
             if message_id:
                 record.message_id = self._message_id(record.device_id, message_id)
@@ -304,13 +317,13 @@ def _is_age(code: int) -> bool:
     return metric is not None and metric.age
 
 
-_GAP = RECORD_FIELDS["gap"]
+_WITHOUT_MESSAGE = frozenset((RECORD_FIELDS["gap"], RECORD_FIELDS["association_change"]))
 _REPORT = RECORD_FIELDS["report"]
 _MASKED = {
     fields: fields.keyed
     + fields.dropped
     + fields.linking
     + fields.ward
-    + (() if fields is _GAP else ("message_id",))
+    + (() if fields in _WITHOUT_MESSAGE else ("message_id",))
     for fields in RECORD_FIELDS.values()
 }

@@ -7,6 +7,9 @@ checks nothing beyond protobuf's own rules: what is decoded here was encoded by 
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from typing import Any
+
 from google.protobuf.message import DecodeError
 
 from gateway.domain.errors import MalformedError
@@ -17,6 +20,9 @@ from gateway.domain.records import (
     AlarmPhase,
     AlarmPriority,
     AlarmSource,
+    AssociationChange,
+    AssociationState,
+    AssociationSubject,
     Attestation,
     DeviceState,
     DeviceStatus,
@@ -41,15 +47,7 @@ def encode(record: Record) -> bytes:
     """Serialise a record as ``wardgate.v1.Record``."""
     if isinstance(record, Report):
         return encode_report(record)
-    if isinstance(record, Alarm):
-        return pb.Record(alarm=_alarm(record)).SerializeToString()
-    if isinstance(record, DeviceStatus):
-        return pb.Record(device_status=_status(record)).SerializeToString()
-    if isinstance(record, Gap):
-        return pb.Record(gap=_gap(record)).SerializeToString()
-    if isinstance(record, AlarmNotification):
-        return pb.Record(alarm_notification=_notification(record)).SerializeToString()
-    return pb.Record(inventory_event=_inventory(record)).SerializeToString()
+    return _MESSAGES[type(record)](record).SerializeToString()
 
 
 def decode(data: bytes) -> Record:
@@ -71,19 +69,9 @@ def from_message(message: pb.Record) -> Record:
         ValueError: an empty record, or a number outside its enumeration.
     """
     body = message.WhichOneof("body")
-    if body == "report":
-        return _report_from(message.report)
-    if body == "alarm":
-        return _alarm_from(message.alarm)
-    if body == "device_status":
-        return _status_from(message.device_status)
-    if body == "gap":
-        return _gap_from(message.gap)
-    if body == "inventory_event":
-        return _inventory_from(message.inventory_event)
-    if body == "alarm_notification":
-        return _notification_from(message.alarm_notification)
-    raise ValueError("a record without a body")
+    if body not in _RECORDS:
+        raise ValueError("a record without a body")
+    return _RECORDS[body](getattr(message, body))
 
 
 def _report_from(m: pb.Report) -> Report:
@@ -106,6 +94,9 @@ def _report_from(m: pb.Report) -> Report:
         texts=tuple(Text(t.code, t.value) for t in m.texts),
         waveforms=tuple(map(waveform_from, m.waveforms)),
         ward=m.ward,
+        patient_id=m.patient_id,
+        association_id=m.association_id,
+        association_state=AssociationState(m.association_state),
     )
 
 
@@ -130,6 +121,10 @@ def _alarm(a: Alarm) -> pb.Alarm:
         driver=a.provenance.driver,
         attestation=a.provenance.attestation,  # type: ignore[arg-type]
         attested_by=a.provenance.attested_by,
+        ward=a.ward,
+        patient_id=a.patient_id,
+        association_id=a.association_id,
+        association_state=a.association_state,  # type: ignore[arg-type]
     )
 
 
@@ -152,6 +147,10 @@ def _alarm_from(m: pb.Alarm) -> Alarm:
         codes=tuple(m.codes),
         values=tuple(m.values),
         limit=m.limit,
+        ward=m.ward,
+        patient_id=m.patient_id,
+        association_id=m.association_id,
+        association_state=AssociationState(m.association_state),
     )
 
 
@@ -297,3 +296,62 @@ def _gap_from(m: pb.Gap) -> Gap:
         to_us=m.to_us,
         reports=m.reports,
     )
+
+
+def _association(a: AssociationChange) -> pb.AssociationChange:
+    return pb.AssociationChange(
+        association_id=a.association_id,
+        subject=a.subject,  # type: ignore[arg-type]
+        device_id=a.device_id,
+        ward=a.ward,
+        bed=a.bed,
+        patient_id=a.patient_id,
+        from_us=a.from_us,
+        to_us=a.to_us,
+        state=a.state,  # type: ignore[arg-type]
+        reason=a.reason,
+        cause=a.cause,
+        revision=a.revision,
+        at_us=a.at_us,
+        driver=a.provenance.driver,
+        attestation=a.provenance.attestation,  # type: ignore[arg-type]
+        attested_by=a.provenance.attested_by,
+    )
+
+
+def _association_from(m: pb.AssociationChange) -> AssociationChange:
+    return AssociationChange(
+        association_id=m.association_id,
+        subject=AssociationSubject(m.subject),
+        provenance=Provenance(m.driver, Attestation(m.attestation), m.attested_by),
+        device_id=m.device_id,
+        ward=m.ward,
+        bed=m.bed,
+        patient_id=m.patient_id,
+        from_us=m.from_us,
+        to_us=m.to_us,
+        state=AssociationState(m.state),
+        reason=m.reason,
+        cause=m.cause,
+        revision=m.revision,
+        at_us=m.at_us,
+    )
+
+
+_MESSAGES: Mapping[type, Callable[[Any], pb.Record]] = {
+    Alarm: lambda record: pb.Record(alarm=_alarm(record)),
+    DeviceStatus: lambda record: pb.Record(device_status=_status(record)),
+    Gap: lambda record: pb.Record(gap=_gap(record)),
+    InventoryEvent: lambda record: pb.Record(inventory_event=_inventory(record)),
+    AssociationChange: lambda record: pb.Record(association_change=_association(record)),
+    AlarmNotification: lambda record: pb.Record(alarm_notification=_notification(record)),
+}
+_RECORDS: Mapping[str, Callable[[Any], Record]] = {
+    "report": _report_from,
+    "alarm": _alarm_from,
+    "device_status": _status_from,
+    "gap": _gap_from,
+    "inventory_event": _inventory_from,
+    "association_change": _association_from,
+    "alarm_notification": _notification_from,
+}

@@ -16,12 +16,12 @@ import struct
 from collections.abc import Callable
 from functools import lru_cache
 
-from gateway.domain.records import Provenance, Report
+from gateway.domain.records import Provenance, Report, Whose
 from gateway.wire.waveforms import add_waveform
 from protos.wardgate.v1 import ingest_pb2 as pb
 
 SOURCES_CACHED_MAX = 16_384
-"""Distinct (device, kind, bed, provenance, ward) headers remembered: about 100 bytes each."""
+"""Distinct headers remembered (device, kind, place, provenance, whose): about 150 bytes each."""
 DICTIONARIES_CACHED_MAX = 4_096
 """Distinct tuples of codes remembered."""
 
@@ -44,6 +44,7 @@ def encode_report(
     time_quality: int | None = None,
     offset_us: int | None = None,
     qualities: tuple[int, ...] | None = None,
+    whose: Whose | None = None,
 ) -> bytes:
     """Serialise ``Record(report=…)``; what is given beside the report replaces its own.
 
@@ -57,6 +58,14 @@ def encode_report(
         offset_us = report.offset_us
     if qualities is None:
         qualities = report.qualities
+    if whose is None:
+        whose = Whose(
+            report.ward,
+            report.bed,
+            report.patient_id,
+            report.association_id,
+            report.association_state,
+        )
     message_id = report.message_id.encode()
     columns = rest = b""
     if report.codes:
@@ -67,7 +76,7 @@ def encode_report(
     if report.enumerations or report.texts or report.waveforms:
         rest += _rest(report)
     body = _BODY % (
-        _head(report.device_id, report.kind, report.bed, report.provenance, report.ward),
+        _head(report.device_id, report.kind, report.provenance, whose),
         _time(report.received_us),
         _varint(report.device_us),
         time_quality,
@@ -114,15 +123,18 @@ def _high(n: int) -> bytes:
 
 
 @lru_cache(maxsize=SOURCES_CACHED_MAX)
-def _head(device_id: str, kind: str, bed: str, provenance: Provenance, ward: str) -> bytes:
+def _head(device_id: str, kind: str, provenance: Provenance, whose: Whose) -> bytes:
     return pb.Report(
         device_id=device_id,
         kind=kind,
-        bed=bed,
+        bed=whose.bed,
         driver=provenance.driver,
         attestation=provenance.attestation,  # type: ignore[arg-type]  # equal numbers by design
         attested_by=provenance.attested_by,
-        ward=ward,
+        ward=whose.ward,
+        patient_id=whose.patient_id,
+        association_id=whose.association_id,
+        association_state=whose.state,  # type: ignore[arg-type]
     ).SerializeToString()
 
 

@@ -101,6 +101,10 @@ alarms = numbers.flatmap(
         codes=st.just(tuple(c for c, _ in n)),
         values=st.just(tuple(v for _, v in n)),
         limit=finite,
+        ward=words,
+        patient_id=words,
+        association_id=words,
+        association_state=st.sampled_from(r.AssociationState),
     )
 )
 statuses = st.builds(
@@ -119,7 +123,26 @@ events = st.builds(
 gaps = st.builds(r.Gap, words, words, st.sampled_from([0, 1, 2]), u63, u63, u63, u63, u63, u63)
 
 
-@given(st.one_of(reports(), alarms, statuses, events, gaps, notifications))
+associations = st.builds(
+    r.AssociationChange,
+    association_id=words,
+    subject=st.sampled_from(r.AssociationSubject),
+    provenance=provenance,
+    device_id=words,
+    ward=words,
+    bed=words,
+    patient_id=words,
+    from_us=u63,
+    to_us=u63,
+    state=st.sampled_from(r.AssociationState),
+    reason=words,
+    cause=words,
+    revision=u63,
+    at_us=u63,
+)
+
+
+@given(st.one_of(reports(), alarms, statuses, events, gaps, notifications, associations))
 def test_a_record_round_trips(record):
     assert decode(encode(record)) == record
 

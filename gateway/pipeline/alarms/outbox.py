@@ -44,6 +44,7 @@ class Outbox:
         counters: counts ``alarms``.
         now_us: the wall clock.
         label_of: the label that an alarm has now.
+        whose: names the patient of an alarm, as far as that is known.
     """
 
     def __init__(
@@ -52,11 +53,13 @@ class Outbox:
         counters: Counters,
         now_us: Callable[[], int],
         label_of: Callable[[Alarm], Label],
+        whose: Callable[[Alarm], Alarm] = lambda alarm: alarm,
     ) -> None:
         self._engine = engine
         self._counters = counters
         self._now_us = now_us
         self._label_of = label_of
+        self._whose = whose
         self._unsaved: list[Alarm] = []
         self._unsaved_keys: dict[str, None] = {}
         self._unsaved_presence: dict[str, None] = {}
@@ -115,5 +118,6 @@ class Outbox:
             self._counters.add("alarms", *(word.lower() for word in words))
 
     def _outgoing(self, alarms: Sequence[Alarm], deltas: Sequence[StateDelta]) -> Outgoing:
-        records = [Labelled(self._label_of(alarm), encode(alarm), alarm.codes) for alarm in alarms]
+        told = [self._whose(alarm) for alarm in alarms]
+        records = [Labelled(self._label_of(alarm), encode(alarm), alarm.codes) for alarm in told]
         return Outgoing(alarms, records, deltas)

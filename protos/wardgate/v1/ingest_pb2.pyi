@@ -106,6 +106,19 @@ class AlarmSource(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     ALARM_SOURCE_DEVICE: _ClassVar[AlarmSource]
     ALARM_SOURCE_GATEWAY: _ClassVar[AlarmSource]
 
+class AssociationState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    ASSOCIATION_STATE_UNSPECIFIED: _ClassVar[AssociationState]
+    ASSOCIATION_STATE_CURRENT: _ClassVar[AssociationState]
+    ASSOCIATION_STATE_QUARANTINED: _ClassVar[AssociationState]
+    ASSOCIATION_STATE_WITHDRAWN: _ClassVar[AssociationState]
+
+class AssociationSubject(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    ASSOCIATION_SUBJECT_UNSPECIFIED: _ClassVar[AssociationSubject]
+    ASSOCIATION_SUBJECT_BED: _ClassVar[AssociationSubject]
+    ASSOCIATION_SUBJECT_DEVICE: _ClassVar[AssociationSubject]
+
 class NotificationAction(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     NOTIFICATION_ACTION_UNSPECIFIED: _ClassVar[NotificationAction]
@@ -197,6 +210,13 @@ ALARM_KIND_ADVISORY: AlarmKind
 ALARM_SOURCE_UNSPECIFIED: AlarmSource
 ALARM_SOURCE_DEVICE: AlarmSource
 ALARM_SOURCE_GATEWAY: AlarmSource
+ASSOCIATION_STATE_UNSPECIFIED: AssociationState
+ASSOCIATION_STATE_CURRENT: AssociationState
+ASSOCIATION_STATE_QUARANTINED: AssociationState
+ASSOCIATION_STATE_WITHDRAWN: AssociationState
+ASSOCIATION_SUBJECT_UNSPECIFIED: AssociationSubject
+ASSOCIATION_SUBJECT_BED: AssociationSubject
+ASSOCIATION_SUBJECT_DEVICE: AssociationSubject
 NOTIFICATION_ACTION_UNSPECIFIED: NotificationAction
 NOTIFICATION_ACTION_RECEIVED: NotificationAction
 NOTIFICATION_ACTION_DISPLAYED: NotificationAction
@@ -395,7 +415,7 @@ class Metric(_message.Message):
     def __init__(self, code: _Optional[int] = ..., refid: _Optional[str] = ..., unit: _Optional[str] = ...) -> None: ...
 
 class Record(_message.Message):
-    __slots__ = ("report", "alarm", "inventory_event", "device_status", "gap", "aggregate", "alarm_notification")
+    __slots__ = ("report", "alarm", "inventory_event", "device_status", "gap", "aggregate", "alarm_notification", "association_change")
     REPORT_FIELD_NUMBER: _ClassVar[int]
     ALARM_FIELD_NUMBER: _ClassVar[int]
     INVENTORY_EVENT_FIELD_NUMBER: _ClassVar[int]
@@ -403,6 +423,7 @@ class Record(_message.Message):
     GAP_FIELD_NUMBER: _ClassVar[int]
     AGGREGATE_FIELD_NUMBER: _ClassVar[int]
     ALARM_NOTIFICATION_FIELD_NUMBER: _ClassVar[int]
+    ASSOCIATION_CHANGE_FIELD_NUMBER: _ClassVar[int]
     report: Report
     alarm: Alarm
     inventory_event: InventoryEvent
@@ -410,10 +431,11 @@ class Record(_message.Message):
     gap: Gap
     aggregate: Aggregate
     alarm_notification: AlarmNotification
-    def __init__(self, report: _Optional[_Union[Report, _Mapping]] = ..., alarm: _Optional[_Union[Alarm, _Mapping]] = ..., inventory_event: _Optional[_Union[InventoryEvent, _Mapping]] = ..., device_status: _Optional[_Union[DeviceStatus, _Mapping]] = ..., gap: _Optional[_Union[Gap, _Mapping]] = ..., aggregate: _Optional[_Union[Aggregate, _Mapping]] = ..., alarm_notification: _Optional[_Union[AlarmNotification, _Mapping]] = ...) -> None: ...
+    association_change: AssociationChange
+    def __init__(self, report: _Optional[_Union[Report, _Mapping]] = ..., alarm: _Optional[_Union[Alarm, _Mapping]] = ..., inventory_event: _Optional[_Union[InventoryEvent, _Mapping]] = ..., device_status: _Optional[_Union[DeviceStatus, _Mapping]] = ..., gap: _Optional[_Union[Gap, _Mapping]] = ..., aggregate: _Optional[_Union[Aggregate, _Mapping]] = ..., alarm_notification: _Optional[_Union[AlarmNotification, _Mapping]] = ..., association_change: _Optional[_Union[AssociationChange, _Mapping]] = ...) -> None: ...
 
 class Report(_message.Message):
-    __slots__ = ("device_id", "kind", "received_us", "device_us", "time_quality", "offset_us", "message_id", "bed", "driver", "attestation", "attested_by", "codes", "values", "qualities", "enumerations", "texts", "waveforms", "ward")
+    __slots__ = ("device_id", "kind", "received_us", "device_us", "time_quality", "offset_us", "message_id", "bed", "driver", "attestation", "attested_by", "codes", "values", "qualities", "enumerations", "texts", "waveforms", "ward", "patient_id", "association_id", "association_state")
     DEVICE_ID_FIELD_NUMBER: _ClassVar[int]
     KIND_FIELD_NUMBER: _ClassVar[int]
     RECEIVED_US_FIELD_NUMBER: _ClassVar[int]
@@ -432,6 +454,9 @@ class Report(_message.Message):
     TEXTS_FIELD_NUMBER: _ClassVar[int]
     WAVEFORMS_FIELD_NUMBER: _ClassVar[int]
     WARD_FIELD_NUMBER: _ClassVar[int]
+    PATIENT_ID_FIELD_NUMBER: _ClassVar[int]
+    ASSOCIATION_ID_FIELD_NUMBER: _ClassVar[int]
+    ASSOCIATION_STATE_FIELD_NUMBER: _ClassVar[int]
     device_id: str
     kind: str
     received_us: int
@@ -450,7 +475,10 @@ class Report(_message.Message):
     texts: _containers.RepeatedCompositeFieldContainer[Text]
     waveforms: _containers.RepeatedCompositeFieldContainer[Waveform]
     ward: str
-    def __init__(self, device_id: _Optional[str] = ..., kind: _Optional[str] = ..., received_us: _Optional[int] = ..., device_us: _Optional[int] = ..., time_quality: _Optional[_Union[TimeQuality, str]] = ..., offset_us: _Optional[int] = ..., message_id: _Optional[str] = ..., bed: _Optional[str] = ..., driver: _Optional[str] = ..., attestation: _Optional[_Union[Attestation, str]] = ..., attested_by: _Optional[str] = ..., codes: _Optional[_Iterable[int]] = ..., values: _Optional[_Iterable[float]] = ..., qualities: _Optional[_Iterable[_Union[Quality, str]]] = ..., enumerations: _Optional[_Iterable[_Union[Enumeration, _Mapping]]] = ..., texts: _Optional[_Iterable[_Union[Text, _Mapping]]] = ..., waveforms: _Optional[_Iterable[_Union[Waveform, _Mapping]]] = ..., ward: _Optional[str] = ...) -> None: ...
+    patient_id: str
+    association_id: str
+    association_state: AssociationState
+    def __init__(self, device_id: _Optional[str] = ..., kind: _Optional[str] = ..., received_us: _Optional[int] = ..., device_us: _Optional[int] = ..., time_quality: _Optional[_Union[TimeQuality, str]] = ..., offset_us: _Optional[int] = ..., message_id: _Optional[str] = ..., bed: _Optional[str] = ..., driver: _Optional[str] = ..., attestation: _Optional[_Union[Attestation, str]] = ..., attested_by: _Optional[str] = ..., codes: _Optional[_Iterable[int]] = ..., values: _Optional[_Iterable[float]] = ..., qualities: _Optional[_Iterable[_Union[Quality, str]]] = ..., enumerations: _Optional[_Iterable[_Union[Enumeration, _Mapping]]] = ..., texts: _Optional[_Iterable[_Union[Text, _Mapping]]] = ..., waveforms: _Optional[_Iterable[_Union[Waveform, _Mapping]]] = ..., ward: _Optional[str] = ..., patient_id: _Optional[str] = ..., association_id: _Optional[str] = ..., association_state: _Optional[_Union[AssociationState, str]] = ...) -> None: ...
 
 class Enumeration(_message.Message):
     __slots__ = ("code", "value", "name", "quality")
@@ -507,7 +535,7 @@ class SampleMark(_message.Message):
     def __init__(self, first: _Optional[int] = ..., count: _Optional[int] = ..., kind: _Optional[_Union[MarkKind, str]] = ...) -> None: ...
 
 class Alarm(_message.Message):
-    __slots__ = ("alarm_id", "device_id", "bed", "priority", "phase", "kind", "source", "code", "condition", "text", "onset_us", "at_us", "message_id", "codes", "values", "limit", "driver", "attestation", "attested_by")
+    __slots__ = ("alarm_id", "device_id", "bed", "priority", "phase", "kind", "source", "code", "condition", "text", "onset_us", "at_us", "message_id", "codes", "values", "limit", "driver", "attestation", "attested_by", "ward", "patient_id", "association_id", "association_state")
     ALARM_ID_FIELD_NUMBER: _ClassVar[int]
     DEVICE_ID_FIELD_NUMBER: _ClassVar[int]
     BED_FIELD_NUMBER: _ClassVar[int]
@@ -527,6 +555,10 @@ class Alarm(_message.Message):
     DRIVER_FIELD_NUMBER: _ClassVar[int]
     ATTESTATION_FIELD_NUMBER: _ClassVar[int]
     ATTESTED_BY_FIELD_NUMBER: _ClassVar[int]
+    WARD_FIELD_NUMBER: _ClassVar[int]
+    PATIENT_ID_FIELD_NUMBER: _ClassVar[int]
+    ASSOCIATION_ID_FIELD_NUMBER: _ClassVar[int]
+    ASSOCIATION_STATE_FIELD_NUMBER: _ClassVar[int]
     alarm_id: str
     device_id: str
     bed: str
@@ -546,7 +578,47 @@ class Alarm(_message.Message):
     driver: str
     attestation: Attestation
     attested_by: str
-    def __init__(self, alarm_id: _Optional[str] = ..., device_id: _Optional[str] = ..., bed: _Optional[str] = ..., priority: _Optional[_Union[AlarmPriority, str]] = ..., phase: _Optional[_Union[AlarmPhase, str]] = ..., kind: _Optional[_Union[AlarmKind, str]] = ..., source: _Optional[_Union[AlarmSource, str]] = ..., code: _Optional[int] = ..., condition: _Optional[str] = ..., text: _Optional[str] = ..., onset_us: _Optional[int] = ..., at_us: _Optional[int] = ..., message_id: _Optional[str] = ..., codes: _Optional[_Iterable[int]] = ..., values: _Optional[_Iterable[float]] = ..., limit: _Optional[float] = ..., driver: _Optional[str] = ..., attestation: _Optional[_Union[Attestation, str]] = ..., attested_by: _Optional[str] = ...) -> None: ...
+    ward: str
+    patient_id: str
+    association_id: str
+    association_state: AssociationState
+    def __init__(self, alarm_id: _Optional[str] = ..., device_id: _Optional[str] = ..., bed: _Optional[str] = ..., priority: _Optional[_Union[AlarmPriority, str]] = ..., phase: _Optional[_Union[AlarmPhase, str]] = ..., kind: _Optional[_Union[AlarmKind, str]] = ..., source: _Optional[_Union[AlarmSource, str]] = ..., code: _Optional[int] = ..., condition: _Optional[str] = ..., text: _Optional[str] = ..., onset_us: _Optional[int] = ..., at_us: _Optional[int] = ..., message_id: _Optional[str] = ..., codes: _Optional[_Iterable[int]] = ..., values: _Optional[_Iterable[float]] = ..., limit: _Optional[float] = ..., driver: _Optional[str] = ..., attestation: _Optional[_Union[Attestation, str]] = ..., attested_by: _Optional[str] = ..., ward: _Optional[str] = ..., patient_id: _Optional[str] = ..., association_id: _Optional[str] = ..., association_state: _Optional[_Union[AssociationState, str]] = ...) -> None: ...
+
+class AssociationChange(_message.Message):
+    __slots__ = ("association_id", "subject", "device_id", "ward", "bed", "patient_id", "from_us", "to_us", "state", "reason", "cause", "revision", "at_us", "driver", "attestation", "attested_by")
+    ASSOCIATION_ID_FIELD_NUMBER: _ClassVar[int]
+    SUBJECT_FIELD_NUMBER: _ClassVar[int]
+    DEVICE_ID_FIELD_NUMBER: _ClassVar[int]
+    WARD_FIELD_NUMBER: _ClassVar[int]
+    BED_FIELD_NUMBER: _ClassVar[int]
+    PATIENT_ID_FIELD_NUMBER: _ClassVar[int]
+    FROM_US_FIELD_NUMBER: _ClassVar[int]
+    TO_US_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    CAUSE_FIELD_NUMBER: _ClassVar[int]
+    REVISION_FIELD_NUMBER: _ClassVar[int]
+    AT_US_FIELD_NUMBER: _ClassVar[int]
+    DRIVER_FIELD_NUMBER: _ClassVar[int]
+    ATTESTATION_FIELD_NUMBER: _ClassVar[int]
+    ATTESTED_BY_FIELD_NUMBER: _ClassVar[int]
+    association_id: str
+    subject: AssociationSubject
+    device_id: str
+    ward: str
+    bed: str
+    patient_id: str
+    from_us: int
+    to_us: int
+    state: AssociationState
+    reason: str
+    cause: str
+    revision: int
+    at_us: int
+    driver: str
+    attestation: Attestation
+    attested_by: str
+    def __init__(self, association_id: _Optional[str] = ..., subject: _Optional[_Union[AssociationSubject, str]] = ..., device_id: _Optional[str] = ..., ward: _Optional[str] = ..., bed: _Optional[str] = ..., patient_id: _Optional[str] = ..., from_us: _Optional[int] = ..., to_us: _Optional[int] = ..., state: _Optional[_Union[AssociationState, str]] = ..., reason: _Optional[str] = ..., cause: _Optional[str] = ..., revision: _Optional[int] = ..., at_us: _Optional[int] = ..., driver: _Optional[str] = ..., attestation: _Optional[_Union[Attestation, str]] = ..., attested_by: _Optional[str] = ...) -> None: ...
 
 class AlarmNotification(_message.Message):
     __slots__ = ("device_id", "at_us", "action", "alarm_id", "condition", "priority", "phase", "n", "level", "bed", "ward", "outlet", "by", "reason", "since_us", "until_us", "count", "message_id", "driver", "attestation", "attested_by")

@@ -81,6 +81,22 @@ def test_every_time_of_every_kind_of_record_is_cut():
         r.InventoryEvent("d", source, NOW_US, r.InventoryAction.MOVED, "e", "p", device_us=NOW_US),
         r.DeviceStatus("d", "drip", source, NOW_US, r.DeviceState.ONLINE, "status", NOW_US),
         r.Gap("link_lost", "d", from_us=NOW_US, to_us=NOW_US + 1),
+        r.AssociationChange(
+            association_id="a",
+            subject=r.AssociationSubject.BED,
+            provenance=source,
+            device_id="",
+            ward="w",
+            bed="b",
+            patient_id="p",
+            from_us=NOW_US,
+            to_us=NOW_US + 1,
+            state=r.AssociationState.CURRENT,
+            reason="",
+            cause="admit",
+            revision=NOW_US,
+            at_us=NOW_US,
+        ),
     )
     year = int(datetime(2026, 1, 1, tzinfo=UTC).timestamp()) * 1_000_000
     found = {

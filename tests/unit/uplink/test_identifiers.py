@@ -62,6 +62,31 @@ times = st.integers(946_684_801_234_567, 4_102_444_799_999_999).filter(
 """Of this century, and never on the second."""
 
 
+class Messages(list[r.Record]):
+    """Records, and who lies where their devices stand: device -> patient and association."""
+
+    def __init__(self):
+        super().__init__()
+        self.patients: dict[str, tuple[str, str]] = {}
+
+
+class Ward:
+    """Knows whose everything is."""
+
+    def __init__(self, patients: dict[str, tuple[str, str]]) -> None:
+        self._patients = patients
+
+    def of(self, report: r.Report, at_us: int) -> r.Whose:
+        named = self._patients.get(report.device_id)
+        if named is None:
+            return r.Whose(report.ward, report.bed)
+        return r.Whose(report.ward, report.bed, *named, r.AssociationState.CURRENT)
+
+    def of_alarm(self, alarm: r.Alarm) -> r.Alarm:
+        patient_id, association_id = self._patients.get(alarm.device_id, ("", ""))
+        return structs.replace(alarm, patient_id=patient_id, association_id=association_id)
+
+
 @st.composite
 def messages(draw, code=terms.HEART_RATE, values=None):
     """Records with an identifier wherever there is room for a text; one of each kind at least."""
@@ -70,10 +95,11 @@ def messages(draw, code=terms.HEART_RATE, values=None):
     turn = cycle(random.sample(pool, len(pool)))
     one = lambda: next(turn)  # noqa: E731
     numbers = values or (lambda random: random.uniform(20, 250))
-    found: list[r.Record] = []
+    found = Messages()
     for n in range(4):
         device, message = f"{one()} {n}", f"{one()} {n}"
         at_us, device_us = draw(times), draw(times)
+        found.patients[device] = one(), one()
         source = r.Provenance(one(), random.choice(list(r.Attestation)), one())
         report = r.Report(
             device_id=device,
@@ -138,6 +164,22 @@ def messages(draw, code=terms.HEART_RATE, values=None):
                 one(),
             ),
             r.Gap(one(), device, from_us=device_us, to_us=at_us, reports=3),
+            r.AssociationChange(
+                association_id=f"{one()} {n}c",
+                subject=random.choice(list(r.AssociationSubject)),
+                provenance=source,
+                device_id=device,
+                ward=one(),
+                bed=one(),
+                patient_id=one(),
+                from_us=device_us,
+                to_us=at_us,
+                state=random.choice(list(r.AssociationState)),
+                reason=one(),
+                cause=one(),
+                revision=n,
+                at_us=at_us,
+            ),
         ]
     return found
 
@@ -155,12 +197,14 @@ def texts_of(records):
             for field in value.__struct_fields__:
                 yield from walk(getattr(value, field))
 
-    return {text for record in records for text in walk(record) if text}
+    named = {text for each in getattr(records, "patients", {}).values() for text in each}
+    return named | {text for record in records for text in walk(record) if text}
 
 
 def released(records, row, shape):
     """What of some records leaves for the vendor, and of what followed a window later."""
     bench = Bench()
+    bench.intake.associate(Ward(getattr(records, "patients", {})))
     bench.intake.submit(Submission(records))
     requests = []
     release = Release("vendor", "now", row, lambda _: None, NAMES, shape)

@@ -3,6 +3,7 @@
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
 from gateway.domain import records as r
 from gateway.domain import terms
@@ -36,6 +37,10 @@ REPORT = r.Report(
     enumerations=(r.Enumeration(terms.CLAMP, 0, "open"),),
     texts=(r.Text(terms.DRUG_NAME, "drug-secret"),),
     waveforms=(r.Waveform(terms.HEART_RATE, NOW_US, 250.0, 0.1, 0.0, (1, -2)),),
+    ward="ward-secret",
+    patient_id="patient-secret",
+    association_id="association-secret",
+    association_state=r.AssociationState.CURRENT,
 )
 STATUS = r.DeviceStatus(
     DEVICE,
@@ -77,9 +82,31 @@ TOLD = r.AlarmNotification(
     by="person-secret",
     reason="reason-secret",
 )
+STAY = r.AssociationChange(
+    association_id="association-secret",
+    subject=r.AssociationSubject.BED,
+    provenance=r.Provenance("association", r.Attestation.CERTIFICATE, "adt-secret"),
+    device_id="",
+    ward="ward-secret",
+    bed="bed-secret",
+    patient_id="patient-secret",
+    from_us=NOW_US - 9,
+    to_us=NOW_US,
+    state=r.AssociationState.CURRENT,
+    reason="",
+    cause="admit",
+    revision=77,
+    at_us=NOW_US,
+)
 GAP = r.Gap("link_lost", device_id=DEVICE, from_us=1, to_us=2, reports=3)
-ALARM = alarm(1, DEVICE, PORT)
-RECORDS: list[r.Record] = [REPORT, ALARM, STATUS, ITEM, TOLD, GAP]
+ALARM = structs.replace(
+    alarm(1, DEVICE, PORT),
+    ward="ward-secret",
+    patient_id="patient-secret",
+    association_id="association-secret",
+    association_state=r.AssociationState.CURRENT,
+)
+RECORDS: list[r.Record] = [REPORT, ALARM, STATUS, ITEM, TOLD, GAP, STAY]
 SECRETS = (b"secret", b"5f3a:1", b"alarm-1", b"bed-7", b"heart rate high")
 
 
@@ -116,6 +143,9 @@ def test_a_pseudonymised_report_keeps_its_measurements_and_times():
         message_id=NAMES.message_id(DEVICE, "msg-secret:1"),
         enumerations=REPORT.enumerations,
         waveforms=REPORT.waveforms,
+        patient_id=NAMES.name("patient-secret"),
+        association_id=NAMES.name("association-secret"),
+        association_state=r.AssociationState.CURRENT,
     )
 
 
@@ -127,7 +157,7 @@ def test_a_masked_report_has_no_names_at_all():
 
 
 def test_the_others_keep_what_is_no_name():
-    alarm_, status, item, told, gap = map(
+    alarm_, status, item, told, gap, stay = map(
         from_message, treated(RECORDS[1:], Treatment.PSEUDONYMISE).records
     )
     assert isinstance(alarm_, r.Alarm)
@@ -143,6 +173,9 @@ def test_the_others_keep_what_is_no_name():
     assert (told.action, told.n) == (r.NotificationAction.ACKNOWLEDGED, 2)
     assert isinstance(gap, r.Gap)
     assert (gap.device_id, gap.reports) == (NAMES.name(DEVICE), 3)
+    assert isinstance(stay, r.AssociationChange)
+    assert (stay.patient_id, stay.ward, stay.bed) == (NAMES.name("patient-secret"), "", "")
+    assert (stay.from_us, stay.to_us, stay.state, stay.cause) == (NOW_US - 9, NOW_US, 1, "admit")
 
 
 def test_an_alarm_points_to_its_report_under_both_new_names():
