@@ -44,7 +44,7 @@ def _line(exhibit: Exhibit, factory: Any) -> dict[str, Any]:
     table = dict(exhibit.config(Place(1)))
     config: Any = tomlfile.convert(table, factory.config_type, base=Path("/"), where=exhibit.driver)
     bound = config.bound[0]
-    provenance = Provenance(exhibit.driver, Attestation.PORT, bound.port)
+    provenance = Provenance(exhibit.driver, Attestation.PORT, getattr(bound, "port", ""))
     dialogues = factory.protocol.dialogues(bound, provenance, random.Random(1))
     talk = _Talk(exhibit, dialogues(Device(DEVICE_ID, kind="monitor", bed="7", ward="icu")))
     talk.run()

@@ -14,6 +14,7 @@ from gateway.domain.devices import (
     CertificateCredential,
     Credential,
     Device,
+    HostCredential,
     PortCredential,
 )
 from gateway.domain.errors import RefusedError
@@ -117,7 +118,7 @@ class FakeAdmission:
         match credential:
             case CertificateCredential(der=key):
                 device = self.devices.get(key)
-            case PortCredential() | AddressCredential() | BrokerCredential():
+            case HostCredential() | PortCredential() | AddressCredential() | BrokerCredential():
                 device = self.devices.get(credential.device_id)
         if device is None:
             self.refuse("unknown_device", "test", "")

@@ -37,6 +37,7 @@ from gateway.domain.devices import (
     CertificateCredential,
     Credential,
     Device,
+    HostCredential,
     PortCredential,
     Standing,
 )
@@ -144,6 +145,8 @@ class IdentityService:
         match credential:
             case CertificateCredential():
                 return self._admit_certificate(credential, session)
+            case HostCredential():
+                return self._admit_host(credential, session)
             case PortCredential(device_id=device_id, port=peer):
                 transport = "serial"
             case AddressCredential(device_id=device_id, address=peer):
@@ -294,9 +297,35 @@ class IdentityService:
         self._register(session, live, credential.peer)
         return device
 
+    def _admit_host(self, credential: HostCredential, session: LiveSession) -> Device:
+        """A device that listens: its own certificate, or a service's for the host that is its own.
+
+        The configuration vouches for who is at that host, and the certificate for that it is it.
+        """
+        device_id = credential.device_id
+        try:
+            identity = self._identify(credential.der)
+            self._check_at_host(identity, device_id)
+            device = self._vouched(device_id, credential.transport)
+        except RefusedError as refusal:
+            self.refuse(refusal.reason, credential.transport, credential.peer, device_id)
+            raise
+        marks = (identity.serial, identity.authority)
+        live = _Live(device, credential.transport, marks, identity.not_after)
+        self._register(session, live, credential.peer)
+        return device
+
     def _check(self, identity: Identity) -> None:
         if identity.role is not Role.DEVICE:
             raise RefusedError(RefusalReason.IDENTITY_MISMATCH, f"a {identity.role}'s identity")
+        self._check_still_good(identity)
+
+    def _check_at_host(self, identity: Identity, device_id: str) -> None:
+        if identity.role is not Role.SERVICE and identity[:2] != (Role.DEVICE, device_id):
+            raise RefusedError(RefusalReason.IDENTITY_MISMATCH, f"a {identity.role}'s identity")
+        self._check_still_good(identity)
+
+    def _check_still_good(self, identity: Identity) -> None:
         if identity.not_after <= self._clock.now_us() / 1e6:
             raise RefusedError(RefusalReason.EXPIRED)
         if identity.is_in(self._revoked):

@@ -40,7 +40,7 @@ def _describe(entry: EntryPoint) -> Installed:
 def _transport(config_type: Any) -> str:
     """As the configuration shows it; see :class:`gateway.domain.ports.DriverFactory`."""
     datagrams = socket.SOCK_DGRAM
-    if hasattr(config_type, "bound"):
+    if hasattr(config_type, "bound") and not hasattr(config_type, "dials_over"):
         return "serial"
     if hasattr(config_type, "dials"):
         over = getattr(config_type, "dials_over", socket.SOCK_STREAM)

@@ -3,9 +3,8 @@
 Rules:
 
 - The configuration binds a port to a device id, and admission is asked each time the link comes
-  up: with what the gateway attests, or with the certificate that the other end proved, which must
-  be this device's. Nothing is sent to a port whose device is not admitted, and nothing it says is
-  kept.
+  up: with what the gateway attests, or with the certificate that the other end has shown. Nothing
+  is sent to a port whose device is not admitted, and nothing it says is kept.
 - These protocols number nothing across restarts and acknowledge nothing, so reports carry no
   message id: at least once, durable within the commit's linger. Every span in which something
   may have been lost (link, dialogue, refused submission) becomes a Gap once data flows again.
@@ -39,8 +38,8 @@ from drivers.base.dialogue import (
 )
 from drivers.transport.serial import LinkListener
 from gateway.domain import ports as domain
-from gateway.domain.devices import CertificateCredential, Credential, Device
-from gateway.domain.errors import RefusalReason, RefusedError
+from gateway.domain.devices import Credential, Device
+from gateway.domain.errors import RefusedError
 from gateway.domain.ports import Carrier, Outcome, Ports, StateDelta, Submission, Tap, Tapped
 from gateway.domain.records import DeviceState, DeviceStatus, Gap, Provenance
 
@@ -182,7 +181,9 @@ class Attachment:
     def link_up(self) -> None:
         """Ask for admission; if it is given, begin."""
         try:
-            self._device = self._admitted()
+            known = self._binding.credential
+            credential = known() if callable(known) else known
+            self._device = self._ports.admission.admit(credential, self)
         except RefusedError as refused:
             log.warning("%s is not admitted: %s", self._binding.device_id, refused.reason)
             if self._binding.exclusive:
@@ -192,23 +193,6 @@ class Attachment:
             return
         self._dialogue = self._make_dialogue(self._device)
         self._safely(self._dialogue.begin)
-
-    def _admitted(self) -> Device:
-        """The device at the other end.
-
-        Raises:
-            RefusedError: it may not speak, or it is another one's certificate.
-        """
-        known, admission = self._binding.credential, self._ports.admission
-        credential = known() if callable(known) else known
-        device = admission.admit(credential, self)
-        if device.device_id == self._binding.device_id:
-            return device
-        admission.leave(self)
-        peer = credential.peer if isinstance(credential, CertificateCredential) else ""
-        reason = RefusalReason.IDENTITY_MISMATCH
-        admission.refuse(reason, self._driver, peer, self._binding.device_id)
-        raise RefusedError(reason)
 
     def data_received(self, data: bytes) -> None:
         """Everything that came at once is one submission."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from typing import Final, NamedTuple
+import socket
+from typing import ClassVar, Final, NamedTuple
 
 import msgspec
 
@@ -36,25 +37,20 @@ class Reader(ReaderSettings, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     """Host, with a port where it is not 5084, or 5085 over TLS. Without TLS a literal address
     within ``networks``: a name would let whoever answers for it be the reader."""
     tls: bool = False
-    identified_by: str = "identity"
-    """Over TLS. ``identity``: its certificate is of ours and names the device. ``name``: it is of
-    an authority that we trust, and for the host of ``address``. ``sha256:…``: its key is this one
-    (``wardgate gateway pin cert.pem``); then we show no certificate, and no authority is asked."""
+    pin: str = ""
+    """Over TLS, ``sha256:…``: the reader is who has this key (``wardgate gateway pin cert.pem``);
+    then we show no certificate, and no authority is asked. Else its certificate is one of ours, for
+    the host of ``address``."""
 
     def __post_init__(self) -> None:
         if not self.device_id:
             raise ValueError("device_id must not be empty")
         self.check()
         self.place()
-        if self.identified_by not in ("identity", "name") and not PIN.fullmatch(self.identified_by):
-            raise ValueError('identified_by must be "identity", "name" or a pin, "sha256:…"')
-        if not self.tls and self.identified_by != "identity":
-            raise ValueError("identified_by means something only with tls = true")
-
-    @property
-    def pin(self) -> str:
-        """The pin of the key that it must have; empty: none."""
-        return self.identified_by if PIN.fullmatch(self.identified_by) else ""
+        if self.pin and not PIN.fullmatch(self.pin):
+            raise ValueError("pin is sha256: and 32 bytes in base64")
+        if self.pin and not self.tls:
+            raise ValueError("pin means something only with tls = true")
 
     def place(self) -> Place:
         """Where the reader is.
@@ -86,6 +82,7 @@ class LlrpConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     networks: tuple[str, ...] = ()
     """Where readers without TLS may be, such as ``["10.20.30.0/24"]``: networks of their own, where
     nobody else has an address."""
+    dials_over: ClassVar[int] = socket.SOCK_STREAM
 
     def __post_init__(self) -> None:
         networks = [ipaddress.ip_network(each) for each in self.networks]

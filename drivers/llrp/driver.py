@@ -2,8 +2,8 @@
 
 The gateway is the readers' only client. How a reader is known:
 
-- over TLS by its certificate: one of ours that names the device, one of a trusted authority for the
-  reader's host name, or a single certificate that the configuration names by its hash;
+- over TLS by its certificate: one of ours, for the reader's host; or by its key alone, which the
+  configuration pins;
 - without TLS by its address (``Attestation.ADDRESS``), in networks that are configured for it.
 
 Admission is asked in each case before a word is said.
@@ -23,7 +23,7 @@ from drivers.llrp.dialogue import Past, ReaderDialogue
 from drivers.llrp.mapping import Mapper
 from drivers.transport.dialled import DialledLink, DialLimits, Secured
 from drivers.transport.serial import LinkListener
-from gateway.domain.devices import AddressCredential, CertificateCredential, Credential
+from gateway.domain.devices import AddressCredential, Credential, HostCredential
 from gateway.domain.ports import Driver, Ports
 from gateway.domain.records import Attestation, Provenance
 
@@ -74,18 +74,16 @@ class _Place:
         )
 
     def _provenance(self) -> Provenance:
-        reader = self.reader
-        if not reader.tls:
+        if not self.reader.tls:
             return Provenance(NAME, Attestation.ADDRESS, f"tcp://{self._address}")
-        by = {"identity": "", "name": f"tls://{self._address}"}
-        return Provenance(
-            NAME, Attestation.CERTIFICATE, by.get(reader.identified_by, reader.identified_by)
-        )
+        by = self.reader.pin or f"tls://{self._address}"
+        return Provenance(NAME, Attestation.CERTIFICATE, by)
 
     def _credential(self) -> Credential | Callable[[], Credential]:
-        if self.reader.tls and self.reader.identified_by == "identity":
-            return lambda: CertificateCredential(self._link.certificate, NAME, self._address)
-        return AddressCredential(self.reader.device_id, self._address)
+        device_id = self.reader.device_id
+        if self.reader.tls and not self.reader.pin:
+            return lambda: HostCredential(device_id, self._link.certificate, NAME, self._address)
+        return AddressCredential(device_id, self._address)
 
     def _secured(self) -> Secured | None:
         reader = self.reader

@@ -70,7 +70,7 @@ def config(place: Place) -> Mapping[str, Any]:
 
 
 def tls_config(place: Place) -> Mapping[str, Any]:
-    return _config(f"localhost:{place.port}", tls=True, identified_by="name")
+    return _config(f"localhost:{place.port}", tls=True)
 
 
 def _frames() -> Sequence[bytes]:

@@ -48,6 +48,19 @@ class CertificateCredential(NamedTuple):
     """Address and port, for the audit log only."""
 
 
+class HostCredential(NamedTuple):
+    """What a TLS handshake proved of a device that listens, at a host that is bound to it.
+
+    The host's name was checked against the certificate.
+    """
+
+    device_id: str
+    der: bytes
+    transport: str
+    peer: str
+    """Host and port, for the audit log only."""
+
+
 class PortCredential(NamedTuple):
     """A serial port that the configuration binds to one device."""
 
@@ -73,4 +86,6 @@ class BrokerCredential(NamedTuple):
     broker: str
 
 
-Credential = CertificateCredential | PortCredential | AddressCredential | BrokerCredential
+Credential = (
+    CertificateCredential | HostCredential | PortCredential | AddressCredential | BrokerCredential
+)

@@ -266,7 +266,7 @@ async def test_llrpkits_emulator_over_tls(ward_pki) -> None:
     context = tls.server_context(ward_pki.broker().files)
     async with (
         Emulated(context, {A: 1, B: 2}) as reader,
-        bed(reader.front.port, given=given, tls=True, identified_by="name") as ward,
+        bed(reader.front.port, given=given, tls=True) as ward,
     ):
         await ward.until(lambda: ward.epcs() == {A, B})
         first = ward.reads()[0]
@@ -334,7 +334,7 @@ def test_a_gateway_that_is_killed_finds_what_its_reader_held(tmp_path) -> None:
             config.read_text()
             + "".join(
                 f'\n[[drivers.llrp.readers]]\ndevice_id = "{name}"\ntls = true\n'
-                f'address = "localhost:{port}"\nidentified_by = "name"\nreport_ms = 100\n'
+                f'address = "localhost:{port}"\nreport_ms = 100\n'
                 for name, port in (("reader-1", server.port), ("reader-2", other.front.port))
             )
         )

@@ -5,7 +5,13 @@ from typing import NamedTuple
 import msgspec
 import pytest
 
-from gateway.domain.devices import BrokerCredential, CertificateCredential, Device, PortCredential
+from gateway.domain.devices import (
+    BrokerCredential,
+    CertificateCredential,
+    Device,
+    HostCredential,
+    PortCredential,
+)
 from gateway.domain.devices import Standing as Is
 from gateway.domain.errors import RefusalReason as Why
 from gateway.domain.errors import RefusedError
@@ -66,6 +72,8 @@ class Gate:
                 return PortCredential("one", "/dev/ttyS0")
             case "broker":
                 return BrokerCredential("one", "ward-broker")
+            case "llrp":
+                return HostCredential("one", der or self.der, transport, "reader.example:5085")
             case _:
                 return CertificateCredential(der or self.der, transport, "192.0.2.1:4711")
 
@@ -136,7 +144,25 @@ def test_a_transport_that_is_registered_later(gate, transport, registered):
 def test_somebody_who_is_no_device(gate, transport, role):
     der, _ = gate.ward.der(role, "one")
     gate.service.apply_directory([DEVICE])
-    gate.refused(transport, Why.IDENTITY_MISMATCH, der=der)
+    if (transport, role) == ("llrp", Role.SERVICE):
+        gate.enter(transport, der)  # at a host that the configuration binds to the device
+    else:
+        gate.refused(transport, Why.IDENTITY_MISMATCH, der=der)
+
+
+def test_at_a_devices_host_another_device_is_refused(gate):
+    der, _ = gate.ward.der(Role.DEVICE, "two")
+    gate.service.apply_directory([DEVICE, msgspec.structs.replace(DEVICE, device_id="two")])
+    gate.refused("llrp", Why.IDENTITY_MISMATCH, der=der)
+
+
+def test_the_certificate_of_a_devices_host_can_be_revoked(gate):
+    der, serial = gate.ward.der(Role.SERVICE, "one")
+    gate.service.apply_directory([DEVICE])
+    session = gate.enter("llrp", der)
+    assert gate.service.revoke([serial]) == 1
+    assert session.killed == [Why.REVOKED]
+    gate.refused("llrp", Why.REVOKED, der=der)
 
 
 @pytest.mark.parametrize("transport", TRANSPORTS)
