@@ -1,9 +1,10 @@
 r"""The ALARIS Communications protocol of Asena and GH syringe pumps (38400 8N1).
 
-A message is ``! name [^ field]... | CRC CR`` in ASCII, the CRC four hexadecimal digits of
-CRC-16/CCITT-FALSE over what stands between ``!`` and ``|``. ESC ends a message before its end. A
-question is a name without fields, its answer the same name with fields; a name with fields that is
-sent *to* a pump sets something.
+A message is ``! name [^ field]... | CRC CR``, the CRC four hexadecimal digits of
+CRC-16/CCITT-FALSE over what stands between ``!`` and ``|``. Names are ASCII; in a field (a drug)
+other letters may stand, which are read as Latin-1. ESC ends a message before its end. A question is
+a name without fields, its answer the same name with fields; a name with fields that is sent *to* a
+pump sets something.
 
 Rules:
 
@@ -30,7 +31,7 @@ MESSAGE_BYTES_MAX: Final = 256
 """From ``!`` to the CRC; the longest known, an answer to INF, has about 90."""
 FIELDS_MAX: Final = 32
 
-_MESSAGE: Final = re.compile(rb"!([\x20-\x7b\x7d\x7e]*)\|([0-9A-Fa-f]{4})")
+_MESSAGE: Final = re.compile(rb"!([\x20-\x7b\x7d\x7e\xa0-\xff]*)\|([0-9A-Fa-f]{4})")
 _NAME: Final = re.compile(r"[A-Z][A-Z0-9_]{0,31}")
 
 
@@ -138,7 +139,7 @@ def decode(whole: bytes) -> Message:
     # CRC-16/CCITT-FALSE: the polynomial 1021 of crc_hqx, begun with FFFF.
     if binascii.crc_hqx(found[1], 0xFFFF) != int(found[2], 16):
         raise MalformedError("crc", f"{len(whole)} bytes")
-    name, *fields = found[1].decode("ascii").split("^")
+    name, *fields = found[1].decode("latin-1").split("^")
     if not _NAME.fullmatch(name) or len(fields) > FIELDS_MAX:
         raise MalformedError("fields", f"{len(fields)} fields")
     return Message(name, tuple(fields), whole)

@@ -19,7 +19,15 @@ from typing import Final
 
 from drivers.alaris.alarms import device_alarm
 from drivers.alaris.codec import Query
-from drivers.alaris.replies import Alarm, Amount, Infusion, Reply, Syringe, VolumeToBeInfused
+from drivers.alaris.replies import (
+    UNNAMED,
+    Alarm,
+    Amount,
+    Infusion,
+    Reply,
+    Syringe,
+    VolumeToBeInfused,
+)
 from drivers.infusion.codes import KIND
 from gateway.domain import terms
 from gateway.domain.devices import Device
@@ -140,7 +148,10 @@ class Mapper:
             yield Text(SYRINGE_TYPE, self._syringe.type)
 
     def _snapshot(self, received_us: int) -> AlarmSnapshot:
-        shown = {name: device_alarm(name) for name in self._alarms.values() if name}
+        names = dict(self._alarms)
+        if names.get(Query.INFUSION) == UNNAMED and names.get(Query.ALARM):
+            del names[Query.INFUSION]  # it has a name, there
+        shown = {name: device_alarm(name) for name in names.values() if name}
         alarms = sorted(shown.values(), key=lambda each: (-each.priority, each.condition))
         return AlarmSnapshot(
             self._device.device_id,

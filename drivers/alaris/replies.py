@@ -15,6 +15,8 @@ from gateway.domain.errors import MalformedError
 
 NONE: Final = ("", "-")
 NO_ALARM: Final = "AL_NOALM"
+UNNAMED: Final = "AL_UNNAMED"
+"""Ours: there is an alarm, and what stands there is no name."""
 
 _ALARM: Final = re.compile(r"[A-Z][A-Z0-9_]{1,15}")
 _NUMBER: Final = re.compile(r"-?\d{1,6}(\.\d{1,4})?")
@@ -43,7 +45,7 @@ class Infusion(NamedTuple):
 
     serial: str
     alarm: str
-    """An alarm's name; empty: none."""
+    """An alarm's name, or :data:`UNNAMED`; empty: none."""
     mode: str
     rate: Amount | None
     drug: str
@@ -82,7 +84,7 @@ def parse(query: Query, message: Message) -> Reply:
     """The answer to a question.
 
     Raises:
-        MalformedError: ``reply_fields``: it has fewer than it must; ``alarm_name``.
+        MalformedError: ``reply_fields``: it has fewer than it must.
     """
     fields = tuple(field.strip() for field in message.fields)
     try:
@@ -125,9 +127,7 @@ def _alarm(field: str) -> str:
     name = field.replace(" ", "_")
     if name in NONE or name == NO_ALARM:
         return ""
-    if not _ALARM.fullmatch(name):
-        raise MalformedError("alarm_name", f"{len(field)} characters")
-    return name
+    return name if _ALARM.fullmatch(name) else UNNAMED
 
 
 def _amount(number: str, unit: str) -> Amount | None:

@@ -66,7 +66,7 @@ TAKEN: Final = bytes((ACK,))
 DAMAGED: Final = bytes((NAK, 0x32))
 """NAK and the code of an incorrect checksum."""
 
-CORRECT, INCORRECT = "C", "I"
+CORRECT, INCORRECT, TOLD = "C", "I", "E"
 
 _BODY: Final = re.compile(rb"([0-9]?)([A-Z]{1,2})(?:;([\x20-\x7e]*))?")
 _CODES: Final = range(0x31, 0x39)

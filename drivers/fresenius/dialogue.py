@@ -18,6 +18,7 @@ from drivers.fresenius.codec import (
     CORRECT,
     FRAMES,
     INCORRECT,
+    TOLD,
     Damage,
     Frame,
     FrameDecoder,
@@ -94,6 +95,9 @@ class PumpDialogue(Listening):
         return self._session.phase is not Phase.LEAVING
 
     def _frame(self, frame: Frame, now: Moment) -> Iterator[Event]:
+        if frame.head == TOLD and frame.address == self._module:
+            yield from self._told(frame, now)
+            return
         asked = self._session.asked
         if asked is None or frame.address != self._module or frame.head not in (CORRECT, INCORRECT):
             yield Missed("unasked")
@@ -109,6 +113,16 @@ class PumpDialogue(Listening):
         elif asked is not Query.DRUG:
             yield Missed("error")
         self._ask(self._session.heard(heard, now.monotonic_s))
+
+    def _told(self, frame: Frame, now: Moment) -> Iterator[Event]:
+        """Unasked: another system may have switched it on; values are values."""
+        try:
+            found = replies.told(frame.arguments)
+        except MalformedError as error:
+            yield Malformed(error.reason, frame.raw)
+            return
+        yield from self._silence.heard(now.monotonic_s)
+        yield Said(self._mapper.records(found, now.wall_us))
 
     def _answer(self, asked: Query, frame: Frame, now: Moment) -> Iterator[Event]:
         match asked:

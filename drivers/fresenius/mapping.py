@@ -40,38 +40,45 @@ _HEX: Final = re.compile(r"[0-9A-Fa-f]{1,8}")
 
 
 class Mapper:
-    """What is remembered of one pump: its drug."""
+    """What is remembered of one pump: its drug, and what it says is wrong."""
 
     def __init__(self, device: Device, provenance: Provenance) -> None:
         self._device = device
         self._provenance = provenance
         self.drug = ""
         """As the pump has it; empty: none, or not known."""
+        self._wrong: dict[str, str] = {}
+        """Alarm and error, by letter."""
         self.unmapped = 0
         """Values that were no number."""
 
     def records(self, found: Mapping[str, str], received_us: int) -> list[Record | AlarmSnapshot]:
-        """What an answer to LE says."""
+        """What variables say, all that were asked for or some that the pump told by itself."""
         device, source = self._device, self._provenance
+        records: list[Record | AlarmSnapshot] = []
         values = [self._value(letter, found[letter]) for letter in NUMBERS if letter in found]
-        numbers, amounts, qualities = zip(*values, strict=True)
-        report = Report(
-            device.device_id,
-            KIND,
-            source,
-            received_us,
-            numbers,
-            amounts,
-            () if all(each is Quality.VALID for each in qualities) else qualities,
-            bed=device.bed,
-            enumerations=tuple(_modes(found)),
-            texts=(Text(terms.DRUG_NAME, self.drug),) if self.drug else (),
-            ward=device.ward,
-        )
-        if ALARM not in found:
-            return [report]
-        alarms = tuple(_alarms(found))
-        return [report, AlarmSnapshot(device.device_id, source, received_us, alarms, device.bed)]
+        if values:
+            numbers, amounts, qualities = zip(*values, strict=True)
+            report = Report(
+                device.device_id,
+                KIND,
+                source,
+                received_us,
+                numbers,
+                amounts,
+                () if all(each is Quality.VALID for each in qualities) else qualities,
+                bed=device.bed,
+                enumerations=tuple(_modes(found)),
+                texts=(Text(terms.DRUG_NAME, self.drug),) if self.drug else (),
+                ward=device.ward,
+            )
+            records.append(report)
+        wrong = {letter: found[letter] for letter in (ALARM, ERROR) if letter in found}
+        if wrong:
+            self._wrong |= wrong
+            alarms = tuple(_alarms(self._wrong))
+            records.append(AlarmSnapshot(device.device_id, source, received_us, alarms, device.bed))
+        return records
 
     def _value(self, letter: str, value: str) -> tuple[int, float, Quality]:
         code, divisor = NUMBERS[letter]

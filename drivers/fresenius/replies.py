@@ -34,14 +34,24 @@ def variables(query: Query, arguments: str | None) -> Mapping[str, str]:
         MalformedError: ``variables``: it is not an answer to this question.
     """
     asked = query.value.decode("ascii").partition(";")[2]
+    found = told(arguments)
+    if found.keys() != set(asked):
+        raise MalformedError("variables", f"{len(found)} of {len(asked)}")
+    return found
+
+
+def told(arguments: str | None) -> Mapping[str, str]:
+    """The values of what a pump says unasked, by letter.
+
+    Raises:
+        MalformedError: ``variables``.
+    """
     found: dict[str, str] = {}
     for part in (arguments or "").split(";"):
         letter, value = part[:1], part[1:]
         if letter in found or not _VALUE.fullmatch(value):
             raise MalformedError("variables", f"{len(part)} characters")
         found[letter] = value
-    if found.keys() != set(asked):
-        raise MalformedError("variables", f"{len(found)} of {len(asked)}")
     return found
 
 

@@ -16,7 +16,7 @@ def encode(name: str, *fields: str) -> bytes:
     >>> encode("INF_VTBI", "ACTIV", "11.000", "ml", "STOP")
     b'!INF_VTBI^ACTIV^11.000^ml^STOP|4433\r'
     """
-    body = "^".join((name, *fields)).encode("ascii")
+    body = "^".join((name, *fields)).encode("latin-1")
     return b"!%s|%04X\r" % (body, binascii.crc_hqx(body, 0xFFFF))
 
 

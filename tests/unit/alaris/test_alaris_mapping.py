@@ -186,13 +186,31 @@ def test_an_alarm_in_no_table_is_one_all_the_same():
     assert snapshot.alarms == (alarms.ALARMS["AL_DRDIS"],)
 
 
+def test_a_mark_that_names_no_alarm_costs_no_values_and_is_one_where_nothing_names_it():
+    to = mapper()
+    report, snapshot = answer(to, Query.INFUSION, *status(alarm="*"))
+    assert numbers(report)[terms.FLOW_RATE] == (3.5, Quality.VALID)
+    assert [alarm.condition for alarm in snapshot.alarms] == ["al_unnamed"]
+    (snapshot,) = answer(to, Query.ALARM, "AL_OCCLU", "OCCLUSION", " ")
+    assert [alarm.condition for alarm in snapshot.alarms] == ["occlusion"]
+    _, snapshot = answer(to, Query.INFUSION, *status(alarm="*"))
+    assert [alarm.condition for alarm in snapshot.alarms] == ["occlusion"]
+    to.unanswered(Query.ALARM)
+    _, snapshot = answer(to, Query.INFUSION, *status(alarm="*"))
+    assert [alarm.condition for alarm in snapshot.alarms] == ["al_unnamed"]
+
+
+def test_a_drug_may_have_letters_of_other_languages():
+    report, _ = answer(mapper(), Query.INFUSION, *status(drug="KALIUM f\u00fcr 50 ml"))
+    assert report.texts == (Text(terms.DRUG_NAME, "KALIUM f\u00fcr 50 ml"),)
+
+
 @pytest.mark.parametrize(
     ("query", "fields", "reason"),
     [
         (Query.INFUSION, STATUS[:10], "reply_fields"),
         (Query.INFUSION, (), "reply_fields"),
         (Query.ALARM, (), "reply_fields"),
-        (Query.ALARM, ("*", "", ""), "alarm_name"),
         (Query.VOLUME_TO_BE_INFUSED, ("ACTIV",), "reply_fields"),
         (Query.SYRINGE, ("BD",), "reply_fields"),
     ],

@@ -207,12 +207,26 @@ def test_goodbye_without_a_session_is_none():
     assert bed.heads(ALONE) == ["DC"]
 
 
-def test_what_another_system_switched_on_is_acknowledged_and_left_out():
+def test_what_a_pump_says_unasked_counts_too():
+    """Another system may have switched it on before us."""
     bed = Bed(1)
     bed.begin()
     count = len(bed.sent)
-    bed.hear(encode(1, "E", "r00000001"))
+    bed.hear(encode(1, "E", "r00000FA0"))
     assert bed.sent[count:] == [b"\x06"]
+    assert numbers(bed.records(1, Report)[-1]) == {terms.VOLUME_INFUSED: (4.0, Quality.VALID)}
+    reports = len(bed.records(1, Report))
+    bed.hear(encode(1, "E", "e0005"))
+    bed.hear(encode(1, "E", "a0001;k0003"))
+    assert len(bed.records(1, Report)) == reports
+    alarms = bed.records(1, AlarmSnapshot)[-1].alarms
+    assert [alarm.condition for alarm in alarms] == ["pump_alarm", "pump_error"]
+    bed.hear(encode(1, "E", "a0000"))
+    alarms = bed.records(1, AlarmSnapshot)[-1].alarms
+    assert [alarm.condition for alarm in alarms] == ["pump_error"]
+    bed.hear(encode(1, "E", "what?"))
+    assert bed.of(1, Malformed)[-1].reason == "variables"
+    bed.hear(encode(1, "M", "x1"))
     assert bed.of(1, Missed)[-1] == Missed("unasked")
 
 
