@@ -14,6 +14,7 @@ from fleet.configurations import Configurations
 from fleet.enrolment_desk import Call, EnrolmentDesk
 from fleet.health import Health
 from fleet.monitor import GatewayState, Monitor, facts_message
+from fleet.network_identity import binding_of, network_identity, rebound
 from fleet.operator_desk import OperatorDesk, credential
 from fleet.operators import Operators
 from fleet.policies import Policies
@@ -24,6 +25,7 @@ from fleet.rollouts import Rollouts
 from fleet.store import DeviceRow, NotKnownError
 from gateway.domain.devices import Standing
 from gateway.domain.errors import MalformedError
+from gateway.domain.network import Binding
 from gateway.domain.ports import Counters
 from protos.wardgate.v1 import fleet_pb2 as pb
 from security import pki
@@ -153,6 +155,7 @@ class Admin:
             Standing.EXPECTED,
             request.expected_firmware,
             0,
+            binding_of(request.network),
         )
         added = self._added(
             *await self._registry.add_device(
@@ -197,9 +200,13 @@ class Admin:
             ),
             standing=standing,
             transport=request.transport if request.HasField("transport") else None,
+            network=self._rebound(request) if request.HasField("network") else None,
         )
         device = await self._registry.update_device(request.device_id, change, by)
         return pb.UpdateDeviceResponse(device=self._device(device))
+
+    def _rebound(self, request: pb.UpdateDeviceRequest) -> Binding:
+        return rebound(self._registry.known(request.device_id).network, request.network)
 
     async def list_devices(
         self, request: pb.ListDevicesRequest, _by: str
@@ -227,6 +234,8 @@ class Admin:
         message = self._device(device)
         credentials = await self._registry.credentials(Role.DEVICE, device.device_id)
         message.credentials.extend(credential(row) for row in credentials)
+        if device.network:
+            message.network.CopyFrom(network_identity(device.network))
         return pb.GetDeviceResponse(device=message)
 
     async def revoke(self, request: pb.RevokeRequest, by: str) -> pb.RevokeResponse:
@@ -347,6 +356,7 @@ class Admin:
                     standing=STANDINGS[device.standing],
                     revoked=device.device_id in self._registry.revoked_devices,
                     transport=device.transport,
+                    network=network_identity(device.network) if device.network else None,
                 )
                 for device in self._registry.devices.values()
             ],

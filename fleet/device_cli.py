@@ -21,6 +21,14 @@ app = typer.Typer(
 )
 
 Name = Annotated[str, typer.Argument(help="The device's id")]
+Supi = Annotated[str | None, typer.Option(help="Its SIM: imsi-001010000000001")]
+Gpsi = Annotated[str | None, typer.Option(help="Its number: msisdn-8613800000001")]
+Imei = Annotated[str | None, typer.Option(help="Its modem: IMEI or IMEISV")]
+Dnn = Annotated[str | None, typer.Option(help="The data network that it uses")]
+Snssai = Annotated[str | None, typer.Option(help="Its slice: SST, or SST-SD as 1-000001")]
+Tac = Annotated[
+    list[str] | None, typer.Option(help="A tracking area where it may be; repeat for more")
+]
 
 
 @app.callback()
@@ -55,6 +63,12 @@ def add(  # noqa: PLR0913, PLR0917  # the options of a command
     ] = "",
     serial_number: Annotated[str, typer.Option(help="In that certificate")] = "",
     qr: Annotated[bool, typer.Option(help="Show the token's QR code")] = True,
+    supi: Supi = None,
+    gpsi: Gpsi = None,
+    imei: Imei = None,
+    dnn: Dnn = None,
+    snssai: Snssai = None,
+    tac: Tac = None,
     fleet: Fleet = None,
     identity: Identity = None,
     as_json: AsJson = False,
@@ -85,6 +99,9 @@ def add(  # noqa: PLR0913, PLR0917  # the options of a command
         serial_number=serial_number,
         token_hours=token_hours,
         token=not (csr or bundle or manufacturer) and transport not in {"serial", "lan", "broker"},
+        network=pb.NetworkIdentity(
+            supi=supi, gpsi=gpsi, imei=imei, dnn=dnn, snssai=snssai, tacs=tac or ()
+        ),
     )
     with one_line_errors():
         if bool(manufacturer) is not bool(serial_number):
@@ -125,7 +142,8 @@ def provision(  # the options of a command
     table: Annotated[
         Path,
         typer.Argument(
-            help="CSV: id, kind, ward, bed, transport, firmware, manufacturer, serial_number"
+            help="CSV: id, kind, ward, bed, transport, firmware, manufacturer, serial_number,"
+            " supi, gpsi, imei, dnn, snssai, tac"
         ),
     ],
     out: Annotated[
@@ -224,11 +242,17 @@ def update(  # noqa: PLR0913, PLR0917  # the options of a command
     standing: Annotated[
         str | None, typer.Option(help="active, suspended or retired; the last two end sessions")
     ] = None,
+    supi: Supi = None,
+    gpsi: Gpsi = None,
+    imei: Imei = None,
+    dnn: Dnn = None,
+    snssai: Snssai = None,
+    tac: Tac = None,
     fleet: Fleet = None,
     identity: Identity = None,
     as_json: AsJson = False,
 ) -> None:
-    """Change what is registered of a device."""
+    """Change what is registered of a device; '' takes a word away."""
     from fleet import client, tables  # noqa: PLC0415
     from gateway.domain.errors import ConfigError  # noqa: PLC0415
     from protos.wardgate.v1 import fleet_pb2 as pb  # noqa: PLC0415
@@ -246,6 +270,16 @@ def update(  # noqa: PLR0913, PLR0917  # the options of a command
             standing=name,
             transport=transport,
         )
+        change = pb.NetworkChange(
+            supi=supi,
+            gpsi=gpsi,
+            imei=imei,
+            dnn=dnn,
+            snssai=snssai,
+            tacs=None if tac is None else " ".join(tac),
+        )
+        if change.ListFields():
+            request.network.CopyFrom(change)
         with client.resolve(fleet, identity) as service:
             found = service.call("UpdateDevice", request, pb.UpdateDeviceResponse).device
     typer.echo(tables.as_json(found) if as_json else f"device {device} is {tables.standing(found)}")

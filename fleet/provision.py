@@ -20,6 +20,7 @@ from typing import NamedTuple
 
 from fleet import handout
 from fleet.client import FleetClient, FleetError
+from fleet.network_identity import split_tacs
 from fleet.provision_files import Result, Results, Row, failed
 from gateway.domain.errors import ConfigError
 from protos.wardgate.v1 import fleet_pb2 as pb
@@ -113,6 +114,14 @@ def _request(row: Row, options: Options) -> pb.AddDeviceRequest:
         serial_number=words.get("serial_number", ""),
         token_hours=options.token_hours,
         resume=True,
+        network=pb.NetworkIdentity(
+            supi=words.get("supi"),
+            gpsi=words.get("gpsi"),
+            imei=words.get("imei"),
+            dnn=words.get("dnn"),
+            snssai=words.get("snssai"),
+            tacs=split_tacs(words.get("tac", "")),
+        ),
     )
 
 

@@ -14,7 +14,12 @@ from gateway.domain.errors import ConfigError
 from security.files import SECRET_MODE
 from security.names import is_id
 
-COLUMNS = ("id", "kind", "ward", "bed", "transport", "firmware", "manufacturer", "serial_number")
+NETWORK_COLUMNS = ("supi", "gpsi", "imei", "dnn", "snssai", "tac")
+"""What a mobile network must know it by; several tracking areas are separated by blanks."""
+COLUMNS = (
+    *("id", "kind", "ward", "bed", "transport", "firmware", "manufacturer", "serial_number"),
+    *NETWORK_COLUMNS,
+)
 ROWS_MAX = 100_000
 FILE_BYTES_MAX = 32 << 20
 FAILED = "failed"

@@ -11,10 +11,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor
 from typing import NamedTuple, TypeVar
 
+import msgspec
 from cryptography import x509
 
 from fleet.config import FleetConfig
@@ -22,6 +23,7 @@ from fleet.enrolment_store import EnrolmentStore
 from fleet.store import CredentialRow, DeviceRow, KnownError, NotKnownError, Store
 from gateway.domain.devices import Standing
 from gateway.domain.errors import MalformedError
+from gateway.domain.network import Binding
 from gateway.domain.ports import Clock
 from security import pki
 from security.identity import Auditor
@@ -47,6 +49,7 @@ class Change(NamedTuple):
     expected_firmware: str | None = None
     standing: Standing | None = None
     transport: str | None = None
+    network: Binding | None = None
 
 
 class Revoked(NamedTuple):
@@ -162,7 +165,7 @@ class Registry:
                 self._days(days)
                 self.directory_version = await self.run(self._store.add_device, device)
                 self.devices[device.device_id] = device
-            elif not resume or device[:5] != present[:5]:
+            elif not resume or _words(device) != _words(present):
                 other = ", with other words" if resume else ""
                 raise KnownError(f"device {device.device_id} is registered already{other}")
             else:
@@ -202,11 +205,13 @@ class Registry:
 
         Raises:
             NotKnownError: it is not registered.
+            KnownError: another has its SUPI, GPSI or IMEI.
             MalformedError: ``device``.
         """
         async with self._changing:
             device = self.known(device_id)
             wanted = {name: value for name, value in change._asdict().items() if value is not None}
+            told = _changed(device, wanted)
             device = device._replace(**wanted)
             _check(device)
             self.directory_version = await self.run(self._store.update_device, device)
@@ -215,7 +220,7 @@ class Registry:
             "device_updated",
             by=by,
             device=device_id,
-            changed=" ".join(wanted),
+            changed=told,
             standing=device.standing,
         )
         self._tell()
@@ -477,6 +482,21 @@ def _check(device: DeviceRow) -> None:
         raise MalformedError("device", f"a word has more than {WORD_CHARS_MAX} characters")
     if device.transport not in TRANSPORTS:
         raise MalformedError("device", f"transport is one of {', '.join(TRANSPORTS[1:])}")
+
+
+def _words(device: DeviceRow) -> tuple[object, ...]:
+    """What an operator says of a device when it is added."""
+    return (*device[:5], device.network)
+
+
+def _changed(device: DeviceRow, wanted: Mapping[str, object]) -> str:
+    """Which words change, for the audit log; of the network's each, but no value."""
+    words = [name for name in wanted if name != "network"]
+    network = wanted.get("network")
+    if isinstance(network, Binding):
+        before, after = (msgspec.structs.asdict(each) for each in (device.network, network))
+        words += [name for name, value in after.items() if value != before[name]]
+    return " ".join(words)
 
 
 def _serial(issued: Issued | None) -> dict[str, str]:

@@ -20,8 +20,10 @@ from importlib import resources
 from pathlib import Path
 from typing import NamedTuple, Self
 
+from fleet.binding_store import TakenError, bindings, put_binding
 from gateway.domain.devices import Standing
 from gateway.domain.errors import ConfigError, WardgateError
+from gateway.domain.network import Binding
 from security.names import Role
 
 BUSY_TIMEOUT_MS = 5000
@@ -58,6 +60,8 @@ class DeviceRow(NamedTuple):
     standing: Standing
     expected_firmware: str
     added_us: int
+    network: Binding = Binding()
+    """What a mobile network must know it by."""
 
 
 class CredentialRow(NamedTuple):
@@ -137,23 +141,23 @@ class Store:
 
     def devices(self) -> list[DeviceRow]:
         """Every device, by id."""
+        bound = bindings(self._db)
         rows = self._db.execute("SELECT * FROM devices ORDER BY device_id")
-        return [_device(row) for row in rows]
+        return [_device(row, bound.get(row[0], Binding())) for row in rows]
 
     def add_device(self, device: DeviceRow) -> int:
         """Register a device; returns the directory's new version.
 
         Raises:
-            KnownError: it is registered already.
+            KnownError: it is registered already, or another has its SUPI, GPSI or IMEI.
         """
+        row = device._replace(standing=str(device.standing))[:8]  # type: ignore[arg-type]
         with self.transaction():
             try:
-                self._db.execute(
-                    "INSERT INTO devices VALUES (?,?,?,?,?,?,?,?)",
-                    device._replace(standing=str(device.standing)),  # type: ignore[arg-type]
-                )
+                self._db.execute("INSERT INTO devices VALUES (?,?,?,?,?,?,?,?)", row)
             except sqlite3.IntegrityError as error:
                 raise KnownError(f"device {device.device_id} is registered already") from error
+            self._bind(device)
             return self.grow("directory")
 
     def update_device(self, device: DeviceRow) -> int:
@@ -161,6 +165,7 @@ class Store:
 
         Raises:
             NotKnownError: it is not registered.
+            KnownError: another has its SUPI, GPSI or IMEI.
         """
         with self.transaction():
             done = self._db.execute(
@@ -178,7 +183,14 @@ class Store:
             )
             if not done.rowcount:
                 raise NotKnownError(f"device {device.device_id} is not registered")
+            self._bind(device)
             return self.grow("directory")
+
+    def _bind(self, device: DeviceRow) -> None:
+        try:
+            put_binding(self._db, device.device_id, device.network)
+        except TakenError as error:
+            raise KnownError(str(error)) from error
 
     def mark_active(self, device_ids: Iterable[str]) -> None:
         """Note that devices were heard of; no gateway treats them differently for it."""
@@ -359,8 +371,8 @@ def serial_text(serial: int) -> str:
     return f"{serial:040X}"
 
 
-def _device(row: tuple[str, str, str, str, str, str, str, int]) -> DeviceRow:
-    return DeviceRow(*row[:5], Standing(row[5]), *row[6:])
+def _device(row: tuple[str, str, str, str, str, str, str, int], network: Binding) -> DeviceRow:
+    return DeviceRow(*row[:5], Standing(row[5]), *row[6:], network)
 
 
 def _credential(row: tuple[str, str, str, int, int, int, str, str]) -> CredentialRow:

@@ -104,8 +104,21 @@ def device(found: pb.Device, now_us: int) -> str:
         ("certificate", f"in use until {day(end)}" if end else "-"),
         ("added", day(found.added_us)),
     ]
+    rows += network(found.network) if found.HasField("network") else []
     rows += [("credential", credential(each)) for each in found.credentials]
     return "\n".join(f"{name:<12}{value or '-'}" for name, value in rows)
+
+
+def network(found: pb.NetworkIdentity) -> list[tuple[str, str]]:
+    """What a mobile network must know it by."""
+    return [
+        ("supi", found.supi),
+        ("gpsi", found.gpsi),
+        ("imei", found.imei),
+        ("dnn", found.dnn),
+        ("s-nssai", found.snssai),
+        ("tac", " ".join(found.tacs)),
+    ]
 
 
 def credential(found: pb.Credential) -> str:

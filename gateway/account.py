@@ -17,7 +17,7 @@ import msgspec
 from gateway.config import GatewayConfig
 from gateway.domain.devices import Device
 from gateway.domain.errors import ConfigError
-from gateway.domain.labels import Lane, Treatment, stricter
+from gateway.domain.labels import HELD, Lane, Treatment, stricter
 from gateway.domain.records import Record
 from gateway.fleetlink import DIRECTORY_FILE, Directory
 from gateway.journal.looking import SEARCH_BYTES_MAX, Looker, Seen
@@ -98,7 +98,10 @@ def give(
     Raises:
         LedgerError: it can't be read.
     """
-    decision = table.decisions[destination, seen.label]
+    if seen.label.level == HELD:
+        decision = Decision(destination, seen.label, Treatment.WITHHOLD, ())
+    else:
+        decision = table.decisions[destination, seen.label]
     then, said = _then(seen, destination, table, ledger)
     treatment = decision.treatment if then is None else stricter(decision.treatment, then)
     standing = ledger.standing(destination, seen.lane, seen.epoch, seen.seq, seen.label)
@@ -146,6 +149,10 @@ def sentences(account: Account, table: PolicyTable, told: Classification) -> Ite
         f"{kind} {lane}:{seen.seq} of epoch {seen.epoch}, committed {_time(seen.committed_us)}, is"
         f" {words.data(seen.label)}."
     )
+    if seen.label.level == HELD:
+        yield "Its device was in quarantine: it leaves for nobody, whatever a policy says."
+        yield from _ledger(account.standing, seen.seq)
+        return
     given = "; ".join(dict.fromkeys(member.what for member in account.why))
     label = account.why[0].label
     if label == seen.label:
@@ -172,9 +179,8 @@ def _then(
     if version == NO_POLICY:
         return None, "It was collected while no policy was in force: the one now decides alone."
     if version == table.version:
-        return table.rows[destination][
-            seen.label
-        ], f"It was collected under this policy, {version}."
+        now = table.rows[destination].get(seen.label, Treatment.WITHHOLD)
+        return now, f"It was collected under this policy, {version}."
     rows = ledger.table(version)
     said = f"It was collected under policy {version}"
     if rows is None:

@@ -19,6 +19,7 @@ from gateway.journal.aside import AsideConfig
 from gateway.journal.config import CommitterConfig, JournalConfig
 from gateway.local.config import LocalConfig
 from gateway.metrics_http import MetricsConfig
+from gateway.network.config import SimConfig
 from gateway.packetfilter.config import PacketFilterTable
 from gateway.pipeline.classification import ClassificationTable
 from gateway.pipeline.config import PipelineConfig
@@ -110,6 +111,8 @@ class GatewayConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     metrics: MetricsConfig = MetricsConfig()
     local: LocalConfig = LocalConfig()
     packet_filter: PacketFilterTable = PacketFilterTable()
+    sim: SimConfig = SimConfig()
+    """What is done about devices that the mobile network knows by other words than the registry."""
     renewal: RenewalTable = RenewalTable()
 
 

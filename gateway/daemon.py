@@ -42,6 +42,8 @@ from gateway.local.server import Around as LocalAround
 from gateway.local.server import LocalServer
 from gateway.local.status import Looks, status_service
 from gateway.metrics_http import MetricsPlace
+from gateway.network import watch as network
+from gateway.network.holds import Holds
 from gateway.notices import Notices
 from gateway.outbound import Outbound
 from gateway.packetfilter.ruleset import REFUSED, STRANGERS
@@ -94,6 +96,7 @@ class Gateway:
         self.tls = TlsContexts(
             self.config.tls.files, self.time, lambda: self.time.standing is Standing.AGREED
         )
+        self.holds = Holds()
         self._stop = asyncio.Event()
         self._recording_gaps = False
 
@@ -186,6 +189,7 @@ class Gateway:
 
         await self._open_pipeline(stack)
         self.captures.bell = self.notices
+        self._watch_sims()
         # Ends with the drivers' sessions, while its alarm can still be committed.
         stack.push_async_callback(self.captures.stop)
 
@@ -286,6 +290,21 @@ class Gateway:
         self.notices = Notices(config.gateway.name, self.intake, clock)
         self.notices.restore(self.journal.state)
 
+    def _watch_sims(self) -> None:
+        """Hold devices back that the network knows by other words; before any is let in."""
+        around = network.Around(
+            self.identity,
+            self.holds,
+            self.intake,
+            self.notices,
+            self.audit,
+            self.clock,
+            self.telemetry,
+        )
+        self.sims = network.SimWatch(self.config.sim, around)
+        self.sims.restore(self.journal.state)
+        self.identity.on_directory = self.sims.directory
+
     def _open_keys(self, stack: contextlib.AsyncExitStack) -> None:
         """The scopes' keys; they are one process's at a time, as the journal is."""
         state = self.config.gateway.state_dir
@@ -381,6 +400,7 @@ class Gateway:
             self.identity.expire()
             self.packet_filter.look()
             self.notices.tick()
+            self.sims.tick()
             left = self.tls.certificate_seconds_left()
             self.telemetry.set("certificate_seconds_left", left, "gateway")
             watchdog.ask(self.clock.monotonic(), self.healthy)
@@ -413,7 +433,8 @@ class Gateway:
         return self._labels_by(classification)
 
     def _labels_by(self, classification: Classification) -> Labels:
-        return Labels(classification, self.identity.device, self.config.gateway.name)
+        name = self.config.gateway.name
+        return Labels(classification, self.identity.device, name, self.holds.devices)
 
     def _classify(self, classification: Classification) -> None:
         """Label by a changed classification."""
@@ -432,6 +453,7 @@ class Gateway:
         self.aside.follow(config.aside)
         self.captures.follow(config.capture)
         self.local.follow(config.local)
+        self.sims.follow(config.sim)
         if config.pipeline != before.pipeline:
             self.intake.follow(config.pipeline)
         self.control.follow(config)

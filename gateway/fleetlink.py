@@ -26,6 +26,7 @@ import msgspec
 from gateway.desired import Desired
 from gateway.dial import MisdirectedError, Receiver, open_channel, route
 from gateway.domain.devices import Device, Standing
+from gateway.domain.network import Binding
 from gateway.domain.ports import Clock, Counters
 from gateway.fleetcommands import CommandRelay
 from gateway.fleetreport import Reporter, SeenDevice
@@ -262,10 +263,16 @@ def _devices_of(message: pb.Directory) -> tuple[Device, ...]:
             _STANDING[each.standing],
             each.revoked,
             each.transport,
+            _binding(each.network) if each.HasField("network") else Binding(),
         )
         for each in message.devices
         if each.standing in _STANDING
     )
+
+
+def _binding(said: pb.NetworkIdentity) -> Binding:
+    """The fleet has them in one spelling already."""
+    return Binding(said.supi, said.gpsi, said.imei, said.dnn, said.snssai, tuple(said.tacs))
 
 
 def _not_misdirected(_reason: str, _detail: str) -> None:

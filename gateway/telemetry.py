@@ -38,6 +38,8 @@ METRICS: Mapping[str, Declared] = {
     "duplicates": Declared("counter", "Device messages stored before and dropped", ("driver",)),
     "malformed": Declared("counter", "Payloads and frames set aside", ("driver", "reason")),
     "refused": Declared("counter", "Peers and requests refused", ("reason", "transport")),
+    "sim_mismatches": Declared("gauge", "Devices that the network knows by other words", ("kind",)),
+    "devices_held": Declared("gauge", "Devices in quarantine: collected, and not released"),
     "not_taken": Declared("counter", "Device messages left unacknowledged", ("outcome",)),
     "sessions": Declared("gauge", "Live device sessions", ("transport",)),
     "handshakes": Declared("counter", "Completed TLS and DTLS handshakes", ("transport",)),

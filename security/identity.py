@@ -11,6 +11,8 @@ Rules:
   Revoking and suspending ends them at once; so does the end of a certificate
   (:meth:`IdentityService.expire`).
 * A device for which the registry names a transport may come by that one alone.
+* A device that somebody else has a reason to keep out (:meth:`IdentityService.bar`) is suspended
+  until that reason is gone.
 * A driver that sees one identity used from two places refuses it as a ``clone``: the device is kept
   out on every transport for ``CLONE_OUT_S``.
 * Every refusal is counted and audited. Clones, and refusals for the identity that repeat, are told
@@ -124,6 +126,9 @@ class IdentityService:
         """Marks of live sessions that are still to be looked up in a new set."""
         self._suspicions = Suspicions()
         self._clones: dict[str, float] = {}
+        self._barred: dict[str, str] = {}
+        self.on_directory: Callable[[Iterable[Device]], None] = _no_directory
+        """Called with everything that the fleet says of devices, once it is applied."""
         self.on_suspicion: Callable[[Device, str, str], None] = _no_suspicion
         """Called with a device, a reason of RefusalReason and a transport, for an alarm."""
         self.on_live: Callable[[str, LiveSession], None] = _no_live
@@ -238,7 +243,21 @@ class IdentityService:
         for device in self._directory.values():
             if device.dismissed:
                 self._dismiss(device.device_id)
+        self.on_directory(self._directory.values())
         return ended
+
+    def bar(self, device_id: str, why: str) -> int:
+        """Keep a device out, on every transport, until :meth:`unbar`.
+
+        It is not kept over a restart; who has the reason says so again. Returns how many sessions
+        it ended.
+        """
+        self._barred[device_id] = why
+        return self.end_device(device_id, RefusalReason.SUSPENDED)
+
+    def unbar(self, device_id: str) -> None:
+        """Let a device in again; idempotent."""
+        self._barred.pop(device_id, None)
 
     def follow(self, config: IdentityConfig) -> None:
         """Go on under a changed rule for unknown devices; it applies to live sessions at once."""
@@ -367,6 +386,8 @@ class IdentityService:
         return device
 
     def _standing(self, device_id: str) -> Device:
+        if device_id in self._barred:
+            raise RefusedError(RefusalReason.SUSPENDED, self._barred[device_id])
         if self._directory is None:
             return Device(device_id)
         device = self._directory.get(device_id)
@@ -450,6 +471,10 @@ class IdentityService:
 
 def _ignore(_device_id: str) -> None:
     """Nobody waits for devices."""
+
+
+def _no_directory(_devices: Iterable[Device]) -> None:
+    """Nobody else follows the registry."""
 
 
 def _no_session(_session: LiveSession) -> None:

@@ -7,6 +7,8 @@ from typing import NamedTuple
 
 import msgspec
 
+from gateway.domain.network import Binding
+
 
 class Standing(StrEnum):
     """Where a device stands with the registry."""
@@ -32,6 +34,8 @@ class Device(msgspec.Struct, frozen=True):
     transport: str = ""
     """The only one allowed: ``mqtt``, ``coaps``, ``mllp``, ``llrp``, ``serial``, ``lan``,
     ``broker``; or any."""
+    network: Binding = Binding()
+    """What a mobile network must know it by."""
 
     @property
     def dismissed(self) -> bool:

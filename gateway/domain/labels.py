@@ -40,6 +40,9 @@ class Label(NamedTuple):
 
 
 LEVELS = (1, 2, 3, 4, 5)
+HELD = 6
+"""The level of what is held back: beyond every level that a policy can name, so that no table has a
+row for it and every destination withholds it."""
 UNLABELLED = Label(DataClass.PERSONAL_ATTRIBUTES, 4)
 """What nobody labelled is treated as identifying a person."""
 

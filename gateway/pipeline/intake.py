@@ -329,7 +329,8 @@ class Intake:
         if report.enumerations or report.texts:
             label = self._labels.of_report(report, numeric)
             return Labelled(label, encoded, codes_used(report))
-        if self._labels.associates:
+        labels = self._labels
+        if labels.associates or labels.held:
             numeric = self._labels.of_report(report, numeric)
         return Labelled(numeric, encoded, report.codes)
 

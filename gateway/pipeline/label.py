@@ -6,15 +6,18 @@ place and address; the patient's identifier, and the name of their time in the b
 waveforms and badges, whatever their metric; and what its device's ward, kind and tags add. An
 unknown code is unlabelled (level 4). Which label each member has is the hospital's
 :class:`~gateway.pipeline.classification.Classification`.
+
+What a device says while it is held (:mod:`gateway.network.holds`) is of level ``HELD``, whatever
+it is.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from functools import lru_cache
 
 from gateway.domain.devices import Device
-from gateway.domain.labels import Label
+from gateway.domain.labels import HELD, Label
 from gateway.domain.records import (
     Alarm,
     AlarmNotification,
@@ -60,6 +63,7 @@ class Labels:
         classification: Classification = DEFAULTS,
         device_of: DeviceOf = nobody,
         own_id: str = "",
+        held: Collection[str] = (),
     ) -> None:
         """Look at what there is to look at per record.
 
@@ -67,7 +71,9 @@ class Labels:
             classification: what each member has.
             device_of: the registry.
             own_id: the gateway's own id, by which it tells of itself: it lies in no ward.
+            held: devices in quarantine, as they are at any time.
         """
+        self.held = held
         self._own_id = own_id
         self.classification = told = classification
         self._device_of = device_of
@@ -98,7 +104,7 @@ class Labels:
             for text in report.texts:
                 labels += (self.classification.free_text, self._metric(text.code))
             label = highest(labels)
-        if self.associates:
+        if self.associates or self.held:
             label = self._associated(
                 label, report.device_id, report.bed, report.provenance.attested_by
             )
@@ -185,6 +191,8 @@ class Labels:
 
     def _associated(self, label: Label, device_id: str, place: str, address: str) -> Label:
         """The label of a record with what its device adds."""
+        if self.held and device_id in self.held:
+            return Label(label.data_class, HELD)
         if not self.associates or not device_id:
             return label
         told = self.classification

@@ -84,6 +84,7 @@ KINDS: Mapping[str, Kind] = {
     "refused": Kind(ALERT, _NODE, "E", 4),
     "refused_repeatedly": Kind(ALERT, _NODE, "E", 8),
     "clone_suspected": Kind(ALERT, _NODE, "E", 8),
+    "sim_mismatch": Kind(ALERT, _NODE, "E", 8),
     "audit_log_replaced": Kind(ALERT, _AUDIT_STOPPED, "E", 8),
     "released": Kind(EXPORT, None, "R"),
     "release_period": Kind(EXPORT, None, "R"),

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from itertools import groupby
 
-from gateway.domain.labels import DestinationInfo, Label, Treatment
+from gateway.domain.labels import HELD, DestinationInfo, Label, Treatment
 from security.policy.compile import Decision
 from security.policy.examine import Rule
 
@@ -21,6 +21,7 @@ LEVELS = {
     3: "could be joined to a person",
     4: "identifies a person",
     5: "special diseases",
+    HELD: "held back, as its device was in quarantine",
 }
 LEAVES = {
     Treatment.PASS: "leaves unchanged, as the device sent it",

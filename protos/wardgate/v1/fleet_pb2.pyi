@@ -193,7 +193,7 @@ class Directory(_message.Message):
     def __init__(self, version: _Optional[int] = ..., devices: _Optional[_Iterable[_Union[DirectoryEntry, _Mapping]]] = ...) -> None: ...
 
 class DirectoryEntry(_message.Message):
-    __slots__ = ("device_id", "kind", "ward", "bed", "standing", "revoked", "transport")
+    __slots__ = ("device_id", "kind", "ward", "bed", "standing", "revoked", "transport", "network")
     DEVICE_ID_FIELD_NUMBER: _ClassVar[int]
     KIND_FIELD_NUMBER: _ClassVar[int]
     WARD_FIELD_NUMBER: _ClassVar[int]
@@ -201,6 +201,7 @@ class DirectoryEntry(_message.Message):
     STANDING_FIELD_NUMBER: _ClassVar[int]
     REVOKED_FIELD_NUMBER: _ClassVar[int]
     TRANSPORT_FIELD_NUMBER: _ClassVar[int]
+    NETWORK_FIELD_NUMBER: _ClassVar[int]
     device_id: str
     kind: str
     ward: str
@@ -208,7 +209,40 @@ class DirectoryEntry(_message.Message):
     standing: Standing
     revoked: bool
     transport: str
-    def __init__(self, device_id: _Optional[str] = ..., kind: _Optional[str] = ..., ward: _Optional[str] = ..., bed: _Optional[str] = ..., standing: _Optional[_Union[Standing, str]] = ..., revoked: _Optional[bool] = ..., transport: _Optional[str] = ...) -> None: ...
+    network: NetworkIdentity
+    def __init__(self, device_id: _Optional[str] = ..., kind: _Optional[str] = ..., ward: _Optional[str] = ..., bed: _Optional[str] = ..., standing: _Optional[_Union[Standing, str]] = ..., revoked: _Optional[bool] = ..., transport: _Optional[str] = ..., network: _Optional[_Union[NetworkIdentity, _Mapping]] = ...) -> None: ...
+
+class NetworkIdentity(_message.Message):
+    __slots__ = ("supi", "gpsi", "imei", "dnn", "snssai", "tacs")
+    SUPI_FIELD_NUMBER: _ClassVar[int]
+    GPSI_FIELD_NUMBER: _ClassVar[int]
+    IMEI_FIELD_NUMBER: _ClassVar[int]
+    DNN_FIELD_NUMBER: _ClassVar[int]
+    SNSSAI_FIELD_NUMBER: _ClassVar[int]
+    TACS_FIELD_NUMBER: _ClassVar[int]
+    supi: str
+    gpsi: str
+    imei: str
+    dnn: str
+    snssai: str
+    tacs: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, supi: _Optional[str] = ..., gpsi: _Optional[str] = ..., imei: _Optional[str] = ..., dnn: _Optional[str] = ..., snssai: _Optional[str] = ..., tacs: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class NetworkChange(_message.Message):
+    __slots__ = ("supi", "gpsi", "imei", "dnn", "snssai", "tacs")
+    SUPI_FIELD_NUMBER: _ClassVar[int]
+    GPSI_FIELD_NUMBER: _ClassVar[int]
+    IMEI_FIELD_NUMBER: _ClassVar[int]
+    DNN_FIELD_NUMBER: _ClassVar[int]
+    SNSSAI_FIELD_NUMBER: _ClassVar[int]
+    TACS_FIELD_NUMBER: _ClassVar[int]
+    supi: str
+    gpsi: str
+    imei: str
+    dnn: str
+    snssai: str
+    tacs: str
+    def __init__(self, supi: _Optional[str] = ..., gpsi: _Optional[str] = ..., imei: _Optional[str] = ..., dnn: _Optional[str] = ..., snssai: _Optional[str] = ..., tacs: _Optional[str] = ...) -> None: ...
 
 class RevocationUpdate(_message.Message):
     __slots__ = ("signed_list",)
@@ -330,7 +364,7 @@ class AuditCheckpoint(_message.Message):
     def __init__(self, number: _Optional[int] = ..., chain: _Optional[bytes] = ..., signature: _Optional[bytes] = ..., name: _Optional[str] = ..., log: _Optional[str] = ..., root: _Optional[bytes] = ..., time_us: _Optional[int] = ..., public_key: _Optional[bytes] = ...) -> None: ...
 
 class Device(_message.Message):
-    __slots__ = ("device_id", "kind", "ward", "bed", "transport", "standing", "expected_firmware", "added_us", "health", "health_since_us", "faults", "gateway", "rate_per_second", "facts", "credentials", "revoked")
+    __slots__ = ("device_id", "kind", "ward", "bed", "transport", "standing", "expected_firmware", "added_us", "health", "health_since_us", "faults", "gateway", "rate_per_second", "facts", "credentials", "revoked", "network")
     DEVICE_ID_FIELD_NUMBER: _ClassVar[int]
     KIND_FIELD_NUMBER: _ClassVar[int]
     WARD_FIELD_NUMBER: _ClassVar[int]
@@ -347,6 +381,7 @@ class Device(_message.Message):
     FACTS_FIELD_NUMBER: _ClassVar[int]
     CREDENTIALS_FIELD_NUMBER: _ClassVar[int]
     REVOKED_FIELD_NUMBER: _ClassVar[int]
+    NETWORK_FIELD_NUMBER: _ClassVar[int]
     device_id: str
     kind: str
     ward: str
@@ -363,7 +398,8 @@ class Device(_message.Message):
     facts: DeviceFacts
     credentials: _containers.RepeatedCompositeFieldContainer[Credential]
     revoked: bool
-    def __init__(self, device_id: _Optional[str] = ..., kind: _Optional[str] = ..., ward: _Optional[str] = ..., bed: _Optional[str] = ..., transport: _Optional[str] = ..., standing: _Optional[_Union[Standing, str]] = ..., expected_firmware: _Optional[str] = ..., added_us: _Optional[int] = ..., health: _Optional[_Union[Health, str]] = ..., health_since_us: _Optional[int] = ..., faults: _Optional[_Iterable[str]] = ..., gateway: _Optional[str] = ..., rate_per_second: _Optional[float] = ..., facts: _Optional[_Union[DeviceFacts, _Mapping]] = ..., credentials: _Optional[_Iterable[_Union[Credential, _Mapping]]] = ..., revoked: _Optional[bool] = ...) -> None: ...
+    network: NetworkIdentity
+    def __init__(self, device_id: _Optional[str] = ..., kind: _Optional[str] = ..., ward: _Optional[str] = ..., bed: _Optional[str] = ..., transport: _Optional[str] = ..., standing: _Optional[_Union[Standing, str]] = ..., expected_firmware: _Optional[str] = ..., added_us: _Optional[int] = ..., health: _Optional[_Union[Health, str]] = ..., health_since_us: _Optional[int] = ..., faults: _Optional[_Iterable[str]] = ..., gateway: _Optional[str] = ..., rate_per_second: _Optional[float] = ..., facts: _Optional[_Union[DeviceFacts, _Mapping]] = ..., credentials: _Optional[_Iterable[_Union[Credential, _Mapping]]] = ..., revoked: _Optional[bool] = ..., network: _Optional[_Union[NetworkIdentity, _Mapping]] = ...) -> None: ...
 
 class Credential(_message.Message):
     __slots__ = ("serial", "issued_us", "not_after_us", "revoked_us", "revoked_reason")
@@ -380,7 +416,7 @@ class Credential(_message.Message):
     def __init__(self, serial: _Optional[str] = ..., issued_us: _Optional[int] = ..., not_after_us: _Optional[int] = ..., revoked_us: _Optional[int] = ..., revoked_reason: _Optional[str] = ...) -> None: ...
 
 class AddDeviceRequest(_message.Message):
-    __slots__ = ("device_id", "kind", "ward", "bed", "transport", "expected_firmware", "csr", "days", "renew", "token", "token_hours", "manufacturer", "serial_number", "resume")
+    __slots__ = ("device_id", "kind", "ward", "bed", "transport", "expected_firmware", "csr", "days", "renew", "token", "token_hours", "manufacturer", "serial_number", "resume", "network")
     DEVICE_ID_FIELD_NUMBER: _ClassVar[int]
     KIND_FIELD_NUMBER: _ClassVar[int]
     WARD_FIELD_NUMBER: _ClassVar[int]
@@ -395,6 +431,7 @@ class AddDeviceRequest(_message.Message):
     MANUFACTURER_FIELD_NUMBER: _ClassVar[int]
     SERIAL_NUMBER_FIELD_NUMBER: _ClassVar[int]
     RESUME_FIELD_NUMBER: _ClassVar[int]
+    NETWORK_FIELD_NUMBER: _ClassVar[int]
     device_id: str
     kind: str
     ward: str
@@ -409,7 +446,8 @@ class AddDeviceRequest(_message.Message):
     manufacturer: str
     serial_number: str
     resume: bool
-    def __init__(self, device_id: _Optional[str] = ..., kind: _Optional[str] = ..., ward: _Optional[str] = ..., bed: _Optional[str] = ..., transport: _Optional[str] = ..., expected_firmware: _Optional[str] = ..., csr: _Optional[bytes] = ..., days: _Optional[int] = ..., renew: _Optional[bool] = ..., token: _Optional[bool] = ..., token_hours: _Optional[int] = ..., manufacturer: _Optional[str] = ..., serial_number: _Optional[str] = ..., resume: _Optional[bool] = ...) -> None: ...
+    network: NetworkIdentity
+    def __init__(self, device_id: _Optional[str] = ..., kind: _Optional[str] = ..., ward: _Optional[str] = ..., bed: _Optional[str] = ..., transport: _Optional[str] = ..., expected_firmware: _Optional[str] = ..., csr: _Optional[bytes] = ..., days: _Optional[int] = ..., renew: _Optional[bool] = ..., token: _Optional[bool] = ..., token_hours: _Optional[int] = ..., manufacturer: _Optional[str] = ..., serial_number: _Optional[str] = ..., resume: _Optional[bool] = ..., network: _Optional[_Union[NetworkIdentity, _Mapping]] = ...) -> None: ...
 
 class AddDeviceResponse(_message.Message):
     __slots__ = ("device", "certificate_pem", "root_pem", "token", "token_expires_us", "est_url")
@@ -428,7 +466,7 @@ class AddDeviceResponse(_message.Message):
     def __init__(self, device: _Optional[_Union[Device, _Mapping]] = ..., certificate_pem: _Optional[bytes] = ..., root_pem: _Optional[bytes] = ..., token: _Optional[str] = ..., token_expires_us: _Optional[int] = ..., est_url: _Optional[str] = ...) -> None: ...
 
 class UpdateDeviceRequest(_message.Message):
-    __slots__ = ("device_id", "kind", "ward", "bed", "expected_firmware", "standing", "transport")
+    __slots__ = ("device_id", "kind", "ward", "bed", "expected_firmware", "standing", "transport", "network")
     DEVICE_ID_FIELD_NUMBER: _ClassVar[int]
     KIND_FIELD_NUMBER: _ClassVar[int]
     WARD_FIELD_NUMBER: _ClassVar[int]
@@ -436,6 +474,7 @@ class UpdateDeviceRequest(_message.Message):
     EXPECTED_FIRMWARE_FIELD_NUMBER: _ClassVar[int]
     STANDING_FIELD_NUMBER: _ClassVar[int]
     TRANSPORT_FIELD_NUMBER: _ClassVar[int]
+    NETWORK_FIELD_NUMBER: _ClassVar[int]
     device_id: str
     kind: str
     ward: str
@@ -443,7 +482,8 @@ class UpdateDeviceRequest(_message.Message):
     expected_firmware: str
     standing: Standing
     transport: str
-    def __init__(self, device_id: _Optional[str] = ..., kind: _Optional[str] = ..., ward: _Optional[str] = ..., bed: _Optional[str] = ..., expected_firmware: _Optional[str] = ..., standing: _Optional[_Union[Standing, str]] = ..., transport: _Optional[str] = ...) -> None: ...
+    network: NetworkChange
+    def __init__(self, device_id: _Optional[str] = ..., kind: _Optional[str] = ..., ward: _Optional[str] = ..., bed: _Optional[str] = ..., expected_firmware: _Optional[str] = ..., standing: _Optional[_Union[Standing, str]] = ..., transport: _Optional[str] = ..., network: _Optional[_Union[NetworkChange, _Mapping]] = ...) -> None: ...
 
 class UpdateDeviceResponse(_message.Message):
     __slots__ = ("device",)

@@ -1,0 +1,219 @@
+"""What the network says of devices, and what is done when it is not what the registry says.
+
+Rules:
+
+* Whoever hears the network speak (a MEC platform, a network API, the accounting of secondary
+  authentication) calls :meth:`SimWatch.told`; it is judged at once (:mod:`gateway.network.judge`),
+  and again when the registry or the configuration changes.
+* Each kind of mismatch raises an alarm of the gateway's about the device, and is audited; it ends
+  when it agrees again. Audit and alarm name the device and the kind, never an identity.
+* Quarantine and refusal apply in memory first. Then what stands is committed, so that it is in
+  force after a restart before a device is let in; what the journal did not take is committed again.
+* A word that is older than what is known of a device changes nothing. The network's clock may be
+  ahead: its time counts as now at the latest.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from typing import NamedTuple, Protocol
+
+import msgspec
+
+from gateway.domain.devices import Device
+from gateway.domain.network import Attachment
+from gateway.domain.ports import Clock, Counters, Outcome, Sink, StateDelta, StateView, Submission
+from gateway.network.config import Answer, SimConfig
+from gateway.network.holds import Holds
+from gateway.network.judge import Bindings, Mismatch, judge, merge
+from security.identity import Auditor
+
+log = logging.getLogger(__name__)
+
+SPACE = "sim"
+"""Of the journal's state: what stands, by device."""
+REASON = "sim"
+"""Why a device is held."""
+
+TEXTS: Mapping[Mismatch, str] = {
+    Mismatch.SIM_MOVED: "its SIM is seen with another device, or it with another SIM",
+    Mismatch.WRONG_IMEI: "its SIM is seen in a modem that is not its own",
+    Mismatch.WRONG_DNN: "it is in another data network than its own",
+    Mismatch.WRONG_SLICE: "it is in another slice than its own",
+    Mismatch.OUTSIDE_TAC: "it is outside its tracking areas",
+}
+_DONE: Mapping[Answer, str] = {
+    Answer.ALARM: "",
+    Answer.QUARANTINE: "; it is collected, and nothing of it is released",
+    Answer.REFUSE: "; it is kept out",
+}
+_STRICTNESS = tuple(Answer)
+
+
+class Gate(Protocol):
+    """Who lets devices in; implemented by ``security.identity``."""
+
+    def bar(self, device_id: str, why: str) -> int:
+        """Keep a device out."""
+
+    def unbar(self, device_id: str) -> None:
+        """Let it in again."""
+
+
+class Bell(Protocol):
+    """Raises alarms about the gateway; implemented by ``gateway.notices``."""
+
+    def condition(self, condition: str, text: str, *, active: bool, about: str = "") -> None:
+        """A state began or ended."""
+
+
+class Around(NamedTuple):
+    """Its collaborators, each a port."""
+
+    gate: Gate
+    holds: Holds
+    sink: Sink
+    bell: Bell
+    audit: Auditor
+    clock: Clock
+    counters: Counters
+
+
+class _Known(msgspec.Struct, frozen=True):
+    """What was last said of a device, and what of it is not as it should be."""
+
+    seen: Attachment
+    kinds: frozenset[Mismatch] = frozenset()
+
+
+_NOTHING = _Known(Attachment(0))
+
+
+class SimWatch:
+    """To be used on the loop's thread."""
+
+    def __init__(self, config: SimConfig, around: Around) -> None:
+        self._config = config
+        self._gate, self._holds = around.gate, around.holds
+        self._sink, self._bell, self._audit = around.sink, around.bell, around.audit
+        self._clock, self._counters = around.clock, around.counters
+        self._bindings = Bindings()
+        self._known: dict[str, _Known] = {}
+        """Bounded by the registry: of bound devices alone."""
+        self._counts: Counter[Mismatch] = Counter()
+        self._unsaved: set[str] = set()
+        self._show()
+
+    def restore(self, view: StateView) -> None:
+        """Put in force what stood when the process before ended; before a device is let in.
+
+        An entry that can't be read is left out and logged: it must not keep the gateway from
+        starting.
+        """
+        for device_id, value in view.items(SPACE).items():
+            try:
+                known = msgspec.msgpack.decode(value, type=_Known)
+            except msgspec.MsgspecError:
+                log.error("what stands of a device's SIM can't be read: %s", device_id)  # noqa: TRY400  # nothing more to tell
+                continue
+            self._known[device_id] = known
+            self._counts.update(known.kinds)
+            self._enforce(device_id, known.kinds)
+            for kind in sorted(known.kinds):
+                self._ring(kind, device_id, active=True)
+        self._show()
+
+    def told(self, seen: Attachment) -> None:
+        """The network says something of a device; what concerns no bound device is left."""
+        seen = msgspec.structs.replace(seen, at_us=min(seen.at_us, self._clock.now_us()))
+        for device_id in sorted(self._bindings.concerned(seen)):
+            before = self._known.get(device_id)
+            if before is not None and before.seen.at_us > seen.at_us:
+                continue
+            self._judge(device_id, merge(before.seen if before else None, seen))
+
+    def directory(self, devices: Iterable[Device]) -> None:
+        """The registry changed: everything that is known is judged anew."""
+        self._bindings = Bindings(devices)
+        for device_id, known in list(self._known.items()):
+            self._judge(device_id, known.seen)
+            if device_id not in self._bindings.of:
+                del self._known[device_id]
+
+    def follow(self, config: SimConfig) -> None:
+        """Go on under another policy; it applies at once to what stands."""
+        if config == self._config:
+            return
+        self._config = config
+        for device_id, known in self._known.items():
+            self._enforce(device_id, known.kinds)
+        self._show()
+
+    def tick(self) -> None:
+        """Commit again what the journal did not take."""
+        for device_id in sorted(self._unsaved):
+            self._save(device_id)
+
+    def standing(self, device_id: str) -> frozenset[Mismatch]:
+        """What is not as it should be of a device."""
+        return self._known.get(device_id, _NOTHING).kinds
+
+    def _judge(self, device_id: str, seen: Attachment) -> None:
+        before = self._known.get(device_id, _NOTHING).kinds
+        now = judge(self._bindings, device_id, seen)
+        self._known[device_id] = _Known(seen, now)
+        if now == before:
+            return
+        self._counts.update(now)
+        self._counts.subtract(before)
+        self._enforce(device_id, now)
+        self._show()
+        for kind in sorted(now - before):
+            answer = self._config.answer(kind)
+            log.warning("%s: %s%s", device_id, TEXTS[kind], _DONE[answer])
+            self._audit.record("sim_mismatch", device=device_id, kind=kind, answer=answer)
+        for kind in sorted(before - now):
+            log.info("%s: no longer %s", device_id, kind)
+            self._audit.record("sim_agrees", device=device_id, kind=kind)
+        self._save(device_id)
+        for kind in sorted(now ^ before):
+            self._ring(kind, device_id, active=kind in now)
+
+    def _enforce(self, device_id: str, kinds: frozenset[Mismatch]) -> None:
+        """Hold and bar a device as far as its mismatches ask for, and no further."""
+        answers = [self._config.answer(kind) for kind in kinds]
+        strictest = max(answers, key=_STRICTNESS.index, default=Answer.ALARM)
+        # Who is kept out is held, too: what was under way when its session ended is not released.
+        if strictest is Answer.ALARM:
+            self._holds.release(device_id, REASON)
+        else:
+            self._holds.hold(device_id, REASON)
+        if strictest is Answer.REFUSE:
+            self._gate.bar(device_id, "the network knows it by other words")
+        else:
+            self._gate.unbar(device_id)
+
+    def _ring(self, kind: Mismatch, device_id: str, *, active: bool) -> None:
+        text = f"{device_id}: {TEXTS[kind]}{_DONE[self._config.answer(kind)]}" if active else ""
+        self._bell.condition(kind, text, active=active, about=device_id)
+
+    def _save(self, device_id: str) -> None:
+        known = self._known.get(device_id, _NOTHING)
+        value = msgspec.msgpack.encode(known) if known.kinds else None
+        self._unsaved.discard(device_id)
+        delta = StateDelta(SPACE, device_id, value)
+        self._sink.submit(Submission([], self._saved(device_id), [delta]))
+
+    def _saved(self, device_id: str) -> Callable[[Outcome], None]:
+        def done(outcome: Outcome) -> None:
+            if outcome is not Outcome.COMMITTED:
+                self._unsaved.add(device_id)
+
+        return done
+
+    def _show(self) -> None:
+        for kind in Mismatch:
+            self._counters.set("sim_mismatches", self._counts[kind], kind)
+        self._counters.set("devices_held", len(self._holds.devices))
