@@ -54,6 +54,7 @@ PATIENTS = "(patients)"
 _FIELDS: dict[str, tuple[str, ...]] = {
     "alarm": ("bed", "text", "attested_by", "ward", "patient_id"),
     "device_status": ("detail", "attested_by"),
+    "infusion_order": ("drug", "drug_code", "route", "bed", "ward", "attested_by"),
     "inventory_event": ("place", "from_place", "badge", "attested_by"),
     "alarm_notification": ("bed", "by", "reason", "attested_by"),
 }
@@ -82,6 +83,10 @@ _WORDS: dict[str, tuple[str, tuple[str, ...]]] = {
     "notifications": (
         'SELECT "{column}", at_us FROM notifications WHERE device_id = ?',
         _FIELDS["alarm_notification"],
+    ),
+    "infusion_orders": (
+        "SELECT {column}, received_us FROM infusion_orders WHERE device_id = ?",
+        _FIELDS["infusion_order"],
     ),
     "report": (_OF_REPORTS, ("text",)),
     "association_changes": (_OF_ASSOCIATIONS, _ASSOCIATION),

@@ -42,6 +42,7 @@ _TABLES = (
     "notifications",
     "statuses",
     "inventory",
+    "infusion_orders",
     "gaps",
     "aggregates",
     "association_changes",

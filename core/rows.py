@@ -19,6 +19,7 @@ from gateway.domain.records import (
     AssociationSubject,
     Attestation,
     DeviceState,
+    InfusionOrderAction,
     InventoryAction,
     NotificationAction,
 )
@@ -85,6 +86,13 @@ INSERT INTO association_changes (gateway, lane, epoch, seq, association_id, subj
 VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)
 ON CONFLICT (gateway, association_id, revision) WHERE association_id IS NOT NULL AND revision > 0
   DO NOTHING"""
+
+INSERT_ORDER = """
+INSERT INTO infusion_orders (gateway, lane, epoch, seq, device_id, message_id, received_us,
+  stored_us, ordered_us, action, order_id, drug, drug_code, volume_ml, rate_ml_h, dose, dose_unit,
+  route, bed, ward, driver, attestation, attested_by, treatment)
+VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)
+ON CONFLICT (device_id, message_id, order_id) WHERE message_id IS NOT NULL DO NOTHING"""
 
 INSERT_GAP = """
 INSERT INTO gaps (gateway, source, device_id, reason, lane, epoch, first_seq, last_seq, from_us,
@@ -258,6 +266,40 @@ def notification_row(place: Place, seq: int, n: pb.AlarmNotification) -> Row:
         n.driver,
         word(Attestation, n.attestation),
         n.attested_by,
+        place.treatment,
+    )
+
+
+def order_row(place: Place, seq: int, o: pb.InfusionOrder) -> Row:
+    """One row of ``infusion_orders``.
+
+    Raises:
+        BadBatchError: a number outside its enumeration.
+    """
+    return (
+        place.gateway,
+        place.lane_name,
+        place.epoch,
+        seq,
+        o.device_id,
+        o.message_id or None,
+        o.received_us,
+        place.stored_us,
+        o.ordered_us or None,
+        word(InfusionOrderAction, o.action),
+        o.order_id,
+        o.drug,
+        o.drug_code,
+        o.volume_ml if o.HasField("volume_ml") else None,
+        o.rate_ml_h if o.HasField("rate_ml_h") else None,
+        o.dose if o.HasField("dose") else None,
+        o.dose_unit,
+        o.route,
+        o.bed,
+        o.ward,
+        o.driver,
+        word(Attestation, o.attestation),
+        o.attested_by,
         place.treatment,
     )
 

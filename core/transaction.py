@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import logging
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import chain
 from operator import itemgetter
-from typing import NamedTuple
+from typing import Any, Final, NamedTuple
 
 from core.aggregates import INSERT_AGGREGATE, aggregate_row
 from core.batches import BadBatchError, Checked, check
@@ -24,6 +24,7 @@ from core.rows import (
     INSERT_GAP,
     INSERT_INVENTORY,
     INSERT_NOTIFICATION,
+    INSERT_ORDER,
     INSERT_STATUS,
     TREATMENT_WORDS,
     alarm_row,
@@ -31,6 +32,7 @@ from core.rows import (
     gap_row,
     inventory_row,
     notification_row,
+    order_row,
     status_row,
 )
 from core.waves import INSERT_WAVES, waves_row
@@ -49,6 +51,7 @@ _INSERTS = (
     INSERT_WAVES,
     INSERT_NOTIFICATION,
     INSERT_ASSOCIATION,
+    INSERT_ORDER,
 )
 
 
@@ -127,29 +130,33 @@ def _fill(prepared: _Prepared, place: Place, batch: Checked, index: int, start: 
 _seq = itemgetter(SEQ)
 
 
+_ROWS: Final[dict[str, tuple[int, Callable[[Place, int, Any], Row]]]] = {
+    "report": (0, report_row),
+    "device_status": (2, status_row),
+    "inventory_event": (3, inventory_row),
+    "alarm_notification": (5, notification_row),
+    "infusion_order": (7, order_row),
+}
+"""Bodies whose row follows from nothing else, and where it goes among ``_INSERTS``."""
+
+
 def _add(prepared: _Prepared, place: Place, seq: int, record: pb.Record) -> None:
-    reports, alarms, statuses, inventory, waves, notifications, associations = prepared.tables
-    gaps = prepared.gaps
+    tables = prepared.tables
     bed = _bed(place, record)
     if place.columns is not None:
         place.columns.seal_record(record)
     body = record.WhichOneof("body")
     if place.lane is Lane.WAVES:
-        waves.append(waves_row(place, seq, record))
-    elif body == "report":
-        reports.append(report_row(place, seq, record.report))
+        tables[4].append(waves_row(place, seq, record))
+    elif body in _ROWS:
+        at, row = _ROWS[body]
+        tables[at].append(row(place, seq, getattr(record, body)))
     elif body == "alarm":
-        alarms.append(alarm_row(place, seq, record.alarm, bed))
-    elif body == "device_status":
-        statuses.append(status_row(place, seq, record.device_status))
-    elif body == "inventory_event":
-        inventory.append(inventory_row(place, seq, record.inventory_event))
-    elif body == "alarm_notification":
-        notifications.append(notification_row(place, seq, record.alarm_notification))
+        tables[1].append(alarm_row(place, seq, record.alarm, bed))
     elif body == "association_change":
-        associations.append(association_row(place, seq, record.association_change, bed))
+        tables[6].append(association_row(place, seq, record.association_change, bed))
     elif body == "gap":
-        gaps.append(gap_row(place, record.gap))
+        prepared.gaps.append(gap_row(place, record.gap))
     else:
         raise BadBatchError("aggregate_outside" if body else "empty_record")
 

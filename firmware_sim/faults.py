@@ -115,7 +115,7 @@ async def _disturb(fault: Fault, device: Device, around: Surroundings) -> None:
         case "bubble" | "bag_removed" | "sensor_fault" if isinstance(source, messages.DripSource):
             source.drip.faults.add(fault.kind)
         case "new_bag" if isinstance(source, messages.DripSource):
-            source.drip.hang()
+            source.drip.hang(fault.value)
             return
         case "occlusion" if isinstance(source, messages.PumpSource):
             source.pump.occlude(occluded=True)

@@ -124,7 +124,8 @@ class Fault(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     field: str = "hr"
     """For ``excursion``: which vital sign …"""
     value: float = 0.0
-    """… takes which value; for ``clamp``: the share of the flow that is left, 0 to 2."""
+    """… takes which value; for ``clamp``: the share of the flow that is left, 0 to 2; for
+    ``new_bag``: its volume in mL, 0: the same."""
 
 
 class Scenario(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

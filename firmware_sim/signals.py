@@ -146,8 +146,9 @@ class Drip:
         self._battery = random.uniform(60, 100)
         self._bag = 1
 
-    def hang(self) -> None:
-        """The nurse hangs a full bag: drops and time are counted anew."""
+    def hang(self, volume_ml: float | None = None) -> None:
+        """The nurse hangs a full bag, the same size or another: all is counted anew."""
+        self.volume_ml = volume_ml or self.volume_ml
         self._bag += 1
         self._drops = 0
         self._owed = self._elapsed = self._last_drop = 0.0

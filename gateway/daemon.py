@@ -31,6 +31,9 @@ from gateway.domain.labels import Lane
 from gateway.domain.ports import Outcome, Ports, Submission
 from gateway.domain.records import Gap
 from gateway.driverset import DriverSet
+from gateway.infusion.service import Looks as InfusionLooks
+from gateway.infusion.service import infusion_service
+from gateway.infusion.view import Infusions
 from gateway.journal.aside import SCOPE as ASIDE_SCOPE
 from gateway.journal.aside import Aside
 from gateway.journal.committer import Committer
@@ -263,6 +266,16 @@ class Gateway:
             self.outbound.standing,
         )
         self.local.offer(status_service(looks))
+        self.local.offer(
+            infusion_service(
+                InfusionLooks(
+                    self.infusions,
+                    self.clock,
+                    self.intake.alarms.standing,
+                    self.intake.seen.state_of,
+                )
+            )
+        )
         await self.local.start()
         self._supervisor.start(Part("local", self.local.run))
         stack.push_async_callback(self.local.stop)
@@ -272,9 +285,17 @@ class Gateway:
         config, clock, telemetry = self.config, self.clock, self.telemetry
         loop = asyncio.get_running_loop()
         self.committer = Committer(self.journal, loop, telemetry, config.commit)
+        self.infusions = Infusions(config.pipeline.infusion)
         self.intake = Intake(
-            config.pipeline, self.committer, clock, telemetry, os.urandom, self._first_labels()
+            config.pipeline,
+            self.committer,
+            clock,
+            telemetry,
+            os.urandom,
+            self._first_labels(),
+            interpreters=(self.infusions,),
         )
+        self.intake.infusions = self.infusions
         self.message_ids = MessageIds(
             config.gateway.state_dir / "message-ids",
             self.intake.duplicates,
@@ -456,6 +477,7 @@ class Gateway:
         self.sims.follow(config.sim)
         if config.pipeline != before.pipeline:
             self.intake.follow(config.pipeline)
+            self.infusions.follow(config.pipeline.infusion)
         self.control.follow(config)
         self.packet_filter.follow(config)
         self._begin_counting()

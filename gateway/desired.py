@@ -31,7 +31,7 @@ FILE: Final = "desired.json"
 DOCUMENT_BYTES_MAX: Final = 64 * 1024
 """Limits for every metric of every kind of device have 20 KiB."""
 PIPELINE_SETTINGS: Final = frozenset(
-    ("kinds", "default_interval_s", "limits", "drip", "silence", "time")
+    ("kinds", "default_interval_s", "limits", "drip", "infusion", "silence", "time")
 )
 _UNITS: Final = frozenset(("limits",))
 """Tables whose entries are replaced whole."""

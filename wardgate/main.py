@@ -57,6 +57,9 @@ PARTS = {
         "claims",
         "Devices that asked for a certificate before they were registered.",
     ),
+    "infusion": Part(
+        "gateway.infusion.cli", "app", "Infusions: drips and pumps, what is left and for how long."
+    ),
     "sim": Part("firmware_sim.cli", "app", "Simulated devices: play a recording."),
     "attack": Part("attack.cli", "attack", "Attack a running system, and see it withstand."),
     "manufacturer": Part(

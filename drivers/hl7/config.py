@@ -34,14 +34,17 @@ class Sender(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     """MSH-4, likewise; empty: any."""
     devices: Annotated[dict[_Name, _Id], Meta(max_length=DEVICES_MAX)] = {}
     """Equipment (OBX-18: all of it, its entity identifier, or its universal id) -> device id."""
+    orders: Annotated[dict[_Name, _Id], Meta(max_length=DEVICES_MAX)] = {}
+    """Pumps that this sender tells infusion orders for (PCD-03), named as in ``devices``: context,
+    which makes it nobody's voice. Empty: its orders are refused."""
     time_zone: str = "UTC"
     """Of times without an offset, in messages whose MSH-7 has none either."""
 
     def __post_init__(self) -> None:
         self.zone()
-        seen = {folded(each) for each in self.devices}
-        if len(seen) != len(self.devices):
-            raise ValueError("devices: two keys differ in upper and lower case alone")
+        for name, table in (("devices", self.devices), ("orders", self.orders)):
+            if len({folded(each) for each in table}) != len(table):
+                raise ValueError(f"{name}: two keys differ in upper and lower case alone")
 
     def zone(self) -> tzinfo:
         """The zone of times that name none.

@@ -9,6 +9,8 @@ Rules:
   what it says of them is attested by it: ``attestation = broker``, and which.
 - Equipment is compared as a whole EI, then by its entity identifier, then by its universal id:
   the universal id is often that of all pumps of a maker.
+- An order system is believed for the pumps of its ``orders``; what it says of them is context, and
+  it speaks for none.
 - A listed device that the registry does not admit is left out; what is said of one that is not
   listed costs the whole message.
 """
@@ -106,6 +108,24 @@ class Voice:
         self._application = folded(sender.application or sender.device_id)
         self._facility = folded(sender.facility)
         self._devices = {folded(name): device for name, device in sender.devices.items()}
+        self._pumps = {folded(name): device for name, device in sender.orders.items()}
+
+    @property
+    def orders(self) -> bool:
+        """Whether it may tell orders."""
+        return bool(self._pumps)
+
+    def pump_of(self, equipment: tuple[str, ...]) -> str:
+        """Which pump an order is for.
+
+        Raises:
+            RefusedError: ``identity_mismatch``, one that it may not tell orders for.
+        """
+        for name in _equipment_names(equipment):
+            found = self._pumps.get(name)
+            if found is not None:
+                return found
+        raise RefusedError(RefusalReason.IDENTITY_MISMATCH, "an order for another's pump")
 
     def is_called(self, application: str, facility: str, component: str) -> bool:
         """Whether MSH-3 and MSH-4 are this sender's."""

@@ -28,10 +28,12 @@ from drivers.hl7.charsets import UNKNOWN_CHARSET
 from drivers.hl7.codec import Header, read_header
 from drivers.hl7.mapping import Interpreter, Whose
 from drivers.hl7.mllp import Broken, Frame, Framer
-from drivers.hl7.senders import NAME
+from drivers.hl7.orders import NO_PUMP, OrderInterpreter
+from drivers.hl7.senders import NAME, Voice
 from gateway.domain.devices import Device
 from gateway.domain.errors import MalformedError, RefusalReason, RefusedError
 from gateway.domain.ports import Outcome, Submission, Tap, Tapped
+from gateway.domain.records import Attestation, Provenance
 
 if TYPE_CHECKING:
     from drivers.hl7.hub import Hub
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
 FAULTS_MAX: Final = 64
 FOREIGN_MAX: Final = 4
 EVENTS: Final = frozenset(("R01", "R40", "R42"))
+ORDER: Final = ("RGV", "O15")
 ANSWERS: Final = frozenset(("ACK", "MCF", "ORA", "ORR"))
 """MSH-9.1 of messages that answer one."""
 
@@ -56,6 +59,7 @@ PROBLEMS: Final[dict[str, Problem]] = {
     UNKNOWN_CHARSET: acknowledgement.TABLE_VALUE,
     UNSUPPORTED_MESSAGE: acknowledgement.MESSAGE_TYPE,
     UNSUPPORTED_EVENT: acknowledgement.EVENT,
+    NO_PUMP: acknowledgement.REQUIRED,
     UNSUPPORTED_VERSION: acknowledgement.VERSION_ID,
     RefusalReason.IDENTITY_MISMATCH: acknowledgement.UNKNOWN_KEY,
 }
@@ -75,9 +79,13 @@ class _Slot:
 class _Reading(NamedTuple):
     """A message that is being read."""
 
-    interpreter: Interpreter
+    interpreter: Interpreter | OrderInterpreter
     slot: _Slot
     content: bytes
+
+
+def _is_order(header: Header) -> bool:
+    return (header.message_code, header.trigger) == ORDER
 
 
 class Session:
@@ -229,7 +237,8 @@ class Session:
             return
         try:
             zone = self._hub.senders.of(self.device.device_id).zone
-            reading = _Reading(Interpreter(item.content, header, zone), slot, item.content)
+            kind = OrderInterpreter if _is_order(header) else Interpreter
+            reading = _Reading(kind(item.content, header, zone), slot, item.content)
         except MalformedError as error:
             self._refuse(slot, error.reason, item.content)
             return
@@ -238,15 +247,16 @@ class Session:
 
     def _unwelcome(self, header: Header) -> str:
         """Why a message is not for us; empty if it is."""
-        if header.message_code != "ORU":
+        voice = self._hub.senders.of(self.device.device_id)
+        ordered = _is_order(header) and voice.orders
+        if header.message_code != "ORU" and not ordered:
             return UNSUPPORTED_MESSAGE
         if not header.version.startswith("2."):
             return UNSUPPORTED_VERSION
-        voice = self._hub.senders.of(self.device.device_id)
         component = header.encoding.component
         if not voice.is_called(header.application, header.facility, component):
             return RefusalReason.IDENTITY_MISMATCH
-        return "" if header.trigger in EVENTS else UNSUPPORTED_EVENT
+        return "" if header.trigger in EVENTS or ordered else UNSUPPORTED_EVENT
 
     def _step(self, reading: _Reading) -> None:
         try:
@@ -266,6 +276,9 @@ class Session:
         """
         hub, device = self._hub, self.device
         voice = hub.senders.of(device.device_id)
+        if isinstance(reading.interpreter, OrderInterpreter):
+            self._order(reading, reading.interpreter, voice)
+            return
         absent = 0
 
         def whose(equipment: tuple[str, ...]) -> Whose | None:
@@ -284,6 +297,19 @@ class Session:
         for reason in set(done.left_out):
             self._ports.aside.keep(device.device_id, NAME, reason, reading.content)
         self._ports.sink.submit(Submission(done.records, partial(self._settled, reading.slot)))
+
+    def _order(self, reading: _Reading, interpreter: OrderInterpreter, voice: Voice) -> None:
+        """Hand what was ordered on: to the gateway, and to no pump."""
+        told_by = self.device.device_id
+        told = interpreter.finish(
+            voice.pump_of,
+            told_by,
+            Provenance(NAME, Attestation.BROKER, told_by),
+            self._ports.clock.now_us(),
+        )
+        for reason in interpreter.left_out:
+            self._ports.counters.add("malformed", NAME, reason)
+        self._ports.sink.submit(Submission(told, partial(self._settled, reading.slot)))
 
     def _settled(self, slot: _Slot, outcome: Outcome) -> None:
         if outcome is Outcome.COMMITTED:

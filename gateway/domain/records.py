@@ -100,6 +100,12 @@ class AssociationSubject(IntEnum):
     """A device at a bed."""
 
 
+class InfusionOrderAction(IntEnum):
+    ORDERED = 1
+    CHANGED = 2
+    CANCELLED = 3
+
+
 class DeviceState(IntEnum):
     ONLINE = 1
     OFFLINE = 2
@@ -388,8 +394,41 @@ class AssociationChange(msgspec.Struct, frozen=True, gc=False):
     at_us: int
 
 
+class InfusionOrder(msgspec.Struct, frozen=True, gc=False):
+    """What was ordered for one pump: context, which no device is told.
+
+    A number that the order does not name is None.
+    """
+
+    device_id: str
+    """The pump's."""
+    provenance: Provenance
+    """Whose word the order is: ``attested_by`` names the order system."""
+    received_us: int
+    action: InfusionOrderAction
+    order_id: str
+    ordered_us: int = 0
+    drug: str = ""
+    drug_code: str = ""
+    volume_ml: float | None = None
+    rate_ml_h: float | None = None
+    dose: float | None = None
+    dose_unit: str = ""
+    route: str = ""
+    bed: str = ""
+    ward: str = ""
+    message_id: str = ""
+
+
 Record = (
-    Report | Alarm | InventoryEvent | DeviceStatus | Gap | AlarmNotification | AssociationChange
+    Report
+    | Alarm
+    | InventoryEvent
+    | DeviceStatus
+    | Gap
+    | AlarmNotification
+    | AssociationChange
+    | InfusionOrder
 )
 
 

@@ -98,6 +98,23 @@ class DripRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     battery_priority: PriorityName = "low"
 
 
+class InfusionRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """When the nurse is told that an infusion will soon be empty (:mod:`gateway.infusion`)."""
+
+    warn: bool = True
+    lead_s: float = 900.0
+    """So long before the earliest likely end: a nurse's way, and the time to fetch the next bag."""
+    back_percent: float = 25.0
+    """Taken back when the end is further than ``lead_s`` and this share of it."""
+    pumps: bool = False
+    """Pumps too; they tell their end by themselves."""
+    priority: PriorityName = "low"
+    infusions_max: int = 4096
+    """Kept at a time; beyond it the one unheard for longest is forgotten."""
+    forget_s: float = 86_400.0
+    """So long unheard, and it is no infusion any more."""
+
+
 class KindConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What is particular to one kind of report."""
 
@@ -175,6 +192,7 @@ class PipelineConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     limits: dict[str, Limits] = msgspec.field(default_factory=_adult)
     """By REFID. Giving any replaces the defaults: a hospital states all the limits it wants."""
     drip: DripRule = DripRule()
+    infusion: InfusionRule = InfusionRule()
     silence: SilenceRule = SilenceRule()
     time: TimeRule = TimeRule()
     duplicates: DuplicateRule = DuplicateRule()
@@ -244,6 +262,7 @@ def _check_sizes(config: PipelineConfig) -> None:
         ("duplicates.opaque_ids", sizes.opaque_ids),
         ("duplicates.devices", sizes.devices),
         ("devices_max", config.devices_max),
+        ("infusion.infusions_max", config.infusion.infusions_max),
     ):
         if size < 1:
             raise ConfigError(f"pipeline.{name}: must be at least 1")

@@ -51,6 +51,7 @@ from gateway.domain.records import (
     DeviceState,
     DeviceStatus,
     Gap,
+    InfusionOrder,
     InventoryEvent,
     Quality,
     Record,
@@ -99,6 +100,19 @@ class Associations(Protocol):
         """The alarm, with whose it is as far as that is known."""
 
 
+class Observer(Protocol):
+    """Who looks at reports that may be about an infusion (``Plan.infusion``)."""
+
+    def heard(self, report: Report, qualities: tuple[int, ...]) -> None:
+        """One was taken; ``qualities`` as the pipeline marked its values."""
+
+    def signed_off(self, device_id: str) -> None:
+        """A device was switched off properly."""
+
+    def retired(self, device_id: str) -> None:
+        """A device was revoked or retired."""
+
+
 class Intake:
     """The Sink port.
 
@@ -122,6 +136,7 @@ class Intake:
         labels: Labels = DEFAULT_LABELS,
         interpreters: Sequence[Interpreter] = (),
     ) -> None:
+        self.infusions: Observer | None = None
         self._interpreters = Interpreters(interpreters)
         self.seen = SeenTable(config.devices_max)
         self.duplicates = Duplicates(config.duplicates)
@@ -247,6 +262,8 @@ class Intake:
         """
         changes = Changes()
         self.alarms.sign_off(device_id, self._clock.now_us(), self._clock.monotonic(), changes)
+        if self.infusions is not None:
+            self.infusions.retired(device_id)
         if changes:
             self._dispatch.send(Ticket(None), changes, ())
 
@@ -256,7 +273,9 @@ class Intake:
 
     # Records
 
-    def _report(self, report: Report, ticket: Ticket, changes: Changes, mono: float) -> None:
+    def _report(  # noqa: C901  # the hot path stays in one piece
+        self, report: Report, ticket: Ticket, changes: Changes, mono: float
+    ) -> None:
         seen = self.seen.of(report.device_id)
         if self._is_repeat(report, report.provenance.driver, ticket, seen):
             return
@@ -287,7 +306,8 @@ class Intake:
         alarms.heard(report, mono, changes)
         if not calm or plan.drip is not None or alarms.holds(report.device_id):
             alarms.report(report, plan, Readings(codes, values, qualities), mono, changes)
-
+        if plan.infusion and self.infusions is not None:
+            self.infusions.heard(report, qualities)
         try:
             encoded = encode_report(report, time_quality, offset_us, qualities, whose)
         except _UNENCODABLE:
@@ -385,6 +405,8 @@ class Intake:
             seen.battery_percent = status.battery_percent
         if status.state is DeviceState.OFFLINE and status.reason in self._goodbyes:
             self.alarms.sign_off(status.device_id, status.received_us, mono, changes)
+            if self.infusions is not None:
+                self.infusions.signed_off(status.device_id)
 
     def _put(self, record: Record, ticket: Ticket, into: list[Labelled] | None = None) -> None:
         """Label and encode a record that isn't a report, for telemetry if not for elsewhere."""
@@ -426,6 +448,7 @@ class Intake:
         | Alarm
         | InventoryEvent
         | DeviceStatus
+        | InfusionOrder
         | AlarmSnapshot
         | AlarmChange
         | Statement,

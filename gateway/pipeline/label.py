@@ -26,14 +26,17 @@ from gateway.domain.records import (
     Attestation,
     DeviceStatus,
     Gap,
+    InfusionOrder,
     InventoryEvent,
     Record,
     Report,
 )
-from gateway.domain.terms import DEVICE_ALARM
+from gateway.domain.terms import DEVICE_ALARM, DRUG_NAME, PROGRAMMED_RATE, VOLUME_TO_BE_INFUSED
 from gateway.pipeline.classification import DEFAULTS, NOBODY, Classification, highest
 
-_Other = DeviceStatus | InventoryEvent | Gap | AlarmNotification | AssociationChange
+_Other = DeviceStatus | InventoryEvent | Gap | AlarmNotification | AssociationChange | InfusionOrder
+ORDER = (DRUG_NAME, PROGRAMMED_RATE, VOLUME_TO_BE_INFUSED)
+"""What an infusion order tells, by the metrics of which a pump tells the same."""
 DeviceOf = Callable[[str], Device | None]
 """What the registry tells of a device; None when it tells nothing."""
 
@@ -163,9 +166,12 @@ class Labels:
             said = (told.own_words,) if record.detail else ()
             label = highest((NOBODY, told.device_ids, *said))
             return self._associated(label, record.device_id, "", attested_by)
-        if isinstance(record, AlarmNotification):
-            person = (told.badges,) if record.by else ()
-            label = highest((NOBODY, told.device_ids, *person))
+        if isinstance(record, AlarmNotification | InfusionOrder):
+            if isinstance(record, InfusionOrder):
+                members = (told.free_text, *map(self._metric, ORDER))
+            else:
+                members = (NOBODY, *((told.badges,) if record.by else ()))
+            label = highest((told.device_ids, *members))
             return self._associated(label, record.device_id, record.bed, attested_by)
         worn = (told.badges,) if record.badge else ()
         label = highest((NOBODY, told.device_ids, told.places, *worn))

@@ -13,13 +13,14 @@ from gateway.domain.records import (
     AssociationChange,
     DeviceStatus,
     Gap,
+    InfusionOrder,
     InventoryEvent,
     Record,
     Report,
 )
 from gateway.domain.terms import DEVICE_ALARM, metric
 from gateway.pipeline.classification import NOBODY, highest
-from gateway.pipeline.label import Labels
+from gateway.pipeline.label import ORDER, Labels
 
 
 class Member(NamedTuple):
@@ -43,7 +44,7 @@ def deciding(found: list[Member]) -> list[Member]:
     return [member for member in found if member.label == whole]
 
 
-def _content(record: Record, labels: Labels) -> Iterator[Member]:
+def _content(record: Record, labels: Labels) -> Iterator[Member]:  # noqa: C901  # a case each
     told = labels.classification
     yield from _at("the device's id", record.device_id, told.device_ids)
     match record:
@@ -71,6 +72,10 @@ def _content(record: Record, labels: Labels) -> Iterator[Member]:
             yield Member("that it happened", NOBODY)
             yield from _at("the bed", record.bed, told.places)
             yield from _at("who answered", record.by, told.badges)
+        case InfusionOrder():
+            yield from _metrics(ORDER, labels)
+            yield Member("free text (an order's)", told.free_text)
+            yield from _at("the bed", record.bed, told.places)
         case Gap():
             yield Member("that it happened", NOBODY)
         case AssociationChange():

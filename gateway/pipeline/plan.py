@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from gateway.domain import terms
 from gateway.domain.labels import UNLABELLED, Label
+from gateway.infusion.infusion import concerns
 from gateway.pipeline.config import PRIORITIES, DripRule, Limits, PipelineConfig
 from gateway.pipeline.label import DEFAULT_LABELS, Labels
 
@@ -75,6 +76,8 @@ class Plan(NamedTuple):
     sides: tuple[Side, ...]
     drip: DripPlaces | None
     battery: int
+    infusion: bool
+    """Whether such a report may be about an infusion."""
 
 
 class Plans:
@@ -126,6 +129,7 @@ def compile_plan(
         tuple(sides),
         _drip(config.drip, kind, codes),
         _place(codes, terms.BATTERY),
+        concerns(codes),
     )
 
 

@@ -81,6 +81,11 @@ class SeenTable:
             seen = self.devices[device_id] = Seen(device_id)
         return seen
 
+    def state_of(self, device_id: str) -> DeviceState | None:
+        """What was last said of its connection; None: nothing since the start."""
+        seen = self.devices.get(device_id)
+        return None if seen is None else seen.state
+
     def __iter__(self) -> Iterator[Seen]:
         return iter(tuple(self.devices.values()))
 

@@ -115,6 +115,22 @@ RECORD_FIELDS: Mapping[str, Fields] = {
         times=("at_us", "since_us", "until_us"),
         kept=("action", "priority", "phase", "n", "level", "count", "message_id", "attestation"),
     ),
+    "infusion_order": Fields(
+        keyed=("device_id", "order_id"),
+        dropped=("bed", "attested_by", "drug", "drug_code", "route"),
+        words=("driver",),
+        times=("received_us", "ordered_us"),
+        kept=(
+            "action",
+            "volume_ml",
+            "rate_ml_h",
+            "dose",
+            "dose_unit",
+            "message_id",
+            "attestation",
+        ),
+        ward=("ward",),
+    ),
     "gap": Fields(
         keyed=("device_id",),
         dropped=(),

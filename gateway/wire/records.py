@@ -28,6 +28,8 @@ from gateway.domain.records import (
     DeviceStatus,
     Enumeration,
     Gap,
+    InfusionOrder,
+    InfusionOrderAction,
     InventoryAction,
     InventoryEvent,
     NotificationAction,
@@ -270,6 +272,50 @@ def _notification_from(m: pb.AlarmNotification) -> AlarmNotification:
     )
 
 
+def _order(o: InfusionOrder) -> pb.InfusionOrder:
+    return pb.InfusionOrder(
+        device_id=o.device_id,
+        received_us=o.received_us,
+        ordered_us=o.ordered_us,
+        action=o.action,  # type: ignore[arg-type]
+        order_id=o.order_id,
+        drug=o.drug,
+        drug_code=o.drug_code,
+        volume_ml=o.volume_ml,
+        rate_ml_h=o.rate_ml_h,
+        dose=o.dose,
+        dose_unit=o.dose_unit,
+        route=o.route,
+        bed=o.bed,
+        ward=o.ward,
+        message_id=o.message_id,
+        driver=o.provenance.driver,
+        attestation=o.provenance.attestation,  # type: ignore[arg-type]
+        attested_by=o.provenance.attested_by,
+    )
+
+
+def _order_from(m: pb.InfusionOrder) -> InfusionOrder:
+    return InfusionOrder(
+        device_id=m.device_id,
+        provenance=Provenance(m.driver, Attestation(m.attestation), m.attested_by),
+        received_us=m.received_us,
+        action=InfusionOrderAction(m.action),
+        order_id=m.order_id,
+        ordered_us=m.ordered_us,
+        drug=m.drug,
+        drug_code=m.drug_code,
+        volume_ml=m.volume_ml if m.HasField("volume_ml") else None,
+        rate_ml_h=m.rate_ml_h if m.HasField("rate_ml_h") else None,
+        dose=m.dose if m.HasField("dose") else None,
+        dose_unit=m.dose_unit,
+        route=m.route,
+        bed=m.bed,
+        ward=m.ward,
+        message_id=m.message_id,
+    )
+
+
 def _gap(g: Gap) -> pb.Gap:
     return pb.Gap(
         device_id=g.device_id,
@@ -345,6 +391,7 @@ _MESSAGES: Mapping[type, Callable[[Any], pb.Record]] = {
     InventoryEvent: lambda record: pb.Record(inventory_event=_inventory(record)),
     AssociationChange: lambda record: pb.Record(association_change=_association(record)),
     AlarmNotification: lambda record: pb.Record(alarm_notification=_notification(record)),
+    InfusionOrder: lambda record: pb.Record(infusion_order=_order(record)),
 }
 _RECORDS: Mapping[str, Callable[[Any], Record]] = {
     "report": _report_from,
@@ -354,4 +401,5 @@ _RECORDS: Mapping[str, Callable[[Any], Record]] = {
     "inventory_event": _inventory_from,
     "association_change": _association_from,
     "alarm_notification": _notification_from,
+    "infusion_order": _order_from,
 }

@@ -120,6 +120,21 @@ statuses = st.builds(
 events = st.builds(
     r.InventoryEvent, words, provenance, u63, st.sampled_from(r.InventoryAction), words, words
 )
+orders = st.builds(
+    r.InfusionOrder,
+    words,
+    provenance,
+    u63,
+    st.sampled_from(r.InfusionOrderAction),
+    words,
+    u63,
+    words,
+    words,
+    st.none() | finite,
+    st.none() | finite,
+    st.none() | finite,
+    *[words] * 5,
+)
 gaps = st.builds(r.Gap, words, words, st.sampled_from([0, 1, 2]), u63, u63, u63, u63, u63, u63)
 
 
@@ -142,7 +157,7 @@ associations = st.builds(
 )
 
 
-@given(st.one_of(reports(), alarms, statuses, events, gaps, notifications, associations))
+@given(st.one_of(reports(), alarms, statuses, events, orders, gaps, notifications, associations))
 def test_a_record_round_trips(record):
     assert decode(encode(record)) == record
 

@@ -125,6 +125,11 @@ class AlarmEngine:
         """Whether any condition of the device is PENDING or ACTIVE."""
         return device_id in self._held
 
+    def standing(self, device_id: str) -> list[Held]:
+        """The device's ACTIVE conditions."""
+        held = self._held.get(device_id, _NO_HOLDS).values()
+        return [each for each in held if each.state is State.ACTIVE]
+
     def heard(self, report: Report, mono: float, changes: Changes) -> None:
         """A report came, whatever is in it."""
         watch = self._silence.find(report.device_id, report.kind)

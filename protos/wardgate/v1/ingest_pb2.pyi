@@ -141,6 +141,13 @@ class InventoryAction(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     INVENTORY_ACTION_MOVED: _ClassVar[InventoryAction]
     INVENTORY_ACTION_DEPARTED: _ClassVar[InventoryAction]
 
+class InfusionOrderAction(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    INFUSION_ORDER_ACTION_UNSPECIFIED: _ClassVar[InfusionOrderAction]
+    INFUSION_ORDER_ACTION_ORDERED: _ClassVar[InfusionOrderAction]
+    INFUSION_ORDER_ACTION_CHANGED: _ClassVar[InfusionOrderAction]
+    INFUSION_ORDER_ACTION_CANCELLED: _ClassVar[InfusionOrderAction]
+
 class DeviceState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     DEVICE_STATE_UNSPECIFIED: _ClassVar[DeviceState]
@@ -233,6 +240,10 @@ INVENTORY_ACTION_UNSPECIFIED: InventoryAction
 INVENTORY_ACTION_ARRIVED: InventoryAction
 INVENTORY_ACTION_MOVED: InventoryAction
 INVENTORY_ACTION_DEPARTED: InventoryAction
+INFUSION_ORDER_ACTION_UNSPECIFIED: InfusionOrderAction
+INFUSION_ORDER_ACTION_ORDERED: InfusionOrderAction
+INFUSION_ORDER_ACTION_CHANGED: InfusionOrderAction
+INFUSION_ORDER_ACTION_CANCELLED: InfusionOrderAction
 DEVICE_STATE_UNSPECIFIED: DeviceState
 DEVICE_STATE_ONLINE: DeviceState
 DEVICE_STATE_OFFLINE: DeviceState
@@ -415,7 +426,7 @@ class Metric(_message.Message):
     def __init__(self, code: _Optional[int] = ..., refid: _Optional[str] = ..., unit: _Optional[str] = ...) -> None: ...
 
 class Record(_message.Message):
-    __slots__ = ("report", "alarm", "inventory_event", "device_status", "gap", "aggregate", "alarm_notification", "association_change")
+    __slots__ = ("report", "alarm", "inventory_event", "device_status", "gap", "aggregate", "alarm_notification", "association_change", "infusion_order")
     REPORT_FIELD_NUMBER: _ClassVar[int]
     ALARM_FIELD_NUMBER: _ClassVar[int]
     INVENTORY_EVENT_FIELD_NUMBER: _ClassVar[int]
@@ -424,6 +435,7 @@ class Record(_message.Message):
     AGGREGATE_FIELD_NUMBER: _ClassVar[int]
     ALARM_NOTIFICATION_FIELD_NUMBER: _ClassVar[int]
     ASSOCIATION_CHANGE_FIELD_NUMBER: _ClassVar[int]
+    INFUSION_ORDER_FIELD_NUMBER: _ClassVar[int]
     report: Report
     alarm: Alarm
     inventory_event: InventoryEvent
@@ -432,7 +444,8 @@ class Record(_message.Message):
     aggregate: Aggregate
     alarm_notification: AlarmNotification
     association_change: AssociationChange
-    def __init__(self, report: _Optional[_Union[Report, _Mapping]] = ..., alarm: _Optional[_Union[Alarm, _Mapping]] = ..., inventory_event: _Optional[_Union[InventoryEvent, _Mapping]] = ..., device_status: _Optional[_Union[DeviceStatus, _Mapping]] = ..., gap: _Optional[_Union[Gap, _Mapping]] = ..., aggregate: _Optional[_Union[Aggregate, _Mapping]] = ..., alarm_notification: _Optional[_Union[AlarmNotification, _Mapping]] = ..., association_change: _Optional[_Union[AssociationChange, _Mapping]] = ...) -> None: ...
+    infusion_order: InfusionOrder
+    def __init__(self, report: _Optional[_Union[Report, _Mapping]] = ..., alarm: _Optional[_Union[Alarm, _Mapping]] = ..., inventory_event: _Optional[_Union[InventoryEvent, _Mapping]] = ..., device_status: _Optional[_Union[DeviceStatus, _Mapping]] = ..., gap: _Optional[_Union[Gap, _Mapping]] = ..., aggregate: _Optional[_Union[Aggregate, _Mapping]] = ..., alarm_notification: _Optional[_Union[AlarmNotification, _Mapping]] = ..., association_change: _Optional[_Union[AssociationChange, _Mapping]] = ..., infusion_order: _Optional[_Union[InfusionOrder, _Mapping]] = ...) -> None: ...
 
 class Report(_message.Message):
     __slots__ = ("device_id", "kind", "received_us", "device_us", "time_quality", "offset_us", "message_id", "bed", "driver", "attestation", "attested_by", "codes", "values", "qualities", "enumerations", "texts", "waveforms", "ward", "patient_id", "association_id", "association_state")
@@ -693,6 +706,46 @@ class InventoryEvent(_message.Message):
     attestation: Attestation
     attested_by: str
     def __init__(self, device_id: _Optional[str] = ..., received_us: _Optional[int] = ..., device_us: _Optional[int] = ..., action: _Optional[_Union[InventoryAction, str]] = ..., epc: _Optional[str] = ..., place: _Optional[str] = ..., from_place: _Optional[str] = ..., badge: _Optional[str] = ..., message_id: _Optional[str] = ..., driver: _Optional[str] = ..., attestation: _Optional[_Union[Attestation, str]] = ..., attested_by: _Optional[str] = ...) -> None: ...
+
+class InfusionOrder(_message.Message):
+    __slots__ = ("device_id", "received_us", "ordered_us", "action", "order_id", "drug", "drug_code", "volume_ml", "rate_ml_h", "dose", "dose_unit", "route", "bed", "ward", "message_id", "driver", "attestation", "attested_by")
+    DEVICE_ID_FIELD_NUMBER: _ClassVar[int]
+    RECEIVED_US_FIELD_NUMBER: _ClassVar[int]
+    ORDERED_US_FIELD_NUMBER: _ClassVar[int]
+    ACTION_FIELD_NUMBER: _ClassVar[int]
+    ORDER_ID_FIELD_NUMBER: _ClassVar[int]
+    DRUG_FIELD_NUMBER: _ClassVar[int]
+    DRUG_CODE_FIELD_NUMBER: _ClassVar[int]
+    VOLUME_ML_FIELD_NUMBER: _ClassVar[int]
+    RATE_ML_H_FIELD_NUMBER: _ClassVar[int]
+    DOSE_FIELD_NUMBER: _ClassVar[int]
+    DOSE_UNIT_FIELD_NUMBER: _ClassVar[int]
+    ROUTE_FIELD_NUMBER: _ClassVar[int]
+    BED_FIELD_NUMBER: _ClassVar[int]
+    WARD_FIELD_NUMBER: _ClassVar[int]
+    MESSAGE_ID_FIELD_NUMBER: _ClassVar[int]
+    DRIVER_FIELD_NUMBER: _ClassVar[int]
+    ATTESTATION_FIELD_NUMBER: _ClassVar[int]
+    ATTESTED_BY_FIELD_NUMBER: _ClassVar[int]
+    device_id: str
+    received_us: int
+    ordered_us: int
+    action: InfusionOrderAction
+    order_id: str
+    drug: str
+    drug_code: str
+    volume_ml: float
+    rate_ml_h: float
+    dose: float
+    dose_unit: str
+    route: str
+    bed: str
+    ward: str
+    message_id: str
+    driver: str
+    attestation: Attestation
+    attested_by: str
+    def __init__(self, device_id: _Optional[str] = ..., received_us: _Optional[int] = ..., ordered_us: _Optional[int] = ..., action: _Optional[_Union[InfusionOrderAction, str]] = ..., order_id: _Optional[str] = ..., drug: _Optional[str] = ..., drug_code: _Optional[str] = ..., volume_ml: _Optional[float] = ..., rate_ml_h: _Optional[float] = ..., dose: _Optional[float] = ..., dose_unit: _Optional[str] = ..., route: _Optional[str] = ..., bed: _Optional[str] = ..., ward: _Optional[str] = ..., message_id: _Optional[str] = ..., driver: _Optional[str] = ..., attestation: _Optional[_Union[Attestation, str]] = ..., attested_by: _Optional[str] = ...) -> None: ...
 
 class DeviceStatus(_message.Message):
     __slots__ = ("device_id", "kind", "received_us", "device_us", "state", "reason", "firmware", "battery_percent", "message_id", "driver", "attestation", "detail", "attested_by")

@@ -201,7 +201,7 @@ def test_it_is_the_same_with_sealed_columns_and_an_erased_device_leads_to_nobody
 def test_a_store_of_the_schema_before_is_carried_over(tmp_path, monkeypatch):
     real = schema.steps()
     path = tmp_path / "core.db"
-    monkeypatch.setattr(schema, "steps", lambda: real[:-1])
+    monkeypatch.setattr(schema, "steps", lambda: [each for each in real if each[0] < 7])
     with closing(sqlite3.connect(path)) as db:
         schema.migrate(db)
         db.executescript("""

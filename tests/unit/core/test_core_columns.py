@@ -125,6 +125,16 @@ def test_every_record_that_has_words_is_sealed(site):
             place="ICU store",
             badge="nurse 7",
         ),
+        r.InfusionOrder(
+            OURS,
+            PROVENANCE,
+            NOW_US,
+            r.InfusionOrderAction.ORDERED,
+            "o-1",
+            drug="Dopamine",
+            route="IV",
+            bed="12",
+        ),
         r.DeviceStatus(
             device_id=OURS,
             kind="monitor",

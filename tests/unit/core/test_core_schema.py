@@ -7,6 +7,7 @@ import pytest
 
 from core import schema
 from core.store import Ack, Offer, Store
+from gateway.domain import records as r
 from gateway.domain import terms
 from gateway.domain.labels import Lane
 from gateway.domain.records import AlarmNotification, Attestation, NotificationAction, Provenance
@@ -99,6 +100,22 @@ def test_a_step_that_fails_leaves_the_store_as_it_was_before_it(old, monkeypatch
     monkeypatch.setattr(schema, "steps", lambda: real)
     Store.open(old, lambda: 0).close()
     assert [ask(old, READINGS), ask(old, REPORTS)] == before
+
+
+def test_a_store_of_the_seventh_schema_takes_orders_when_it_was_carried_over(old, monkeypatch):
+    real = schema.steps()
+    monkeypatch.setattr(schema, "steps", lambda: [each for each in real if each[0] <= 7])
+    Store.open(old, lambda: 0).close()
+    before = [ask(old, READINGS), ask(old, REPORTS)]
+    monkeypatch.setattr(schema, "steps", lambda: real)
+    source = r.Provenance("hl7", r.Attestation.BROKER, "orders-1")
+    order = r.InfusionOrder("pump-1", source, 5, r.InfusionOrderAction.ORDERED, "12345")
+    with closing(Store.open(old, lambda: 0)) as store:
+        store.ingest([Offer("gw-2", frozenset(Lane), batch(1, [order]))])
+    assert [ask(old, READINGS), ask(old, REPORTS)] == before
+    assert ask(old, "SELECT device_id, order_id, attested_by FROM infusion_orders") == [
+        ("pump-1", "12345", "orders-1")
+    ]
 
 
 def test_the_second_schema_is_carried_over_with_its_contexts(old, monkeypatch):

@@ -292,6 +292,19 @@ def test_alarms_gaps_statuses_and_inventory_are_readable(store, path):
             by="anna",
         ),
         r.AlarmNotification("gw-1", port, NOW_US, r.NotificationAction.SILENCED, until_us=7),
+        *[
+            r.InfusionOrder(
+                "pump-1",
+                port,
+                NOW_US,
+                r.InfusionOrderAction.CHANGED,
+                "12345",
+                drug="Normal Saline",
+                rate_ml_h=13.3,
+                message_id="2",
+            )
+        ]
+        * 2,  # the second is a repeat
     ]
     take(store, batch(1, [alarm(1, provenance=port), alarm(1)], lane=Lane.ALARMS), batch(1, others))
     assert rows(path, 'SELECT priority, phase, condition, "values", "limit" FROM alarms') == [
@@ -309,7 +322,9 @@ def test_alarms_gaps_statuses_and_inventory_are_readable(store, path):
         ("acknowledged", "a1", "high", "start", 2, 1, "screen", "anna", None),
         ("silenced", "", None, None, 0, 0, "", "", 7),
     ]
-    for table in ("alarms", "statuses", "inventory"):
+    orders = "SELECT action, order_id, drug, volume_ml, rate_ml_h, ordered_us FROM infusion_orders"
+    assert rows(path, orders) == [("changed", "12345", "Normal Saline", None, 13.3, None)]
+    for table in ("alarms", "statuses", "inventory", "infusion_orders"):
         assert rows(path, f"SELECT attestation, attested_by FROM {table}") == [("port", "ttyS3")]
     found = rows(path, "SELECT DISTINCT attestation, attested_by FROM notifications")
     assert found == [("port", "ttyS3")]

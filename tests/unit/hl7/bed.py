@@ -28,6 +28,11 @@ SENDERS = (
         facility="BBRAUN",
         devices={"P6013": "pump-1", "P6014": "pump-2", "P6015": "pump-retired"},
     ),
+    Sender(
+        device_id="orders-1",
+        application="IOPVENDOR",
+        orders={"A0001": "pump-1", "A0002": "pump-2"},
+    ),
 )
 
 
@@ -39,7 +44,7 @@ class Bed:
         self.clock = FakeClock()
         self.counters = FakeCounters()
         self.aside = FakeAside()
-        names = ("mon-1", "mon-2", "gw-1")
+        names = ("mon-1", "mon-2", "gw-1", "orders-1")
         self.admission = FakeAdmission(
             {name.encode(): Device(name, "monitor", "icu", "7") for name in names}
             | {name: Device(name, "pump") for name in ("pump-1", "pump-2")}

@@ -2,8 +2,17 @@
 
 import pytest
 
-from drivers.hl7.codec import read_header, segment, segments
-from gateway.domain.records import AlarmKind, AlarmPriority, Enumeration, Text
+from drivers.hl7.codec import read_header
+from gateway.domain.orders import InfusionOrderTold
+from gateway.domain.records import (
+    AlarmKind,
+    AlarmPriority,
+    Enumeration,
+    InfusionOrderAction,
+    Report,
+    Text,
+)
+from tests.unit.hl7.bed import Bed
 from tests.unit.hl7.messages import OURS, SHARED, alarm, change, interpret, needs_captures, reports
 
 pytestmark = [pytest.mark.shared, needs_captures]
@@ -87,17 +96,26 @@ def test_pcd_10_of_a_pump():
     assert {report.device_us for report in reports(done)} == {1_444_933_266_000_000}
 
 
-def test_the_infusion_order_and_its_acknowledgement_are_read():
+def test_pcd_03_is_context_for_a_pump_and_for_nobody_else():
+    bed = Bed()
+    sender = bed.plug("orders-1")
     order = (SHARED / "pcd03_piv_normal_saline_order.hl7").read_bytes()
-    header, wrong = read_header(order)
-    assert (header.message_code, header.trigger, header.control_id, wrong) == (
-        "RGV",
-        "O15",
-        "2",
-        "",
+    sender.says(order)
+    assert sender.codes() == [("CA", "2")]
+    (told,) = [each for each in bed.sink.records if isinstance(each, InfusionOrderTold)]
+    assert (told.device_id, told.pump_id, told.order_id) == ("orders-1", "pump-1", "12345")
+    assert (told.drug, told.drug_code, told.route) == ("Normal Saline", "5678", "IV")
+    assert (told.volume_ml, told.rate_ml_h, told.dose) == (500.0, 13.3, None)
+    assert told.ordered_us == 1_199_212_496_000_000
+    assert told.action is InfusionOrderAction.ORDERED
+    assert (told.provenance.attestation.name, told.provenance.attested_by) == (
+        "BROKER",
+        "orders-1",
     )
-    assert (header.accept, header.application_accept) == ("AL", "ER")
-    rxg = segment(segments(order, header)[3], header)
-    assert rxg.components(4) == ("5678", "Normal Saline")
+    assert "Doe" not in repr(told)
+    assert [each for each in bed.sink.records if isinstance(each, Report)] == []
+
+
+def test_the_acknowledgement_of_an_order_is_read():
     answer, wrong = read_header((SHARED / "pcd03_piv_accept_ack.hl7").read_bytes())
     assert (answer.message_code, answer.enhanced, wrong) == ("ACK", False, "")

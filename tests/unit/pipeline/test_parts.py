@@ -21,6 +21,8 @@ from gateway.domain.records import (
     DeviceStatus,
     Enumeration,
     Gap,
+    InfusionOrder,
+    InfusionOrderAction,
     InventoryAction,
     InventoryEvent,
     Quality,
@@ -281,6 +283,7 @@ def test_an_alarm_is_labelled_by_its_values_and_the_devices_phrase(record, expec
         (DeviceStatus("d", "m", SOURCE, 1, DeviceState.OFFLINE, "last_will", detail="bye"), 4),
         (InventoryEvent("d", SOURCE, 1, InventoryAction.MOVED, "E1", "p"), 3),
         (InventoryEvent("d", SOURCE, 1, InventoryAction.MOVED, "E1", "p", badge="b"), 4),
+        (InfusionOrder("d", SOURCE, 1, InfusionOrderAction.ORDERED, "o"), 4),
     ],
 )
 def test_other_records(record, level):

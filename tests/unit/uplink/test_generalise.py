@@ -79,6 +79,7 @@ def test_every_time_of_every_kind_of_record_is_cut():
         REPORT,
         alarm(1),
         r.InventoryEvent("d", source, NOW_US, r.InventoryAction.MOVED, "e", "p", device_us=NOW_US),
+        r.InfusionOrder("d", source, NOW_US, r.InfusionOrderAction.ORDERED, "o", NOW_US),
         r.DeviceStatus("d", "drip", source, NOW_US, r.DeviceState.ONLINE, "status", NOW_US),
         r.Gap("link_lost", "d", from_us=NOW_US, to_us=NOW_US + 1),
         r.AssociationChange(

@@ -82,6 +82,20 @@ TOLD = r.AlarmNotification(
     by="person-secret",
     reason="reason-secret",
 )
+ORDER = r.InfusionOrder(
+    DEVICE,
+    PORT,
+    NOW_US,
+    r.InfusionOrderAction.ORDERED,
+    "order-secret",
+    drug="drug-secret",
+    drug_code="code-secret",
+    rate_ml_h=13.3,
+    route="route-secret",
+    bed="bed-secret",
+    ward="ward-secret",
+    message_id="msg-secret:3",
+)
 STAY = r.AssociationChange(
     association_id="association-secret",
     subject=r.AssociationSubject.BED,
@@ -106,7 +120,7 @@ ALARM = structs.replace(
     association_id="association-secret",
     association_state=r.AssociationState.CURRENT,
 )
-RECORDS: list[r.Record] = [REPORT, ALARM, STATUS, ITEM, TOLD, GAP, STAY]
+RECORDS: list[r.Record] = [REPORT, ALARM, STATUS, ITEM, TOLD, ORDER, GAP, STAY]
 SECRETS = (b"secret", b"5f3a:1", b"alarm-1", b"bed-7", b"heart rate high")
 
 
@@ -157,7 +171,7 @@ def test_a_masked_report_has_no_names_at_all():
 
 
 def test_the_others_keep_what_is_no_name():
-    alarm_, status, item, told, gap, stay = map(
+    alarm_, status, item, told, order, gap, stay = map(
         from_message, treated(RECORDS[1:], Treatment.PSEUDONYMISE).records
     )
     assert isinstance(alarm_, r.Alarm)
@@ -171,6 +185,9 @@ def test_the_others_keep_what_is_no_name():
     assert isinstance(told, r.AlarmNotification)
     assert (told.alarm_id, told.by, told.outlet, told.ward) == (alarm_.alarm_id, "", "", "")
     assert (told.action, told.n) == (r.NotificationAction.ACKNOWLEDGED, 2)
+    assert isinstance(order, r.InfusionOrder)
+    assert (order.order_id, order.drug, order.rate_ml_h) == (NAMES.name("order-secret"), "", 13.3)
+    assert (order.volume_ml, order.action) == (None, r.InfusionOrderAction.ORDERED)
     assert isinstance(gap, r.Gap)
     assert (gap.device_id, gap.reports) == (NAMES.name(DEVICE), 3)
     assert isinstance(stay, r.AssociationChange)
