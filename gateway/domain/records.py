@@ -8,7 +8,7 @@ a changed copy.
 
 from __future__ import annotations
 
-from enum import IntEnum
+from enum import IntEnum, IntFlag
 from typing import NamedTuple
 
 import msgspec
@@ -23,6 +23,23 @@ class TimeQuality(IntEnum):
     OFFSET = 2
     """Off by more than the configured bound; ``offset_us`` says by how much."""
     IMPLAUSIBLE = 3
+
+
+class TimeMark(IntFlag):
+    """What is particular about the time at which a report was measured."""
+
+    UNCERTAIN = 1
+    """It may be off by more than the configured bound, the gateway's own clock included."""
+    LATE = 2
+    """Delivered long after it was measured."""
+    SET = 4
+    """It showed that the device's clock had been set."""
+    GATEWAY_SET = 8
+    """The gateway's clock was set between then and now, or has not caught up."""
+    UNDATED = 16
+    """The device told no time: it is the time of receipt."""
+    UNSYNCHRONISED = 32
+    """No time service vouched for the gateway's clock."""
 
 
 class Quality(IntEnum):
@@ -236,6 +253,15 @@ class Report(msgspec.Struct, frozen=True, gc=False):
     """Who was in the bed when it was measured; the pipeline knows, a driver leaves it empty."""
     association_id: str = ""
     association_state: AssociationState = AssociationState.NONE
+    measured_us: int = 0
+    """When it was measured, on the gateway's clock: an estimate; 0: none was made."""
+    uncertainty_us: int = 0
+    """How far that may be off from the true time on that clock; 0: nothing is claimed."""
+    time_marks: int = 0
+    """TimeMark."""
+    order_us: int = 0
+    """Sorts a device's reports in the order in which they were measured, across every step of
+    either clock; 0: the same as ``measured_us``."""
 
 
 class Alarm(msgspec.Struct, frozen=True, gc=False):

@@ -148,6 +148,20 @@ class TimeRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A report this much older than its device's usual offset tells is a late one."""
     stale_forget_s: float = 120.0
     """After so long without a timely report, the device's clock was set back: start anew."""
+    backlog_s: float = 604_800.0
+    """Nothing is delivered later than this; a clock that is further back was set."""
+    uncertain_s: float = 0.05
+    """A report whose time may be off by more is marked, the gateway's own clock included."""
+    delay_floor_s: float = 0.02
+    """The quickest of eight reports takes no longer from measurement to receipt."""
+    drift_max_ppm: float = 200.0
+    """No device's clock runs faster or slower by more."""
+    wander_ppm: float = 10.0
+    """How much a clock's rate may change, with temperature and age, from what was observed."""
+    undated_s: float = 1.0
+    """A report without a device time was measured at most so long before its receipt."""
+    slew_max_s: float = 10.0
+    """When the gateway's clock is set back by no more, measured times go on and let it catch up."""
 
 
 class DuplicateRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

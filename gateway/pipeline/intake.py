@@ -143,6 +143,7 @@ class Intake:
         self.alarms = AlarmEngine(config, random_bytes, self._interpreters.conditions)
         self._labels = labels
         self._associations: Associations | None = None
+        self.time = normalise.Clockwork(config.time, clock)
         self._use(config)
         self._clock = clock
         self._counters = counters
@@ -162,7 +163,6 @@ class Intake:
         self._config = config
         self._goodbyes = frozenset(config.silence.goodbye_reasons)
         self._plans = Plans(config, self._labels)
-        self._time = normalise.Clockwork(config.time)
 
     # The Sink
 
@@ -171,6 +171,7 @@ class Intake:
         ticket = Ticket(submission.done)
         changes = self._changes
         mono = self._clock.monotonic()
+        self.time.steady.glance(mono)
         for record in submission.records:
             if type(record) is Report:
                 self._report(record, ticket, changes, mono)
@@ -203,6 +204,7 @@ class Intake:
     def follow(self, config: PipelineConfig) -> None:
         """Go on under changed rules; sizes (``duplicates``, ``devices_max``) stay as they are."""
         self._use(config)
+        self.time.follow(config.time)
         changes = Changes()
         self.alarms.follow(config, changes)
         if changes:
@@ -220,6 +222,7 @@ class Intake:
 
     def tick(self) -> None:
         """Raise delayed and technical alarms; to be called every 250 ms to 1 s."""
+        self.time.steady.look()
         changes, ticket = Changes(), Ticket(None)
         at_us, mono = self._clock.now_us(), self._clock.monotonic()
         self.alarms.tick(at_us, mono, changes)
@@ -282,12 +285,13 @@ class Intake:
         seen.last_us = report.received_us
         if seen.kind != report.kind or seen.bed != report.bed:
             _introduce(seen, report)
-        time_quality, offset_us, late = self._time.look(report, seen, mono)
+        time_quality, offset_us, late, measured = self.time.look(report, seen)
         self._times[time_quality] += 1
         told = self._associations
-        whose = _as_it_says(report) if told is None else told.of(report, _measured_us(report))
+        whose = _as_it_says(report) if told is None else told.of(report, measured[0])
         if report.waveforms:
-            report, left = self._without_waveforms(report, ticket, time_quality, offset_us, whose)
+            when = time_quality, offset_us, late, measured
+            report, left = self._without_waveforms(report, ticket, when, whose)
             if not left:
                 self.alarms.heard(report, mono, changes)
                 return
@@ -309,19 +313,14 @@ class Intake:
         if plan.infusion and self.infusions is not None:
             self.infusions.heard(report, qualities)
         try:
-            encoded = encode_report(report, time_quality, offset_us, qualities, whose)
+            encoded = encode_report(report, time_quality, offset_us, qualities, whose, measured)
         except _UNENCODABLE:
             self._unusable(report, ticket)
             return
         ticket.telemetry.append(self._labelled(report, plan.label, encoded, whose))
 
     def _without_waveforms(
-        self,
-        report: Report,
-        ticket: Ticket,
-        time_quality: int,
-        offset_us: int,
-        whose: Whose,
+        self, report: Report, ticket: Ticket, when: normalise.When, whose: Whose
     ) -> tuple[Report, bool]:
         """Put a report's waveforms into their lane; the rest, and whether that says anything."""
         waves = msgspec.structs.replace(
@@ -329,7 +328,7 @@ class Intake:
         )
         try:
             check_waveforms(waves.waveforms)
-            encoded = encode_report(waves, time_quality, offset_us, whose=whose)
+            encoded = encode_report(waves, when[0], when[1], whose=whose, measured=when[3])
         except _UNENCODABLE:
             self._unusable(report, ticket)
             return report, False
@@ -521,11 +520,6 @@ def _is_own_word(record: Said) -> bool:
 def _as_it_says(report: Report) -> Whose:
     """Nobody's, where it says that it was: whose it is, no driver says."""
     return Whose(report.ward, report.bed)
-
-
-def _measured_us(report: Report) -> int:
-    """When what a report says was so, by the gateway's clock."""
-    return report.received_us
 
 
 def _introduce(seen: Seen, report: Report) -> None:

@@ -1,46 +1,119 @@
-"""Device time against receive time.
+"""Device time against receive time: when a report was measured, and how surely.
 
 Drivers deliver metrics in their canonical units (a metric has one unit inside Wardgate) and the
-bed of the registry's Device; what is left to normalise is time. Device time is kept as the
-device said it; beside it stand its offset from the receive time and how far it can be trusted:
+bed of the registry's Device; what is left to normalise is time. Device time and receive time are
+kept as they were said. Beside them stand:
 
-- GOOD within the configured bound, OFFSET beyond it, IMPLAUSIBLE before the configured date or
-  too far in the future, NONE when the device gave no time.
-- A report is *late* when it is older than the device's usual offset explains: a device that was
-  cut off delivers what it kept. A wrong clock alone makes nothing late. Lateness can't be told
-  from a clock that was set back, so it expires after a while without a timely report.
+- The offset between the two, and how far device time can be trusted: GOOD within the configured
+  bound, OFFSET beyond it, IMPLAUSIBLE before the configured date or too far in the future, NONE
+  when the device gave no time.
+- When it was measured, on the gateway's clock, and how far that may be off: from the device's clock
+  as it is estimated (:mod:`gateway.pipeline.clocks.device`), across the steps of the gateway's own
+  (:mod:`gateway.pipeline.clocks.steady`). Without a device time that is the time of receipt.
+- Marks: what is particular about that time.
+
+A report is *late* when it is older than the device's clock explains: a device that was cut off
+delivers what it kept. A wrong clock alone makes nothing late. Where lateness can't be told from a
+clock that was set back, it expires after a while without a timely report.
 """
 
 from __future__ import annotations
 
-from gateway.domain.records import Report, TimeQuality
+from gateway.domain.ports import Clock
+from gateway.domain.records import Report, TimeMark, TimeQuality
+from gateway.pipeline.clocks.bounds import Rule
+from gateway.pipeline.clocks.device import DeviceClock
+from gateway.pipeline.clocks.steady import Steady
 from gateway.pipeline.config import TimeRule
 from gateway.pipeline.seen import Seen
+from gateway.wire.reports import Measured
 
 NONE, GOOD, OFFSET, IMPLAUSIBLE = map(int, TimeQuality)
+UNCERTAIN, LATE, SET, GATEWAY_SET, UNDATED, UNSYNCHRONISED = map(int, TimeMark)
+
+
+When = tuple[int, int, bool, Measured]
+"""TimeQuality, offset_us, whether it came late, and when it was measured."""
 
 
 class Clockwork:
-    """The time rule in microseconds."""
+    """The time rule in microseconds, and the gateway's clock as it is set."""
 
-    __slots__ = ("_ahead_us", "_before_us", "_forget_s", "_good_us", "_stale_us")
+    def __init__(self, rule: TimeRule, clock: Clock) -> None:
+        self.steady = Steady(clock, round(rule.slew_max_s * 1e6))
+        self._own_error_us = 0
+        self._own_marks = 0
+        self.follow(rule)
 
-    def __init__(self, rule: TimeRule) -> None:
+    def follow(self, rule: TimeRule) -> None:
+        """Go on under a changed rule."""
         self._good_us = round(rule.good_offset_s * 1e6)
         self._before_us = rule.implausible_before * 1_000_000
         self._ahead_us = round(rule.implausible_ahead_s * 1e6)
         self._stale_us = round(rule.stale_s * 1e6)
-        self._forget_s = rule.stale_forget_s
+        self._undated_us = round(rule.undated_s * 1e6)
+        self._limit_us = round(rule.uncertain_s * 1e6)
+        self._rule = Rule(
+            round(rule.delay_floor_s * 1e6),
+            rule.drift_max_ppm / 1e6,
+            rule.wander_ppm / 1e6,
+            round(rule.stale_forget_s * 1e6),
+            round(rule.backlog_s * 1e6),
+        )
+        self.steady.follow(round(rule.slew_max_s * 1e6))
+        self.own_clock(self._own_error_us, synchronised=not self._own_marks)
 
-    def look(self, report: Report, seen: Seen, mono: float) -> tuple[int, int, bool]:
-        """(time quality, offset, came late) of a report; keeps its device's books."""
+    def own_clock(self, error_us: int, *, synchronised: bool) -> None:
+        """How far the gateway's own clock may be off; it adds to what is told of each report."""
+        self._own_error_us = error_us
+        self._own_marks = 0 if synchronised else UNSYNCHRONISED
+        self._room_us = self._limit_us - error_us if synchronised else -1
+
+    def look(self, report: Report, seen: Seen) -> When:
+        """When a report was measured; keeps its device's books."""
         device_us = report.device_us
         if not device_us:
-            return NONE, 0, False
+            return self._undated(report.received_us)
         offset_us = device_us - report.received_us
         seen.offset_us = offset_us
+        clock = seen.clock
+        if clock is None:
+            clock = seen.clock = DeviceClock(self._rule)
+        moment_us = offset_us + (base_us := self.steady.base_us)
+        g = device_us - moment_us
+        if (
+            not clock.low <= moment_us <= clock.high
+            or g >= clock.due
+            or device_us % clock.resolution
+        ):
+            when = self._unusual(report, clock, offset_us)
+            if when is not None:
+                return when
+            base_us = self.steady.base_us
+            g = self.steady.received_us(report.received_us)
+            moment_us = device_us - g
+        # Prompt: what DeviceClock keeps of such a report is kept here.
+        clock.heard += 1
+        if moment_us > clock.best:
+            clock.best, clock.best_at = moment_us, g
+        gap = device_us - clock.told
+        clock.gap_max = max(clock.gap_max, gap)
+        clock.gap_min = min(clock.gap_min, gap)
+        measured = device_us - clock.center
+        uncertainty_us = clock.uncertainty
+        measured = min(measured, g)
+        if measured < clock.measured:
+            measured = min(clock.measured, g)
+            uncertainty_us = max(uncertainty_us, clock.claimed)
+        clock.told, clock.told_id, clock.measured = device_us, report.message_id, measured
+        clock.claimed, clock.prompt = uncertainty_us, True
+        marks = self._own_marks
+        if uncertainty_us > self._room_us:
+            marks |= UNCERTAIN
         quality = self.judge(device_us, offset_us)
-        return quality, offset_us, quality != IMPLAUSIBLE and self.late(seen, offset_us, mono)
+        if measured >= self.steady.calm_from_us:
+            return quality, offset_us, False, (measured + base_us, uncertainty_us, marks, 0)
+        return quality, offset_us, False, self._told(measured, uncertainty_us, marks)
 
     def judge(self, device_us: int, offset_us: int) -> int:
         """The TimeQuality of a report with this device time and offset, as a plain int."""
@@ -52,22 +125,41 @@ class Clockwork:
             return IMPLAUSIBLE
         return OFFSET
 
-    def late(self, seen: Seen, offset_us: int, mono: float) -> bool:
-        """Whether a report with this offset came late, by what is known of its device."""
-        usual = seen.usual_us
-        if usual is None or offset_us >= usual - self._stale_us:
-            # Delivery only ever adds delay, so the greatest offset is the clock's own. It sinks
-            # by a hundredth a report, to follow a clock that is slow or was set back a little.
-            if usual is None or offset_us > usual:
-                seen.usual_us = offset_us
-            else:
-                seen.usual_us = usual - (usual - offset_us) // 100
-            seen.late_since = None
-            return False
-        if seen.late_since is None:
-            seen.late_since = mono
-        elif mono - seen.late_since >= self._forget_s:
-            seen.usual_us = offset_us
-            seen.late_since = None
-            return False
-        return True
+    def _unusual(self, report: Report, clock: DeviceClock, offset_us: int) -> When | None:
+        """When a report was measured that isn't prompt by what is known; None: it is after all."""
+        self.steady.look()
+        g = self.steady.received_us(report.received_us)
+        placed = clock.take(report.device_us, g, report.message_id)
+        if placed is None:
+            return None
+        quality = self.judge(report.device_us, offset_us)
+        late = placed.late_us > self._stale_us and quality != IMPLAUSIBLE
+        marks = self._own_marks
+        if late:
+            marks |= LATE
+        if placed.stepped:
+            marks |= SET
+        claimed_us = placed.uncertainty_us
+        if not 0 < claimed_us <= self._room_us:
+            marks |= UNCERTAIN
+        return quality, offset_us, late, self._told(placed.measured_us, claimed_us, marks)
+
+    def _undated(self, received_us: int) -> When:
+        moment_us = received_us - self.steady.base_us
+        marks = self._own_marks | UNDATED
+        if self._undated_us > self._room_us:
+            marks |= UNCERTAIN
+        return NONE, 0, False, self._told(moment_us, self._undated_us, marks)
+
+    def _told(self, moment_us: int, uncertainty_us: int, marks: int) -> Measured:
+        """A moment's time, with what the steps of the gateway's clock do to it."""
+        if moment_us >= self.steady.calm_from_us:
+            return moment_us + self.steady.base_us, uncertainty_us, marks, 0
+        told = self.steady.tell(moment_us)
+        if self.steady.steps:
+            marks |= GATEWAY_SET
+        if uncertainty_us:
+            uncertainty_us += told.doubt_us
+            if uncertainty_us > self._room_us:
+                marks |= UNCERTAIN
+        return told.wall_us, uncertainty_us, marks, told.order_us

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from gateway.domain.records import DeviceState
+from gateway.pipeline.clocks.device import DeviceClock
 
 REASONS_MAX: Final = 32
 """Distinct error reasons counted per device; the others count as ``"other"``."""
@@ -21,6 +22,7 @@ class Seen:
     __slots__ = (
         "battery_percent",
         "bed",
+        "clock",
         "device_id",
         "driver",
         "duplicates",
@@ -29,12 +31,10 @@ class Seen:
         "first_us",
         "kind",
         "last_us",
-        "late_since",
         "marked_values",
         "messages",
         "offset_us",
         "state",
-        "usual_us",
     )
 
     def __init__(self, device_id: str) -> None:
@@ -51,9 +51,8 @@ class Seen:
         """Payloads that were set aside and the like, by reason."""
         self.offset_us: int | None = None
         """Device clock minus gateway clock at the last report that had a device time."""
-        self.usual_us: int | None = None
-        """The offset of timely reports; see :mod:`gateway.pipeline.normalise`."""
-        self.late_since: float | None = None
+        self.clock: DeviceClock | None = None
+        """What is known of its clock, once it told a time."""
         self.battery_percent = -1.0
         self.firmware = ""
         self.state: DeviceState | None = None

@@ -58,7 +58,7 @@ RECORD_FIELDS: Mapping[str, Fields] = {
         keyed=("device_id", "patient_id", "association_id"),
         dropped=("bed", "attested_by", "texts"),
         words=("kind", "driver"),
-        times=("received_us", "device_us"),
+        times=("received_us", "device_us", "measured_us", "order_us"),
         kept=(
             "time_quality",
             "message_id",
@@ -70,7 +70,7 @@ RECORD_FIELDS: Mapping[str, Fields] = {
             "waveforms",
             "association_state",
         ),
-        linking=("offset_us",),
+        linking=("offset_us", "uncertainty_us", "time_marks"),
         ward=("ward",),
     ),
     "alarm": Fields(

@@ -99,6 +99,10 @@ def _report_from(m: pb.Report) -> Report:
         patient_id=m.patient_id,
         association_id=m.association_id,
         association_state=AssociationState(m.association_state),
+        measured_us=m.measured_us,
+        uncertainty_us=m.uncertainty_us,
+        time_marks=m.time_marks,
+        order_us=m.order_us,
     )
 
 

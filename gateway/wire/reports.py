@@ -26,9 +26,14 @@ DICTIONARIES_CACHED_MAX = 4_096
 """Distinct tuples of codes remembered."""
 
 _TAG_RECORD_REPORT = b"\x0a"
-_BODY = b"%b\x18%b\x20%b\x28%c\x30%b\x3a%b%b%b%b"
+_BODY = b"%b\x18%b\x20%b\x28%c\x30%b\x3a%b%b%b%b%b"
 """Head; received_us (3); device_us (4); time_quality (5); offset_us (6); message_id (7: length
-and bytes); columns; the rest. A scalar's default may be written out: it parses to the same."""
+and bytes); columns; when it was measured; the rest. A scalar's default may be written out: it
+parses to the same."""
+_MEASURED = b"\xa8\x01%b\xb0\x01%b"
+"""measured_us (21) and uncertainty_us (22)."""
+_TAG_TIME_MARKS = b"\xb8\x01"
+_TAG_ORDER = b"\xc0\x01"
 _TAG_VALUES = b"\x6a"
 _TAG_QUALITIES = b"\x72"
 
@@ -38,6 +43,9 @@ _MORE = tuple(bytes((n & 0x7F | 0x80, n >> 7 | 0x80)) for n in range(0x4000))
 """14 bits of a longer varint, with more to follow."""
 _U64 = 2**64 - 1
 
+Measured = tuple[int, int, int, int]
+"""measured_us, uncertainty_us, time_marks and order_us of a report."""
+
 
 def encode_report(
     report: Report,
@@ -45,6 +53,7 @@ def encode_report(
     offset_us: int | None = None,
     qualities: tuple[int, ...] | None = None,
     whose: Whose | None = None,
+    measured: Measured | None = None,
 ) -> bytes:
     """Serialise ``Record(report=…)``; what is given beside the report replaces its own.
 
@@ -66,6 +75,8 @@ def encode_report(
             report.association_id,
             report.association_state,
         )
+    if measured is None:
+        measured = report.measured_us, report.uncertainty_us, report.time_marks, report.order_us
     message_id = report.message_id.encode()
     columns = rest = b""
     if report.codes:
@@ -84,6 +95,7 @@ def encode_report(
         _varint(len(message_id)),
         message_id,
         columns,
+        _measured(*measured),
         rest,
     )
     return _TAG_RECORD_REPORT + _varint(len(body)) + body
@@ -96,6 +108,17 @@ def _varint(n: int) -> bytes:
     if n < 0x10000000:
         return _MORE[n & 0x3FFF] + _LAST[n >> 14]
     return _MORE[n & 0x3FFF] + _MORE[n >> 14 & 0x3FFF] + _high(n >> 28)
+
+
+def _measured(measured_us: int, uncertainty_us: int, marks: int, order_us: int) -> bytes:
+    if not (measured_us or uncertainty_us or marks or order_us):
+        return b""
+    said = _MEASURED % (_varint(measured_us), _varint(uncertainty_us))
+    if marks:
+        said += _TAG_TIME_MARKS + _varint(marks)
+    if order_us:
+        said += _TAG_ORDER + _varint(order_us)
+    return said
 
 
 @lru_cache(maxsize=64)

@@ -38,6 +38,10 @@ def reports(draw):
         message_id=draw(words),
         bed=draw(words),
         ward=draw(words),
+        measured_us=draw(u63),
+        uncertainty_us=draw(u63),
+        time_marks=draw(u32),
+        order_us=draw(u63),
         enumerations=tuple(draw(st.lists(st.builds(r.Enumeration, u32, u32, words, quality)))),
         texts=tuple(draw(st.lists(st.builds(r.Text, u32, words), max_size=3))),
         waveforms=tuple(

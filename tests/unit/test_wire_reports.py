@@ -47,9 +47,12 @@ def test_every_length_of_varint_survives(bits):
 def test_what_is_given_beside_replaces_the_reports_own(time_quality, offset, data):
     report = data.draw(reports())
     qualities = tuple(data.draw(st.sampled_from((1, 4))) for _ in report.codes)
-    stamped = back(encode_report(report, time_quality, offset, qualities))
+    measured = (offset + 5, 7, 3, 9)
+    stamped = back(encode_report(report, time_quality, offset, qualities, measured=measured))
     assert (stamped.time_quality, stamped.offset_us) == (time_quality, offset)
     assert stamped.qualities == qualities
+    found = (stamped.measured_us, stamped.uncertainty_us, stamped.time_marks, stamped.order_us)
+    assert found == measured
 
 
 @pytest.mark.parametrize("number", [2**64, 2**70, -(2**63) - 1])

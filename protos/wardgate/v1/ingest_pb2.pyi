@@ -448,7 +448,7 @@ class Record(_message.Message):
     def __init__(self, report: _Optional[_Union[Report, _Mapping]] = ..., alarm: _Optional[_Union[Alarm, _Mapping]] = ..., inventory_event: _Optional[_Union[InventoryEvent, _Mapping]] = ..., device_status: _Optional[_Union[DeviceStatus, _Mapping]] = ..., gap: _Optional[_Union[Gap, _Mapping]] = ..., aggregate: _Optional[_Union[Aggregate, _Mapping]] = ..., alarm_notification: _Optional[_Union[AlarmNotification, _Mapping]] = ..., association_change: _Optional[_Union[AssociationChange, _Mapping]] = ..., infusion_order: _Optional[_Union[InfusionOrder, _Mapping]] = ...) -> None: ...
 
 class Report(_message.Message):
-    __slots__ = ("device_id", "kind", "received_us", "device_us", "time_quality", "offset_us", "message_id", "bed", "driver", "attestation", "attested_by", "codes", "values", "qualities", "enumerations", "texts", "waveforms", "ward", "patient_id", "association_id", "association_state")
+    __slots__ = ("device_id", "kind", "received_us", "device_us", "time_quality", "offset_us", "message_id", "bed", "driver", "attestation", "attested_by", "codes", "values", "qualities", "enumerations", "texts", "waveforms", "ward", "patient_id", "association_id", "association_state", "measured_us", "uncertainty_us", "time_marks", "order_us")
     DEVICE_ID_FIELD_NUMBER: _ClassVar[int]
     KIND_FIELD_NUMBER: _ClassVar[int]
     RECEIVED_US_FIELD_NUMBER: _ClassVar[int]
@@ -470,6 +470,10 @@ class Report(_message.Message):
     PATIENT_ID_FIELD_NUMBER: _ClassVar[int]
     ASSOCIATION_ID_FIELD_NUMBER: _ClassVar[int]
     ASSOCIATION_STATE_FIELD_NUMBER: _ClassVar[int]
+    MEASURED_US_FIELD_NUMBER: _ClassVar[int]
+    UNCERTAINTY_US_FIELD_NUMBER: _ClassVar[int]
+    TIME_MARKS_FIELD_NUMBER: _ClassVar[int]
+    ORDER_US_FIELD_NUMBER: _ClassVar[int]
     device_id: str
     kind: str
     received_us: int
@@ -491,7 +495,11 @@ class Report(_message.Message):
     patient_id: str
     association_id: str
     association_state: AssociationState
-    def __init__(self, device_id: _Optional[str] = ..., kind: _Optional[str] = ..., received_us: _Optional[int] = ..., device_us: _Optional[int] = ..., time_quality: _Optional[_Union[TimeQuality, str]] = ..., offset_us: _Optional[int] = ..., message_id: _Optional[str] = ..., bed: _Optional[str] = ..., driver: _Optional[str] = ..., attestation: _Optional[_Union[Attestation, str]] = ..., attested_by: _Optional[str] = ..., codes: _Optional[_Iterable[int]] = ..., values: _Optional[_Iterable[float]] = ..., qualities: _Optional[_Iterable[_Union[Quality, str]]] = ..., enumerations: _Optional[_Iterable[_Union[Enumeration, _Mapping]]] = ..., texts: _Optional[_Iterable[_Union[Text, _Mapping]]] = ..., waveforms: _Optional[_Iterable[_Union[Waveform, _Mapping]]] = ..., ward: _Optional[str] = ..., patient_id: _Optional[str] = ..., association_id: _Optional[str] = ..., association_state: _Optional[_Union[AssociationState, str]] = ...) -> None: ...
+    measured_us: int
+    uncertainty_us: int
+    time_marks: int
+    order_us: int
+    def __init__(self, device_id: _Optional[str] = ..., kind: _Optional[str] = ..., received_us: _Optional[int] = ..., device_us: _Optional[int] = ..., time_quality: _Optional[_Union[TimeQuality, str]] = ..., offset_us: _Optional[int] = ..., message_id: _Optional[str] = ..., bed: _Optional[str] = ..., driver: _Optional[str] = ..., attestation: _Optional[_Union[Attestation, str]] = ..., attested_by: _Optional[str] = ..., codes: _Optional[_Iterable[int]] = ..., values: _Optional[_Iterable[float]] = ..., qualities: _Optional[_Iterable[_Union[Quality, str]]] = ..., enumerations: _Optional[_Iterable[_Union[Enumeration, _Mapping]]] = ..., texts: _Optional[_Iterable[_Union[Text, _Mapping]]] = ..., waveforms: _Optional[_Iterable[_Union[Waveform, _Mapping]]] = ..., ward: _Optional[str] = ..., patient_id: _Optional[str] = ..., association_id: _Optional[str] = ..., association_state: _Optional[_Union[AssociationState, str]] = ..., measured_us: _Optional[int] = ..., uncertainty_us: _Optional[int] = ..., time_marks: _Optional[int] = ..., order_us: _Optional[int] = ...) -> None: ...
 
 class Enumeration(_message.Message):
     __slots__ = ("code", "value", "name", "quality")

@@ -1,0 +1,1 @@
+"""When something was measured: device clocks, and the gateway's own as it is set."""

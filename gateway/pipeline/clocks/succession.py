@@ -1,0 +1,177 @@
+"""What order alone says of when a device's report was measured.
+
+After the one before, and before it was received. And where the device's time went on by one of its
+usual steps, by just that much later than the one before: its clock was not set in between, or by no
+more than usual steps differ. None of this needs to know how far the clock is off.
+
+How two messages stand to each other is told by their ids ``boot:n``. Without numbers the order of
+arrival is no proof: a message may hold older values beside the present ones.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Final, NamedTuple
+
+from gateway.pipeline.clocks.bounds import Rule
+
+TOLERANCE_US: Final = 2_000
+"""A device's interval is never quite the same."""
+NUMBER_DIGITS_MAX: Final = 19
+NEVER: Final = -(1 << 62)
+EVER: Final = 1 << 62
+
+
+class Order(Enum):
+    """How a message stands to the one before."""
+
+    UNKNOWN = "unknown"
+    AFTER = "after"
+    SAME = "same"
+    BEFORE = "before"
+    REBOOTED = "rebooted"
+    """Of another start of the device."""
+
+
+def order_of(message_id: str, before: str) -> Order:
+    """Compare; ids that are no ``boot:n`` say only whether they are the same."""
+    if not message_id or not before:
+        return Order.UNKNOWN
+    if message_id == before:
+        return Order.SAME
+    boot, _, number = message_id.rpartition(":")
+    boot_before, _, number_before = before.rpartition(":")
+    if not (boot and boot_before and _plain(number) and _plain(number_before)):
+        return Order.UNKNOWN
+    if boot != boot_before:
+        return Order.REBOOTED
+    n, n_before = int(number), int(number_before)
+    if n == n_before:
+        return Order.SAME
+    return Order.AFTER if n > n_before else Order.BEFORE
+
+
+def _plain(number: str) -> bool:
+    return number.isascii() and number.isdecimal() and len(number) <= NUMBER_DIGITS_MAX
+
+
+class _Base(NamedTuple):
+    """A report, by the device's time, with the bounds of when it was measured."""
+
+    d: int
+    lo: int
+    hi: int
+    slack: int
+
+
+class Succession:
+    """The report before, of one device, and its usual steps. Times as in ``DeviceClock``."""
+
+    __slots__ = (
+        "_base",
+        "_gap_high",
+        "_gap_low",
+        "_last_g",
+        "_last_hi",
+        "_last_lo",
+        "_rule",
+        "claimed",
+        "gap_max",
+        "gap_min",
+        "measured",
+        "prompt",
+        "resolution",
+        "told",
+        "told_id",
+    )
+
+    def __init__(self, rule: Rule, resolution_us: int) -> None:
+        self._rule = rule
+        self.resolution = resolution_us
+        self.told, self.told_id = 0, ""
+        """The device's time, and the message's id."""
+        self.measured = NEVER
+        """As a moment."""
+        self.claimed, self.prompt = 0, False
+        """Its uncertainty, where it was prompt."""
+        self.gap_min, self.gap_max = EVER, -1
+        """The device's time between neighbours in this window."""
+        self._gap_low, self._gap_high = EVER, -1
+        """The same in the window before."""
+        self._last_lo, self._last_hi, self._last_g = NEVER, EVER, 0
+        """Its bounds where it wasn't prompt, and when it was received."""
+        self._base: _Base | None = None
+        """What a row of usual steps began with."""
+
+    def before(self) -> tuple[int, int]:
+        """Between which moments the report before was measured."""
+        if self.prompt:
+            return self.measured - self.claimed, self.measured + self.claimed
+        return self._last_lo, self._last_hi
+
+    def between(self, d: int, g: int, order: Order) -> tuple[int, int]:
+        """Between which moments a report was measured; NEVER where nothing is known."""
+        if self.measured == NEVER:
+            return NEVER, g
+        before_lo, before_hi = self.before()
+        if order is Order.BEFORE:
+            return NEVER, min(g, before_hi)
+        if before_lo > NEVER and self.usual(d - self.told, order):
+            base = self._row()
+            since = d - base.d
+            slack = base.slack + int(self._rule.drift_max * since) + 1
+            hi = min(g, base.hi + since + slack)
+            return min(base.lo + since - slack, hi), hi
+        return NEVER if order is Order.UNKNOWN else min(before_lo, g), g
+
+    def usual(self, gap: int, order: Order) -> bool:
+        """Whether a report follows the one before as this device's reports do."""
+        least, most = min(self.gap_min, self._gap_low), max(self.gap_max, self._gap_high)
+        usual = 0 <= gap <= most + TOLERANCE_US and gap >= least - TOLERANCE_US
+        return usual and order not in (Order.BEFORE, Order.REBOOTED)
+
+    def live(self, d: int, g: int, band_us: int) -> bool:
+        """Whether a report came as long after the one before as it was measured after it.
+
+        What is delivered late comes faster, and passes by where prompt reports would be.
+        """
+        measured, received = d - self.told, g - self._last_g
+        return 0 < measured <= 2 * received and received - measured <= band_us + self.resolution
+
+    def remember(
+        self, report: tuple[int, str, int], measured: int, lo: int, hi: int, order: Order
+    ) -> None:
+        """A report that was not prompt: device time, id and receipt; and its bounds."""
+        d, message_id, g = report
+        if self.before()[0] > NEVER and self.usual(d - self.told, order):
+            base = self._row()
+            self._base = base._replace(hi=min(base.hi, g - (d - base.d) + 2 * base.slack))
+        else:
+            self._base = None
+        self._last_lo, self._last_hi, self._last_g, self.prompt = lo, hi, g, False
+        self.told, self.told_id, self.measured = d, message_id, measured
+
+    def resume(self, told: int, told_id: str, measured: int, measured_lo: int) -> None:
+        """Go on after a restart. More may have been told since: it bounds from below only."""
+        self.told, self.told_id, self.measured = told, told_id, measured
+        self._last_lo, self._last_hi = measured_lo, EVER
+
+    def turn(self) -> None:
+        """A window ends: what was usual in it counts for one more."""
+        if self.gap_max >= 0:
+            self._gap_low, self._gap_high = self.gap_min, self.gap_max
+            self.gap_min, self.gap_max = EVER, -1
+
+    def _row(self) -> _Base:
+        """What this row of usual steps began with: the report before, if it begins now.
+
+        What a clock cuts off counts once for all of them, and so does a step of the clock that they
+        may hide, where nothing else was late before.
+        """
+        if self._base is not None and not self.prompt:
+            return self._base
+        slack = self.resolution
+        if self.prompt:
+            least, most = min(self.gap_min, self._gap_low), max(self.gap_max, self._gap_high)
+            slack += max(0, most - least) + 2 * TOLERANCE_US
+        return _Base(self.told, *self.before(), slack)
