@@ -10,7 +10,7 @@ JITTER = (5 * MS, 30 * MS, 12 * MS, 8 * MS, 41 * MS, 18 * MS, 7 * MS)
 
 
 def right(found):
-    return 0 < found.uncertainty_us and found.error_us <= found.uncertainty_us
+    return found.uncertainty_us > 0 and found.error_us <= found.uncertainty_us
 
 
 @pytest.mark.parametrize("offset", [0, -600 * SECOND, 3600 * SECOND, -WALL_US])
