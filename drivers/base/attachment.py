@@ -23,8 +23,6 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import NamedTuple, Protocol, assert_never
 
-import msgspec
-
 from drivers.base.dialogue import (
     Dialogue,
     Event,
@@ -36,11 +34,12 @@ from drivers.base.dialogue import (
     Online,
     Said,
 )
+from drivers.base.untaken import Untaken
 from drivers.transport.serial import LinkListener
 from gateway.domain import ports as domain
 from gateway.domain.devices import Credential, Device
 from gateway.domain.errors import RefusedError
-from gateway.domain.ports import Carrier, Outcome, Ports, StateDelta, Submission, Tap, Tapped
+from gateway.domain.ports import Carrier, Ports, StateDelta, Submission, Tap, Tapped
 from gateway.domain.records import DeviceState, DeviceStatus, Gap, Provenance
 
 log = logging.getLogger(__name__)
@@ -137,7 +136,7 @@ class Attachment:
         self._heard_us = int.from_bytes(heard, "big")
         """When the last records came: where a Gap begins."""
         self._gap_reason = "gateway_stopped" if self._heard_us else ""
-        self._refused: Gap | None = None
+        self._untaken = Untaken(binding.device_id, ports)
         self._left = asyncio.Event()
 
     @property
@@ -327,7 +326,7 @@ class Attachment:
         heard_us = self._heard_us.to_bytes(8, "big")
         delta = StateDelta(self._heard_space, self._binding.device_id, heard_us)
         self._ports.sink.submit(
-            Submission(records, partial(self._settled, now_us, len(records)), (delta,))
+            Submission(records, partial(self._untaken.settled, now_us, len(records)), (delta,))
         )
         if not self._paused and not self._ports.sink.writable():
             self._paused = True
@@ -337,29 +336,6 @@ class Attachment:
     def _go_on(self) -> None:
         self._paused = False
         self._link.resume()
-
-    def _settled(self, at_us: int, count: int, outcome: Outcome) -> None:
-        if outcome is not Outcome.COMMITTED:
-            self._ports.counters.add("not_taken", outcome.value, n=count)
-            begun = self._refused or self._gap("not_taken", at_us, at_us)
-            self._refused = msgspec.structs.replace(
-                begun, to_us=at_us, reports=begun.reports + count
-            )
-        elif self._refused is not None:
-            gap, self._refused = self._refused, None
-            self._ports.sink.submit(Submission([gap], partial(self._gap_settled, gap)))
-
-    def _gap_settled(self, gap: Gap, outcome: Outcome) -> None:
-        """A Gap that was refused itself waits for the next commit, joined with what followed."""
-        if outcome is not Outcome.COMMITTED:
-            later = self._refused
-            self._refused = (
-                gap
-                if later is None
-                else msgspec.structs.replace(
-                    later, from_us=gap.from_us, reports=gap.reports + later.reports
-                )
-            )
 
     def _gap(self, reason: str, from_us: int, to_us: int) -> Gap:
         return Gap(reason, self._binding.device_id, from_us=from_us or to_us, to_us=to_us)

@@ -36,6 +36,12 @@ TEXT_CHARS_MAX: Final = 255
 WINDOW_S: Final = 600.0
 """In so long the shortest delay is looked for: two clocks that differ by 100 ppm are 60 ms apart
 after it."""
+OLD_US: Final = 5_000_000
+"""Later than the reader's quickest word by so much: it was held, in the reader or by us."""
+SET_BACK_S: Final = 15.0
+"""What is held comes within seconds, once it comes."""
+STAMP_US_MAX: Final = 1 << 52
+"""The year 2112; what is beyond is no time, and means that the reader has given none."""
 
 
 class About(TypedDict, total=False):
@@ -54,18 +60,28 @@ class ReaderTime:
 
     What the reader stamps arrives later than it was stamped, never sooner: the smallest difference
     is the nearest to the truth. It is looked for in the present window and the one before, so that
-    a reader's clock that drifts, or is set back, is followed after a while, and one that is set
-    forward at once. The gateway's wall clock may jump: the difference is to its monotonic one.
+    a clock that drifts is followed, and one that is set forward at once. One that is set back looks
+    like a reader that tells old things: it is believed when nothing else has come for
+    ``SET_BACK_S``. The gateway's wall clock may jump: the difference is to its monotonic one.
     """
 
     def __init__(self) -> None:
         self._least: float | None = None
         self._earlier: float | None = None
         self._until_s = 0.0
+        self._old_since_s: float | None = None
+        """Since when everything that came was stamped long before."""
 
     def told(self, stamp_us: int, now: Moment) -> None:
         """The reader has stamped something that has just arrived."""
         late_us = now.monotonic_s * 1e6 - stamp_us
+        known = self._known()
+        if known is None or late_us <= known + OLD_US:
+            self._old_since_s = None
+        elif self._old_since_s is None:
+            self._old_since_s = now.monotonic_s
+        elif now.monotonic_s - self._old_since_s >= SET_BACK_S:
+            self._least = self._earlier = self._old_since_s = None
         if now.monotonic_s >= self._until_s:
             self._earlier, self._least = self._least, None
             self._until_s = now.monotonic_s + WINDOW_S
@@ -73,10 +89,12 @@ class ReaderTime:
 
     def offset_us(self, now: Moment) -> int:
         """To be added to the reader's times; 0 while it has told none."""
+        known = self._known()
+        return 0 if known is None else round(known + now.wall_us - now.monotonic_s * 1e6)
+
+    def _known(self) -> float | None:
         known = [each for each in (self._least, self._earlier) if each is not None]
-        if not known:
-            return 0
-        return round(min(known) + now.wall_us - now.monotonic_s * 1e6)
+        return min(known, default=None)
 
 
 class Mapper:
@@ -130,7 +148,8 @@ class Mapper:
     def hear(self, event: params.ReaderEventNotificationData, now: Moment) -> None:
         """Learn the reader's time of an event."""
         clock, at_us = _stamp(event)
-        self._times[clock].told(at_us, now)
+        if clock is not ReaderClock.NONE:
+            self._times[clock].told(at_us, now)
 
     def change(self, event: params.ReaderEventNotificationData, now: Moment) -> InputChange | None:
         """The input that an event tells of, if it tells of one."""
@@ -214,21 +233,30 @@ def _epc(said: params.EPCData | params.EPC_96) -> str:
 
 def _seen(tag: params.TagReportData) -> tuple[ReaderClock, int, int]:
     """Which clock, first and last."""
+    clock, first_us, last_us = _stamps(tag)
+    if clock is ReaderClock.NONE or not 0 < max(first_us, last_us) <= STAMP_US_MAX:
+        return ReaderClock.NONE, 0, 0
+    return clock, first_us, max(first_us, last_us)
+
+
+def _stamps(tag: params.TagReportData) -> tuple[ReaderClock, int, int]:
     first_utc, last_utc = tag.first_seen_timestamp_utc, tag.last_seen_timestamp_utc
     if first_utc is not None or last_utc is not None:
         first = (first_utc or last_utc).microseconds  # type: ignore[union-attr]  # one of them is
         last = (last_utc or first_utc).microseconds  # type: ignore[union-attr]
-        return ReaderClock.UTC, first, max(first, last)
+        return ReaderClock.UTC, first, last
     first_up, last_up = tag.first_seen_timestamp_uptime, tag.last_seen_timestamp_uptime
     if first_up is not None or last_up is not None:
         first = (first_up or last_up).microseconds  # type: ignore[union-attr]
         last = (last_up or first_up).microseconds  # type: ignore[union-attr]
-        return ReaderClock.UPTIME, first, max(first, last)
+        return ReaderClock.UPTIME, first, last
     return ReaderClock.NONE, 0, 0
 
 
 def _stamp(event: params.ReaderEventNotificationData) -> tuple[ReaderClock, int]:
     stamp = event.timestamp
+    if stamp.microseconds > STAMP_US_MAX:
+        return ReaderClock.NONE, 0
     clock = ReaderClock.UPTIME if isinstance(stamp, params.Uptime) else ReaderClock.UTC
     return clock, stamp.microseconds
 
