@@ -57,13 +57,22 @@ _FIELDS: dict[str, tuple[str, ...]] = {
     "infusion_order": ("drug", "drug_code", "route", "bed", "ward", "attested_by"),
     "inventory_event": ("place", "from_place", "badge", "attested_by"),
     "alarm_notification": ("bed", "by", "reason", "attested_by"),
+    "cabinet_event": ("door", "reason", "attested_by"),
 }
+_LISTS: dict[str, tuple[str, ...]] = {
+    "inventory_event": ("badges",),
+    "cabinet_event": ("badges",),
+}
+"""Fields of several words, each sealed; stored as a JSON array."""
 _OF_CONTEXTS = """
 SELECT {column}, 0 FROM contexts JOIN devices ON devices.key = contexts.device
 WHERE devices.name = ?"""
 _OF_REPORTS = """
 SELECT each.value, report.received_us FROM report JOIN devices ON devices.key = report.device
 CROSS JOIN json_each(report."values") AS each WHERE devices.name = ? AND each.type = 'text'"""
+_OF_LISTS = """
+SELECT each.value, received_us FROM {table} CROSS JOIN json_each({table}.{column}) AS each
+WHERE device_id = ?"""
 _OF_ASSOCIATIONS = """
 SELECT {column}, at_us FROM association_changes
 WHERE coalesce(nullif(device_id, ''), '(patients)') = ?"""
@@ -87,6 +96,15 @@ _WORDS: dict[str, tuple[str, tuple[str, ...]]] = {
     "infusion_orders": (
         "SELECT {column}, received_us FROM infusion_orders WHERE device_id = ?",
         _FIELDS["infusion_order"],
+    ),
+    "cabinet_events": (
+        "SELECT {column}, received_us FROM cabinet_events WHERE device_id = ?",
+        _FIELDS["cabinet_event"],
+    ),
+    "inventory.badges": (_OF_LISTS.format(table="inventory", column="{column}"), ("badges",)),
+    "cabinet_events.badges": (
+        _OF_LISTS.format(table="cabinet_events", column="{column}"),
+        ("badges",),
     ),
     "report": (_OF_REPORTS, ("text",)),
     "association_changes": (_OF_ASSOCIATIONS, _ASSOCIATION),
@@ -253,6 +271,9 @@ class Columns:
             for name in _FIELDS[body]:
                 sealed = self.seal(message.device_id, name, getattr(message, name))
                 setattr(message, name, sealed)
+            for name in _LISTS.get(body, ()):
+                words = getattr(message, name)
+                words[:] = [self.seal(message.device_id, name, word) for word in words]
 
     def _new(self, device: str) -> tuple[int, AESSIV]:
         key = secrets.token_bytes(KEY_BYTES)
@@ -369,7 +390,7 @@ def sealed_words(db: sqlite3.Connection, device: str) -> Iterable[tuple[str, str
         for column in columns:
             for word, at_us in db.execute(query.format(column=column), (device,)):
                 if word:
-                    yield table, column, at_us, word
+                    yield table.partition(".")[0], column, at_us, word
 
 
 def _bound(device: str, column: str) -> list[bytes]:

@@ -43,6 +43,7 @@ _TABLES = (
     "statuses",
     "inventory",
     "infusion_orders",
+    "cabinet_events",
     "gaps",
     "aggregates",
     "association_changes",

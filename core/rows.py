@@ -11,6 +11,7 @@ from core.batches import BadBatchError
 from core.reports import Place, Row
 from gateway.domain.labels import Lane, Treatment
 from gateway.domain.records import (
+    AccessVerdict,
     AlarmKind,
     AlarmPhase,
     AlarmPriority,
@@ -18,6 +19,7 @@ from gateway.domain.records import (
     AssociationState,
     AssociationSubject,
     Attestation,
+    CabinetEventKind,
     DeviceState,
     InfusionOrderAction,
     InventoryAction,
@@ -67,11 +69,18 @@ INSERT INTO statuses (gateway, lane, epoch, seq, device_id, message_id, kind, re
 VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)
 ON CONFLICT (device_id, message_id) WHERE message_id IS NOT NULL DO NOTHING"""
 
+INSERT_CABINET = """
+INSERT INTO cabinet_events (gateway, lane, epoch, seq, device_id, message_id, received_us,
+  stored_us, kind, door, session, opened_us, closed_us, unseen_close, verdict, badges, counts,
+  reason, driver, attestation, attested_by, treatment)
+VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)
+ON CONFLICT (device_id, message_id) WHERE message_id IS NOT NULL DO NOTHING"""
+
 INSERT_INVENTORY = """
 INSERT INTO inventory (gateway, lane, epoch, seq, device_id, message_id, received_us, stored_us,
   device_us, action, epc, place, from_place, badge, driver, attestation,
-  attested_by, treatment)
-VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)
+  attested_by, treatment, session, item_class, lot, expiry, badges, reason)
+VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)
 ON CONFLICT (device_id, message_id, epc) WHERE message_id IS NOT NULL DO NOTHING"""
 
 INSERT_NOTIFICATION = """
@@ -227,6 +236,48 @@ def inventory_row(place: Place, seq: int, e: pb.InventoryEvent) -> Row:
         e.place,
         e.from_place,
         e.badge,
+        e.driver,
+        word(Attestation, e.attestation),
+        e.attested_by,
+        place.treatment,
+        e.session,
+        e.item_class,
+        e.lot,
+        e.expiry,
+        _json.encode(list(e.badges)).decode(),
+        e.reason,
+    )
+
+
+def cabinet_row(place: Place, seq: int, e: pb.CabinetEvent) -> Row:
+    """One row of ``cabinet_events``.
+
+    Raises:
+        BadBatchError: a number outside its enumeration.
+    """
+    counts = [
+        [c.item_class, c.expected, c.found, c.doubted, c.counted if c.HasField("counted") else None]
+        for c in e.counts
+    ]
+    return (
+        place.gateway,
+        place.lane_name,
+        place.epoch,
+        seq,
+        e.device_id,
+        e.message_id or None,
+        e.received_us,
+        place.stored_us,
+        word(CabinetEventKind, e.kind),
+        e.door,
+        e.session,
+        e.opened_us or None,
+        e.closed_us or None,
+        int(e.unseen_close),
+        word(AccessVerdict, e.verdict) if e.verdict else "",
+        _json.encode(list(e.badges)).decode(),
+        _json.encode(counts).decode(),
+        e.reason,
         e.driver,
         word(Attestation, e.attestation),
         e.attested_by,

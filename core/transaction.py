@@ -21,6 +21,7 @@ from core.reports import INSERT_MANY, INSERT_REPORT, MANY, SEQ, Place, Row, nume
 from core.rows import (
     INSERT_ALARM,
     INSERT_ASSOCIATION,
+    INSERT_CABINET,
     INSERT_GAP,
     INSERT_INVENTORY,
     INSERT_NOTIFICATION,
@@ -29,6 +30,7 @@ from core.rows import (
     TREATMENT_WORDS,
     alarm_row,
     association_row,
+    cabinet_row,
     gap_row,
     inventory_row,
     notification_row,
@@ -52,6 +54,7 @@ _INSERTS = (
     INSERT_NOTIFICATION,
     INSERT_ASSOCIATION,
     INSERT_ORDER,
+    INSERT_CABINET,
 )
 
 
@@ -136,6 +139,7 @@ _ROWS: Final[dict[str, tuple[int, Callable[[Place, int, Any], Row]]]] = {
     "inventory_event": (3, inventory_row),
     "alarm_notification": (5, notification_row),
     "infusion_order": (7, order_row),
+    "cabinet_event": (8, cabinet_row),
 }
 """Bodies whose row follows from nothing else, and where it goes among ``_INSERTS``."""
 
@@ -145,7 +149,7 @@ def _add(prepared: _Prepared, place: Place, seq: int, record: pb.Record) -> None
     bed = _bed(place, record)
     if place.columns is not None:
         place.columns.seal_record(record)
-    body = record.WhichOneof("body")
+    body = record.WhichOneof("body") or ""
     if place.lane is Lane.WAVES:
         tables[4].append(waves_row(place, seq, record))
     elif body in _ROWS:

@@ -34,6 +34,7 @@ RESTART: Final[Mapping[str, str]] = {
     "local.socket": "it is bound at the start",
     "local.listen": "it is bound at the start",
     "local.calls_max": "it is bound at the start",
+    "cabinets": "what lies in them is followed from the start",
     "pipeline.duplicates": "memory is laid out at the start",
     "pipeline.devices_max": "memory is laid out at the start",
     "fleet": "beginning or ending to obey a fleet is a start of its own",

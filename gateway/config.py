@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 import msgspec
 
 from gateway import tomlfile
+from gateway.cabinet.config import CabinetTable, check_cabinets
 from gateway.capture.config import CaptureConfig
 from gateway.dial import Receiver, check_receiver
 from gateway.domain.errors import ConfigError
@@ -114,6 +115,7 @@ class GatewayConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     sim: SimConfig = SimConfig()
     """What is done about devices that the mobile network knows by other words than the registry."""
     renewal: RenewalTable = RenewalTable()
+    cabinets: tuple[CabinetTable, ...] = ()
 
 
 class Source(NamedTuple):
@@ -159,6 +161,10 @@ def build(source: Source, raw: dict[str, Any] | None = None) -> GatewayConfig:
             check_receiver(config.fleet.receiver, "fleet")
         except ValueError as error:
             raise ConfigError(f"{path}: {error}") from error
+    try:
+        check_cabinets(config.cabinets)
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from error
     names = [destination.name for destination in config.destinations]
     twice = {name for name in names if names.count(name) > 1}
     if twice:

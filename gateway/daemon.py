@@ -20,6 +20,9 @@ from pathlib import Path
 
 from gateway import plugins
 from gateway.auditing import Auditing
+from gateway.cabinet.interpreter import Cabinets
+from gateway.cabinet.service import Around as CabinetAround
+from gateway.cabinet.service import Desk as CabinetDesk
 from gateway.capture.desk import CaptureDesk
 from gateway.capture.shelf import SCOPE as CAPTURE_SCOPE
 from gateway.clock import SystemClock
@@ -276,6 +279,9 @@ class Gateway:
                 )
             )
         )
+        if self.cabinets is not None:
+            desk = CabinetDesk(self.cabinets, CabinetAround(self.intake, self.clock, self.audit))
+            self.local.offer(desk.service())
         await self.local.start()
         self._supervisor.start(Part("local", self.local.run))
         stack.push_async_callback(self.local.stop)
@@ -286,6 +292,7 @@ class Gateway:
         loop = asyncio.get_running_loop()
         self.committer = Committer(self.journal, loop, telemetry, config.commit)
         self.infusions = Infusions(config.pipeline.infusion)
+        self.cabinets = Cabinets(config.cabinets, telemetry) if config.cabinets else None
         self.intake = Intake(
             config.pipeline,
             self.committer,
@@ -293,7 +300,7 @@ class Gateway:
             telemetry,
             os.urandom,
             self._first_labels(),
-            interpreters=(self.infusions,),
+            interpreters=(self.infusions, *([self.cabinets] if self.cabinets else [])),
         )
         self.intake.infusions = self.infusions
         self.message_ids = MessageIds(

@@ -60,6 +60,14 @@ METRICS: Mapping[str, Declared] = {
     "wave_samples": Declared("counter", "Samples of waveforms accepted", ()),
     # People on site
     "local_calls": Declared("counter", "Calls of people on site", ("method", "result")),
+    # Cabinets
+    "tag_reads": Declared(
+        "counter", "Tags read by what became of it: placed, badge, no_badge, unplaced", ("what",)
+    ),
+    "cabinet_events": Declared("counter", "What became of items in cabinets", ("action",)),
+    "cabinet_accesses": Declared("counter", "Door sessions of cabinets", ("verdict",)),
+    "cabinet_items": Declared("gauge", "Items in cabinets", ("state",)),
+    "cabinets_unseen": Declared("gauge", "Cabinets that are not seen, or not all of them", ()),
     # Journal
     "journaled": Declared("counter", "Records committed", ("lane",)),
     "journal_bytes": Declared("gauge", "Bytes on disk", ("lane",)),

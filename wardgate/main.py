@@ -34,6 +34,11 @@ PARTS = {
     "release": Part("gateway.releasereport.cli", "app", "What left the hospital."),
     "metrics": Part("wardgate.metrics_cli", "app", "Metrics and units: list, convert."),
     "driver": Part("wardgate.driver_cli", "app", "Drivers: list, new."),
+    "cabinet": Part(
+        "gateway.cabinet.cli",
+        "app",
+        "RFID cabinets: show, history, reconcile, issued, list-import.",
+    ),
     "core": Part("core.cli", "app", "The reference receiving end."),
     "fleet": Part("fleet.cli", "app", "The fleet service: gateways, health, certificates."),
     "device": Part(

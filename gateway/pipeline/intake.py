@@ -48,6 +48,7 @@ from gateway.domain.records import (
     AlarmSnapshot,
     AssociationChange,
     Attestation,
+    CabinetEvent,
     DeviceState,
     DeviceStatus,
     Gap,
@@ -446,6 +447,7 @@ class Intake:
         record: Report
         | Alarm
         | InventoryEvent
+        | CabinetEvent
         | DeviceStatus
         | InfusionOrder
         | AlarmSnapshot

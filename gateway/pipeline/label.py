@@ -24,6 +24,7 @@ from gateway.domain.records import (
     AlarmSource,
     AssociationChange,
     Attestation,
+    CabinetEvent,
     DeviceStatus,
     Gap,
     InfusionOrder,
@@ -34,7 +35,15 @@ from gateway.domain.records import (
 from gateway.domain.terms import DEVICE_ALARM, DRUG_NAME, PROGRAMMED_RATE, VOLUME_TO_BE_INFUSED
 from gateway.pipeline.classification import DEFAULTS, NOBODY, Classification, highest
 
-_Other = DeviceStatus | InventoryEvent | Gap | AlarmNotification | AssociationChange | InfusionOrder
+_Other = (
+    DeviceStatus
+    | InventoryEvent
+    | CabinetEvent
+    | Gap
+    | AlarmNotification
+    | AssociationChange
+    | InfusionOrder
+)
 ORDER = (DRUG_NAME, PROGRAMMED_RATE, VOLUME_TO_BE_INFUSED)
 """What an infusion order tells, by the metrics of which a pump tells the same."""
 DeviceOf = Callable[[str], Device | None]
@@ -173,9 +182,16 @@ class Labels:
                 members = (NOBODY, *((told.badges,) if record.by else ()))
             label = highest((told.device_ids, *members))
             return self._associated(label, record.device_id, record.bed, attested_by)
-        worn = (told.badges,) if record.badge else ()
-        label = highest((NOBODY, told.device_ids, told.places, *worn))
+        label = highest((NOBODY, told.device_ids, told.places, *self._of_cabinet(record)))
         return self._associated(label, record.device_id, "", attested_by)
+
+    def _of_cabinet(self, record: InventoryEvent | CabinetEvent) -> Iterable[Label]:
+        """Who was at a cabinet, and what they wrote."""
+        told = self.classification
+        if record.badges or (isinstance(record, InventoryEvent) and record.badge):
+            yield told.badges
+        if isinstance(record, CabinetEvent) and record.reason:
+            yield told.free_text
 
     def of_ward(self, device: Device | None) -> Label | None:
         """What a device's ward adds."""

@@ -11,6 +11,7 @@ from gateway.domain.records import (
     AlarmNotification,
     AlarmSource,
     AssociationChange,
+    CabinetEvent,
     DeviceStatus,
     Gap,
     InfusionOrder,
@@ -64,10 +65,8 @@ def _content(record: Record, labels: Labels) -> Iterator[Member]:  # noqa: C901 
         case DeviceStatus():
             yield Member("that it happened", NOBODY)
             yield from _at("the device's last words", record.detail, told.own_words)
-        case InventoryEvent():
-            yield Member("that it happened", NOBODY)
-            yield Member("the place", told.places)
-            yield from _at("a badge", record.badge, told.badges)
+        case InventoryEvent() | CabinetEvent():
+            yield from _of_cabinet(record, labels)
         case AlarmNotification():
             yield Member("that it happened", NOBODY)
             yield from _at("the bed", record.bed, told.places)
@@ -89,6 +88,7 @@ def _content(record: Record, labels: Labels) -> Iterator[Member]:  # noqa: C901 
 
 def _association(record: AssociationChange, labels: Labels) -> Iterator[Member]:
     told = labels.classification
+    yield Member("that it is an association", told.associations)
     yield Member("the place", told.places)
     yield from _whose(record, labels)
     if not record.ward and told.unknown_ward is not None:
@@ -102,6 +102,18 @@ def _whose(record: Report | Alarm | AssociationChange, labels: Labels) -> Iterat
     if named and record.ward in told.wards:
         yield Member(f"the bed's ward ({record.ward})", told.wards[record.ward])
     yield from _at("the patient's identifier", record.patient_id, told.patients)
+
+
+def _of_cabinet(record: InventoryEvent | CabinetEvent, labels: Labels) -> Iterator[Member]:
+    told = labels.classification
+    yield Member("that it happened", NOBODY)
+    yield Member("the place", told.places)
+    worn = "".join(record.badges)
+    if isinstance(record, InventoryEvent):
+        worn = record.badge or worn
+    else:
+        yield from _at("what persons wrote", record.reason, told.free_text)
+    yield from _at("a badge", worn, told.badges)
 
 
 def _metrics(codes: Iterable[int], labels: Labels) -> Iterator[Member]:

@@ -94,11 +94,19 @@ RECORD_FIELDS: Mapping[str, Fields] = {
         ward=("ward",),
     ),
     "inventory_event": Fields(
-        keyed=("device_id", "epc"),
-        dropped=("place", "from_place", "badge", "attested_by"),
-        words=("driver",),
+        keyed=("device_id", "epc", "session"),
+        dropped=("place", "from_place", "badge", "badges", "attested_by", "item_class"),
+        words=("driver", "reason"),
         times=("received_us", "device_us"),
         kept=("action", "message_id", "attestation"),
+        linking=("lot", "expiry"),
+    ),
+    "cabinet_event": Fields(
+        keyed=("device_id", "session"),
+        dropped=("door", "badges", "counts", "reason", "attested_by"),
+        words=("driver",),
+        times=("received_us", "opened_us", "closed_us"),
+        kept=("kind", "verdict", "unseen_close", "message_id", "attestation"),
     ),
     "device_status": Fields(
         keyed=("device_id",),

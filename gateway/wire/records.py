@@ -24,6 +24,7 @@ from gateway.domain.records import (
     AssociationState,
     AssociationSubject,
     Attestation,
+    CabinetEvent,
     DeviceState,
     DeviceStatus,
     Enumeration,
@@ -40,6 +41,7 @@ from gateway.domain.records import (
     Text,
     TimeQuality,
 )
+from gateway.wire.cabinets import cabinet_event, cabinet_event_from
 from gateway.wire.reports import encode_report
 from gateway.wire.waveforms import waveform_from
 from protos.wardgate.v1 import ingest_pb2 as pb
@@ -208,6 +210,12 @@ def _inventory(e: InventoryEvent) -> pb.InventoryEvent:
         driver=e.provenance.driver,
         attestation=e.provenance.attestation,  # type: ignore[arg-type]
         attested_by=e.provenance.attested_by,
+        session=e.session,
+        item_class=e.item_class,
+        lot=e.lot,
+        expiry=e.expiry,
+        badges=e.badges,
+        reason=e.reason,
     )
 
 
@@ -223,6 +231,12 @@ def _inventory_from(m: pb.InventoryEvent) -> InventoryEvent:
         badge=m.badge,
         device_us=m.device_us,
         message_id=m.message_id,
+        session=m.session,
+        item_class=m.item_class,
+        lot=m.lot,
+        expiry=m.expiry,
+        badges=tuple(m.badges),
+        reason=m.reason,
     )
 
 
@@ -393,6 +407,7 @@ _MESSAGES: Mapping[type, Callable[[Any], pb.Record]] = {
     DeviceStatus: lambda record: pb.Record(device_status=_status(record)),
     Gap: lambda record: pb.Record(gap=_gap(record)),
     InventoryEvent: lambda record: pb.Record(inventory_event=_inventory(record)),
+    CabinetEvent: lambda record: pb.Record(cabinet_event=cabinet_event(record)),
     AssociationChange: lambda record: pb.Record(association_change=_association(record)),
     AlarmNotification: lambda record: pb.Record(alarm_notification=_notification(record)),
     InfusionOrder: lambda record: pb.Record(infusion_order=_order(record)),
@@ -403,6 +418,7 @@ _RECORDS: Mapping[str, Callable[[Any], Record]] = {
     "device_status": _status_from,
     "gap": _gap_from,
     "inventory_event": _inventory_from,
+    "cabinet_event": cabinet_event_from,
     "association_change": _association_from,
     "alarm_notification": _notification_from,
     "infusion_order": _order_from,

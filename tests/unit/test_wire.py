@@ -121,8 +121,42 @@ statuses = st.builds(
     words,
     detail=words,
 )
+badges = st.lists(words, max_size=3).map(tuple)
 events = st.builds(
-    r.InventoryEvent, words, provenance, u63, st.sampled_from(r.InventoryAction), words, words
+    r.InventoryEvent,
+    words,
+    provenance,
+    u63,
+    st.sampled_from(r.InventoryAction),
+    words,
+    words,
+    session=words,
+    item_class=words,
+    lot=words,
+    expiry=words,
+    badges=badges,
+    reason=words,
+)
+u31 = st.integers(0, 2**31 - 1)
+counts = st.builds(
+    r.ItemCount, words, st.integers(-(2**31), 2**31 - 1), u31, u31, st.integers(-1, 2**31 - 1)
+)
+cabinets = st.builds(
+    r.CabinetEvent,
+    words,
+    provenance,
+    u63,
+    st.sampled_from(r.CabinetEventKind),
+    words,
+    words,
+    u63,
+    u63,
+    st.sampled_from(r.AccessVerdict),
+    badges,
+    st.lists(counts, max_size=3).map(tuple),
+    words,
+    st.booleans(),
+    words,
 )
 orders = st.builds(
     r.InfusionOrder,
@@ -161,7 +195,11 @@ associations = st.builds(
 )
 
 
-@given(st.one_of(reports(), alarms, statuses, events, orders, gaps, notifications, associations))
+@given(
+    st.one_of(
+        reports(), alarms, statuses, events, orders, cabinets, gaps, notifications, associations
+    )
+)
 def test_a_record_round_trips(record):
     assert decode(encode(record)) == record
 

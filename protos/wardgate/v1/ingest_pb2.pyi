@@ -140,6 +140,24 @@ class InventoryAction(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     INVENTORY_ACTION_ARRIVED: _ClassVar[InventoryAction]
     INVENTORY_ACTION_MOVED: _ClassVar[InventoryAction]
     INVENTORY_ACTION_DEPARTED: _ClassVar[InventoryAction]
+    INVENTORY_ACTION_DOUBTED: _ClassVar[InventoryAction]
+    INVENTORY_ACTION_CONFIRMED: _ClassVar[InventoryAction]
+    INVENTORY_ACTION_ISSUED: _ClassVar[InventoryAction]
+    INVENTORY_ACTION_RETURNED: _ClassVar[InventoryAction]
+
+class CabinetEventKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    CABINET_EVENT_KIND_UNSPECIFIED: _ClassVar[CabinetEventKind]
+    CABINET_EVENT_KIND_ACCESS: _ClassVar[CabinetEventKind]
+    CABINET_EVENT_KIND_RECONCILIATION: _ClassVar[CabinetEventKind]
+
+class AccessVerdict(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    ACCESS_VERDICT_UNSPECIFIED: _ClassVar[AccessVerdict]
+    ACCESS_VERDICT_AUTHORISED: _ClassVar[AccessVerdict]
+    ACCESS_VERDICT_NO_BADGE: _ClassVar[AccessVerdict]
+    ACCESS_VERDICT_ONE_PERSON: _ClassVar[AccessVerdict]
+    ACCESS_VERDICT_UNSEEN: _ClassVar[AccessVerdict]
 
 class InfusionOrderAction(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -240,6 +258,18 @@ INVENTORY_ACTION_UNSPECIFIED: InventoryAction
 INVENTORY_ACTION_ARRIVED: InventoryAction
 INVENTORY_ACTION_MOVED: InventoryAction
 INVENTORY_ACTION_DEPARTED: InventoryAction
+INVENTORY_ACTION_DOUBTED: InventoryAction
+INVENTORY_ACTION_CONFIRMED: InventoryAction
+INVENTORY_ACTION_ISSUED: InventoryAction
+INVENTORY_ACTION_RETURNED: InventoryAction
+CABINET_EVENT_KIND_UNSPECIFIED: CabinetEventKind
+CABINET_EVENT_KIND_ACCESS: CabinetEventKind
+CABINET_EVENT_KIND_RECONCILIATION: CabinetEventKind
+ACCESS_VERDICT_UNSPECIFIED: AccessVerdict
+ACCESS_VERDICT_AUTHORISED: AccessVerdict
+ACCESS_VERDICT_NO_BADGE: AccessVerdict
+ACCESS_VERDICT_ONE_PERSON: AccessVerdict
+ACCESS_VERDICT_UNSEEN: AccessVerdict
 INFUSION_ORDER_ACTION_UNSPECIFIED: InfusionOrderAction
 INFUSION_ORDER_ACTION_ORDERED: InfusionOrderAction
 INFUSION_ORDER_ACTION_CHANGED: InfusionOrderAction
@@ -426,7 +456,7 @@ class Metric(_message.Message):
     def __init__(self, code: _Optional[int] = ..., refid: _Optional[str] = ..., unit: _Optional[str] = ...) -> None: ...
 
 class Record(_message.Message):
-    __slots__ = ("report", "alarm", "inventory_event", "device_status", "gap", "aggregate", "alarm_notification", "association_change", "infusion_order")
+    __slots__ = ("report", "alarm", "inventory_event", "device_status", "gap", "aggregate", "alarm_notification", "association_change", "infusion_order", "cabinet_event")
     REPORT_FIELD_NUMBER: _ClassVar[int]
     ALARM_FIELD_NUMBER: _ClassVar[int]
     INVENTORY_EVENT_FIELD_NUMBER: _ClassVar[int]
@@ -436,6 +466,7 @@ class Record(_message.Message):
     ALARM_NOTIFICATION_FIELD_NUMBER: _ClassVar[int]
     ASSOCIATION_CHANGE_FIELD_NUMBER: _ClassVar[int]
     INFUSION_ORDER_FIELD_NUMBER: _ClassVar[int]
+    CABINET_EVENT_FIELD_NUMBER: _ClassVar[int]
     report: Report
     alarm: Alarm
     inventory_event: InventoryEvent
@@ -445,7 +476,8 @@ class Record(_message.Message):
     alarm_notification: AlarmNotification
     association_change: AssociationChange
     infusion_order: InfusionOrder
-    def __init__(self, report: _Optional[_Union[Report, _Mapping]] = ..., alarm: _Optional[_Union[Alarm, _Mapping]] = ..., inventory_event: _Optional[_Union[InventoryEvent, _Mapping]] = ..., device_status: _Optional[_Union[DeviceStatus, _Mapping]] = ..., gap: _Optional[_Union[Gap, _Mapping]] = ..., aggregate: _Optional[_Union[Aggregate, _Mapping]] = ..., alarm_notification: _Optional[_Union[AlarmNotification, _Mapping]] = ..., association_change: _Optional[_Union[AssociationChange, _Mapping]] = ..., infusion_order: _Optional[_Union[InfusionOrder, _Mapping]] = ...) -> None: ...
+    cabinet_event: CabinetEvent
+    def __init__(self, report: _Optional[_Union[Report, _Mapping]] = ..., alarm: _Optional[_Union[Alarm, _Mapping]] = ..., inventory_event: _Optional[_Union[InventoryEvent, _Mapping]] = ..., device_status: _Optional[_Union[DeviceStatus, _Mapping]] = ..., gap: _Optional[_Union[Gap, _Mapping]] = ..., aggregate: _Optional[_Union[Aggregate, _Mapping]] = ..., alarm_notification: _Optional[_Union[AlarmNotification, _Mapping]] = ..., association_change: _Optional[_Union[AssociationChange, _Mapping]] = ..., infusion_order: _Optional[_Union[InfusionOrder, _Mapping]] = ..., cabinet_event: _Optional[_Union[CabinetEvent, _Mapping]] = ...) -> None: ...
 
 class Report(_message.Message):
     __slots__ = ("device_id", "kind", "received_us", "device_us", "time_quality", "offset_us", "message_id", "bed", "driver", "attestation", "attested_by", "codes", "values", "qualities", "enumerations", "texts", "waveforms", "ward", "patient_id", "association_id", "association_state", "measured_us", "uncertainty_us", "time_marks", "order_us")
@@ -688,7 +720,7 @@ class AlarmNotification(_message.Message):
     def __init__(self, device_id: _Optional[str] = ..., at_us: _Optional[int] = ..., action: _Optional[_Union[NotificationAction, str]] = ..., alarm_id: _Optional[str] = ..., condition: _Optional[str] = ..., priority: _Optional[_Union[AlarmPriority, str]] = ..., phase: _Optional[_Union[AlarmPhase, str]] = ..., n: _Optional[int] = ..., level: _Optional[int] = ..., bed: _Optional[str] = ..., ward: _Optional[str] = ..., outlet: _Optional[str] = ..., by: _Optional[str] = ..., reason: _Optional[str] = ..., since_us: _Optional[int] = ..., until_us: _Optional[int] = ..., count: _Optional[int] = ..., message_id: _Optional[str] = ..., driver: _Optional[str] = ..., attestation: _Optional[_Union[Attestation, str]] = ..., attested_by: _Optional[str] = ...) -> None: ...
 
 class InventoryEvent(_message.Message):
-    __slots__ = ("device_id", "received_us", "device_us", "action", "epc", "place", "from_place", "badge", "message_id", "driver", "attestation", "attested_by")
+    __slots__ = ("device_id", "received_us", "device_us", "action", "epc", "place", "from_place", "badge", "message_id", "driver", "attestation", "attested_by", "session", "item_class", "lot", "expiry", "badges", "reason")
     DEVICE_ID_FIELD_NUMBER: _ClassVar[int]
     RECEIVED_US_FIELD_NUMBER: _ClassVar[int]
     DEVICE_US_FIELD_NUMBER: _ClassVar[int]
@@ -701,6 +733,12 @@ class InventoryEvent(_message.Message):
     DRIVER_FIELD_NUMBER: _ClassVar[int]
     ATTESTATION_FIELD_NUMBER: _ClassVar[int]
     ATTESTED_BY_FIELD_NUMBER: _ClassVar[int]
+    SESSION_FIELD_NUMBER: _ClassVar[int]
+    ITEM_CLASS_FIELD_NUMBER: _ClassVar[int]
+    LOT_FIELD_NUMBER: _ClassVar[int]
+    EXPIRY_FIELD_NUMBER: _ClassVar[int]
+    BADGES_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
     device_id: str
     received_us: int
     device_us: int
@@ -713,7 +751,63 @@ class InventoryEvent(_message.Message):
     driver: str
     attestation: Attestation
     attested_by: str
-    def __init__(self, device_id: _Optional[str] = ..., received_us: _Optional[int] = ..., device_us: _Optional[int] = ..., action: _Optional[_Union[InventoryAction, str]] = ..., epc: _Optional[str] = ..., place: _Optional[str] = ..., from_place: _Optional[str] = ..., badge: _Optional[str] = ..., message_id: _Optional[str] = ..., driver: _Optional[str] = ..., attestation: _Optional[_Union[Attestation, str]] = ..., attested_by: _Optional[str] = ...) -> None: ...
+    session: str
+    item_class: str
+    lot: str
+    expiry: str
+    badges: _containers.RepeatedScalarFieldContainer[str]
+    reason: str
+    def __init__(self, device_id: _Optional[str] = ..., received_us: _Optional[int] = ..., device_us: _Optional[int] = ..., action: _Optional[_Union[InventoryAction, str]] = ..., epc: _Optional[str] = ..., place: _Optional[str] = ..., from_place: _Optional[str] = ..., badge: _Optional[str] = ..., message_id: _Optional[str] = ..., driver: _Optional[str] = ..., attestation: _Optional[_Union[Attestation, str]] = ..., attested_by: _Optional[str] = ..., session: _Optional[str] = ..., item_class: _Optional[str] = ..., lot: _Optional[str] = ..., expiry: _Optional[str] = ..., badges: _Optional[_Iterable[str]] = ..., reason: _Optional[str] = ...) -> None: ...
+
+class CabinetEvent(_message.Message):
+    __slots__ = ("device_id", "received_us", "kind", "door", "session", "opened_us", "closed_us", "unseen_close", "verdict", "badges", "counts", "reason", "driver", "attestation", "attested_by", "message_id")
+    DEVICE_ID_FIELD_NUMBER: _ClassVar[int]
+    RECEIVED_US_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    DOOR_FIELD_NUMBER: _ClassVar[int]
+    SESSION_FIELD_NUMBER: _ClassVar[int]
+    OPENED_US_FIELD_NUMBER: _ClassVar[int]
+    CLOSED_US_FIELD_NUMBER: _ClassVar[int]
+    UNSEEN_CLOSE_FIELD_NUMBER: _ClassVar[int]
+    VERDICT_FIELD_NUMBER: _ClassVar[int]
+    BADGES_FIELD_NUMBER: _ClassVar[int]
+    COUNTS_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    DRIVER_FIELD_NUMBER: _ClassVar[int]
+    ATTESTATION_FIELD_NUMBER: _ClassVar[int]
+    ATTESTED_BY_FIELD_NUMBER: _ClassVar[int]
+    MESSAGE_ID_FIELD_NUMBER: _ClassVar[int]
+    device_id: str
+    received_us: int
+    kind: CabinetEventKind
+    door: str
+    session: str
+    opened_us: int
+    closed_us: int
+    unseen_close: bool
+    verdict: AccessVerdict
+    badges: _containers.RepeatedScalarFieldContainer[str]
+    counts: _containers.RepeatedCompositeFieldContainer[ItemCount]
+    reason: str
+    driver: str
+    attestation: Attestation
+    attested_by: str
+    message_id: str
+    def __init__(self, device_id: _Optional[str] = ..., received_us: _Optional[int] = ..., kind: _Optional[_Union[CabinetEventKind, str]] = ..., door: _Optional[str] = ..., session: _Optional[str] = ..., opened_us: _Optional[int] = ..., closed_us: _Optional[int] = ..., unseen_close: _Optional[bool] = ..., verdict: _Optional[_Union[AccessVerdict, str]] = ..., badges: _Optional[_Iterable[str]] = ..., counts: _Optional[_Iterable[_Union[ItemCount, _Mapping]]] = ..., reason: _Optional[str] = ..., driver: _Optional[str] = ..., attestation: _Optional[_Union[Attestation, str]] = ..., attested_by: _Optional[str] = ..., message_id: _Optional[str] = ...) -> None: ...
+
+class ItemCount(_message.Message):
+    __slots__ = ("item_class", "expected", "found", "doubted", "counted")
+    ITEM_CLASS_FIELD_NUMBER: _ClassVar[int]
+    EXPECTED_FIELD_NUMBER: _ClassVar[int]
+    FOUND_FIELD_NUMBER: _ClassVar[int]
+    DOUBTED_FIELD_NUMBER: _ClassVar[int]
+    COUNTED_FIELD_NUMBER: _ClassVar[int]
+    item_class: str
+    expected: int
+    found: int
+    doubted: int
+    counted: int
+    def __init__(self, item_class: _Optional[str] = ..., expected: _Optional[int] = ..., found: _Optional[int] = ..., doubted: _Optional[int] = ..., counted: _Optional[int] = ...) -> None: ...
 
 class InfusionOrder(_message.Message):
     __slots__ = ("device_id", "received_us", "ordered_us", "action", "order_id", "drug", "drug_code", "volume_ml", "rate_ml_h", "dose", "dose_unit", "route", "bed", "ward", "message_id", "driver", "attestation", "attested_by")

@@ -124,6 +124,16 @@ def test_every_record_that_has_words_is_sealed(site):
             provenance=PROVENANCE,
             place="ICU store",
             badge="nurse 7",
+            badges=("nurse 7", "nurse 8"),
+        ),
+        r.CabinetEvent(
+            device_id=OURS,
+            provenance=PROVENANCE,
+            received_us=NOW_US,
+            kind=r.CabinetEventKind.RECONCILIATION,
+            door="back door",
+            badges=("nurse 9",),
+            reason="one broke",
         ),
         r.InfusionOrder(
             OURS,
@@ -153,9 +163,16 @@ def test_every_record_that_has_words_is_sealed(site):
         *site.rows("SELECT detail FROM statuses")[0],
         *(word for word in site.rows("SELECT bed, text FROM alarms")[0] if word),
     ]
-    assert len(stored) >= 3
+    stored += site.rows("SELECT door, reason FROM cabinet_events")[0]
+    for table in ("inventory", "cabinet_events"):
+        stored += [
+            word
+            for (word,) in site.rows(f"SELECT b.value FROM {table}, json_each({table}.badges) AS b")
+        ]
+    assert len(stored) >= 8
     assert all(word.startswith(PREFIX) for word in stored)
-    assert set(site.words(OURS)) >= {"ICU store", "nurse 7", "in room 12"}
+    assert set(site.words(OURS)) >= {"ICU store", "nurse 7", "nurse 8", "in room 12"}
+    assert set(site.words(OURS)) >= {"back door", "nurse 9", "one broke"}
 
 
 def test_an_erased_device_opens_never_again_and_the_others_do(site):

@@ -32,6 +32,9 @@ INSERT INTO alarms (gateway, epoch, seq, alarm_id, device_id, bed, priority, pha
   code, condition, text, onset_us, at_us, stored_us, "values", driver, attestation, treatment)
   VALUES (1, 1790000000, 1, 'a', 'monitor-1', '', 'high', 'start', 'physiological', 'gateway', 1,
   'hr_high', '', 1, 1, 1, '[]', 'mqtt', 'certificate', 'pass');
+INSERT INTO inventory (gateway, lane, epoch, seq, device_id, received_us, stored_us, action, epc,
+  place, from_place, badge, driver, attestation, treatment) VALUES (1, 'telemetry', 1790000000, 4,
+  'reader-1', 11, 12, 'arrived', 'E280', 'store-1', '', '', 'llrp', 'certificate', 'pass');
 """
 NOTIFICATIONS = 6
 """The step that brings them."""
@@ -73,6 +76,8 @@ def test_an_old_store_reads_the_same_after_it_was_carried_over(old):
         ("certificate", ""),
     ]
     assert ask(old, "SELECT alarm_id, attested_by FROM alarms") == [("a", "")]
+    assert ask(old, "SELECT epc, item_class, badges FROM inventory") == [("E280", "", "[]")]
+    assert ask(old, "SELECT cabinet, epc, place FROM stock") == [("reader-1", "E280", "store-1")]
     assert ask(old, "PRAGMA integrity_check") == [("ok",)]
 
 

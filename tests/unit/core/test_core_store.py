@@ -330,6 +330,109 @@ def test_alarms_gaps_statuses_and_inventory_are_readable(store, path):
     assert found == [("port", "ttyS3")]
 
 
+def test_what_is_in_the_cabinets_is_a_view(store, path):
+    def item(action, epc, place, at, **more):
+        return r.InventoryEvent(
+            "drugs-1",
+            r.Provenance("cabinet", r.Attestation.GATEWAY),
+            NOW_US,
+            action,
+            epc,
+            place,
+            device_us=NOW_US + at,
+            **more,
+        )
+
+    act = r.InventoryAction
+    told = {"session": "s-1", "item_class": "morphine", "lot": "L1", "expiry": "2027-01-31"}
+    take(
+        store,
+        batch(
+            1,
+            [
+                item(act.ARRIVED, "E1", "drawer-1", 1, badges=("s-17", "s-18"), **told),
+                item(act.ARRIVED, "E2", "drawer-1", 2),
+                item(act.ARRIVED, "E3", "drawer-1", 3),
+                item(act.MOVED, "E1", "drawer-2", 4, **told),
+                item(act.DEPARTED, "E2", "drawer-1", 5),
+                item(act.DOUBTED, "E3", "drawer-1", 6, reason="outage"),
+                item(act.ISSUED, "E4", "rack", 7),
+            ],
+        ),
+    )
+    assert rows(path, "SELECT * FROM stock ORDER BY epc") == [
+        ("drugs-1", "E1", "drawer-2", "morphine", "L1", "2027-01-31", NOW_US + 4, 0),
+        ("drugs-1", "E3", "drawer-1", "", "", "", NOW_US + 6, 1),
+    ]
+    assert rows(path, "SELECT session, badges FROM inventory WHERE seq = 1") == [
+        ("s-1", '["s-17","s-18"]')
+    ]
+    assert rows(path, "SELECT reason FROM inventory WHERE seq = 6") == [("outage",)]
+
+
+def test_who_opened_a_cabinet_and_what_was_counted(store, path):
+    source = r.Provenance("cabinet", r.Attestation.GATEWAY, "reader-1")
+    access = r.CabinetEvent(
+        "drugs-1",
+        source,
+        NOW_US,
+        r.CabinetEventKind.ACCESS,
+        "front",
+        "s-1",
+        NOW_US - 9,
+        NOW_US - 4,
+        r.AccessVerdict.ONE_PERSON,
+        ("s-17",),
+        (r.ItemCount("morphine", 3, 2, 1),),
+        unseen_close=True,
+    )
+    counted = r.CabinetEvent(
+        "drugs-1",
+        source,
+        NOW_US,
+        r.CabinetEventKind.RECONCILIATION,
+        badges=("s-17", "s-18"),
+        counts=(r.ItemCount("morphine", 3, 2, 1, 2),),
+        reason="one broke",
+    )
+    take(store, batch(1, [access, counted]))
+    select = """SELECT kind, door, session, opened_us, closed_us, unseen_close, verdict, badges,
+      reason, attestation, attested_by FROM cabinet_events"""
+    assert rows(path, select) == [
+        (
+            "access",
+            "front",
+            "s-1",
+            NOW_US - 9,
+            NOW_US - 4,
+            1,
+            "one_person",
+            '["s-17"]',
+            "",
+            "gateway",
+            "reader-1",
+        ),
+        (
+            "reconciliation",
+            "",
+            "",
+            None,
+            None,
+            0,
+            "",
+            '["s-17","s-18"]',
+            "one broke",
+            "gateway",
+            "reader-1",
+        ),
+    ]
+    select = "SELECT kind, item_class, expected, found, doubted, counted FROM cabinet_counts"
+    assert rows(path, select) == [
+        ("access", "morphine", 3, 2, 1, None),
+        ("reconciliation", "morphine", 3, 2, 1, 2),
+    ]
+
+
 def test_a_code_with_another_unit_keeps_its_own_unit(store, path):
     section = pb.Section(
         data_class=pb.DATA_CLASS_HEALTH_STATUS,

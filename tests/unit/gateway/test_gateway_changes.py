@@ -89,7 +89,7 @@ def settings() -> set[str]:
         structs = [
             kind for kind in kinds if isinstance(kind, type) and issubclass(kind, msgspec.Struct)
         ]
-        if table.name in ("drivers", "destinations"):
+        if table.name in ("drivers", "destinations", "cabinets"):
             named.add(table.name)
         else:
             named |= {

@@ -64,6 +64,27 @@ ITEM = r.InventoryEvent(
     from_place="from-secret",
     badge="badge-secret",
     message_id="msg-secret:2",
+    session="session-secret",
+    item_class="class-secret",
+    lot="lot-7",
+    expiry="2027-03-31",
+    badges=("badge-secret", "other-secret"),
+    reason="outage",
+)
+CABINET = r.CabinetEvent(
+    "reader-secret",
+    PORT,
+    NOW_US,
+    r.CabinetEventKind.ACCESS,
+    "door-secret",
+    "session-secret",
+    NOW_US - 9,
+    NOW_US - 2,
+    r.AccessVerdict.ONE_PERSON,
+    ("badge-secret",),
+    (r.ItemCount("class-secret", 3, 2),),
+    "reason-secret",
+    message_id="msg-secret:3",
 )
 TOLD = r.AlarmNotification(
     DEVICE,
@@ -120,7 +141,7 @@ ALARM = structs.replace(
     association_id="association-secret",
     association_state=r.AssociationState.CURRENT,
 )
-RECORDS: list[r.Record] = [REPORT, ALARM, STATUS, ITEM, TOLD, ORDER, GAP, STAY]
+RECORDS: list[r.Record] = [REPORT, ALARM, STATUS, ITEM, TOLD, ORDER, GAP, CABINET, STAY]
 SECRETS = (b"secret", b"5f3a:1", b"alarm-1", b"bed-7", b"heart rate high")
 
 
@@ -171,7 +192,7 @@ def test_a_masked_report_has_no_names_at_all():
 
 
 def test_the_others_keep_what_is_no_name():
-    alarm_, status, item, told, order, gap, stay = map(
+    alarm_, status, item, told, order, gap, cabinet, stay = map(
         from_message, treated(RECORDS[1:], Treatment.PSEUDONYMISE).records
     )
     assert isinstance(alarm_, r.Alarm)
@@ -193,6 +214,18 @@ def test_the_others_keep_what_is_no_name():
     assert isinstance(stay, r.AssociationChange)
     assert (stay.patient_id, stay.ward, stay.bed) == (NAMES.name("patient-secret"), "", "")
     assert (stay.from_us, stay.to_us, stay.state, stay.cause) == (NOW_US - 9, NOW_US, 1, "admit")
+    assert (item.session, item.reason) == (NAMES.name("session-secret"), "outage")
+    assert (item.lot, item.expiry) == ("lot-7", "2027-03-31")
+    assert isinstance(cabinet, r.CabinetEvent)
+    assert cabinet.session == item.session
+    assert (cabinet.verdict, cabinet.closed_us) == (r.AccessVerdict.ONE_PERSON, NOW_US - 2)
+
+
+def test_masked_items_can_not_be_told_apart():
+    item = from_message(treated([ITEM], Treatment.MASK, None).records[0])
+    assert isinstance(item, r.InventoryEvent)
+    assert (item.epc, item.session, item.lot, item.expiry) == ("", "", "", "")
+    assert item.action is r.InventoryAction.MOVED
 
 
 def test_an_alarm_points_to_its_report_under_both_new_names():
