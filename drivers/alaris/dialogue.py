@@ -25,9 +25,10 @@ from gateway.domain.records import Provenance
 def dialogues(bound: PumpPort, provenance: Provenance, rng: random.Random) -> DialogueFactory:
     """Makes a pump's dialogues."""
     del rng
+    told: set[int] = set()
 
     def dialogue_with(device: Device) -> PumpDialogue:
-        return PumpDialogue(bound, Mapper(device, provenance))
+        return PumpDialogue(bound, Mapper(device, provenance, told))
 
     return dialogue_with
 

@@ -1,7 +1,9 @@
 """Answers of the pump -> records.
 
 - Each answer to INF is a Report. What other questions brought in the same round (volume to be
-  infused, syringe) stands in it too; what a round did not bring is left out.
+  infused, syringe) stands in it too.
+- What was told before and is told no more is said to be gone: a value is NaN and UNAVAILABLE, a
+  drug empty, so that nobody goes on with the old one. What never was told is left out.
 - A value without a number, or in a unit that can't be converted, is NaN and INVALID: never passed
   off as a number. A time that the pump shows as "24+" is OVERFLOW: at least that long.
 - Alarms are told twice: INF has one, ALARM has one. Whatever either says is shown, and an answer
@@ -47,6 +49,14 @@ SYRINGE_SIZE: Final = terms.code("MDC_VOL_SYRINGE")
 SYRINGE_TYPE: Final = terms.code("MDC_SYRINGE_TYPE")
 MODE: Final = terms.code("MDC_DEV_PUMP_PROGRAM_DELIVERY_MODE")
 
+_NUMBERS: Final = {
+    terms.FLOW_RATE,
+    terms.VOLUME_INFUSED,
+    terms.VOLUME_TO_BE_INFUSED,
+    terms.TIME_REMAINING,
+    PRESSURE,
+    SYRINGE_SIZE,
+}
 UNITS: Final = {"ml/h": "mL/h", "ml": "mL", "mmhg": "mm[Hg]", "kpa": "kPa", "mbar": "mbar"}
 """The pump's spelling, in small letters -> UCUM."""
 
@@ -58,12 +68,21 @@ _Value = tuple[int, float, Quality]
 class Mapper:
     """What is remembered of one pump: alarms, and what the round has brought so far."""
 
-    def __init__(self, device: Device, provenance: Provenance) -> None:
+    def __init__(self, device: Device, provenance: Provenance, told: set[int]) -> None:
+        """Keep the parts.
+
+        Args:
+            device: the pump.
+            provenance: of its records.
+            told: codes of values and texts that were reported so far, of an opening before, too;
+                it is added to.
+        """
         self._device = device
         self._provenance = provenance
         self._alarms: dict[Query, str] = {}
         self._volume: VolumeToBeInfused | None = None
         self._syringe: Syringe | None = None
+        self._told = told
         self.unmapped = 0
         """Words, numbers and units that are in no table."""
 
@@ -94,6 +113,9 @@ class Mapper:
 
     def _report(self, said: Infusion, received_us: int) -> Report:
         values = list(self._values(said))
+        gone = sorted((self._told & _NUMBERS) - {code for code, _, _ in values})
+        values += [(code, math.nan, Quality.UNAVAILABLE) for code in gone]
+        self._told.update(code for code, _, _ in values)
         codes, numbers, qualities = zip(*values, strict=True) if values else ((), (), ())
         return Report(
             self._device.device_id,
@@ -142,10 +164,11 @@ class Mapper:
             self.unmapped += 1
 
     def _texts(self, said: Infusion) -> Iterator[Text]:
-        if said.drug:
-            yield Text(terms.DRUG_NAME, said.drug)
-        if self._syringe is not None and self._syringe.type:
-            yield Text(SYRINGE_TYPE, self._syringe.type)
+        syringe = self._syringe.type if self._syringe is not None else ""
+        for code, text in ((terms.DRUG_NAME, said.drug), (SYRINGE_TYPE, syringe)):
+            if text or code in self._told:
+                self._told.add(code)
+                yield Text(code, text)
 
     def _snapshot(self, received_us: int) -> AlarmSnapshot:
         names = dict(self._alarms)

@@ -36,9 +36,10 @@ from gateway.domain.records import Provenance
 def dialogues(bound: PumpPort, provenance: Provenance, rng: random.Random) -> DialogueFactory:
     """Makes a pump's dialogues."""
     del rng
+    told: set[int] = set()
 
     def dialogue_with(device: Device) -> PumpDialogue:
-        return PumpDialogue(bound, Mapper(device, provenance))
+        return PumpDialogue(bound, Mapper(device, provenance, told))
 
     return dialogue_with
 
@@ -110,7 +111,9 @@ class PumpDialogue(Listening):
                 # The question stays open: it is asked once more.
                 yield Malformed(error.reason, frame.raw)
                 return
-        elif asked is not Query.DRUG:
+        elif asked is Query.DRUG:
+            self._mapper.drug = ""
+        else:
             yield Missed("error")
         self._ask(self._session.heard(heard, now.monotonic_s))
 

@@ -42,11 +42,20 @@ _HEX: Final = re.compile(r"[0-9A-Fa-f]{1,8}")
 class Mapper:
     """What is remembered of one pump: its drug, and what it says is wrong."""
 
-    def __init__(self, device: Device, provenance: Provenance) -> None:
+    def __init__(self, device: Device, provenance: Provenance, told: set[int]) -> None:
+        """Keep the parts.
+
+        Args:
+            device: the pump.
+            provenance: of its records.
+            told: codes of texts that were reported so far, of an opening before, too; it is added
+                to.
+        """
         self._device = device
         self._provenance = provenance
         self.drug = ""
         """As the pump has it; empty: none, or not known."""
+        self._told = told
         self._wrong: dict[str, str] = {}
         """Alarm and error, by letter."""
         self.unmapped = 0
@@ -69,7 +78,7 @@ class Mapper:
                 () if all(each is Quality.VALID for each in qualities) else qualities,
                 bed=device.bed,
                 enumerations=tuple(_modes(found)),
-                texts=(Text(terms.DRUG_NAME, self.drug),) if self.drug else (),
+                texts=tuple(self._texts()),
                 ward=device.ward,
             )
             records.append(report)
@@ -79,6 +88,12 @@ class Mapper:
             alarms = tuple(_alarms(self._wrong))
             records.append(AlarmSnapshot(device.device_id, source, received_us, alarms, device.bed))
         return records
+
+    def _texts(self) -> Iterator[Text]:
+        """A drug that is there no more is told as empty: nobody is to go on with the old one."""
+        if self.drug or terms.DRUG_NAME in self._told:
+            self._told.add(terms.DRUG_NAME)
+            yield Text(terms.DRUG_NAME, self.drug)
 
     def _value(self, letter: str, value: str) -> tuple[int, float, Quality]:
         code, divisor = NUMBERS[letter]

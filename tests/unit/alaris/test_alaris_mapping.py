@@ -31,8 +31,8 @@ STATUS = (
 )  # fmt: skip
 
 
-def mapper():
-    return Mapper(Device("p1", bed="3", ward="icu"), PROVENANCE)
+def mapper(told=None):
+    return Mapper(Device("p1", bed="3", ward="icu"), PROVENANCE, set() if told is None else told)
 
 
 def answer(to, query, *fields):
@@ -151,11 +151,39 @@ def test_no_volume_to_be_infused_and_no_answer_are_no_old_volume():
     answer(to, Query.VOLUME_TO_BE_INFUSED, "ACTIV", "11.000", "ml", "STOP")
     answer(to, Query.VOLUME_TO_BE_INFUSED, "DEACT", "", "", "")
     report, _ = answer(to, Query.INFUSION, *status())
-    assert terms.VOLUME_TO_BE_INFUSED not in report.codes
+    assert terms.VOLUME_TO_BE_INFUSED not in report.codes  # it never was reported
     answer(to, Query.VOLUME_TO_BE_INFUSED, "ACTIV", "9.000", "ml", "STOP")
     to.unanswered(Query.VOLUME_TO_BE_INFUSED)
     report, _ = answer(to, Query.INFUSION, *status())
     assert terms.VOLUME_TO_BE_INFUSED not in report.codes
+    answer(to, Query.VOLUME_TO_BE_INFUSED, "ACTIV", "9.000", "ml", "STOP")
+    answer(to, Query.INFUSION, *status())
+    to.unanswered(Query.VOLUME_TO_BE_INFUSED)
+    report, _ = answer(to, Query.INFUSION, *status())
+    assert numbers(report)[terms.VOLUME_TO_BE_INFUSED][1] is Quality.UNAVAILABLE
+
+
+def test_what_was_there_and_is_there_no_more_is_said_to_be_gone():
+    """Else who reads on would go on with the old value, or the old drug."""
+    to = mapper()
+    answer(to, Query.VOLUME_TO_BE_INFUSED, "ACTIV", "11.000", "ml", "STOP")
+    answer(to, Query.INFUSION, *status(drug="PROPOFOL"))
+    answer(to, Query.VOLUME_TO_BE_INFUSED, "DEACT", "", "", "")
+    for _ in range(2):
+        report, _ = answer(to, Query.INFUSION, *status(left="-"))
+        found = numbers(report)
+        for code in (terms.VOLUME_TO_BE_INFUSED, terms.TIME_REMAINING):
+            assert math.isnan(found[code][0])
+            assert found[code][1] is Quality.UNAVAILABLE
+        assert report.texts == (Text(terms.DRUG_NAME, ""),)
+        assert found[terms.FLOW_RATE] == (3.5, Quality.VALID)
+    after = mapper(to._told)  # another opening of the link
+    report, _ = answer(after, Query.INFUSION, *status())
+    assert report.texts == (Text(terms.DRUG_NAME, ""),)
+    answer(to, Query.VOLUME_TO_BE_INFUSED, "ACTIV", "5.000", "ml", "STOP")
+    report, _ = answer(to, Query.INFUSION, *status(drug="KETAMIN"))
+    assert numbers(report)[terms.VOLUME_TO_BE_INFUSED] == (5.0, Quality.VALID)
+    assert report.texts == (Text(terms.DRUG_NAME, "KETAMIN"),)
 
 
 def test_alarms_of_both_answers_are_shown_the_gravest_first():

@@ -40,6 +40,18 @@ def test_a_pump_by_itself():
     assert snapshot.alarms == ()
 
 
+def test_a_drug_that_is_there_no_more_is_said_to_be_gone():
+    bed = Bed(ALONE, poll_s=1.0)
+    bed.pumps[ALONE].drug = "Noradrenaline"
+    bed.begin()
+    bed.pumps[ALONE].drug = ""
+    bed.run(SELDOM_PERIODS + 1)
+    assert bed.records(ALONE, Report)[-1].texts == (Text(terms.DRUG_NAME, ""),)
+    bed.pumps[ALONE].drug = None
+    bed.run(SELDOM_PERIODS + 1)
+    assert bed.records(ALONE, Report)[-1].texts == (Text(terms.DRUG_NAME, ""),)
+
+
 def test_the_scales_of_the_protocol():
     bed = Bed(ALONE)
     bed.begin()
