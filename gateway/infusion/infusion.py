@@ -4,8 +4,8 @@ Rules:
 
 - Whatever driver it comes from, a report of the infusion terms of IEEE 11073 counts
   (:data:`NUMBERS`, :data:`WORDS`): drips, pumps over HL7, pumps on serial lines.
-- A value that is not valid is not taken; what a report leaves out stays as it was. A report that is
-  older than the last one changes nothing.
+- A value that is not valid is not taken, one that is unavailable is known no more; what a report
+  leaves out stays as it was. A report that is older than the last one changes nothing.
 - Of a term that stands in a report twice (the sources of one channel) the first counts.
 - Another bag, or a programme begun anew, begins the forecast anew: :data:`BEGINNINGS`.
 """
@@ -180,6 +180,9 @@ class Infusion:
         began |= self._counts_anew(new)
         if terms.FLOW_RATE in new and terms.TIME_REMAINING not in new:
             self.values.pop(terms.TIME_REMAINING, None)  # it was the time at another flow
+        for at, quality in enumerate(qualities):
+            if quality == Quality.UNAVAILABLE:
+                self.values.pop(report.codes[at], None)
         self.values |= new
         if began:
             self.track.begin()
@@ -264,12 +267,13 @@ class Infusion:
     def forecast(self, now_us: int) -> Forecast | None:
         """From now on; None while nobody can say."""
         told = self.track.forecast()
+        if not self.is_drip and terms.TIME_REMAINING in self.values:
+            left_s = self.values[terms.TIME_REMAINING] * 60
+            flow = self.values.get(terms.FLOW_RATE, 0.0) if told is None else told.flow_ml_h
+            told = Forecast(left_s, left_s, left_s, flow)
         if told is None or self.state is State.STOPPED:
             return None
         passed_s = self._since_sample_s(now_us)
-        if not self.is_drip and terms.TIME_REMAINING in self.values:
-            left_s = self.values[terms.TIME_REMAINING] * 60
-            told = Forecast(left_s, left_s, left_s, told.flow_ml_h)
         return Forecast(
             max(0.0, told.left_s - passed_s),
             max(0.0, told.early_s - passed_s),
@@ -280,7 +284,7 @@ class Infusion:
     def _since_sample_s(self, now_us: int) -> float:
         samples = self.track.samples
         if not samples:
-            return 0.0
+            return max(0.0, (now_us - self.heard_us) / 1e6)
         return max(0.0, now_us / 1e6 + (self.track.skew_s or 0.0) - samples[-1].at_s)
 
     # Across a restart

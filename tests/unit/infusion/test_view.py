@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -311,6 +313,43 @@ def test_a_report_leaves_what_it_does_not_say_and_takes_no_bad_value():
     found = ward.of("pump-1")
     assert (found.values[terms.FLOW_RATE], found.values[terms.VOLUME_REMAINING]) == (10.0, 39.0)
     assert (found.drug, found.bed, found.ward) == ("Dopamine", "7", "icu")
+
+
+def test_what_a_device_knows_no_more_is_not_kept():
+    ward = Ward()
+    ward.pump({terms.FLOW_RATE: 10.0, terms.VOLUME_TO_BE_INFUSED: 40.0})
+    ward.clock.advance(10.0)
+    ward.submit(
+        Report(
+            "pump-1",
+            "infusion",
+            SOURCE,
+            ward.clock.now_us(),
+            (terms.FLOW_RATE, terms.VOLUME_TO_BE_INFUSED),
+            (10.0, math.nan),
+            (Quality.VALID, Quality.UNAVAILABLE),
+        )
+    )
+    assert ward.of("pump-1").values == {terms.FLOW_RATE: 10.0}
+
+
+def test_a_pump_that_tells_its_end_needs_not_tell_what_is_left():
+    ward = Ward()
+    ward.pump({terms.FLOW_RATE: 10.0, terms.TIME_REMAINING: 90.0}, kind="infusion")
+    told = ward.of("pump-1").forecast(ward.clock.now_us())
+    assert told is not None
+    assert (told.left_s, told.early_s, told.late_s, told.flow_ml_h) == (
+        5400.0,
+        5400.0,
+        5400.0,
+        10.0,
+    )
+    ward.clock.advance(60.0)
+    told = ward.of("pump-1").forecast(ward.clock.now_us())
+    assert told is not None
+    assert told.left_s == 5340.0
+    ward.pump({terms.FLOW_RATE: 0.0, terms.TIME_REMAINING: 90.0}, kind="infusion")
+    assert ward.of("pump-1").forecast(ward.clock.now_us()) is None  # it stands
 
 
 def test_monitors_and_words_of_others_are_no_infusions():
