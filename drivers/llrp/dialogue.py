@@ -39,6 +39,10 @@ from gateway.domain.tags import ReaderCondition
 SILENT_PERIODS: Final = 3
 CHECK_S: Final = 30.0
 """Between two questions whether the ROSpec still runs."""
+IDLE_S: Final = 1.0
+IDLE_MAX: Final = 5
+"""A ROSpec that begins again and again is at rest for milliseconds. One that is found so, and has
+reported nothing, is asked for again after ``IDLE_S``, and given up after so many times."""
 SOON_S: Final = 5.0
 """A ROSpec that ends within so long after it began would do so for ever."""
 REST_S: Final = 60.0
@@ -70,6 +74,10 @@ class ReaderDialogue(Dialogue):
         self._began_s = 0.0
         self._proved_us = 0
         """When it was last certain that the ROSpec runs."""
+        self._seen_us = 0
+        """When the newest tag was seen that the reader has told of."""
+        self._idle = 0
+        """Checks in a row that found the ROSpec between two of its runs, without a report."""
         self._next_id = first_id
         self._asked_id = self._released_id = 0
         self._due_s = 0.0
@@ -153,8 +161,11 @@ class ReaderDialogue(Dialogue):
             case messages.KEEPALIVE() if greeted:
                 self.output.append(encode(messages.KEEPALIVE_ACK(), message.message_id))
             case messages.RO_ACCESS_REPORT() if greeted:
-                self._proved_us = now.wall_us
-                self._say(tuple(self._mapper.reads(message, now)))
+                self._proved_us, self._idle = now.wall_us, 0
+                reads = tuple(self._mapper.reads(message, now))
+                seen = [each.placed_us(read.last_us) for each in reads for read in each.reads]
+                self._seen_us = max(seen, default=self._seen_us)
+                self._say(reads)
                 self._missed("epc", self._mapper.left_out)
                 self._mapper.left_out = 0
             case messages.ERROR_MESSAGE() if greeted and message.message_id == self._released_id:
@@ -174,7 +185,7 @@ class ReaderDialogue(Dialogue):
         if change is not None:
             self._interview.heard_input(change.port, high=change.high)
             self._say((change,))
-        states = tuple(self._mapper.conditions(event, self._past.heard_us, now))
+        states = tuple(self._mapper.conditions(event, min(self._seen_us, now.wall_us), now))
         for state in states:
             if state.antenna:
                 up = state.condition is ReaderCondition.ANTENNA_UP
@@ -218,6 +229,10 @@ class ReaderDialogue(Dialogue):
             self._missed("unexpected", 1)
             return
         event = answer.meaning
+        if self._state is State.CHECKING and event is Input.KEPT:
+            self._idle = self._idle + 1 if self._interview.idle else 0
+            if self._idle > IDLE_MAX:
+                self._idle, event = 0, Input.ANSWERED
         if self._state is State.CHECKING and event is Input.ANSWERED:
             self._reading = False
             self._past.heard_us = self._proved_us
@@ -242,8 +257,9 @@ class ReaderDialogue(Dialogue):
     def _enter(self, before: State, after: State, now: Moment) -> None:
         match after:
             case State.READING:
-                self._timer_s = now.monotonic_s + CHECK_S
-                self._proved_us = now.wall_us
+                self._timer_s = now.monotonic_s + (IDLE_S if self._idle else CHECK_S)
+                if not self._idle:
+                    self._proved_us = now.wall_us
                 if not self._reading:
                     self._begin_reading(before, now)
             case State.REFUSED:
@@ -272,6 +288,7 @@ class ReaderDialogue(Dialogue):
         kept = before is State.SPECS
         past, self._past.heard_us = self._past.heard_us, now.wall_us
         self._reading, self._began_s = True, now.monotonic_s
+        self._seen_us = past or now.wall_us
         self._found.append(Online())
         if past:
             held = kept and self._interview.was_holding

@@ -57,6 +57,8 @@ class Interview:
         """ROSpecs that are to be deleted."""
         self._spec: params.ROSpec | None = None
         self.abilities = Abilities()
+        self.idle = False
+        """Whether our ROSpec was found between two of its runs."""
         self.was_holding = False
         """Whether the reader held what it saw before this connection."""
         self.inputs: dict[int, bool] = {}
@@ -160,10 +162,11 @@ class Interview:
         runs: tuple[int, ...] = (states.Active,)
         if self._settings.report_ms:
             runs = (states.Active, states.Inactive)  # it begins again by itself
+        self._doomed = [each.ro_spec_id for each in found[:SPECS_MAX]]
         ours = [each for each in found if each.ro_spec_id == self.spec_id]
         if len(found) == len(ours) == 1 and ours[0].current_state in runs:
+            self.idle = ours[0].current_state == states.Inactive
             return Answer(Input.KEPT)
-        self._doomed = [each.ro_spec_id for each in found[:SPECS_MAX]]
         return Answer(Input.ANSWERED)
 
 

@@ -114,6 +114,11 @@ class Reader:
                 )
                 self._tell(made)
 
+    def stall(self) -> None:
+        """Its ROSpec does not begin again, and nothing is said of it."""
+        for number, (spec, _) in self._specs.items():
+            self._specs[number] = (spec, enums.ROSpecState.Inactive)
+
     # The connection
 
     def connect(self) -> Sequence[bytes]:

@@ -104,7 +104,8 @@ class ReaderCondition(Enum):
     BUFFER_WARNING = "buffer_warning"
     """Its memory for reports is ``percent`` full."""
     OVERFLOW = "overflow"
-    """Reports were lost in the reader at some time between ``from_us`` and ``to_us``."""
+    """Reports were lost in the reader between ``from_us``, the newest that it has told of, and
+    ``to_us``."""
     EXCEPTION = "exception"
     """It tells of a fault of its own, in its own words (``text``)."""
 

@@ -129,6 +129,46 @@ def test_a_memory_that_was_too_small_is_told() -> None:
     assert conditions(scene)[-2:] == [ReaderCondition.RESUMED, ReaderCondition.OVERFLOW]
 
 
+def test_what_a_full_memory_lost_lies_between_two_times() -> None:
+    scene = Scene(held_max=3)
+    scene.reader.field.put(A, 1)
+    scene.connect()
+    scene.run(1.0)
+    scene.lose()
+    scene.run(5.0)
+    scene.connect()
+    (lost,) = [s for s in scene.said(ReaderState) if s.condition is ReaderCondition.OVERFLOW]
+    last = scene.said(TagReads)[-1]
+    assert lost.from_us == last.placed_us(last.reads[0].last_us)
+    assert lost.to_us == scene.clock.now_us()
+    assert 3_500_000 < lost.to_us - lost.from_us < 5_000_000
+
+
+def test_a_rospec_that_no_longer_begins_again_is_set_up_anew() -> None:
+    scene = Scene()
+    scene.reader.field.put(A, 1)
+    scene.connect()
+    scene.run(10.0)
+    stopped_us = scene.clock.now_us()
+    scene.reader.stall()
+    scene.run(40.0)
+    assert ReaderCondition.STOPPED in conditions(scene)
+    (stopped,) = [s for s in scene.said(ReaderState) if s.condition is ReaderCondition.STOPPED]
+    assert stopped_us - 300_000 <= stopped.from_us <= stopped_us
+    assert conditions(scene)[-1] is ReaderCondition.RESUMED
+    scene.events.clear()
+    scene.run(1.0)
+    assert epcs(scene) == {A}
+
+
+def test_an_empty_field_is_no_reason_to_set_up_anew() -> None:
+    scene = Scene()
+    scene.connect()
+    scene.run(100.0)
+    assert scene.reader.asked.count("ADD_ROSPEC") == 1
+    assert conditions(scene) == [ReaderCondition.CONNECTED]
+
+
 def test_a_changed_configuration_replaces_the_rospec() -> None:
     scene = Scene()
     scene.connect()
