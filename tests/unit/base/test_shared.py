@@ -3,6 +3,8 @@
 import asyncio
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from drivers.base import shared
 from drivers.base.shared import SharedLine
@@ -223,3 +225,54 @@ async def test_the_bus_gets_its_time(bed):
     bed.shared._on_time()
     assert bed.bus.calls[-1] == "tick"
     assert bed.shared._timer is None
+
+
+@settings(max_examples=120)
+@given(
+    st.lists(
+        st.one_of(
+            st.sampled_from(["up", "lost"]),
+            st.tuples(st.sampled_from("abc"), st.sampled_from(["reset", "rise", "say", "hear"])),
+        ),
+        max_size=30,
+    )
+)
+def test_every_device_is_told_of_ups_and_losses_in_turn_and_hears_only_while_it_is_up(steps):
+    async def happen():
+        bed = Bed("a", "b", "c")
+        line, up = bed.line.listener, False
+        for step in steps:
+            match step:
+                case "up" if not up:
+                    up = True
+                    line.link_up()
+                case "lost" if up:
+                    up = False
+                    line.link_lost("hung_up")
+                case (station, "reset") if up:
+                    bed.members[station].reset("revoked")
+                    up = bed.shared.up
+                case (station, "rise"):
+                    bed.members[station].rise()
+                case (station, "say"):
+                    live = bed.members[station].live
+                    assert bed.members[station].write(b"?") is live
+                case (station, "hear") if up:
+                    line.data_received(station.encode() + b"1")
+        for station, member in bed.members.items():
+            heard = bed.devices[station].heard
+            state = False
+            for each in heard:
+                if isinstance(each, bytes):
+                    assert state
+                else:
+                    assert state is (each != "up")
+                    state = each == "up"
+            assert state is member.live
+            assert not state or up
+            await member.stop(0.1)
+        assert bed.ended == [1]
+        assert bed.shared._timer is None
+        assert all(member._rest is None for member in bed.members.values())
+
+    asyncio.run(happen())
