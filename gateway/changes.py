@@ -15,6 +15,7 @@ import msgspec
 
 from gateway.config import GatewayConfig
 from gateway.domain.errors import ConfigError
+from gateway.mec.config import MecConfig
 
 RESTART: Final[Mapping[str, str]] = {
     "gateway.name": "it is the gateway's identity",
@@ -35,6 +36,7 @@ RESTART: Final[Mapping[str, str]] = {
     "local.listen": "it is bound at the start",
     "local.calls_max": "it is bound at the start",
     "cabinets": "what lies in them is followed from the start",
+    **{f"mec.{key}": "a platform is told once" for key in MecConfig.__struct_fields__},
     "pipeline.duplicates": "memory is laid out at the start",
     "pipeline.devices_max": "memory is laid out at the start",
     "fleet": "beginning or ending to obey a fleet is a start of its own",

@@ -19,6 +19,7 @@ from gateway.domain.errors import ConfigError
 from gateway.journal.aside import AsideConfig
 from gateway.journal.config import CommitterConfig, JournalConfig
 from gateway.local.config import LocalConfig
+from gateway.mec.config import MecConfig
 from gateway.metrics_http import MetricsConfig
 from gateway.network.config import SimConfig
 from gateway.packetfilter.config import PacketFilterTable
@@ -111,6 +112,7 @@ class GatewayConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     fleet: FleetTable | None = None
     metrics: MetricsConfig = MetricsConfig()
     local: LocalConfig = LocalConfig()
+    mec: MecConfig = MecConfig()
     packet_filter: PacketFilterTable = PacketFilterTable()
     sim: SimConfig = SimConfig()
     """What is done about devices that the mobile network knows by other words than the registry."""

@@ -31,7 +31,7 @@ from gateway.config import GatewayConfig, read
 from gateway.control import Control, Surroundings, first_in_force
 from gateway.dial import forget_proxies
 from gateway.domain.labels import Lane
-from gateway.domain.ports import Outcome, Ports, Submission
+from gateway.domain.ports import Movable, Outcome, Ports, Submission
 from gateway.domain.records import Gap
 from gateway.driverset import DriverSet
 from gateway.infusion.service import Looks as InfusionLooks
@@ -47,6 +47,9 @@ from gateway.keykeeper import KEYS_FILE, SCOPES, Keeps, KeyKeeper
 from gateway.local.server import Around as LocalAround
 from gateway.local.server import LocalServer
 from gateway.local.status import Looks, status_service
+from gateway.mec.agent import HOLD as BREAKOUT
+from gateway.mec.agent import Around as MecAround
+from gateway.mec.making import OnPlatform
 from gateway.metrics_http import MetricsPlace
 from gateway.network import watch as network
 from gateway.network.holds import Holds
@@ -67,6 +70,7 @@ from gateway.systemd import Watchdog, notify, watchdog_interval_s
 from gateway.telemetry import Telemetry
 from gateway.timekeeping import Timekeeping, secure_time
 from gateway.uplink.flight import SCOPE as REJECTED_SCOPE
+from gateway.uplink.uplink import Standing as DestinationStanding
 from security.files import sync_directory
 from security.identity import IdentityService
 from security.scopes import ScopeKeys
@@ -78,6 +82,7 @@ log = logging.getLogger(__name__)
 
 TICK_S = 0.25
 HOUSEKEEPING_S = 1.0
+DRAIN_LOOK_S = 0.1
 CODE_MALFUNCTION = 196678
 """MDC_EVT_MALF."""
 
@@ -120,6 +125,7 @@ class Gateway:
             await self._assemble(stack)
             await self._open_drivers(stack)
             await self._open_local(stack)
+            await self._join_platform(stack)
             parts = Parts(
                 self.drivers,
                 self.outbound,
@@ -220,6 +226,8 @@ class Gateway:
             policies=Policies(policy_book(config, self.control.void_authorities)),
         )
         stack.push_async_callback(self.outbound.stop)
+        if config.mec.platform != "none":
+            self.outbound.hold(BREAKOUT)  # until the platform says that data stays on campus
         await self.outbound.start()
         if self.journal.cursors_lost or self.journal.state_incomplete:
             self.notices.occurrence("journal_restored", "The journal's state was lost or restored")
@@ -285,6 +293,51 @@ class Gateway:
         await self.local.start()
         self._supervisor.start(Part("local", self.local.run))
         stack.push_async_callback(self.local.stop)
+
+    async def _join_platform(self, stack: contextlib.AsyncExitStack) -> None:
+        """Take the gateway's place on a MEC platform, if it runs on one."""
+        config = self.config
+        mec = config.mec
+        if mec.platform == "none" or mec.callback is None or mec.breakout is None:
+            return
+        around = MecAround(
+            self.clock,
+            self.telemetry,
+            self.audit,
+            self.notices,
+            self.outbound.hold,
+            self.outbound.free,
+            self._drain,
+            self._stop.set,
+            self._move,
+            lambda _time: None,
+        )
+        addresses = {each.name: each.address for each in config.destinations}
+        platform = OnPlatform(mec, mec.callback, mec.breakout, config.tls.files, addresses, around)
+        await platform.start()
+        stack.push_async_callback(platform.stop)
+        self._supervisor.start(Part("mec", platform.run))
+
+    async def _drain(self, seconds: float) -> None:
+        """Take no more from devices; return when everything has left, or the time is over."""
+        deadline = self.clock.monotonic() + seconds
+        await self.drivers.stop(min(self.config.gateway.stop_grace_s, seconds))
+        await self._settled()
+        while waiting := _waiting(self.outbound.standing()):
+            if self.clock.monotonic() >= deadline:
+                log.warning("not everything has left in time, and waits on disk: %s", waiting)
+                return
+            await asyncio.sleep(DRAIN_LOOK_S)
+
+    def _move(self, addresses: frozenset[str], place: str) -> int:
+        """Send devices at these addresses to another gateway; how many sessions that were."""
+        found = self.identity.sessions_at(addresses)
+        for session in found:
+            if isinstance(session, Movable):
+                session.move(place)
+            else:
+                session.kill("moved")
+        return len(found)
 
     async def _open_pipeline(self, stack: contextlib.AsyncExitStack) -> None:
         """What stands between the drivers and the journal, with what it knew before a restart."""
@@ -493,6 +546,16 @@ class Gateway:
 def _positions(journal: Journal) -> str:
     return ", ".join(
         f"{lane.name.lower()} {journal.first_seq(lane)}..{journal.last_seq(lane)}" for lane in Lane
+    )
+
+
+def _waiting(standing: list[DestinationStanding]) -> str:
+    """What destinations have not acknowledged, in words; empty when they have everything."""
+    return ", ".join(
+        f"{each.name} {lane.name.lower()} {lag}"
+        for each in standing
+        for lane, lag in each.lag.items()
+        if lag
     )
 
 

@@ -93,7 +93,32 @@ class Outbound:
             self._ledger, audit, clock, config.gateway.state_dir / "audit", self._on_ledger_changed
         )
         self._config = config
+        self._holds: set[str] = set()
         self._uplink = self._make(config)
+
+    def hold(self, reason: str) -> None:
+        """Let nothing leave, whatever the policy says, until the same reason is freed; idempotent.
+
+        Before the start, too: then nothing leaves from the start.
+        """
+        if reason not in self._holds:
+            self._holds.add(reason)
+            self._telemetry.set("held", 1.0, reason)
+            self._audit.record("held", reason=reason)
+            log.warning("nothing leaves: %s", reason)
+            self._uplink.set_policy(None)
+            self._telemetry.set("policy_loaded", float(self.policies.in_force is not None))
+
+    def free(self, reason: str) -> None:
+        """The reason is gone; idempotent. What the policy releases leaves once none is left."""
+        if reason in self._holds:
+            self._holds.discard(reason)
+            self._telemetry.set("held", 0.0, reason)
+            self._audit.record("freed", reason=reason)
+            log.warning("no longer held: %s", reason)
+            chosen = self.policies.in_force
+            if not self._holds and chosen is not None:
+                self._uplink.set_policy(_policy(chosen))
 
     async def start(self) -> None:
         """Put the policy in force, if there is one that can be verified, and begin to forward."""
@@ -256,6 +281,8 @@ class Outbound:
 
     def _apply(self, uplink: Uplink, chosen: Chosen) -> None:
         uplink.set_policy(_policy(chosen))
+        if self._holds:
+            uplink.set_policy(None)
         self.policies.applied(chosen)
         bundle, version = chosen.found.bundle, chosen.table.version
         # Only what is in the ledger may be named as the policy at collection.

@@ -58,6 +58,14 @@ METRICS: Mapping[str, Declared] = {
     "time_quality": Declared("counter", "Reports by quality of device time", ("quality",)),
     "wave_blocks": Declared("counter", "Blocks of waveforms accepted", ()),
     "wave_samples": Declared("counter", "Samples of waveforms accepted", ()),
+    # The MEC platform
+    "mec_calls": Declared("counter", "Calls of the platform", ("result",)),
+    "mec_failures": Declared("counter", "Looks at the platform that failed", ("what",)),
+    "mec_told": Declared("counter", "What the platform told", ("kind",)),
+    "mec_state": Declared("gauge", "1 for where the gateway stands with it", ("state",)),
+    "mec_clock_offset_seconds": Declared("gauge", "The platform's clock minus the gateway's", ()),
+    "mec_clock_traceable": Declared("gauge", "1: the platform's clock is locked to UTC", ()),
+    "held": Declared("gauge", "1 while nothing may leave, whatever the policy says", ("reason",)),
     # People on site
     "local_calls": Declared("counter", "Calls of people on site", ("method", "result")),
     # Cabinets

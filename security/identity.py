@@ -29,6 +29,7 @@ import asyncio
 import hashlib
 import logging
 from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from typing import Literal, NamedTuple, Protocol, TypeVar, assert_never
 
 import msgspec
@@ -104,6 +105,7 @@ class _Live(NamedTuple):
     marks: tuple[int, ...]
     """By what a revocation list may name its certificate; none where no certificate vouches."""
     not_after: float
+    peer: str = ""
 
 
 class IdentityService:
@@ -406,11 +408,19 @@ class IdentityService:
     def _register(self, session: LiveSession, live: _Live, peer: str) -> None:
         self.leave(session)
         self._audit.admitted(live.device.device_id, live.transport, peer)
-        self._live[session] = live
+        self._live[session] = live._replace(peer=peer)
         self._by_device.setdefault(live.device.device_id, set()).add(session)
         for mark in live.marks:
             self._by_mark.setdefault(mark, set()).add(session)
         self.on_live(live.device.device_id, session)
+
+    def sessions_at(self, addresses: AbstractSet[str]) -> list[LiveSession]:
+        """Live sessions of devices at these addresses, whatever their ports."""
+        return [
+            session
+            for session, live in self._live.items()
+            if live.peer.rpartition(":")[0].strip("[]") in addresses
+        ]
 
     def _end_revoked(self) -> int:
         # What an earlier sweep has not seen yet is among these, too.

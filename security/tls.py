@@ -21,6 +21,7 @@ Rules (BSI TR-02102-2, RFC 9325):
 from __future__ import annotations
 
 import _ssl
+import contextlib
 import ssl
 from collections.abc import Callable
 from pathlib import Path
@@ -105,6 +106,36 @@ def enrolment_context(files: TlsFiles, births: bytes = b"") -> ssl.SSLContext:
         except (ValueError, ssl.SSLError) as error:
             raise ConfigError("a manufacturer's root can't be used") from error
     return context
+
+
+def told_context(files: TlsFiles) -> ssl.SSLContext:
+    """A context for a listener that asks for no client certificate.
+
+    Who tells it something proves by other means that it may. A renewed certificate is for the next
+    handshake.
+
+    Raises:
+        ConfigError: as :func:`server_context`.
+    """
+
+    def make() -> ssl.SSLContext:
+        context = server_context(files)
+        context.verify_mode = ssl.CERT_NONE
+        return context
+
+    made, seen = make(), files_signature(files.pinned())
+
+    def renew(connection: ssl.SSLObject, _name: str | None, _context: ssl.SSLContext) -> None:
+        nonlocal made, seen
+        with contextlib.suppress(OSError, ConfigError):  # what was loaded last stays in force
+            now = files_signature(files.pinned())
+            if now != seen:
+                made, seen = make(), now
+        connection.context = made
+
+    first = make()
+    first.sni_callback = renew
+    return first
 
 
 def peer_certificates(connection: ssl.SSLObject) -> list[bytes]:

@@ -43,6 +43,7 @@ from drivers.mqtt.codec.packets import (
     Version,
     Will,
 )
+from drivers.mqtt.codec.properties import Properties
 from drivers.mqtt.codec.reasons import CONNACK_TO_RETURN_CODE, DISCONNECT_SERVER_CODES, ReasonCode
 from drivers.mqtt.config import MqttConfig
 from drivers.mqtt.downlink import Downlink
@@ -198,10 +199,21 @@ class Session:
 
         A 5.0 client is told why, if it takes that without being waited for.
         """
+        code = KILLED.get(reason, ReasonCode.ADMINISTRATIVE_ACTION)
+        self._drop(Disconnect(code), reason)
+
+    def move(self, place: str) -> None:
+        """Send a 5.0 client to another gateway (4.13, Server redirection); idempotent.
+
+        One of 3.1.1 loses its connection, and asks the DNS again.
+        """
+        moved = Disconnect(ReasonCode.SERVER_MOVED, Properties(server_reference=place))
+        self._drop(moved, "moved")
+
+    def _drop(self, word: Disconnect, reason: str) -> None:
         last_words = b""
         if self.state is State.OPEN and self._greeted and self._version == Version.V5:
-            code = KILLED.get(reason, ReasonCode.ADMINISTRATIVE_ACTION)
-            last_words = encode(Disconnect(code), self._version)
+            last_words = encode(word, self._version)
         self._wire.abort(last_words)
         self._will = None
         self._close(reason)

@@ -145,6 +145,14 @@ class Tappable(Protocol):
         """
 
 
+@runtime_checkable
+class Movable(Protocol):
+    """A LiveSession that can tell its device where to go instead."""
+
+    def move(self, place: str) -> None:
+        """End the session, and send the device to the gateway at ``host:port``; idempotent."""
+
+
 class Admission(Protocol):
     """Who may talk, on every transport."""
 
@@ -279,6 +287,7 @@ __all__ = [
     "Driver",
     "DriverFactory",
     "LiveSession",
+    "Movable",
     "Outcome",
     "Ports",
     "Reconfigurable",

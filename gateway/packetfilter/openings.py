@@ -114,11 +114,8 @@ def find(  # what it depends on is what root hands in
         raise ConfigError(f"{path}: gateway.ward_networks: {error}") from error
     drivers = plugins.check(config.drivers, path.resolve().parent, str(path))
     places = _Places(lookup, strict=every)
-    listeners = [_listener(config.metrics.host, config.metrics.port, TCP, ward)]
-    if config.local.listen:
-        host, port = tomlfile.address(config.local.listen, "local.listen")
-        listeners.append(_listener(host, port, TCP, ward))
-    outgoing = []
+    listeners = _own_listeners(config, ward)
+    outgoing = [places.opening(name, at) for name, at in config.mec.addresses.items()]
     for name, _, options in drivers:
         kind = getattr(options, "listens_over", socket.SOCK_STREAM)
         protocol = UDP if kind is socket.SOCK_DGRAM else TCP
@@ -153,6 +150,19 @@ def find(  # what it depends on is what root hands in
     return Openings(
         config.gateway.name, ward, tuple(listeners), tuple(outgoing), tuple(sorted(places.names))
     )
+
+
+def _own_listeners(config: GatewayConfig, ward: tuple[Network, ...]) -> list[Listener]:
+    """Where the gateway itself listens, beside its drivers."""
+    listeners = [_listener(config.metrics.host, config.metrics.port, TCP, ward)]
+    if config.local.listen:
+        host, port = tomlfile.address(config.local.listen, "local.listen")
+        listeners.append(_listener(host, port, TCP, ward))
+    if config.mec.callback is not None and config.mec.platform != "none":
+        host, port = tomlfile.address(config.mec.callback.listen, "mec.callback.listen")
+        platform = tuple(parse_networks(config.mec.callback.networks))
+        listeners.append(_listener(host, port, TCP, platform))
+    return listeners
 
 
 def uid_of(user: str) -> int:

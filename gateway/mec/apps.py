@@ -1,0 +1,207 @@
+"""GS MEC 011, application support: ready, rules, time, termination; typed calls."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import StrEnum
+from typing import Any, Final, Literal, NamedTuple, TypeVar
+from urllib.parse import quote
+
+import msgspec
+
+from gateway.domain.errors import MalformedError
+from gateway.mec import rules
+from gateway.mec.http import Platform, PlatformError, ProblemError
+
+_Read = TypeVar("_Read")
+GRACE_S_MAX: Final = 86_400
+
+
+class Operation(StrEnum):
+    """``OperationActionType``."""
+
+    STOPPING = "STOPPING"
+    TERMINATING = "TERMINATING"
+
+
+class Termination(msgspec.Struct, frozen=True, rename="camel"):
+    """``AppTerminationNotification``, as far as it matters."""
+
+    notification_type: Literal["AppTerminationNotification"]
+    operation_action: Operation
+    max_graceful_timeout: int
+    """Seconds."""
+
+
+class CurrentTime(msgspec.Struct, frozen=True, rename="camel"):
+    """``CurrentTime``."""
+
+    seconds: int
+    nano_seconds: int
+    time_source_status: Literal["TRACEABLE", "NONTRACEABLE"]
+
+
+class PlatformTime(NamedTuple):
+    """The platform's clock beside ours."""
+
+    offset_us: int
+    """Platform minus gateway, in the middle of the call."""
+    uncertainty_us: int
+    """Half of what the call took."""
+    traceable: bool
+    """The platform's clock is locked to UTC."""
+
+
+class AppSupport:
+    """The calls of one application instance.
+
+    Every one raises PlatformError (not now) or ProblemError (refused).
+    """
+
+    def __init__(self, platform: Platform, base: str, instance: str) -> None:
+        self._platform = platform
+        self._base = base.rstrip("/")
+        self._instance = instance
+        self._own = f"{self._base}/applications/{quote(instance, safe='')}"
+
+    async def confirm_ready(self) -> None:
+        """Say that the application is up and running."""
+        body = {"indication": "READY"}
+        await self._platform.call("POST", f"{self._own}/confirm_ready", body, expect=(204,))
+
+    async def confirm_termination(self, operation: Operation) -> None:
+        """Say that what there was to be done is done."""
+        body = {"operationAction": str(operation)}
+        await self._platform.call("POST", f"{self._own}/confirm_termination", body, expect=(204,))
+
+    async def subscribe(self, callback: str) -> str:
+        """Ask to be told of the end; where the subscription is, as an absolute URL."""
+        body = {
+            "subscriptionType": "AppTerminationNotificationSubscription",
+            "callbackReference": callback,
+            "_links": {"self": {"href": f"{self._own}/subscriptions"}},
+            "appInstanceId": self._instance,
+        }
+        answer = await self._platform.call(
+            "POST", f"{self._own}/subscriptions", body, expect=(201,)
+        )
+        return self.subscription_url(answer.body, answer.location)
+
+    def subscription_url(self, body: bytes, location: str) -> str:
+        """Where a subscription that was made is: its ``Location``, or its own link.
+
+        Only its last part counts, below our own subscriptions: vendors give absolute and relative
+        URLs, some with the host by which they know themselves.
+
+        Raises:
+            PlatformError: it has none.
+        """
+        found = location
+        if not found:
+            try:
+                found = str(msgspec.json.decode(body)["_links"]["self"]["href"])
+            except (msgspec.MsgspecError, KeyError, TypeError) as error:
+                raise PlatformError(
+                    "the platform does not say where the subscription is"
+                ) from error
+        last = found.rstrip("/").rsplit("/", 1)[-1]
+        return f"{self._own}/subscriptions/{quote(last, safe='')}"
+
+    async def subscribed(self, url: str) -> bool:
+        """Whether the platform still knows a subscription."""
+        try:
+            await self._platform.call("GET", url)
+        except ProblemError as error:
+            if error.status == 404:
+                return False
+            raise
+        return True
+
+    async def unsubscribe(self, url: str) -> None:
+        """End a subscription; one that is gone already is no news."""
+        await self._platform.call("DELETE", url, expect=(204, 404))
+
+    async def traffic_rules(self) -> tuple[rules.TrafficRule, ...]:
+        """Every traffic rule of the application."""
+        answer = await self._platform.call("GET", f"{self._own}/traffic_rules")
+        return _understood(rules.read_traffic_rules, answer.body)
+
+    async def dns_rules(self) -> tuple[rules.DnsRule, ...]:
+        """Every DNS rule of the application."""
+        answer = await self._platform.call("GET", f"{self._own}/dns_rules")
+        return _understood(rules.read_dns_rules, answer.body)
+
+    async def activate_traffic_rule(self, rule_id: str) -> None:
+        """Switch a rule on that is there."""
+        await self._activate(f"{self._own}/traffic_rules/{quote(rule_id, safe='')}")
+
+    async def activate_dns_rule(self, rule_id: str) -> None:
+        """Switch a DNS rule on that is there."""
+        await self._activate(f"{self._own}/dns_rules/{quote(rule_id, safe='')}")
+
+    async def _activate(self, url: str) -> None:
+        """PUT what is there with another state; nobody else's change in between is overwritten."""
+        answer = await self._platform.call("GET", url)
+        try:
+            rule: Any = msgspec.json.decode(answer.body)
+            rule["state"] = rules.ACTIVE
+        except (msgspec.MsgspecError, TypeError) as error:
+            raise PlatformError("the platform's answer is no rule") from error
+        headers = {"If-Match": answer.etag} if answer.etag else {}
+        await self._platform.call("PUT", url, rule, headers=headers)
+
+    async def current_time(self) -> CurrentTime:
+        """The platform's clock."""
+        answer = await self._platform.call("GET", f"{self._base}/timing/current_time")
+        return _understood(read_time, answer.body)
+
+    async def time_sources(self) -> int:
+        """How many NTP servers and PTP masters the platform offers."""
+        answer = await self._platform.call("GET", f"{self._base}/timing/timing_caps")
+        found = _understood(_read_sources, answer.body)
+        return len(found.ntp_servers) + len(found.ptp_masters)
+
+
+class _Sources(msgspec.Struct, frozen=True, rename="camel"):
+    ntp_servers: tuple[Any, ...] = ()
+    ptp_masters: tuple[Any, ...] = ()
+
+
+def read_time(body: bytes) -> CurrentTime:
+    """The answer to GET current_time.
+
+    Raises:
+        MalformedError: it is none.
+    """
+    return _decoded(body, CurrentTime)
+
+
+def read_termination(body: bytes) -> Termination:
+    """A notification of the end.
+
+    Raises:
+        MalformedError: it is none, or its time makes no sense.
+    """
+    found = _decoded(body, Termination)
+    if not 0 <= found.max_graceful_timeout <= GRACE_S_MAX:
+        raise MalformedError("termination", "the grace time makes no sense")
+    return found
+
+
+def _read_sources(body: bytes) -> _Sources:
+    return _decoded(body, _Sources)
+
+
+def _decoded(body: bytes, kind: type[_Read]) -> _Read:
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except msgspec.MsgspecError as error:
+        raise MalformedError("mec", f"no {kind.__name__.strip('_')}") from error
+
+
+def _understood(read: Callable[[bytes], _Read], body: bytes) -> _Read:
+    """What was read; what can't be is the platform's fault, and as good as no answer."""
+    try:
+        return read(body)
+    except MalformedError as error:
+        raise PlatformError(f"the platform's answer can't be read: {error}") from error

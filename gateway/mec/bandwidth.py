@@ -1,0 +1,76 @@
+"""GS MEC 015, bandwidth management: what is guaranteed to the alarms' stream."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import quote
+
+import msgspec
+
+from gateway import tomlfile
+from gateway.mec.config import BandwidthTable
+from gateway.mec.http import Platform, PlatformError, ProblemError
+
+
+def bw_info(table: BandwidthTable, instance: str, address: str) -> Any:
+    """``BwInfo`` of a request.
+
+    Args:
+        table: how much, and in which direction.
+        instance: ``appInstanceId``.
+        address: ``ip:port`` of the destination that is meant; empty: the whole application.
+    """
+    info: dict[str, Any] = {
+        "appInsId": instance,
+        "requestType": 1 if address else 0,
+        "fixedAllocation": str(table.bits_per_s),
+        "allocationDirection": table.direction,
+    }
+    if table.priority:
+        info["fixedBWPriority"] = table.priority
+    if address:
+        host, port = tomlfile.address(address, "destination")
+        info["sessionFilter"] = [{"dstAddress": host, "dstPort": [str(port)], "protocol": "6"}]
+    return info
+
+
+class Bandwidth:
+    """One allocation.
+
+    Every call raises PlatformError (not now) or ProblemError (refused).
+    """
+
+    def __init__(self, platform: Platform, base: str, info: Any) -> None:
+        self._platform = platform
+        self._base = f"{base.rstrip('/')}/bw_allocations"
+        self._info = info
+        self.allocation_id = ""
+
+    async def ensure(self) -> bool:
+        """Ask for it, if the platform does not know it (any more); whether that was needed."""
+        if self.allocation_id:
+            try:
+                await self._platform.call("GET", self._url)
+            except ProblemError as error:
+                if error.status != 404:
+                    raise
+            else:
+                return False
+        answer = await self._platform.call("POST", self._base, self._info, expect=(201,))
+        self.allocation_id = answer.location.rstrip("/").rsplit("/", 1)[-1]
+        if not self.allocation_id:
+            try:
+                self.allocation_id = str(msgspec.json.decode(answer.body)["allocationId"])
+            except (msgspec.MsgspecError, KeyError, TypeError) as error:
+                raise PlatformError("the platform does not say where the allocation is") from error
+        return True
+
+    async def give_back(self) -> None:
+        """End it; idempotent."""
+        if self.allocation_id:
+            await self._platform.call("DELETE", self._url, expect=(204, 404))
+            self.allocation_id = ""
+
+    @property
+    def _url(self) -> str:
+        return f"{self._base}/{quote(self.allocation_id, safe='')}"

@@ -1,0 +1,130 @@
+"""Where the platform tells the gateway of what happens.
+
+Rules:
+
+* Who knows the path may tell: it holds a secret that is drawn at each start and said to the
+  platform alone. Anything else is answered 404, counted, and read no further.
+* Bounded: the body, the time for it, and how much waits to be looked at; what is more is answered
+  503, so that the platform says it again.
+* The answer is 204 before anything is done about it: a platform waits for no drain.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import logging
+import secrets
+import ssl
+from collections.abc import Callable
+from typing import Final, NamedTuple
+
+from aiohttp import web
+
+from gateway import tomlfile
+from gateway.domain.errors import ConfigError, MalformedError
+from gateway.domain.ports import Counters
+from gateway.mec import apps, mobility
+from gateway.mec.config import CallbackTable
+
+log = logging.getLogger(__name__)
+
+BODY_BYTES_MAX: Final = 256 << 10
+WAITING_MAX: Final = 64
+BODY_TIMEOUT_S: Final = 5.0
+SECRET_BYTES: Final = 24
+
+Told = apps.Termination | mobility.Moved
+
+READERS: Final[dict[str, Callable[[bytes], Told]]] = {
+    "termination": apps.read_termination,
+    "mobility": mobility.read_moved,
+}
+"""The last part of the path, and who reads what comes there."""
+
+
+class Place(NamedTuple):
+    """The URLs that are said to the platform."""
+
+    base: str
+
+    def of(self, kind: str) -> str:
+        """Where one kind of notification goes."""
+        return f"{self.base}/{kind}"
+
+
+class Callbacks:
+    """The listener; what it was told waits in :attr:`told`."""
+
+    def __init__(
+        self,
+        table: CallbackTable,
+        context: Callable[[], ssl.SSLContext | None],
+        counters: Counters,
+    ) -> None:
+        self._table = table
+        self._context = context
+        self._counters = counters
+        self._secret = secrets.token_urlsafe(SECRET_BYTES)
+        self.place = Place(f"{table.url.rstrip('/')}/mec/{self._secret}")
+        self.told: asyncio.Queue[Told] = asyncio.Queue(WAITING_MAX)
+        self._runner: web.AppRunner | None = None
+        self.port = 0
+
+    async def start(self) -> None:
+        """Bind and listen.
+
+        Raises:
+            ConfigError: the address can't be bound, or the certificate can't be used.
+        """
+        app = web.Application(client_max_size=BODY_BYTES_MAX)
+        app.router.add_route("*", "/{path:.*}", self._answer)
+        runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1.0)
+        await runner.setup()
+        host, port = tomlfile.address(self._table.listen, "mec.callback.listen")
+        site = web.TCPSite(runner, host, port, ssl_context=self._context())
+        try:
+            await site.start()
+        except OSError as error:
+            await runner.cleanup()
+            raise ConfigError(f"mec.callback.listen: can't bind {self._table.listen}") from error
+        self._runner = runner
+        self.port = runner.addresses[0][1]
+
+    async def stop(self) -> None:
+        """Listen no longer; idempotent."""
+        if self._runner is not None:
+            await self._runner.cleanup()
+            self._runner = None
+
+    async def _answer(self, request: web.Request) -> web.Response:
+        kind = self._kind_of(request.path)
+        if kind is None or request.method != "POST":
+            self._counters.add("mec_told", "unknown")
+            raise web.HTTPNotFound
+        try:
+            async with asyncio.timeout(BODY_TIMEOUT_S):
+                body = await request.read()
+            found = READERS[kind](body)
+        except MalformedError as error:
+            self._counters.add("mec_told", "malformed")
+            log.warning("the platform told something that can't be read: %s", error)
+            raise web.HTTPBadRequest from error
+        except TimeoutError as error:
+            self._counters.add("mec_told", "malformed")
+            raise web.HTTPRequestTimeout from error
+        try:
+            self.told.put_nowait(found)
+        except asyncio.QueueFull as error:
+            self._counters.add("mec_told", "busy")
+            raise web.HTTPServiceUnavailable from error
+        self._counters.add("mec_told", kind)
+        return web.Response(status=204)
+
+    def _kind_of(self, path: str) -> str | None:
+        """Which kind of notification a path is for, if it holds the secret."""
+        parts = path.split("/")
+        if len(parts) != 4 or parts[:2] != ["", "mec"]:
+            return None
+        knows = hmac.compare_digest(parts[2].encode(), self._secret.encode())
+        return parts[3] if knows and parts[3] in READERS else None

@@ -1,0 +1,172 @@
+"""GS MEC 021, application mobility: devices that move to another host's gateway.
+
+The gateway registers for the service and is told when a device's traffic moves to another host
+(``MobilityProcedureNotification``); with it comes where the application's instance there is.
+What the gateway does about it is the agent's: its sessions of that address are told to go there.
+A device's state stays where it was collected; what it has acknowledged is delivered from here.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from enum import StrEnum
+from typing import Any, Final, Literal
+from urllib.parse import quote
+
+import msgspec
+
+from gateway.domain.errors import MalformedError
+from gateway.mec.http import Platform, PlatformError, ProblemError
+
+IDS_MAX: Final = 4096
+"""Addresses in one notification."""
+_ADDRESSES: Final = frozenset(("UE_IPv4_ADDRESS", "UE_IPV6_ADDRESS", "NATED_IP_ADDRESS"))
+
+
+class Status(StrEnum):
+    """``MobilityStatus``."""
+
+    TRIGGERED = "INTERHOST_MOVEOUT_TRIGGERED"
+    COMPLETED = "INTERHOST_MOVEOUT_COMPLETED"
+    FAILED = "INTERHOST_MOVEOUT_FAILED"
+
+
+class _Address(msgspec.Struct, frozen=True):
+    host: str
+    port: int
+
+
+class _Interface(msgspec.Struct, frozen=True, rename="camel"):
+    ip_addresses: tuple[_Address, ...] = ()
+
+
+class _Target(msgspec.Struct, frozen=True, rename="camel"):
+    app_instance_id: str
+    comm_interface: _Interface = _Interface()
+
+
+class _AssociateId(msgspec.Struct, frozen=True):
+    type: str
+    value: str
+
+
+class Moved(msgspec.Struct, frozen=True, rename="camel"):
+    """``MobilityProcedureNotification``, as far as it matters."""
+
+    notification_type: Literal["MobilityProcedureNotification"]
+    mobility_status: Status
+    associate_id: tuple[_AssociateId, ...]
+    target_app_info: _Target | None = None
+
+    @property
+    def target(self) -> str:
+        """``host:port`` of the gateway there; empty: the platform does not say."""
+        if self.target_app_info is None or not self.target_app_info.comm_interface.ip_addresses:
+            return ""
+        first = self.target_app_info.comm_interface.ip_addresses[0]
+        return f"[{first.host}]:{first.port}" if ":" in first.host else f"{first.host}:{first.port}"
+
+    @property
+    def addresses(self) -> frozenset[str]:
+        """Of the devices that move."""
+        return frozenset(each.value for each in self.associate_id if each.type in _ADDRESSES)
+
+
+def read_moved(body: bytes) -> Moved:
+    """A notification.
+
+    Raises:
+        MalformedError: it is none.
+    """
+    try:
+        found = msgspec.json.decode(body, type=Moved)
+        for address in found.addresses:
+            ipaddress.ip_address(address)
+    except (msgspec.MsgspecError, ValueError) as error:
+        raise MalformedError("moved") from error
+    if len(found.associate_id) > IDS_MAX:
+        raise MalformedError("moved", "too many devices")
+    return found
+
+
+class Mobility:
+    """The registration and the subscription of one application instance.
+
+    Every call raises PlatformError (not now) or ProblemError (refused).
+    """
+
+    def __init__(self, platform: Platform, base: str, instance: str, callback: str) -> None:
+        self._platform = platform
+        self._base = base.rstrip("/")
+        self._instance = instance
+        self._callback = callback
+        self.service_id = ""
+        self._subscription = ""
+
+    async def ensure(self) -> bool:
+        """Register and subscribe, if the platform does not know it; whether that was needed."""
+        known = self.service_id and await self._known(self._service_url)
+        known = known and self._subscription and await self._known(self._subscription)
+        if known:
+            return False
+        await self.withdraw()
+        consumer = {"serviceConsumerId": {"appInstanceId": self._instance}}
+        answer = await self._platform.call(
+            "POST", f"{self._base}/app_mobility_services", consumer, expect=(201,)
+        )
+        self.service_id = _id_of(answer.body, "appMobilityServiceId", answer.location)
+        subscription: Any = {
+            "subscriptionType": "MobilityProcedureSubscription",
+            "callbackReference": self._callback,
+            "filterCriteria": {
+                "appInstanceId": self._instance,
+                "mobilityStatus": [str(each) for each in Status],
+            },
+        }
+        answer = await self._platform.call(
+            "POST", f"{self._base}/subscriptions", subscription, expect=(201,)
+        )
+        last = _id_of(answer.body, "", answer.location)
+        self._subscription = f"{self._base}/subscriptions/{quote(last, safe='')}"
+        return True
+
+    async def withdraw(self) -> None:
+        """End both; idempotent."""
+        if self._subscription:
+            await self._platform.call("DELETE", self._subscription, expect=(204, 404))
+            self._subscription = ""
+        if self.service_id:
+            await self._platform.call("DELETE", self._service_url, expect=(204, 404))
+            self.service_id = ""
+
+    async def _known(self, url: str) -> bool:
+        try:
+            await self._platform.call("GET", url)
+        except ProblemError as error:
+            if error.status == 404:
+                return False
+            raise
+        return True
+
+    @property
+    def _service_url(self) -> str:
+        return f"{self._base}/app_mobility_services/{quote(self.service_id, safe='')}"
+
+
+def _id_of(body: bytes, field: str, location: str) -> str:
+    """By which id something that was made is known: a field of the answer, or its place.
+
+    Raises:
+        PlatformError: the platform does not say.
+    """
+    try:
+        found: Any = msgspec.json.decode(body) if body else {}
+    except msgspec.MsgspecError:
+        found = {}
+    text = str(found.get(field, "")) if isinstance(found, dict) and field else ""
+    if not text and not location and isinstance(found, dict):
+        location = str(found.get("_links", {}).get("self", {}).get("href", ""))
+    text = text or location.rstrip("/").rsplit("/", 1)[-1]
+    if not text:
+        raise PlatformError("the platform does not say by which id it is known")
+    return text

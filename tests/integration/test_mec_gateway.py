@@ -1,0 +1,133 @@
+"""A whole gateway on a MEC platform: what leaves follows the breakout, and the end is drained."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from contextlib import asynccontextmanager, closing
+from dataclasses import replace
+from pathlib import Path
+from random import Random
+
+import pytest
+from aiohttp import web
+
+from bench.site import Identities, make_identities
+from demo.plan import free_ports
+from demo.scrape import total
+from firmware_sim.mec.platform import APPS, Platform, traffic_rule
+from security.files import SECRET_MODE, write_atomic
+from security.tls import server_context
+from tests.crash.device import HABITS
+from tests.crash.site import CrashSite, until
+
+pytestmark = pytest.mark.timeout(300)
+INSTANCE = "instance-1"
+PATIENCE_S = 60.0
+
+
+@pytest.fixture(scope="module")
+def identities(tmp_path_factory: pytest.TempPathFactory) -> Identities:
+    return make_identities(tmp_path_factory.mktemp("pki"), 1)
+
+
+@asynccontextmanager
+async def listening(platform: Platform, identities: Identities):
+    """The platform over mutual TLS; its port."""
+    runner = web.AppRunner(platform.application(), access_log=None)
+    await runner.setup()
+    context = server_context(identities.core)
+    await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=context).start()
+    try:
+        yield runner.addresses[0][1]
+    finally:
+        await runner.cleanup()
+
+
+def table(folder: Path, port: int) -> str:
+    """``[mec]`` of the gateway."""
+    (callback,) = free_ports(1)
+    write_atomic(folder / "mec.secret", b"hidden", SECRET_MODE)
+    base = f"https://localhost:{port}"
+    return f"""
+[mec]
+platform = "etsi"
+app_instance = "{INSTANCE}"
+app_support = "{base}{APPS}"
+look_s = 0.1
+unknown_s = 1.0
+drain_margin_s = 1.0
+
+[mec.token]
+endpoint = "{base}/token"
+client_id = "wardgate"
+secret = "{folder}/mec.secret"
+
+[mec.callback]
+listen = "127.0.0.1:{callback}"
+url = "https://localhost:{callback}"
+
+[mec.breakout]
+rules = ["breakout"]
+campus = ["10.1.0.0/16"]
+"""
+
+
+def held(site: CrashSite) -> int:
+    """Messages at the core."""
+    with closing(sqlite3.connect(f"file:{site.core_db}?mode=ro", uri=True)) as db:
+        ((count,),) = db.execute("SELECT count(*) FROM reports")
+        return int(count)
+
+
+async def test_nothing_leaves_without_the_breakout_and_everything_before_the_end(
+    tmp_path: Path, identities: Identities
+) -> None:
+    platform = Platform(INSTANCE, ("wardgate", "hidden"))
+    async with listening(platform, identities) as port:
+        extra = table(tmp_path, port)
+        async with CrashSite(tmp_path / "site", identities, extra=extra) as site:
+            (device,) = site.devices([replace(HABITS[3], rate=50.0, repeats=0.0)], Random(7))
+            running = asyncio.create_task(device.run())
+
+            async def metric(name: str, **labels: str) -> float:
+                return total(await site.samples("gateway"), f"wardgate_{name}", **labels)
+
+            async def wait_for(value: float, name: str, **labels: str) -> None:
+                async with asyncio.timeout(PATIENCE_S):
+                    while await metric(name, **labels) != value:  # noqa: ASYNC110
+                        await asyncio.sleep(0.05)
+
+            # The rule is not there: what devices say is collected, and stays.
+            await until(lambda: len(device.diary.acknowledged) > 30, PATIENCE_S)
+            assert await metric("held", reason="breakout") == 1
+            assert held(site) == 0
+            assert not platform.ready
+
+            platform.traffic_rules["breakout"] = traffic_rule("breakout")
+            await until(lambda: platform.ready == 1 and held(site) > 30, PATIENCE_S)
+
+            # It points elsewhere: what was on its way has arrived, and no more comes.
+            platform.traffic_rules["breakout"] = traffic_rule("breakout", address="203.0.113.9")
+            await wait_for(1, "held", reason="breakout")
+            before = held(site)
+            count = len(device.diary.acknowledged)
+            await until(lambda: len(device.diary.acknowledged) > count + 30, PATIENCE_S)
+            assert held(site) == before
+            assert await metric("alarms_active", priority="medium") >= 0
+
+            platform.traffic_rules["breakout"] = traffic_rule("breakout")
+            assert await platform.terminate(20) == 1
+            await until(lambda: platform.terminated == ["TERMINATING"], PATIENCE_S)
+            assert await site.processes["gateway"].ended(PATIENCE_S)
+            assert site.processes["gateway"].exit_code == 0
+            running.cancel()
+            await asyncio.wait((running,))
+            kept = device.diary.acknowledged
+            with closing(sqlite3.connect(f"file:{site.core_db}?mode=ro", uri=True)) as db:
+                there = {name for (name,) in db.execute("SELECT message_id FROM reports")}
+                alarms = db.execute(
+                    "SELECT phase FROM alarms WHERE condition = 'breakout_lost' ORDER BY id"
+                ).fetchall()
+            assert kept <= there
+            assert [phase for (phase,) in alarms][:2] == ["start", "end"]
