@@ -19,7 +19,7 @@ from typing import Final, NamedTuple
 
 from drivers.hl7.metrics import Term
 from drivers.hl7.observation import TEXT_CHARACTERS_MAX, Row
-from drivers.hl7.quirks import FACETS
+from drivers.hl7.quirks import EVENTS, FACETS
 from gateway.domain import terms
 from gateway.domain.records import AlarmKind, AlarmPhase, AlarmPriority
 
@@ -49,6 +49,8 @@ PHASES: Final = {
 STATES: Final = {"active": AlarmPhase.START, "inactive": AlarmPhase.END}
 WORDS: Final = frozenset(("phase", "state", "inactivation", "priority", "type"))
 MOMENT: Final = "tpoint"
+_EVENTS: Final = 3
+"""The partition of events."""
 _NOT_A_WORD = re.compile(r"[^a-z0-9]+")
 _RANGE = re.compile(r"([+-]?\d+(?:\.\d+)?)?\s*([-<>])\s*=?\s*([+-]?\d+(?:\.\d+)?)?", re.ASCII)
 
@@ -103,11 +105,16 @@ def read_alert(rows: Sequence[Row]) -> Alert | None:
         KINDS.get(kind, AlarmKind.TECHNICAL),
         text[:TEXT_CHARACTERS_MAX],
         _condition(event, text),
-        event.code if event.code >> 16 == 3 else terms.DEVICE_ALARM,
+        event_code(event) or terms.DEVICE_ALARM,
         tuple(row.code for row in measured),
         tuple(row.value for row in measured),
         0.0 if source is None else _limit(source),
     )
+
+
+def event_code(event: Term) -> int:
+    """The event's code of the standard; 0: it has none, or none that we know."""
+    return event.code if event.code >> 16 == _EVENTS else EVENTS.get(event.refid, 0)
 
 
 def words(rows: Sequence[Row], alert: Alert) -> list[Row]:

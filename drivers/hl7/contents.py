@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from drivers.hl7.metrics import row as metric_row
 from drivers.hl7.observation import ABNORMAL, Row
-from drivers.hl7.quirks import DIMENSIONS
+from drivers.hl7.quirks import DIMENSIONS, NOTHING_IN_THEM
 from drivers.hl7.waves import waveform
 from gateway.domain import terms, units
 from gateway.domain.labels import UNLABELLED
@@ -128,6 +128,8 @@ class Contents:
             case "unsupported":
                 self._left_out.append(UNSUPPORTED_TYPE)
                 return
+        if row.named.refid in NOTHING_IN_THEM:
+            return
         if not row.code:
             self._left_out.append(UNKNOWN_METRIC)
             return

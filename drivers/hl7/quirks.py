@@ -26,6 +26,7 @@ NO_QUIRK: Final = Quirk("")
 CODES: Final[dict[str, int]] = {
     "MDC_ECG_CARD_BEAT_RATE": terms.HEART_RATE,
     "MDC_BATT_CHARGE": terms.BATTERY,
+    "MDCX_DMC_ATTR_POWER_SOURCE": terms.code("MDC_ATTR_POWER_STAT"),
     "MDC_PUMP_CURRENT_DELIVERY_STATUS": terms.DELIVERY_STATUS,
     "MDC_PUMP_NOT_DELIVERING_REASON": terms.NOT_DELIVERING_REASON,
     "MDC_PUMP_PROGRAM_DELIVERY_MODE": terms.code("MDC_DEV_PUMP_PROGRAM_DELIVERY_MODE"),
@@ -34,6 +35,40 @@ CODES: Final[dict[str, int]] = {
 }
 """REFIDs that we know by another name: volumetric pumps leave the ``DEV_`` of syringe pumps out."""
 
+EVENTS: Final[dict[str, int]] = {
+    "MDC_EVT_FLUID_LINE_OCCL": 196940,
+    "MDC_EVT_FLOW_LO": 196950,
+    "MDC_EVT_MALF": 196678,
+    "MDC_EVT_POSN_PROB": 196768,
+    "MDC_EVT_VOL_INFUS_NEAR_COMP": 197334,
+    "MDC_EVT_VOL_INFUS_COMP": 197332,
+    "MDC_EVT_BATT_LO": 196802,
+    "MDC_EVT_BATT_DEPL": 197336,
+    "MDC_EVT_PWR_LOSS": 197342,
+    "MDC_EVT_IDLE": 197328,
+    "MDC_EVT_SYRINGE_PATIENT_PRESSURE": 197212,
+    "MDC_EVT_SYRINGE_PLUNGER_POSITION": 197214,
+    "MDC_EVT_SYRINGE_BARREL_CAPTURE": 197218,
+    "MDC_EVT_SYRINGE_BARREL_CAPTURE_FAULT": 197218,
+    "MDC_EVT_SYRINGE_EMPTY": 197226,
+    "MDC_EVT_PUMP_CHAMBER_BLOCKED": 197352,
+    "MDC_EVT_PUMP_DELIV_START": 197288,
+    "MDC_EVT_PUMP_DELIV_STOP": 197290,
+    "MDC_EVT_PUMP_DELIV_COMP": 197292,
+    "MDC_EVT_COMM_STATUS_CHANGE": 197294,
+    "MDC_EVT_PUMP_PROG_CLEARED": 197296,
+    "MDC_EVT_DEVICE_TIME_CHANGED": 197308,
+}
+"""Events of pumps that senders give code 0."""
+NOTHING_IN_THEM: Final = frozenset(
+    (
+        "MDC_ATTR_PUMP_PILLAR_DETAILS",
+        "MDC_ATTR_PILLAR_DETAILS",
+        "MDC_ATTR_PILLAR_ASSEMBLY",
+        "MDCX_DMC_ATTR_POWER_STATE",
+    )
+)
+"""Rows that come with every message and measure nothing; what they tell is read elsewhere."""
 PLACES: Final = frozenset(("MDC_ATTR_PUMP_PILLAR_DETAILS", "MDC_ATTR_PILLAR_DETAILS"))
 """Rows in whose OBX-18 a ward stands (:func:`ward_of`), and nobody's identity."""
 _BEFORE_WARD: Final = 2

@@ -72,6 +72,7 @@ WORDS: Final = frozenset(
             "MDC_PUMP_MODE",
             "MDC_PUMP_NOT_INFUSING_REASON",
             "MDC_ATTR_EVT_COND",
+            "MDC_ATTR_AL_COND",
             "WARDGATE_CLAMP_STATE",
         ),
     )
@@ -118,6 +119,7 @@ class Saved(msgspec.Struct, array_like=True):
     heard_us: int
     event: str
     event_us: int
+    left_at_us: int
     samples: tuple[tuple[float, float, float | None], ...]
     skew_s: float | None
 
@@ -135,6 +137,7 @@ class Infusion:
         "event_us",
         "heard_us",
         "kind",
+        "left_at_us",
         "spoken_us",
         "track",
         "values",
@@ -155,6 +158,8 @@ class Infusion:
         self.event = ""
         """The last, by its REFID."""
         self.event_us = 0
+        self.left_at_us = 0
+        """When the device said what time is left, by the gateway's clock."""
         self.track = Track()
         self.away = False
         """It signed off: nothing of it is going on."""
@@ -183,6 +188,8 @@ class Infusion:
         for at, quality in enumerate(qualities):
             if quality == Quality.UNAVAILABLE:
                 self.values.pop(report.codes[at], None)
+        if terms.TIME_REMAINING in new:
+            self.left_at_us = report.received_us
         self.values |= new
         if began:
             self.track.begin()
@@ -265,27 +272,24 @@ class Infusion:
         return self.kind == "drip" or terms.DROP_RATE in self.values
 
     def forecast(self, now_us: int) -> Forecast | None:
-        """From now on; None while nobody can say."""
-        told = self.track.forecast()
-        if not self.is_drip and terms.TIME_REMAINING in self.values:
-            left_s = self.values[terms.TIME_REMAINING] * 60
-            flow = self.values.get(terms.FLOW_RATE, 0.0) if told is None else told.flow_ml_h
-            told = Forecast(left_s, left_s, left_s, flow)
-        if told is None or self.state is State.STOPPED:
+        """From now on; None while nobody can say. A pump knows by itself, a drip does not."""
+        if self.state is State.STOPPED:
             return None
-        passed_s = self._since_sample_s(now_us)
+        left_min = self.values.get(terms.TIME_REMAINING)
+        if left_min is not None and not self.is_drip:
+            left_s = max(0.0, left_min * 60 - (now_us - self.left_at_us) / 1e6)
+            return Forecast(left_s, left_s, left_s, self.values.get(terms.FLOW_RATE, 0.0))
+        told = self.track.forecast()
+        if told is None:
+            return None
+        sampled_s = self.track.samples[-1].at_s - (self.track.skew_s or 0.0)
+        passed_s = max(0.0, now_us / 1e6 - sampled_s)
         return Forecast(
             max(0.0, told.left_s - passed_s),
             max(0.0, told.early_s - passed_s),
             max(0.0, told.late_s - passed_s),
             told.flow_ml_h,
         )
-
-    def _since_sample_s(self, now_us: int) -> float:
-        samples = self.track.samples
-        if not samples:
-            return max(0.0, (now_us - self.heard_us) / 1e6)
-        return max(0.0, now_us / 1e6 + (self.track.skew_s or 0.0) - samples[-1].at_s)
 
     # Across a restart
 
@@ -304,6 +308,7 @@ class Infusion:
                 self.heard_us,
                 self.event,
                 self.event_us,
+                self.left_at_us,
                 tuple(tuple(each) for each in self.track.samples),  # type: ignore[misc]
                 self.track.skew_s,
             )
@@ -321,6 +326,7 @@ class Infusion:
         for name in ("kind", "driver", "ward", "bed", "drug", "values", "words", "heard_us"):
             setattr(found, name, getattr(saved, name))
         found.event, found.event_us = saved.event, saved.event_us
+        found.left_at_us = saved.left_at_us
         found.track = Track(tuple(Sample(*each) for each in saved.samples))
         found.track.skew_s = saved.skew_s
         if found.track.samples:

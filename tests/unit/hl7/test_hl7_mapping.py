@@ -401,6 +401,39 @@ def test_the_ward_in_a_pump_s_place_is_nobody_s_name(where, ward):
     assert named == [("mon-1",)]
 
 
+def test_a_pump_s_alarm_is_known_by_its_name_where_its_code_is_0():
+    parts = (
+        f"{PUMP}\rOBX|2||70054^MDC_DEV_PUMP_INFUS_SYRINGE_VMD^MDC|1.1.0.0|||||||X",
+        obx(
+            "196616^MDC_EVT_ALARM^MDC",
+            "0^MDC_EVT_SYRINGE_BARREL_CAPTURE_FAULT^MDC",
+            "",
+            "CWE",
+            "1.1.0.0.1",
+        ),
+        obx("68481^MDC_ATTR_EVENT_PHASE^MDC", "start", "", "ST", "1.1.0.0.3"),
+        obx("68484^MDC_ATTR_ALARM_PRIORITY^MDC", "PH", "", "ST", "1.1.0.0.6"),
+        obx("68546^MDC_ATTR_ALERT_TEXT^MDC", "Syringe holder open", "", "ST", "1.1.0.0.8"),
+    )
+    done = interpret(message(*parts, event="ORU^R40^ORU_R40", version="2.4"))
+    found = alarm(done)
+    assert (found.code, found.condition) == (197218, "hl7_syringe_barrel_capture_fault")
+    assert (found.text, found.priority) == ("Syringe holder open", AlarmPriority.HIGH)
+    assert done.left_out == []
+
+
+def test_rows_that_measure_nothing_are_no_fault():
+    rows = (
+        obx("0^MDC_ATTR_PILLAR_ASSEMBLY^MDC", "0^0^0^pillar-orientation-vertical", "", "ST"),
+        obx("0^MDC_ATTR_PUMP_PILLAR_DETAILS^MDC", "0^0", "", "ST", equipment="~~D5~H^^1^EUI-64"),
+        obx("0^MDCX_DMC_ATTR_POWER_SOURCE^MDC", "1^OnBattery", "", "CWE"),
+    )
+    done = interpret(message(PUMP, *rows, FLOW))
+    assert done.left_out == []
+    (found,) = reports(done)
+    assert found.enumerations == (Enumeration(terms.code("MDC_ATTR_POWER_STAT"), 0, "OnBattery"),)
+
+
 @pytest.mark.parametrize(
     ("order", "drug"),
     [

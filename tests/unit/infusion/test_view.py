@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 
 import pytest
@@ -29,9 +30,13 @@ from gateway.domain.records import (
 )
 from gateway.infusion import orders
 from gateway.infusion.infusion import State
+from gateway.infusion.service import Looks, infusion_service
 from gateway.infusion.view import ENDS_SOON, PERSIST_S, SPACE, Infusions
+from gateway.local.access import ANY, Caller
+from gateway.local.calls import Streaming, UnknownError
 from gateway.pipeline.config import InfusionRule, PipelineConfig
 from gateway.pipeline.intake import Intake
+from protos.wardgate.v1 import infusion_pb2 as pb
 from tests.fakes import FakeClock, FakeCounters
 from tests.unit.pipeline.support import SOURCE, FakeCommitter, counting_bytes
 
@@ -369,6 +374,49 @@ def test_an_event_is_kept_and_a_cleared_programme_begins_anew():
     found = ward.of("pump-1")
     assert found.event == "MDC_EVT_PUMP_PROG_CLEARED"
     assert list(found.track.samples) == []
+
+
+def test_a_pump_s_own_time_left_counts_down_and_goes_with_its_flow():
+    ward = Ward()
+    ward.pump({terms.FLOW_RATE: 60.0, terms.TIME_REMAINING: 10.0})  # a serial pump tells no volume
+    ward.clock.advance(120.0)
+    told = ward.of("pump-1").forecast(ward.clock.now_us())
+    assert told is not None
+    assert told.left_s == pytest.approx(480.0)
+    ward.pump({terms.FLOW_RATE: 30.0})
+    assert ward.of("pump-1").forecast(ward.clock.now_us()) is None
+
+
+async def test_who_watches_is_told_when_something_changes_and_not_before():
+    ward = Ward()
+    looks = Looks(ward.view, ward.clock, ward.intake.alarms.standing, ward.intake.seen.state_of)
+    methods = {each.name: each for each in infusion_service(looks).methods}
+    watch = methods["WatchInfusions"]
+    assert isinstance(watch, Streaming)
+    answers = watch.answer(Caller("anna", ANY), pb.WatchInfusionsRequest(ward="ICU"))
+    first = await anext(answers)
+    assert list(first.infusions) == []
+    following = asyncio.ensure_future(anext(answers))
+    await asyncio.sleep(0)
+    assert not following.done()
+    ward.pump({terms.FLOW_RATE: 60.0}, drug="Dopamine")
+    told = await asyncio.wait_for(following, 30)
+    assert [each.drug for each in told.infusions] == ["Dopamine"]
+    await answers.aclose()
+
+
+async def test_a_list_is_of_one_ward_and_an_unknown_device_is_said_to_be():
+    ward = Ward()
+    ward.pump({terms.FLOW_RATE: 60.0})
+    looks = Looks(ward.view, ward.clock, ward.intake.alarms.standing, ward.intake.seen.state_of)
+    methods = {each.name: each for each in infusion_service(looks).methods}
+    caller = Caller("anna", ANY)
+    for name, want in (("icu", 1), ("ICU", 1), ("er", 0), ("", 1)):
+        request = pb.ListInfusionsRequest(ward=name)
+        found = await methods["ListInfusions"].answer(caller, request)
+        assert len(found.infusions) == want
+    with pytest.raises(UnknownError):
+        await methods["GetInfusion"].answer(caller, pb.GetInfusionRequest(device_id="pump-9"))
 
 
 # Orders

@@ -12,6 +12,7 @@ FLOW, PRESCRIBED, LEFT = terms.FLOW_RATE, terms.PROGRAMMED_RATE, terms.VOLUME_RE
 
 def drip(bench, **values):
     names = {"flow": FLOW, "prescribed": PRESCRIBED, "left": LEFT, "drops": terms.DROP_RATE}
+    names |= {"battery": terms.BATTERY}
     cells = DRIP | {names[name]: value for name, value in values.items()}
     cells = {code: value for code, value in cells.items() if value is not None}
     bench.submit(bench.report("drip", cells, device_id="drip-1"))
@@ -63,6 +64,11 @@ BELOW, ABOVE = "below START LOW", "above START LOW"
         ([(0, {"left": 51}), (9, {"left": 50.5})], []),
         ([(0, {"left": 50}), (9, {"left": 54})], ["low START LOW"]),
         ([(0, {"left": 50}), (9, {"left": 56})], ["low START LOW", "low END LOW"]),
+        # The battery, with hysteresis.
+        ([(0, {"battery": 16}), (9, {"battery": 99})], []),
+        ([(0, {"battery": 15}), (9, {"battery": 20})], ["battery START LOW"]),
+        ([(0, {"battery": 9}), (9, {"battery": 21})], ["battery START LOW", "battery END LOW"]),
+        ([(0, {"battery": 9}), (9, {"battery": None})], ["battery START LOW"]),
         # Rates: 15 % is advisory, 25 % urgent.
         ([(0, {"flow": 85}), (99, {"flow": 115})], []),
         ([(0, {"flow": 84}), (29, {"flow": 84})], []),

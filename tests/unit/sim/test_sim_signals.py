@@ -100,3 +100,26 @@ def test_the_bag_runs_low_and_then_out() -> None:
     assert read.remaining_ml == 0
     assert read.drops == 60 * 20
     assert "stopped" not in read.alarms
+
+
+@pytest.mark.parametrize("fault", ["bubble", "bag_removed", "sensor_fault"])
+def test_what_only_a_monitor_knows_it_shows_until_it_is_over(fault: str) -> None:
+    drip = Drip(500, 120, 20, Random(1))
+    drip.step(1)
+    drip.faults.add(fault)
+    read = [drip.step(1) for _ in range(30)][-1]
+    assert read.alarms == (fault,)
+    assert (read.weight_g == 0) is (fault == "bag_removed")
+    drip.faults.discard(fault)
+    assert fault not in drip.step(1).alarms
+
+
+def test_another_bag_is_counted_and_begins_anew() -> None:
+    drip = Drip(60, 300, 20, Random(1))
+    first = [drip.step(1) for _ in range(600)][-1]
+    drip.hang(500.0)
+    second = drip.step(1)
+    assert (first.bag, second.bag) == (1, 2)
+    assert second.remaining_ml > 499
+    assert second.drops < first.drops
+    assert second.elapsed_s == 1

@@ -31,8 +31,18 @@ ABSENT = {
     "MDC_ATTR_SYS_ID": _DEVICE,
     "MDC_ATTR_TIME_BATT_REMAIN": _DEVICE,
     "MDC_ID_PROD_SPEC_FW": _DEVICE,
+    "MDC_EVT_ALARM": "an event, which IHE's alarms have in the place of a metric",
 }
 """REFIDs that the tables lack."""
+OTHER_CODE = {
+    "MDC_ATTR_ALERT_SOURCE": 68480,
+    "MDC_ATTR_EVENT_PHASE": 68481,
+    "MDC_ATTR_ALARM_STATE": 68482,
+    "MDC_ATTR_ALARM_INACTIVATION_STATE": 68483,
+    "MDC_ATTR_ALARM_PRIORITY": 68484,
+    "MDC_ATTR_ALERT_TYPE": 68485,
+}
+"""The tables have 68164 to 68169; IHE's messages, and every pump's that was seen, have these."""
 
 _OHM = "the tables' metrics have MDC_DIM_OHM, which its units don't: there it is MDC_DIM_X_OHM"
 _WORD = "a word, and no number: the tables have a dimensionless unit"
@@ -42,11 +52,13 @@ OTHER_UNIT = {
     "MDC_VENT_MODE": "a mode is one of some words, and no number",
     "MDC_SYRINGE_TYPE": _WORD,
     "MDC_SYRINGE_MANUFACTURER": _WORD,
+    **dict.fromkeys(OTHER_CODE, _WORD),
 }
 """REFIDs that have a unit which the tables do not allow."""
 
 _GAS = "between a gas's share and its partial pressure stands the ambient pressure"
 NOT_CONVERTED = {
+    **dict.fromkeys(OTHER_CODE, _WORD),
     "MDC_IMPED_TTHOR": _OHM,
     "MDC_AWAY_CO2": _GAS,
     "MDC_AWAY_CO2_INSP_MIN": _GAS,
