@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -33,7 +34,7 @@ from gateway.infusion.infusion import State
 from gateway.infusion.service import Looks, infusion_service
 from gateway.infusion.view import ENDS_SOON, PERSIST_S, SPACE, Infusions
 from gateway.local.access import ANY, Caller
-from gateway.local.calls import Streaming, UnknownError
+from gateway.local.calls import UnknownError
 from gateway.pipeline.config import InfusionRule, PipelineConfig
 from gateway.pipeline.intake import Intake
 from protos.wardgate.v1 import infusion_pb2 as pb
@@ -390,10 +391,10 @@ def test_a_pump_s_own_time_left_counts_down_and_goes_with_its_flow():
 async def test_who_watches_is_told_when_something_changes_and_not_before():
     ward = Ward()
     looks = Looks(ward.view, ward.clock, ward.intake.alarms.standing, ward.intake.seen.state_of)
-    methods = {each.name: each for each in infusion_service(looks).methods}
-    watch = methods["WatchInfusions"]
-    assert isinstance(watch, Streaming)
-    answers = watch.answer(Caller("anna", ANY), pb.WatchInfusionsRequest(ward="ICU"))
+    methods: dict[str, Any] = {each.name: each for each in infusion_service(looks).methods}
+    answers = methods["WatchInfusions"].answer(
+        Caller("anna", ANY), pb.WatchInfusionsRequest(ward="ICU")
+    )
     first = await anext(answers)
     assert list(first.infusions) == []
     following = asyncio.ensure_future(anext(answers))
@@ -409,7 +410,7 @@ async def test_a_list_is_of_one_ward_and_an_unknown_device_is_said_to_be():
     ward = Ward()
     ward.pump({terms.FLOW_RATE: 60.0})
     looks = Looks(ward.view, ward.clock, ward.intake.alarms.standing, ward.intake.seen.state_of)
-    methods = {each.name: each for each in infusion_service(looks).methods}
+    methods: dict[str, Any] = {each.name: each for each in infusion_service(looks).methods}
     caller = Caller("anna", ANY)
     for name, want in (("icu", 1), ("ICU", 1), ("er", 0), ("", 1)):
         request = pb.ListInfusionsRequest(ward=name)
