@@ -37,12 +37,15 @@ _QUALITIES = frozenset(map(int, Quality))
 _TIME_QUALITIES = frozenset(map(int, TimeQuality))
 _ASSOCIATION_STATES = frozenset(map(int, AssociationState))
 
+UNCERTAINTY_US_MAX = 2**63
+"""SQLite knows no greater integers."""
 MANY = 100
 """Rows of INSERT_MANY."""
 _INTO = """
 INSERT INTO report (device, message_id, context, seq, received_us, stored_us, device_us, offset_us,
-  shape, "values", qualities, codes, waveforms) VALUES """
-_ROW = "(?,?,?,?,?,?,?,?,?,?,?,?,?)"
+  measured_us, uncertainty_us, time_marks, order_us, shape, "values", qualities, codes, waveforms)
+VALUES """
+_ROW = "(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
 _ONCE = " ON CONFLICT (device, message_id) DO NOTHING"
 INSERT_REPORT = _INTO + _ROW + _ONCE
 INSERT_MANY = _INTO + ",".join((_ROW,) * MANY) + _ONCE
@@ -183,6 +186,7 @@ def numeric_rows(
             keys is None
             or shape is None
             or len(values) != 8 * shape.numbers
+            or r.uncertainty_us >= UNCERTAINTY_US_MAX
             or (marks and (len(marks) != shape.numbers or not _QUALITIES.issuperset(marks)))
             or r.enumerations
             or r.texts
@@ -200,6 +204,10 @@ def numeric_rows(
                 stored_us,
                 r.device_us or None,
                 r.offset_us,
+                r.measured_us or None,
+                r.uncertainty_us or None,
+                r.time_marks,
+                r.order_us or None,
                 shape.key,
                 encode(shape.unpack(values)).decode(),
                 encode(list(marks)).decode() if marks else None,
@@ -214,10 +222,12 @@ def whose_and_when(place: Place, seq: int, r: pb.Report) -> Row:
     """The columns that rows of numbers and of waveforms begin with.
 
     Raises:
-        BadBatchError: a number outside its enumeration.
+        BadBatchError: a number outside its enumeration, or one that does not fit.
     """
     if r.time_quality not in _TIME_QUALITIES:
         raise BadBatchError("unknown_timequality")
+    if r.uncertainty_us >= UNCERTAINTY_US_MAX:
+        raise BadBatchError("uncertainty")
     if r.association_state not in _ASSOCIATION_STATES:
         raise BadBatchError("unknown_associationstate")
     head = Head(
@@ -243,6 +253,10 @@ def whose_and_when(place: Place, seq: int, r: pb.Report) -> Row:
         place.stored_us,
         r.device_us or None,
         r.offset_us,
+        r.measured_us or None,
+        r.uncertainty_us or None,
+        r.time_marks,
+        r.order_us or None,
     )
 
 

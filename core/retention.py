@@ -44,6 +44,7 @@ _TABLES = (
     "inventory",
     "infusion_orders",
     "cabinet_events",
+    "gateway_clocks",
     "gaps",
     "aggregates",
     "association_changes",

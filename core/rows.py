@@ -23,6 +23,7 @@ from gateway.domain.records import (
     DeviceState,
     InfusionOrderAction,
     InventoryAction,
+    LeapStatus,
     NotificationAction,
 )
 from protos.wardgate.v1 import ingest_pb2 as pb
@@ -102,6 +103,12 @@ INSERT INTO infusion_orders (gateway, lane, epoch, seq, device_id, message_id, r
   route, bed, ward, driver, attestation, attested_by, treatment)
 VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)
 ON CONFLICT (device_id, message_id, order_id) WHERE message_id IS NOT NULL DO NOTHING"""
+
+INSERT_CLOCK = """
+INSERT INTO gateway_clocks (gateway, lane, epoch, seq, device_id, at_us, stored_us, cause, source,
+  synchronised, error_us, offset_us, stratum, reference, root_delay_us, root_dispersion_us,
+  frequency_ppb, leap, step_us, treatment)
+VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"""
 
 INSERT_GAP = """
 INSERT INTO gaps (gateway, source, device_id, reason, lane, epoch, first_seq, last_seq, from_us,
@@ -351,6 +358,38 @@ def order_row(place: Place, seq: int, o: pb.InfusionOrder) -> Row:
         o.driver,
         word(Attestation, o.attestation),
         o.attested_by,
+        place.treatment,
+    )
+
+
+def clock_row(place: Place, seq: int, c: pb.GatewayClock) -> Row:
+    """One row of ``gateway_clocks``.
+
+    Raises:
+        BadBatchError: a number outside its enumeration, or one that does not fit.
+    """
+    if max(c.error_us, c.root_delay_us, c.root_dispersion_us) >= 2**63:
+        raise BadBatchError("gateway_clock")
+    return (
+        place.gateway,
+        place.lane_name,
+        place.epoch,
+        seq,
+        c.device_id,
+        c.at_us,
+        place.stored_us,
+        c.cause,
+        c.source,
+        int(c.synchronised),
+        c.error_us or None,
+        c.offset_us,
+        c.stratum,
+        c.reference,
+        c.root_delay_us,
+        c.root_dispersion_us,
+        c.frequency_ppb,
+        word(LeapStatus, c.leap),
+        c.step_us,
         place.treatment,
     )
 

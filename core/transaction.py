@@ -22,6 +22,7 @@ from core.rows import (
     INSERT_ALARM,
     INSERT_ASSOCIATION,
     INSERT_CABINET,
+    INSERT_CLOCK,
     INSERT_GAP,
     INSERT_INVENTORY,
     INSERT_NOTIFICATION,
@@ -31,6 +32,7 @@ from core.rows import (
     alarm_row,
     association_row,
     cabinet_row,
+    clock_row,
     gap_row,
     inventory_row,
     notification_row,
@@ -55,6 +57,7 @@ _INSERTS = (
     INSERT_ASSOCIATION,
     INSERT_ORDER,
     INSERT_CABINET,
+    INSERT_CLOCK,
 )
 
 
@@ -140,6 +143,7 @@ _ROWS: Final[dict[str, tuple[int, Callable[[Place, int, Any], Row]]]] = {
     "alarm_notification": (5, notification_row),
     "infusion_order": (7, order_row),
     "cabinet_event": (8, cabinet_row),
+    "gateway_clock": (9, clock_row),
 }
 """Bodies whose row follows from nothing else, and where it goes among ``_INSERTS``."""
 

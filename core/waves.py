@@ -13,7 +13,8 @@ from protos.wardgate.v1 import ingest_pb2 as pb
 
 INSERT_WAVES = """
 INSERT INTO waves (device, message_id, context, seq, received_us, stored_us, device_us, offset_us,
-  blocks) VALUES (?,?,?,?,?,?,?,?,?) ON CONFLICT (device, message_id) DO NOTHING"""
+  measured_us, uncertainty_us, time_marks, order_us, blocks)
+VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT (device, message_id) DO NOTHING"""
 
 
 def waves_row(place: Place, seq: int, record: pb.Record) -> Row:

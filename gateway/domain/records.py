@@ -145,6 +145,17 @@ class AssociationSubject(IntEnum):
     """A device at a bed."""
 
 
+class LeapStatus(IntEnum):
+    """What a time service says of the end of the month (RFC 5905, 7.3: the leap indicator)."""
+
+    NORMAL = 1
+    INSERT = 2
+    """Its last minute has 61 seconds."""
+    DELETE = 3
+    UNSYNCHRONISED = 4
+    """The clock follows nothing."""
+
+
 class InfusionOrderAction(IntEnum):
     ORDERED = 1
     CHANGED = 2
@@ -523,6 +534,34 @@ class InfusionOrder(msgspec.Struct, frozen=True, gc=False):
     message_id: str = ""
 
 
+class GatewayClock(msgspec.Struct, frozen=True, gc=False):
+    """What the gateway's own clock is worth; microseconds."""
+
+    device_id: str
+    """The gateway."""
+    provenance: Provenance
+    at_us: int
+    cause: str
+    """``"started"``, ``"changed"``, ``"periodic"``, or ``"set"``: the clock was stepped."""
+    source: str
+    """Who says so: ``"chrony"``, ``"kernel"`` or ``"none"``."""
+    synchronised: bool
+    error_us: int = 0
+    """The greatest that the clock may be off; 0: nobody says."""
+    offset_us: int = 0
+    """Clock minus true time, as the source estimates it; it is being corrected."""
+    stratum: int = 0
+    reference: str = ""
+    """Whom it follows: an address, or the name of a reference clock."""
+    root_delay_us: int = 0
+    root_dispersion_us: int = 0
+    frequency_ppb: int = 0
+    """How fast the clock would run if it were not corrected; positive: fast."""
+    leap: LeapStatus = LeapStatus.UNSYNCHRONISED
+    step_us: int = 0
+    """By how much it was set; 0: it was not."""
+
+
 Record = (
     Report
     | Alarm
@@ -533,6 +572,7 @@ Record = (
     | AlarmNotification
     | AssociationChange
     | InfusionOrder
+    | GatewayClock
 )
 
 

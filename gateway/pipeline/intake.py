@@ -52,6 +52,7 @@ from gateway.domain.records import (
     DeviceState,
     DeviceStatus,
     Gap,
+    GatewayClock,
     InfusionOrder,
     InventoryEvent,
     Quality,
@@ -355,7 +356,7 @@ class Intake:
         return Labelled(numeric, encoded, report.codes)
 
     def _other(self, record: Said, ticket: Ticket, changes: Changes, mono: float) -> None:
-        if isinstance(record, Gap | AlarmNotification | AssociationChange):
+        if isinstance(record, Gap | AlarmNotification | AssociationChange | GatewayClock):
             self._put(record, ticket)
             return
         driver = record.provenance.driver

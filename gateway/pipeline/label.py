@@ -27,6 +27,7 @@ from gateway.domain.records import (
     CabinetEvent,
     DeviceStatus,
     Gap,
+    GatewayClock,
     InfusionOrder,
     InventoryEvent,
     Record,
@@ -43,6 +44,7 @@ _Other = (
     | AlarmNotification
     | AssociationChange
     | InfusionOrder
+    | GatewayClock
 )
 ORDER = (DRUG_NAME, PROGRAMMED_RATE, VOLUME_TO_BE_INFUSED)
 """What an infusion order tells, by the metrics of which a pump tells the same."""
@@ -157,11 +159,8 @@ class Labels:
     def of_other(self, record: _Other) -> Label:
         """Everything that carries no metrics."""
         told = self.classification
-        if isinstance(record, Gap):
-            if not record.device_id:
-                return NOBODY
-            label = highest((NOBODY, told.device_ids))
-            return self._associated(label, record.device_id, "", "")
+        if isinstance(record, Gap | GatewayClock):
+            return self._of_itself(record)
         attested_by = record.provenance.attested_by
         if isinstance(record, AssociationChange):
             label = highest((told.associations, told.places))
@@ -192,6 +191,15 @@ class Labels:
             yield told.badges
         if isinstance(record, CabinetEvent) and record.reason:
             yield told.free_text
+
+    def _of_itself(self, record: Gap | GatewayClock) -> Label:
+        """What the gateway tells of itself: it lies in no ward, but a device of a Gap may."""
+        if not record.device_id:
+            return NOBODY
+        label = highest((NOBODY, self.classification.device_ids))
+        if isinstance(record, GatewayClock):
+            return label
+        return self._associated(label, record.device_id, "", "")
 
     def of_ward(self, device: Device | None) -> Label | None:
         """What a device's ward adds."""

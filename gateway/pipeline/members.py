@@ -14,6 +14,7 @@ from gateway.domain.records import (
     CabinetEvent,
     DeviceStatus,
     Gap,
+    GatewayClock,
     InfusionOrder,
     InventoryEvent,
     Record,
@@ -75,7 +76,7 @@ def _content(record: Record, labels: Labels) -> Iterator[Member]:  # noqa: C901 
             yield from _metrics(ORDER, labels)
             yield Member("free text (an order's)", told.free_text)
             yield from _at("the bed", record.bed, told.places)
-        case Gap():
+        case Gap() | GatewayClock():
             yield Member("that it happened", NOBODY)
         case AssociationChange():
             yield from _association(record, labels)

@@ -139,6 +139,25 @@ RECORD_FIELDS: Mapping[str, Fields] = {
         ),
         ward=("ward",),
     ),
+    "gateway_clock": Fields(
+        keyed=("device_id",),
+        dropped=("reference", "attested_by"),
+        words=("cause", "source", "driver"),
+        times=("at_us",),
+        kept=(
+            "synchronised",
+            "error_us",
+            "offset_us",
+            "stratum",
+            "root_delay_us",
+            "root_dispersion_us",
+            "leap",
+            "step_us",
+            "attestation",
+        ),
+        # A quartz has a rate of its own.
+        linking=("frequency_ppb",),
+    ),
     "gap": Fields(
         keyed=("device_id",),
         dropped=(),
@@ -341,7 +360,9 @@ def _is_age(code: int) -> bool:
     return metric is not None and metric.age
 
 
-_WITHOUT_MESSAGE = frozenset((RECORD_FIELDS["gap"], RECORD_FIELDS["association_change"]))
+_WITHOUT_MESSAGE = frozenset(
+    RECORD_FIELDS[body] for body in ("gap", "association_change", "gateway_clock")
+)
 _REPORT = RECORD_FIELDS["report"]
 _MASKED = {
     fields: fields.keyed

@@ -29,10 +29,12 @@ from gateway.domain.records import (
     DeviceStatus,
     Enumeration,
     Gap,
+    GatewayClock,
     InfusionOrder,
     InfusionOrderAction,
     InventoryAction,
     InventoryEvent,
+    LeapStatus,
     NotificationAction,
     Provenance,
     Quality,
@@ -402,6 +404,48 @@ def _association_from(m: pb.AssociationChange) -> AssociationChange:
     )
 
 
+def _clock(c: GatewayClock) -> pb.GatewayClock:
+    return pb.GatewayClock(
+        device_id=c.device_id,
+        at_us=c.at_us,
+        cause=c.cause,
+        source=c.source,
+        synchronised=c.synchronised,
+        error_us=c.error_us,
+        offset_us=c.offset_us,
+        stratum=c.stratum,
+        reference=c.reference,
+        root_delay_us=c.root_delay_us,
+        root_dispersion_us=c.root_dispersion_us,
+        frequency_ppb=c.frequency_ppb,
+        leap=c.leap,  # type: ignore[arg-type]
+        step_us=c.step_us,
+        driver=c.provenance.driver,
+        attestation=c.provenance.attestation,  # type: ignore[arg-type]
+        attested_by=c.provenance.attested_by,
+    )
+
+
+def _clock_from(m: pb.GatewayClock) -> GatewayClock:
+    return GatewayClock(
+        device_id=m.device_id,
+        provenance=Provenance(m.driver, Attestation(m.attestation), m.attested_by),
+        at_us=m.at_us,
+        cause=m.cause,
+        source=m.source,
+        synchronised=m.synchronised,
+        error_us=m.error_us,
+        offset_us=m.offset_us,
+        stratum=m.stratum,
+        reference=m.reference,
+        root_delay_us=m.root_delay_us,
+        root_dispersion_us=m.root_dispersion_us,
+        frequency_ppb=m.frequency_ppb,
+        leap=LeapStatus(m.leap),
+        step_us=m.step_us,
+    )
+
+
 _MESSAGES: Mapping[type, Callable[[Any], pb.Record]] = {
     Alarm: lambda record: pb.Record(alarm=_alarm(record)),
     DeviceStatus: lambda record: pb.Record(device_status=_status(record)),
@@ -410,6 +454,7 @@ _MESSAGES: Mapping[type, Callable[[Any], pb.Record]] = {
     CabinetEvent: lambda record: pb.Record(cabinet_event=cabinet_event(record)),
     AssociationChange: lambda record: pb.Record(association_change=_association(record)),
     AlarmNotification: lambda record: pb.Record(alarm_notification=_notification(record)),
+    GatewayClock: lambda record: pb.Record(gateway_clock=_clock(record)),
     InfusionOrder: lambda record: pb.Record(infusion_order=_order(record)),
 }
 _RECORDS: Mapping[str, Callable[[Any], Record]] = {
@@ -421,5 +466,6 @@ _RECORDS: Mapping[str, Callable[[Any], Record]] = {
     "cabinet_event": cabinet_event_from,
     "association_change": _association_from,
     "alarm_notification": _notification_from,
+    "gateway_clock": _clock_from,
     "infusion_order": _order_from,
 }

@@ -195,11 +195,28 @@ associations = st.builds(
 )
 
 
-@given(
-    st.one_of(
-        reports(), alarms, statuses, events, orders, cabinets, gaps, notifications, associations
-    )
+clocks = st.builds(
+    r.GatewayClock,
+    words,
+    provenance,
+    u63,
+    words,
+    words,
+    st.booleans(),
+    u63,
+    st.integers(-(2**63), 2**63 - 1),
+    u32,
+    words,
+    u63,
+    u63,
+    st.integers(-(2**63), 2**63 - 1),
+    st.sampled_from(r.LeapStatus),
+    st.integers(-(2**63), 2**63 - 1),
 )
+others = st.one_of(orders, cabinets, gaps, notifications, associations, clocks)
+
+
+@given(st.one_of(reports(), alarms, statuses, events, others))
 def test_a_record_round_trips(record):
     assert decode(encode(record)) == record
 

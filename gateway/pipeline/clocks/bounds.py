@@ -97,8 +97,13 @@ class Bounds:
         self.at_us, self.lo_us, self.hi_us = now_us, int(lo) - 1, int(hi) + 1
 
     def at_least(self, offset_us: int, now_us: int, resolution_us: int, rule: Rule) -> None:
-        """Take a report that shows a greater offset than the upper bound."""
+        """Take a report that shows a greater offset than the upper bound.
+
+        Then the clock was set by a little, or its rate changed: slopes across that say nothing.
+        """
         lo, hi = self.at(now_us)
+        self.points.clear()
+        self.drift, self.spread = 0.0, rule.drift_max
         floor_us = rule.delay_floor_us + resolution_us
         self.at_us = now_us
         self.lo_us, self.hi_us = max(offset_us, int(lo)), max(int(hi) + 1, offset_us + floor_us)

@@ -130,7 +130,7 @@ class DeviceClock(Succession):
         self.stepped_by, self.stepped_at, self.steps = 0, 0, 0
         """When the clock was set, how far, and how often."""
         self._opened = 0
-        self._first = 0
+        self._first = NEVER
         """The ``x`` that learning began with."""
         self._run: _Run | None = None
         self._chain = False
@@ -240,10 +240,11 @@ class DeviceClock(Succession):
 
     def _learn(self, d: int, g: int, message_id: str) -> Placed | None:
         x, band = d - g, BAND_US + self.resolution
-        if self.heard == 0 or band < x - self._first <= self._rule.backlog_us:
+        if self._first == NEVER or band < x - self._first <= self._rule.backlog_us:
             # The offset is at least so great: what was before, was late.
             self._begin(x, g)
         if not -band <= x - self.center <= band:
+            self._open(g)
             return self._apart(d, g, message_id)
         self.heard += 1
         if x > self.best:

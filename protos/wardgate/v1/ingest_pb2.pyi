@@ -159,6 +159,14 @@ class AccessVerdict(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     ACCESS_VERDICT_ONE_PERSON: _ClassVar[AccessVerdict]
     ACCESS_VERDICT_UNSEEN: _ClassVar[AccessVerdict]
 
+class LeapStatus(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    LEAP_STATUS_UNSPECIFIED: _ClassVar[LeapStatus]
+    LEAP_STATUS_NORMAL: _ClassVar[LeapStatus]
+    LEAP_STATUS_INSERT: _ClassVar[LeapStatus]
+    LEAP_STATUS_DELETE: _ClassVar[LeapStatus]
+    LEAP_STATUS_UNSYNCHRONISED: _ClassVar[LeapStatus]
+
 class InfusionOrderAction(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     INFUSION_ORDER_ACTION_UNSPECIFIED: _ClassVar[InfusionOrderAction]
@@ -270,6 +278,11 @@ ACCESS_VERDICT_AUTHORISED: AccessVerdict
 ACCESS_VERDICT_NO_BADGE: AccessVerdict
 ACCESS_VERDICT_ONE_PERSON: AccessVerdict
 ACCESS_VERDICT_UNSEEN: AccessVerdict
+LEAP_STATUS_UNSPECIFIED: LeapStatus
+LEAP_STATUS_NORMAL: LeapStatus
+LEAP_STATUS_INSERT: LeapStatus
+LEAP_STATUS_DELETE: LeapStatus
+LEAP_STATUS_UNSYNCHRONISED: LeapStatus
 INFUSION_ORDER_ACTION_UNSPECIFIED: InfusionOrderAction
 INFUSION_ORDER_ACTION_ORDERED: InfusionOrderAction
 INFUSION_ORDER_ACTION_CHANGED: InfusionOrderAction
@@ -456,7 +469,7 @@ class Metric(_message.Message):
     def __init__(self, code: _Optional[int] = ..., refid: _Optional[str] = ..., unit: _Optional[str] = ...) -> None: ...
 
 class Record(_message.Message):
-    __slots__ = ("report", "alarm", "inventory_event", "device_status", "gap", "aggregate", "alarm_notification", "association_change", "infusion_order", "cabinet_event")
+    __slots__ = ("report", "alarm", "inventory_event", "device_status", "gap", "aggregate", "alarm_notification", "association_change", "infusion_order", "cabinet_event", "gateway_clock")
     REPORT_FIELD_NUMBER: _ClassVar[int]
     ALARM_FIELD_NUMBER: _ClassVar[int]
     INVENTORY_EVENT_FIELD_NUMBER: _ClassVar[int]
@@ -467,6 +480,7 @@ class Record(_message.Message):
     ASSOCIATION_CHANGE_FIELD_NUMBER: _ClassVar[int]
     INFUSION_ORDER_FIELD_NUMBER: _ClassVar[int]
     CABINET_EVENT_FIELD_NUMBER: _ClassVar[int]
+    GATEWAY_CLOCK_FIELD_NUMBER: _ClassVar[int]
     report: Report
     alarm: Alarm
     inventory_event: InventoryEvent
@@ -477,7 +491,8 @@ class Record(_message.Message):
     association_change: AssociationChange
     infusion_order: InfusionOrder
     cabinet_event: CabinetEvent
-    def __init__(self, report: _Optional[_Union[Report, _Mapping]] = ..., alarm: _Optional[_Union[Alarm, _Mapping]] = ..., inventory_event: _Optional[_Union[InventoryEvent, _Mapping]] = ..., device_status: _Optional[_Union[DeviceStatus, _Mapping]] = ..., gap: _Optional[_Union[Gap, _Mapping]] = ..., aggregate: _Optional[_Union[Aggregate, _Mapping]] = ..., alarm_notification: _Optional[_Union[AlarmNotification, _Mapping]] = ..., association_change: _Optional[_Union[AssociationChange, _Mapping]] = ..., infusion_order: _Optional[_Union[InfusionOrder, _Mapping]] = ..., cabinet_event: _Optional[_Union[CabinetEvent, _Mapping]] = ...) -> None: ...
+    gateway_clock: GatewayClock
+    def __init__(self, report: _Optional[_Union[Report, _Mapping]] = ..., alarm: _Optional[_Union[Alarm, _Mapping]] = ..., inventory_event: _Optional[_Union[InventoryEvent, _Mapping]] = ..., device_status: _Optional[_Union[DeviceStatus, _Mapping]] = ..., gap: _Optional[_Union[Gap, _Mapping]] = ..., aggregate: _Optional[_Union[Aggregate, _Mapping]] = ..., alarm_notification: _Optional[_Union[AlarmNotification, _Mapping]] = ..., association_change: _Optional[_Union[AssociationChange, _Mapping]] = ..., infusion_order: _Optional[_Union[InfusionOrder, _Mapping]] = ..., cabinet_event: _Optional[_Union[CabinetEvent, _Mapping]] = ..., gateway_clock: _Optional[_Union[GatewayClock, _Mapping]] = ...) -> None: ...
 
 class Report(_message.Message):
     __slots__ = ("device_id", "kind", "received_us", "device_us", "time_quality", "offset_us", "message_id", "bed", "driver", "attestation", "attested_by", "codes", "values", "qualities", "enumerations", "texts", "waveforms", "ward", "patient_id", "association_id", "association_state", "measured_us", "uncertainty_us", "time_marks", "order_us")
@@ -808,6 +823,44 @@ class ItemCount(_message.Message):
     doubted: int
     counted: int
     def __init__(self, item_class: _Optional[str] = ..., expected: _Optional[int] = ..., found: _Optional[int] = ..., doubted: _Optional[int] = ..., counted: _Optional[int] = ...) -> None: ...
+
+class GatewayClock(_message.Message):
+    __slots__ = ("device_id", "at_us", "cause", "source", "synchronised", "error_us", "offset_us", "stratum", "reference", "root_delay_us", "root_dispersion_us", "frequency_ppb", "leap", "step_us", "driver", "attestation", "attested_by")
+    DEVICE_ID_FIELD_NUMBER: _ClassVar[int]
+    AT_US_FIELD_NUMBER: _ClassVar[int]
+    CAUSE_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    SYNCHRONISED_FIELD_NUMBER: _ClassVar[int]
+    ERROR_US_FIELD_NUMBER: _ClassVar[int]
+    OFFSET_US_FIELD_NUMBER: _ClassVar[int]
+    STRATUM_FIELD_NUMBER: _ClassVar[int]
+    REFERENCE_FIELD_NUMBER: _ClassVar[int]
+    ROOT_DELAY_US_FIELD_NUMBER: _ClassVar[int]
+    ROOT_DISPERSION_US_FIELD_NUMBER: _ClassVar[int]
+    FREQUENCY_PPB_FIELD_NUMBER: _ClassVar[int]
+    LEAP_FIELD_NUMBER: _ClassVar[int]
+    STEP_US_FIELD_NUMBER: _ClassVar[int]
+    DRIVER_FIELD_NUMBER: _ClassVar[int]
+    ATTESTATION_FIELD_NUMBER: _ClassVar[int]
+    ATTESTED_BY_FIELD_NUMBER: _ClassVar[int]
+    device_id: str
+    at_us: int
+    cause: str
+    source: str
+    synchronised: bool
+    error_us: int
+    offset_us: int
+    stratum: int
+    reference: str
+    root_delay_us: int
+    root_dispersion_us: int
+    frequency_ppb: int
+    leap: LeapStatus
+    step_us: int
+    driver: str
+    attestation: Attestation
+    attested_by: str
+    def __init__(self, device_id: _Optional[str] = ..., at_us: _Optional[int] = ..., cause: _Optional[str] = ..., source: _Optional[str] = ..., synchronised: _Optional[bool] = ..., error_us: _Optional[int] = ..., offset_us: _Optional[int] = ..., stratum: _Optional[int] = ..., reference: _Optional[str] = ..., root_delay_us: _Optional[int] = ..., root_dispersion_us: _Optional[int] = ..., frequency_ppb: _Optional[int] = ..., leap: _Optional[_Union[LeapStatus, str]] = ..., step_us: _Optional[int] = ..., driver: _Optional[str] = ..., attestation: _Optional[_Union[Attestation, str]] = ..., attested_by: _Optional[str] = ...) -> None: ...
 
 class InfusionOrder(_message.Message):
     __slots__ = ("device_id", "received_us", "ordered_us", "action", "order_id", "drug", "drug_code", "volume_ml", "rate_ml_h", "dose", "dose_unit", "route", "bed", "ward", "message_id", "driver", "attestation", "attested_by")

@@ -38,6 +38,7 @@ INSERT INTO inventory (gateway, lane, epoch, seq, device_id, received_us, stored
 """
 NOTIFICATIONS = 6
 """The step that brings them."""
+TIMES = 10
 READINGS = "SELECT * FROM readings"
 ALARMS = "SELECT id, alarm_id, device_id, phase, condition, attested_by FROM alarms"
 REPORTS = """SELECT gateway, lane, epoch, seq, device_id, message_id, kind, bed, received_us,
@@ -121,6 +122,45 @@ def test_a_store_of_the_seventh_schema_takes_orders_when_it_was_carried_over(old
     assert ask(old, "SELECT device_id, order_id, attested_by FROM infusion_orders") == [
         ("pump-1", "12345", "orders-1")
     ]
+
+
+def test_a_store_from_before_times_were_estimated_takes_them(old, monkeypatch):
+    real = schema.steps()
+    monkeypatch.setattr(schema, "steps", lambda: [each for each in real if each[0] < TIMES])
+    Store.open(old, lambda: 0).close()
+    before = [ask(old, READINGS), ask(old, REPORTS)]
+    monkeypatch.setattr(schema, "steps", lambda: real)
+    assert ask(old, "SELECT count(*) FROM report") == [(3,)]
+    source = r.Provenance("mqtt", r.Attestation.CERTIFICATE)
+    report = r.Report(
+        "monitor-1",
+        "vitals",
+        source,
+        9_000,
+        device_us=7_000,
+        message_id="6:1",
+        measured_us=8_000,
+        uncertainty_us=250,
+        time_marks=r.TimeMark.LATE | r.TimeMark.SET,
+        order_us=8_500,
+    )
+    with closing(Store.open(old, lambda: 0)) as store:
+        store.ingest([Offer("gw-2", frozenset(Lane), batch(1, [report]))])
+    assert [ask(old, READINGS), ask(old, REPORTS)[:-1]] == before
+    columns = "measured_us, uncertainty_us, order_us, late, device_set, uncertain"
+    assert ask(old, f"SELECT {columns} FROM times WHERE device_us = 7000") == [
+        (8_000, 250, 8_500, 1, 1, 0)
+    ]
+    assert ask(old, f"SELECT {columns} FROM times WHERE received_us = 5") == [
+        (None, None, 5, 0, 0, 0)
+    ]
+    assert ask(old, "SELECT at_us FROM report_patients ORDER BY report") == [
+        (5,),
+        (7,),
+        (9,),
+        (8_000,),
+    ]
+    assert ask(old, "PRAGMA integrity_check") == [("ok",)]
 
 
 def test_the_second_schema_is_carried_over_with_its_contexts(old, monkeypatch):

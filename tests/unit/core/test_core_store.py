@@ -292,6 +292,20 @@ def test_alarms_gaps_statuses_and_inventory_are_readable(store, path):
             by="anna",
         ),
         r.AlarmNotification("gw-1", port, NOW_US, r.NotificationAction.SILENCED, until_us=7),
+        r.GatewayClock(
+            "gw-1",
+            port,
+            NOW_US,
+            "set",
+            "chrony",
+            synchronised=True,
+            error_us=1200,
+            offset_us=-3,
+            stratum=2,
+            reference="10.0.0.1",
+            leap=r.LeapStatus.NORMAL,
+            step_us=-8_000_000,
+        ),
         *[
             r.InfusionOrder(
                 "pump-1",
@@ -324,6 +338,11 @@ def test_alarms_gaps_statuses_and_inventory_are_readable(store, path):
     ]
     orders = "SELECT action, order_id, drug, volume_ml, rate_ml_h, ordered_us FROM infusion_orders"
     assert rows(path, orders) == [("changed", "12345", "Normal Saline", None, 13.3, None)]
+    clock = """SELECT device_id, cause, source, synchronised, error_us, offset_us, stratum, leap,
+      step_us FROM gateway_clocks"""
+    assert rows(path, clock) == [
+        ("gw-1", "set", "chrony", 1, 1200, -3, 2, "normal", -8_000_000),
+    ]
     for table in ("alarms", "statuses", "inventory", "infusion_orders"):
         assert rows(path, f"SELECT attestation, attested_by FROM {table}") == [("port", "ttyS3")]
     found = rows(path, "SELECT DISTINCT attestation, attested_by FROM notifications")

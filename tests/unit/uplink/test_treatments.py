@@ -117,6 +117,17 @@ ORDER = r.InfusionOrder(
     ward="ward-secret",
     message_id="msg-secret:3",
 )
+CLOCK = r.GatewayClock(
+    DEVICE,
+    r.Provenance("gateway", r.Attestation.GATEWAY, "peer-secret"),
+    NOW_US,
+    "periodic",
+    "chrony",
+    synchronised=True,
+    error_us=900,
+    reference="address-secret",
+    frequency_ppb=-7123,
+)
 STAY = r.AssociationChange(
     association_id="association-secret",
     subject=r.AssociationSubject.BED,
@@ -141,7 +152,7 @@ ALARM = structs.replace(
     association_id="association-secret",
     association_state=r.AssociationState.CURRENT,
 )
-RECORDS: list[r.Record] = [REPORT, ALARM, STATUS, ITEM, TOLD, ORDER, GAP, CABINET, STAY]
+RECORDS: list[r.Record] = [REPORT, ALARM, STATUS, ITEM, TOLD, ORDER, GAP, CABINET, STAY, CLOCK]
 SECRETS = (b"secret", b"5f3a:1", b"alarm-1", b"bed-7", b"heart rate high")
 
 
@@ -192,7 +203,7 @@ def test_a_masked_report_has_no_names_at_all():
 
 
 def test_the_others_keep_what_is_no_name():
-    alarm_, status, item, told, order, gap, cabinet, stay = map(
+    alarm_, status, item, told, order, gap, cabinet, stay, clock = map(
         from_message, treated(RECORDS[1:], Treatment.PSEUDONYMISE).records
     )
     assert isinstance(alarm_, r.Alarm)
@@ -206,6 +217,8 @@ def test_the_others_keep_what_is_no_name():
     assert isinstance(told, r.AlarmNotification)
     assert (told.alarm_id, told.by, told.outlet, told.ward) == (alarm_.alarm_id, "", "", "")
     assert (told.action, told.n) == (r.NotificationAction.ACKNOWLEDGED, 2)
+    assert isinstance(clock, r.GatewayClock)
+    assert (clock.reference, clock.error_us, clock.source) == ("", 900, "chrony")
     assert isinstance(order, r.InfusionOrder)
     assert (order.order_id, order.drug, order.rate_ml_h) == (NAMES.name("order-secret"), "", 13.3)
     assert (order.volume_ml, order.action) == (None, r.InfusionOrderAction.ORDERED)
