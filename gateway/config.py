@@ -22,6 +22,7 @@ from gateway.local.config import LocalConfig
 from gateway.mec.config import MecConfig
 from gateway.metrics_http import MetricsConfig
 from gateway.network.config import SimConfig
+from gateway.ownclock.config import ClockTable
 from gateway.packetfilter.config import PacketFilterTable
 from gateway.pipeline.classification import ClassificationTable
 from gateway.pipeline.config import PipelineConfig
@@ -117,6 +118,7 @@ class GatewayConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     sim: SimConfig = SimConfig()
     """What is done about devices that the mobile network knows by other words than the registry."""
     renewal: RenewalTable = RenewalTable()
+    clock: ClockTable = ClockTable()
     cabinets: tuple[CabinetTable, ...] = ()
 
 

@@ -55,6 +55,9 @@ from gateway.network import watch as network
 from gateway.network.holds import Holds
 from gateway.notices import Notices
 from gateway.outbound import Outbound
+from gateway.ownclock.reading import Reading, ask
+from gateway.ownclock.watch import Around as OwnClockAround
+from gateway.ownclock.watch import OwnClock
 from gateway.packetfilter.ruleset import REFUSED, STRANGERS
 from gateway.packetfilter.watch import Around, Watch
 from gateway.pipeline.classification import Classification
@@ -208,6 +211,7 @@ class Gateway:
         self._supervisor = Supervisor()
         stack.push_async_callback(self._supervisor.stop)
 
+        await self._watch_clock()
         self.timekeeping = Timekeeping(self.time, self.tls, telemetry, self.audit, self.notices)
         stack.callback(self.time.save)
         self.identity.on_suspicion = self.notices.suspicion
@@ -371,6 +375,23 @@ class Gateway:
         self.notices = Notices(config.gateway.name, self.intake, clock)
         self.notices.restore(self.journal.state)
 
+    async def _watch_clock(self) -> None:
+        """Know what the own clock is worth before any device is let in."""
+        around = OwnClockAround(
+            self.config.gateway.name,
+            self.intake,
+            self.clock,
+            self.telemetry,
+            self.intake.time,
+            self.notices,
+            self._ask_clock,
+        )
+        self.own_clock = OwnClock(self.config.clock, around)
+        await self.own_clock.look()
+
+    async def _ask_clock(self) -> Reading:
+        return await ask(self.config.clock.address)
+
     def _watch_sims(self) -> None:
         """Hold devices back that the network knows by other words; before any is let in."""
         around = network.Around(
@@ -424,6 +445,7 @@ class Gateway:
         self.packet_filter = Watch(self.config, around)
         self._supervisor.start(Part("tick", self._tick, vital=True))
         self._supervisor.start(Part("message-ids", lambda: self.message_ids.run(self.intake)))
+        self._supervisor.start(Part("own-clock", self.own_clock.run))
         self._supervisor.start(Part("audit", self.audit.run))
         self._supervisor.start(Part("audit-syslog", self.auditing.shipper.run))
         self._supervisor.start(Part("accounting", self.outbound.accounting.run))
@@ -534,6 +556,7 @@ class Gateway:
         self.aside.follow(config.aside)
         self.captures.follow(config.capture)
         self.local.follow(config.local)
+        self.own_clock.follow(config.clock)
         self.sims.follow(config.sim)
         if config.pipeline != before.pipeline:
             self.intake.follow(config.pipeline)

@@ -56,6 +56,14 @@ METRICS: Mapping[str, Declared] = {
     ),
     "marked_values": Declared("counter", "Values that are not valid", ("quality",)),
     "time_quality": Declared("counter", "Reports by quality of device time", ("quality",)),
+    "time_marks": Declared(
+        "counter", "Reports by what is particular about when they were measured", ("mark",)
+    ),
+    "clock_synchronised": Declared("gauge", "Whether a time service vouches for the clock"),
+    "clock_error_seconds": Declared("gauge", "The greatest that the clock may be off"),
+    "clock_offset_seconds": Declared("gauge", "Clock minus true time, as its source estimates"),
+    "clock_stratum": Declared("gauge", "How far the clock is from a reference clock"),
+    "clock_steps": Declared("counter", "Times that the clock was set", ("way",)),
     "wave_blocks": Declared("counter", "Blocks of waveforms accepted", ()),
     "wave_samples": Declared("counter", "Samples of waveforms accepted", ()),
     # The MEC platform

@@ -181,6 +181,12 @@ GATEWAY = (
         "Time and quality are data",
         (
             Panel("Time quality", "cps", ((_rate("time_quality", "quality"), "{{quality}}"),)),
+            Panel("Times marked", "cps", ((_rate("time_marks", "mark"), "{{mark}}"),)),
+            Panel(
+                "Gateways' clocks may be off by",
+                "s",
+                (("wardgate_clock_error_seconds", "{{instance}}"),),
+            ),
             Panel("Marked values", "cps", ((_rate("marked_values", "quality"), "{{quality}}"),)),
             Panel("Alarm records", "cps", ((_rate("alarms", "priority, phase"), "{{priority}}"),)),
         ),

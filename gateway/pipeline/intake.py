@@ -58,6 +58,7 @@ from gateway.domain.records import (
     Quality,
     Record,
     Report,
+    TimeMark,
     TimeQuality,
     Whose,
 )
@@ -159,6 +160,7 @@ class Intake:
         self._repeated: Counter[str] = Counter()
         self._marked: Counter[int] = Counter()
         self._times = [0] * len(TimeQuality)
+        self._time_marks: Counter[int] = Counter()
         self._blocks = self._samples = 0
 
     def _use(self, config: PipelineConfig) -> None:
@@ -250,6 +252,10 @@ class Intake:
         for word, n in zip(_TIME_QUALITIES, self._times, strict=True):
             if n:
                 add("time_quality", word, n=n)
+        for marks, n in self._time_marks.items():
+            for mark in TimeMark(marks):
+                add("time_marks", (mark.name or "").lower(), n=n)
+        self._time_marks.clear()
         if self._blocks:
             add("wave_blocks", n=self._blocks)
             add("wave_samples", n=self._samples)
@@ -289,6 +295,8 @@ class Intake:
             _introduce(seen, report)
         time_quality, offset_us, late, measured = self.time.look(report, seen)
         self._times[time_quality] += 1
+        if measured[2]:
+            self._time_marks[measured[2]] += 1
         told = self._associations
         whose = _as_it_says(report) if told is None else told.of(report, measured[0])
         if report.waveforms:

@@ -44,6 +44,8 @@ WINDOW_US: Final = 16_000_000
 """At 200 ppm a clock moves 3 ms in it."""
 WINDOW_REPORTS: Final = 8
 """As many as NTP's clock filter."""
+READ_US: Final = 10
+"""Clocks are read one after the other."""
 SLOW_REPORTS: Final = 4
 """Enough of a device that reports seldom."""
 
@@ -231,7 +233,7 @@ class DeviceClock(Succession):
         ahead = bounds.drift * WINDOW_US
         grown = (bounds.spread + abs(bounds.drift)) * WINDOW_US
         self.center = round((lo + hi - resolution + ahead) / 2)
-        self.uncertainty = int((hi - lo + resolution) / 2 + grown) + 2
+        self.uncertainty = int((hi - lo + resolution) / 2 + grown) + READ_US
         self.low = int(lo - grown) - resolution - BAND_US
         self.high = int(hi + grown) + 1
         self.due = g + WINDOW_US
@@ -362,14 +364,14 @@ class DeviceClock(Succession):
         if lo > NEVER or order in (Order.AFTER, Order.REBOOTED, Order.SAME):
             guess = max(guess, lo, self.measured)
         guess = min(guess, hi)
-        claim = max(guess - lo, hi - guess, 1) if lo > NEVER else 0
+        claim = max(guess - lo, hi - guess) + READ_US if lo > NEVER else 0
         if low_by > DELAYED_US + self.resolution:
             self._doubted = True
         delayed = self.bounds.known and not stepped and not self._doubted
         delayed = delayed and low_by > 0 and order is not Order.BEFORE
         if delayed and (not claim or claim > max(self.uncertainty, low_by)):
             guess = max(alone, min(self.measured, g))
-            claim = max(self.uncertainty + guess - alone, g - guess)
+            claim = max(self.uncertainty + guess - alone, g - guess) + READ_US
             lo, hi = guess - claim, g
         if order is not Order.BEFORE:
             self.remember((d, message_id, g), guess, lo, hi, order)

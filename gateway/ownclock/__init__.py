@@ -1,0 +1,1 @@
+"""The gateway's own clock: who vouches for it, and how far it may be off."""
