@@ -80,6 +80,8 @@ def history(
     if as_json:
         _say_json(found)
         return
+    if found.lines:
+        typer.echo(f"{'when':<14}  {'what':<10}  {'item':<24}  place or door")
     for each in found.lines:
         what = each.name or each.epc[-12:]
         if each.event in {"opened", "reconciled", "unseen"}:
@@ -243,7 +245,9 @@ def _counts(pairs: Any) -> dict[str, int]:
 
 def _class(each: Any) -> str:
     """A class by its GTIN and name, or whichever it has."""
-    named = f"{each.item_class} {each.name}" if each.name else each.item_class
+    named = each.item_class
+    if each.name and each.name != each.item_class:
+        named = f"{each.item_class} {each.name}"
     return _cut(named, CLASS_COLUMN)
 
 

@@ -46,9 +46,10 @@ class History:
         kept.put(keeping.HISTORY, _key(cabinet, number), line)
 
     def of(self, cabinet: str, most: int = LINES_MAX) -> list[Line]:
-        """The newest ``most`` lines, the newest first."""
+        """The newest ``most`` lines, the newest first by when it happened."""
         lines = self._lines.get(cabinet, ())
-        return [line for _, line in zip(range(most), reversed(lines), strict=False)]
+        newest = sorted(lines, key=lambda line: (line.at_us, line.number), reverse=True)
+        return newest[:most]
 
     def restore(self, cabinet: str, lines: list[Line]) -> None:
         """Take over what was stored, in any order."""

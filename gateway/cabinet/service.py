@@ -18,7 +18,7 @@ from gateway.cabinet.history import LINES_MAX
 from gateway.cabinet.interpreter import Cabinets
 from gateway.cabinet.lists import Badge, Entry, Item, Recall
 from gateway.cabinet.presence import State
-from gateway.cabinet.showing import state_of
+from gateway.cabinet.showing import class_names, state_of
 from gateway.domain.errors import MalformedError
 from gateway.domain.ports import Clock, Outcome, Sink, Submission
 from gateway.domain.records import Attestation, Provenance
@@ -163,6 +163,7 @@ class Desk:
                 f"{cabinet.name} is not settled: a door is open or was just shut, or not all of it"
                 " is seen; shut the doors, wait, and look at `wardgate cabinet show`"
             )
+        names = class_names(self._all, cabinet.name)
         doubted = sum(tag.state is State.UNACCOUNTED for tag in cabinet.tags.values())
         saved = self._submit(
             Reconcile(
@@ -188,7 +189,7 @@ class Desk:
         for count in counts:
             added = response.classes.add(
                 item_class=count.item_class,
-                name=self._all.lists.name_of(count.item_class),
+                name=names.get(count.item_class, ""),
                 expected=count.expected,
                 found=count.found,
                 doubted=count.doubted,

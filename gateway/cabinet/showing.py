@@ -18,6 +18,7 @@ ITEMS_MAX: Final = 10_000
 def state_of(all_of: Cabinets, name: str, now_us: int, *, items: bool) -> pb.CabinetState:
     """One cabinet as it stands."""
     cabinet, lists = all_of.cabinets[name], all_of.lists
+    names = class_names(all_of, name)
     shown = pb.CabinetState(
         name=name,
         kind=cabinet.table.kind,
@@ -29,7 +30,7 @@ def state_of(all_of: Cabinets, name: str, now_us: int, *, items: bool) -> pb.Cab
         classes=[
             pb.ClassState(
                 item_class=count.item_class,
-                name=lists.name_of(count.item_class),
+                name=names.get(count.item_class, ""),
                 expected=count.expected,
                 found=count.found,
                 doubted=count.doubted,
@@ -44,6 +45,14 @@ def state_of(all_of: Cabinets, name: str, now_us: int, *, items: bool) -> pb.Cab
         days = cabinet.table.expires_soon_days
         shown.items.extend(_item(tag, lists, now_us, days) for tag in tags[:ITEMS_MAX])
     return shown
+
+
+def class_names(all_of: Cabinets, name: str) -> dict[str, str]:
+    """What people call the classes of a cabinet: as the list of articles does, else as an item."""
+    cabinet, lists = all_of.cabinets[name], all_of.lists
+    names = {what.item_class: what.name for what in map(lists.what, cabinet.tags)}
+    articles = {each: lists.name_of(each) for each in (*names, *cabinet.book.expected)}
+    return names | {each: called for each, called in articles.items() if called}
 
 
 def _door(cabinet: Cabinet, name: str) -> pb.DoorState:
