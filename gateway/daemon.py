@@ -30,6 +30,7 @@ from gateway.commands import Commands
 from gateway.config import GatewayConfig, read
 from gateway.control import Control, Surroundings, first_in_force
 from gateway.dial import forget_proxies
+from gateway.domain.devices import Device
 from gateway.domain.labels import Lane
 from gateway.domain.ports import Movable, Outcome, Ports, Submission
 from gateway.domain.records import Gap
@@ -537,7 +538,14 @@ class Gateway:
 
     def _labels_by(self, classification: Classification) -> Labels:
         name = self.config.gateway.name
-        return Labels(classification, self.identity.device, name, self.holds.devices)
+        return Labels(classification, self._device, name, self.holds.devices)
+
+    def _device(self, device_id: str) -> Device | None:
+        """What the registry tells of a device; of a cabinet, what the configuration does."""
+        found = self.identity.device(device_id)
+        if found is None and self.cabinets is not None:
+            return self.cabinets.device(device_id)
+        return found
 
     def _classify(self, classification: Classification) -> None:
         """Label by a changed classification."""

@@ -121,9 +121,12 @@ class Cabinet:
                 read = self._referenced.get(place)
                 limit_us = int(self.table.reads.reference_s * SECOND_US)
                 works = works and read is not None and at.t - read.t <= limit_us
-            if works and not clock.runs:
+            if works == clock.runs:
+                continue
+            self.news = True
+            if works:
                 clock.start(at)
-            elif clock.runs and not works:
+            else:
                 clock.stop(at)
                 self._blind(place)
                 if self.unseen_since is None:
@@ -133,7 +136,6 @@ class Cabinet:
             self._out.unseen(self.name, self.unseen_since, at)
             self.unseen_since = None
             self._out.changed(self.name, "self", "")
-        self.news = True
 
     def _blind(self, place: str) -> None:
         for tag in [tag for tag in self.tags.values() if tag.place == place]:

@@ -101,6 +101,8 @@ class CabinetTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     name: Name
     places: tuple[PlaceTable, ...]
     kind: Kind = "standard"
+    ward: str = ""
+    """Where it stands, as the registry names wards: whose screens its alarms are for."""
     doors: tuple[DoorTable, ...] = ()
     badge_antennas: tuple[str, ...] = ()
     """Where badges are shown; empty: every antenna of the cabinet."""

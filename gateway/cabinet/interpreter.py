@@ -25,6 +25,7 @@ from gateway.cabinet.outcome import ItemTold
 from gateway.cabinet.presence import State
 from gateway.cabinet.storing import restore_cabinets, store
 from gateway.cabinet.watching import SECOND_US, At
+from gateway.domain.devices import Device
 from gateway.domain.ports import Counters, StateView
 from gateway.domain.records import (
     Attestation,
@@ -93,6 +94,11 @@ class Cabinets:
             self._doors[door.spot] = cabinet, door.name, door.open_when == "high"
         readers = ",".join(sorted(table.readers))
         self._provenance[table.name] = Provenance("cabinet", Attestation.GATEWAY, readers)
+
+    def device(self, name: str) -> Device | None:
+        """A cabinet as a device, which no registry knows; None: it is no cabinet."""
+        cabinet = self.cabinets.get(name)
+        return None if cabinet is None else Device(name, "cabinet", cabinet.table.ward)
 
     # The Interpreter
 

@@ -5,6 +5,7 @@ import pytest
 
 from gateway.cabinet.interpreter import Cabinets
 from gateway.cabinet.service import Around, Desk
+from gateway.domain.devices import Device
 from gateway.domain.ports import Submission
 from gateway.domain.tags import (
     InputChange,
@@ -220,6 +221,12 @@ async def test_a_list_that_is_wrong_changes_nothing(site):
     with pytest.raises(InvalidError, match="items, recalls or badges"):
         await site.ask("ImportList", kind="staff", document=b"")
     assert len(site.commits.state.items("cabinet.badges")) == 3
+
+
+def test_a_cabinet_is_a_device_of_its_ward():
+    cabinets = Site(msgspec.structs.replace(CONTROLLED, ward="icu")).cabinets
+    assert cabinets.device("drugs-1") == Device("drugs-1", "cabinet", "icu")
+    assert cabinets.device("drugs-2") is None
 
 
 def test_who_may_call_what():
