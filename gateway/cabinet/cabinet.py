@@ -48,6 +48,9 @@ class Cabinet:
         self.book = Book()
         self.unseen_since: At | None = None
         """Since when not all of it is seen; None while it is, and before it ever was."""
+        self.awaited_since: At | None = None
+        """Since when it is waited for, before it was ever seen."""
+        self._ever_seen = False
         self.overfull = False
         self.news = True
         """Something changed that conditions depend on."""
@@ -108,8 +111,9 @@ class Cabinet:
 
     @property
     def seen(self) -> bool:
-        """Whether all of it is seen now."""
-        return all(clock.runs for clock in self._clocks.values())
+        """Whether all of it is seen now, the doors too."""
+        doors = self._doors_at.keys() <= self._up
+        return doors and all(clock.runs for clock in self._clocks.values())
 
     def _look(self, at: At) -> None:
         """Start and stop the places' clocks by what works."""
@@ -129,13 +133,23 @@ class Cabinet:
             else:
                 clock.stop(at)
                 self._blind(place)
-                if self.unseen_since is None:
-                    self.unseen_since = at
-                    self._out.changed(self.name, "self", "")
-        if self.unseen_since is not None and self.seen:
-            self._out.unseen(self.name, self.unseen_since, at)
-            self.unseen_since = None
-            self._out.changed(self.name, "self", "")
+        self._note(at, seen=self.seen)
+
+    def _note(self, at: At, *, seen: bool) -> None:
+        """Keep since when not all of it is seen, and tell when it is again."""
+        if seen:
+            self.awaited_since, self._ever_seen = None, True
+            if self.unseen_since is not None:
+                self._out.unseen(self.name, self.unseen_since, at)
+                self.unseen_since = None
+                self.news = True
+                self._out.changed(self.name, "self", "")
+        elif self.unseen_since is None:
+            if self._ever_seen:
+                self.unseen_since = at
+                self._out.changed(self.name, "self", "")
+            elif self.awaited_since is None:
+                self.awaited_since = at
 
     def _blind(self, place: str) -> None:
         for tag in [tag for tag in self.tags.values() if tag.place == place]:
@@ -228,7 +242,7 @@ class Cabinet:
         """To be called every 250 ms to 1 s."""
         for session in self.accesses.tick(at):
             self._session_changed(session)
-        if self._references:
+        if self._references or not (self._ever_seen or self.awaited_since):
             self._look(at)
         if at.t - self._scanned_t >= SCAN_US:
             self._scanned_t = at.t

@@ -76,7 +76,7 @@ def standing(
     for name in cabinet.accesses.latched:
         condition, _, door = name.partition("/")
         found[name] = Condition(grave, _ADVISORY, _DOORS[condition].format(door))
-    since = cabinet.unseen_since
+    since = cabinet.unseen_since or cabinet.awaited_since
     if since is not None and at.t - since.t >= UNSEEN_AFTER_US:
         found[UNSEEN] = Condition(
             _LOW, _TECHNICAL, "The cabinet is not seen: what is in it is in doubt"

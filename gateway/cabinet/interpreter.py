@@ -39,7 +39,7 @@ from gateway.pipeline.interpreters import Findings
 
 JUDGED_AFTER_US: Final = SECOND_US // 5
 """Conditions are worked out of the whole cabinet: not with every read."""
-JUDGED_EVERY_US: Final = 30 * SECOND_US
+JUDGED_EVERY_US: Final = 5 * SECOND_US
 """Conditions also depend on the date, and on how long something has lasted."""
 SHOWN_EVERY_US: Final = 5 * SECOND_US
 SEEN_EVERY_US: Final = 60 * SECOND_US

@@ -261,6 +261,33 @@ def test_a_door_that_opens_after_an_outage_explains_nothing_that_vanished_in_it(
     assert actions(world) == [("doubted", A)]
 
 
+def test_a_cabinet_whose_reader_never_comes_is_an_alarm_and_no_gap():
+    world = World()
+    world.wait(40)
+    assert world.standing() == {"cabinet_unseen"}
+    world.connect()
+    world.wait(1)
+    assert world.standing() == set()
+    assert world.records == []
+
+
+def test_a_door_whose_reader_is_lost_is_not_seen():
+    door = msgspec.structs.replace(QUICK.doors[0], input="reader-2:1")
+    world = World(msgspec.structs.replace(QUICK, doors=(door,)))
+    world.connect()
+    world.state(ReaderCondition.CONNECTED, "reader-2")
+    world.wait(1)
+    world.state(ReaderCondition.LOST, "reader-2", from_us=world.now_us)
+    world.wait(36)
+    assert world.standing() == {"cabinet_unseen"}
+    world.state(ReaderCondition.RESUMED, "reader-2", from_us=world.now_us - 36 * S)
+    world.wait(1)
+    assert world.standing() == set()
+    (gap,) = world.records
+    assert isinstance(gap, Gap)
+    assert gap.to_us - gap.from_us == 36 * S
+
+
 def test_an_antenna_that_is_pulled_out_takes_nothing_away():
     world = filled()
     world.state(ReaderCondition.ANTENNA_DOWN, antenna=1)
