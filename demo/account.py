@@ -13,6 +13,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from firmware_sim.log import cabinets_of
+
 MessageKey = tuple[str, str]
 """Device id and message id."""
 TELEMETRY_ROWS = (
@@ -20,6 +22,10 @@ TELEMETRY_ROWS = (
     "statuses WHERE lane = 'telemetry'",
     "inventory WHERE lane = 'telemetry'",
     "gaps WHERE source = 'gateway'",
+    "cabinet_events WHERE lane = 'telemetry'",
+    "infusion_orders WHERE lane = 'telemetry'",
+    "association_changes WHERE lane = 'telemetry'",
+    "notifications WHERE lane = 'telemetry'",
 )
 
 
@@ -142,6 +148,45 @@ def read_store(path: Path) -> Held:
         telemetry,
         repeats,
     )
+
+
+class Cabinets(NamedTuple):
+    """What lies in cabinets: the truth, held against the core's view of stock."""
+
+    items: int
+    """Whose last change is old enough to be known."""
+    right: int
+    """At the core where they truly are, in a drawer or gone."""
+    doubted: int
+    """The core has them in doubt."""
+
+
+def read_cabinets(sim_log: Path, core_db: Path, known_after_s: float) -> Cabinets:
+    """Hold the core's stock against what truly lay where.
+
+    Args:
+        sim_log: of the simulated ward.
+        core_db: of the core.
+        known_after_s: a change later than this before the last one of the run may be unknown.
+    """
+    truth: dict[str, tuple[int, str]] = {}
+    path, until = cabinets_of(sim_log), 0
+    if path.exists():
+        for line in path.read_text().splitlines():
+            entry = json.loads(line)
+            until = max(until, entry["at_us"])
+            truth[entry["epc"]] = (entry["at_us"], entry["place"])
+    with sqlite3.connect(f"file:{core_db}?mode=ro", uri=True, timeout=10) as db:
+        stock = {
+            epc: (place, bool(doubted))
+            for epc, place, doubted in db.execute("SELECT epc, place, doubted FROM stock")
+        }
+    settled = {
+        epc: place for epc, (at_us, place) in truth.items() if at_us < until - known_after_s * 1e6
+    }
+    doubted = sum(stock.get(epc, ("", False))[1] for epc in settled)
+    right = sum(stock.get(epc, ("", False)) == (place, False) for epc, place in settled.items())
+    return Cabinets(len(settled), right, doubted)
 
 
 def lost(devices: DevicesSaw, core: Held) -> set[MessageKey]:

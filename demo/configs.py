@@ -11,7 +11,8 @@ from demo.identities import Identities
 from demo.plan import CORE, GATEWAY, TRUST_DOMAIN, VENDOR, Plan, Ports
 from demo.senders import senders
 from firmware_sim.links import equipment_of
-from firmware_sim.scenario import SimDevice
+from firmware_sim.llrp.cabinet import DOOR
+from firmware_sim.scenario import BADGES, Cabinet, SimDevice
 from fleet import config as fleet_config
 from fleet import policy_host
 from gateway.clock import SystemClock
@@ -34,6 +35,7 @@ def write(
     devices: Sequence[SimDevice] = (),
     lan: Mapping[str, int] = MappingProxyType({}),
     indications: int = 0,
+    cabinets: Sequence[Cabinet] = (),
 ) -> None:
     """Write every file.
 
@@ -44,10 +46,12 @@ def write(
         devices: the whole ward.
         lan: device id -> UDP port of monitors on the network.
         indications: UDP port where they announce themselves.
+        cabinets: RFID cabinets.
     """
     KeyRing.generate().save(plan.state / "seal.keys")
     write_atomic(plan.state / "vendor.key", secrets.token_bytes(32), SECRET_MODE)
     config = _gateway(plan, identities, serial_ports, devices) + _lan(lan, indications)
+    config += _cabinets(plan, cabinets)
     plan.gateway_config.write_text(config)
     ports = plan.ports
     plan.core_config.write_text(
@@ -171,6 +175,66 @@ def _lan(monitors: Mapping[str, int], indications: int) -> str:
         f'device_id = "{device_id}"\nwaves = true\n\n'
         for device_id, port in monitors.items()
     )
+
+
+def _cabinets(plan: Plan, cabinets: Sequence[Cabinet]) -> str:
+    """Readers and what their antennas stand for; quick times, since a visit here takes seconds."""
+    lines = []
+    for cabinet in cabinets:
+        reader = cabinet.reader
+        lines.append(f"""
+[[drivers.llrp.readers]]
+device_id = "{reader}"
+address = "localhost:{plan.ports.llrp}"
+tls = true
+report_ms = 200
+keepalive_s = 2.0
+
+[[cabinets]]
+name = "{cabinet.name}"
+kind = "{"controlled" if cabinet.controlled else "standard"}"
+badge_antennas = ["{reader}:{cabinet.badge_antenna}"]
+badge_prefixes = ["{BADGES}"]
+roles = ["nurse", "pharmacist"]
+badge_before_s = 3.0
+badge_grace_s = 1.0
+two_person_window_s = 5.0
+""")
+        lines += [
+            f'[[cabinets.places]]\nname = "{cabinet.place(n)}"\nantennas = ["{reader}:{n}"]\n'
+            for n in range(1, cabinet.drawers + 1)
+        ]
+        lines.append(f"""[[cabinets.doors]]
+name = "front"
+input = "{reader}:{DOOR}"
+
+[cabinets.reads]
+reads = 3
+absent_s = 2.0
+missed_s = 8.0
+reconcile_s = 4.0
+""")
+    return "\n".join(lines)
+
+
+def cabinet_lists(plan: Plan, cabinets: Sequence[Cabinet]) -> dict[str, Path]:
+    """Write the lists of what lies in cabinets and of who comes to them; by kind.
+
+    What is in them has a name, a lot and a date; the last of each cabinet is past its date.
+    """
+    items = ["epc,name,lot,expiry,controlled"]
+    badges = ["epc,staff,roles"]
+    for cabinet in cabinets:
+        for epc in cabinet.epcs:
+            expiry = "2020-01-31" if epc == cabinet.epcs[-1] else "2099-12-31"
+            items.append(f"{epc},Morphine 10 mg,L-{cabinet.name},{expiry},yes")
+        for n, badge in enumerate(cabinet.badges):
+            role = "pharmacist" if n % 3 == 2 else "nurse"
+            badges.append(f"{badge},{cabinet.name}-s-{n + 1},{role}")
+    lists = {"items": items, "badges": badges}
+    for kind, lines in lists.items():
+        (plan.state / f"{kind}.csv").write_text("\n".join(lines) + "\n")
+    return {kind: plan.state / f"{kind}.csv" for kind in lists}
 
 
 def _core(ports: Ports, port: int, metrics: int, database: Path, files: TlsFiles) -> str:

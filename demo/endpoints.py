@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,7 @@ def build(
     serial: Mapping[str, Path],
     lan: Mapping[str, int],
     pids: Mapping[str, int],
+    readers: Sequence[str] = (),
 ) -> dict[str, Any]:
     """The content, as the design has it, and what the simulated ward needs beside it."""
     ports = plan.ports
@@ -56,6 +57,7 @@ def build(
         "mqtt": local(ports.mqtt),
         "coaps": local(ports.coaps),
         "mllp": local(ports.mllp),
+        "llrp": local(ports.llrp),
         "fleet": local(ports.fleet),
         "core": local(ports.core),
         "est": {**local(ports.est), "url": f"https://localhost:{ports.est}{est.PATH}"},
@@ -105,6 +107,7 @@ def build(
         "devices": str(plan.pki / "devices"),
         "serial": {device: str(tty) for device, tty in serial.items()},
         "lan": {device: local(port) for device, port in lan.items()},
+        "readers": {each: local(ports.llrp) | pair(identities.reader) for each in readers},
     }
 
 

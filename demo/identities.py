@@ -11,9 +11,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
-from demo.plan import CORE, GATEWAY, TRUST_DOMAIN, VENDOR, Plan
+from demo.plan import CORE, GATEWAY, READER, TRUST_DOMAIN, VENDOR, Plan
 from demo.senders import senders
-from firmware_sim.scenario import SimDevice
+from firmware_sim.scenario import Cabinet, SimDevice
 from fleet.client import FleetClient
 from fleet.setup import InitOptions, init, issue
 from gateway.clock import SystemClock
@@ -40,6 +40,8 @@ class Identities(NamedTuple):
     gateway: TlsFiles
     core: TlsFiles
     vendor: TlsFiles
+    reader: TlsFiles
+    """The RFID reader's: the gateway dials it, as it dials a service."""
     operator: Path
     stranger: TlsFiles
     expired: TlsFiles
@@ -86,6 +88,7 @@ def create(plan: Plan) -> Identities:
         gateway=gateway,
         core=member(Role.SERVICE, CORE),
         vendor=member(Role.SERVICE, VENDOR),
+        reader=member(Role.SERVICE, READER),
         operator=made.operator,
         stranger=stranger,
         expired=expired,
@@ -97,7 +100,9 @@ def device_files(plan: Plan, device_id: str) -> TlsFiles:
     return TlsFiles.within(plan.pki / "devices" / device_id)
 
 
-def enrol(plan: Plan, operator: Path, devices: Sequence[SimDevice]) -> None:
+def enrol(
+    plan: Plan, operator: Path, devices: Sequence[SimDevice], cabinets: Sequence[Cabinet] = ()
+) -> None:
     """Enrol every device with the fleet service, and revoke the one that must fail.
 
     Each key is made here and only a certificate request is sent, as `wardgate device add
@@ -119,6 +124,11 @@ def enrol(plan: Plan, operator: Path, devices: Sequence[SimDevice]) -> None:
         for sender in senders(devices):
             request = pb.AddDeviceRequest(device_id=sender, kind="gateway", transport="mllp")
             _add(service, plan, request)
+        for cabinet in cabinets:
+            request = pb.AddDeviceRequest(
+                device_id=cabinet.reader, kind="reader", ward=cabinet.ward, transport="llrp"
+            )
+            service.call("AddDevice", request, pb.AddDeviceResponse)
         for device_id in (SPARE, NEIGHBOUR, REVOKED):
             _add(service, plan, pb.AddDeviceRequest(device_id=device_id, kind="monitor"))
         service.call(

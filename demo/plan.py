@@ -17,6 +17,8 @@ TRUST_DOMAIN = "demo.wardgate.internal"
 GATEWAY = "gw-demo"
 CORE = "core"
 VENDOR = "vendor"
+READER = "reader-1"
+"""The certificate of all RFID readers of the ward: they are on one host here."""
 PORTS = "12000-31999"
 PORTS_ENV = "WARDGATE_DEMO_PORTS"
 """``FIRST-LAST``: where free ports are looked for."""
@@ -28,6 +30,7 @@ class Ports(NamedTuple):
     mqtt: int
     coaps: int
     mllp: int
+    llrp: int
     fleet: int
     est: int
     core: int

@@ -32,6 +32,8 @@ WARD = Path(__file__).parent / "ward.toml"
 START_S_MAX = 60.0
 DRAIN_S_MAX = 15.0
 POLL_S = 0.1
+KNOWN_AFTER_S = 8.0
+"""What lies in a cabinet is known so long after a change at the latest, with an outage between."""
 SECONDS_MAX = 1e6
 INTERRUPTED = 130
 """The exit code of a program that SIGINT ended."""
@@ -97,7 +99,15 @@ class Demo:
         """Run; the exit code says whether every promise was kept."""
         (self.plan.state / "serial").mkdir()
         serial = list(self.serial.items())
-        configs.write(self.plan, self.identities, serial, self.devices, self.lan, self.indications)
+        configs.write(
+            self.plan,
+            self.identities,
+            serial,
+            self.devices,
+            self.lan,
+            self.indications,
+            self.ward.cabinet,
+        )
         loop = asyncio.get_running_loop()
         for name in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(name, self.stop.set)
@@ -121,7 +131,9 @@ class Demo:
             "fleet", ["-m", "wardgate", "fleet", "run", "--config", str(plan.fleet_config)]
         )
         await self._answers("fleet", ports.fleet_metrics, bool)
-        await asyncio.to_thread(identities.enrol, plan, self.identities.operator, self.devices)
+        await asyncio.to_thread(
+            identities.enrol, plan, self.identities.operator, self.devices, self.ward.cabinet
+        )
         for name, config in (("core", plan.core_config), ("vendor", plan.vendor_config)):
             await self._spawn(name, ["-m", "wardgate", "core", "run", "--config", str(config)])
 
@@ -143,6 +155,8 @@ class Demo:
                 and total(samples, "wardgate_revocations") >= 1
             ),
         )
+        for kind, path in configs.cabinet_lists(plan, self.ward.cabinet).items():
+            await self._ask("cabinet", "list-import", kind, str(path))
         self._published = True
         self._publish()
         arguments = ["-m", "firmware_sim", "--scenario", str(WARD)]
@@ -162,6 +176,23 @@ class Demo:
         )
         self.processes[name] = process
         await process.start()
+
+    async def _ask(self, *words: str) -> str:
+        """Ask the gateway as its engineer does, by the command line; what it says.
+
+        Raises:
+            ConfigError: it refuses.
+        """
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "wardgate", *words),
+            *("--config", str(self.plan.gateway_config)),
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        said, _ = await process.communicate()
+        if process.returncode:
+            raise ConfigError(f"wardgate {' '.join(words)}: {said.decode(errors='replace')}")
+        return said.decode()
 
     async def _answers(self, name: str, port: int, good: Callable[[Samples], bool]) -> None:
         """Wait until a process's metrics say that it is ready."""
@@ -184,7 +215,14 @@ class Demo:
         pids = {name: process.pid for name, process in self.processes.items() if name != "ward"}
         endpoints.write(
             self.plan.endpoints,
-            endpoints.build(self.plan, self.identities, self.serial, self.lan, pids)
+            endpoints.build(
+                self.plan,
+                self.identities,
+                self.serial,
+                self.lan,
+                pids,
+                [each.reader for each in self.ward.cabinet],
+            )
             | {"indications": {"host": "127.0.0.1", "port": self.indications}},
         )
 
@@ -232,6 +270,7 @@ class Demo:
             ledger=ledger.read(plan.gateway_state),
             gateway=self._counted.sums(),
             gateway_restarts=self.processes["gateway"].restarts,
+            cabinets=account.read_cabinets(plan.sim_log, plan.core_db, KNOWN_AFTER_S),
             vendor_leaks=account.contains_any(plan.vendor_db, withheld),
             rss_mib={name: used.rss_mib_peak for name, used in usage.items()},
             cpu_seconds={name: used.cpu_seconds for name, used in usage.items()},

@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 from firmware_sim import endpoints, scenario
-from firmware_sim.links import link_maker
+from firmware_sim.links import cabinet_maker, link_maker
 from firmware_sim.log import Log
 from firmware_sim.renewal import Renewals
 from firmware_sim.replay import Replay
@@ -46,6 +46,7 @@ async def _run(options: argparse.Namespace) -> None:
             log,
             lambda: time.time_ns() // 1000,
             replay,
+            cabinet_maker(found),
         )
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):

@@ -38,6 +38,15 @@ class KeyPair(msgspec.Struct, frozen=True):
     key: Path
 
 
+class ReaderPlace(msgspec.Struct, frozen=True):
+    """Where a reader listens, and what it shows; without a certificate it speaks plainly."""
+
+    host: str
+    port: int
+    cert: Path | None = None
+    key: Path | None = None
+
+
 class Endpoints(msgspec.Struct, frozen=True):
     """What the simulator needs to know of its surroundings."""
 
@@ -53,6 +62,8 @@ class Endpoints(msgspec.Struct, frozen=True):
     """Device id -> the path or URL of the line it is plugged into."""
     lan: dict[str, Address] = {}
     """Device id -> where on the network it is, over UDP."""
+    readers: dict[str, ReaderPlace] = {}
+    """Device id -> where an RFID reader is to listen, with its certificate."""
     indications: Address | None = None
     """Where monitors on the network announce themselves, over UDP."""
     stranger: KeyPair | None = None
@@ -111,6 +122,26 @@ def device_tls(ca: Path, pair: KeyPair | None) -> ssl.SSLContext:
             context.load_cert_chain(pair.cert, pair.key)
     except OSError as error:  # ssl.SSLError is one
         raise ConfigError(f"endpoints: a device's certificate can't be used: {error}") from error
+    return context
+
+
+def reader_tls(place: ReaderPlace, ca: Path | None) -> ssl.SSLContext | None:
+    """A reader's TLS settings; it wants the gateway's certificate where it knows the root.
+
+    Raises:
+        ConfigError: a file is missing or no PEM.
+    """
+    if place.cert is None:
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    try:
+        context.load_cert_chain(place.cert, place.key)
+        if ca is not None:
+            context.load_verify_locations(ca)
+            context.verify_mode = ssl.CERT_REQUIRED
+    except OSError as error:
+        raise ConfigError(f"endpoints: a reader's certificate can't be used: {error}") from error
     return context
 
 

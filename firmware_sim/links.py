@@ -10,17 +10,27 @@ from random import Random
 from drivers.mqtt.codec.packets import Version
 from firmware_sim import coap
 from firmware_sim.coap import CoapLink
-from firmware_sim.endpoints import Address, Endpoints, KeyPair, device_dtls, device_tls, show
+from firmware_sim.endpoints import (
+    Address,
+    Endpoints,
+    KeyPair,
+    device_dtls,
+    device_tls,
+    reader_tls,
+    show,
+)
 from firmware_sim.hl7 import link as hl7_link
 from firmware_sim.hl7.link import Hl7Link
 from firmware_sim.hl7.messages import Sender
 from firmware_sim.intellivue.link import LanMonitorLink, MonitorLink
 from firmware_sim.link import DeviceLink
+from firmware_sim.llrp.cabinet import CabinetMaker, SimCabinet
+from firmware_sim.log import Log
 from firmware_sim.medibus.link import VentilatorLink
 from firmware_sim.messages import answer_command
 from firmware_sim.mqtt import MqttLink, Settings
 from firmware_sim.renewal import Renewals
-from firmware_sim.scenario import SimDevice
+from firmware_sim.scenario import Cabinet, SimDevice
 from gateway.clock import SystemClock
 from gateway.domain.errors import ConfigError
 
@@ -157,6 +167,22 @@ def _lan(endpoints: Endpoints, device: SimDevice, credential: str) -> LanMonitor
     announced = (to.host, to.port) if to is not None else None
     interval_s = device.group.interval_s
     return LanMonitorLink(device.device_id, place, SystemClock(), interval_s, announced)
+
+
+def cabinet_maker(endpoints: Endpoints) -> CabinetMaker:
+    """Make cabinets whose readers listen where ``endpoints`` says.
+
+    The maker raises ConfigError for a reader without a place.
+    """
+
+    def make(spec: Cabinet, log: Log, random: Random) -> SimCabinet:
+        place = endpoints.readers.get(spec.reader)
+        if place is None:
+            raise ConfigError(f"endpoints: the reader {spec.reader} has no place")
+        tls = reader_tls(place, endpoints.ca)
+        return SimCabinet(spec, tls, place.port, log, SystemClock(), random)
+
+    return make
 
 
 def _listener(address: Address | None, name: str) -> Address:

@@ -13,6 +13,11 @@ has ``"fault":"duplicates"`` and the same id. Serial lines carry no message id: 
 
     {"at_us","device","fault","outcome","detail"}
 
+``F`` with ``.cabinets`` before its suffix holds what truly lies in cabinets, a line per change; no
+place: it is in none.
+
+    {"at_us","cabinet","epc","place"}
+
 Each line is flushed when it is written, so that a killed simulator leaves a torn line at most.
 """
 
@@ -39,13 +44,19 @@ class Sent(NamedTuple):
     fault: str = ""
 
 
+def cabinets_of(path: Path) -> Path:
+    """Where the truth about cabinets lies beside the messages."""
+    return path.with_name(f"{path.stem}.cabinets{path.suffix}")
+
+
 class Log:
-    """Both files of a run; also counts outcomes for the summary."""
+    """The files of a run; also counts outcomes for the summary."""
 
     def __init__(self, path: Path) -> None:
         self._messages: IO[bytes] = path.open("wb", buffering=0)
         faults = path.with_name(f"{path.stem}.faults{path.suffix}")
         self._faults: IO[bytes] = faults.open("wb", buffering=0)
+        self._cabinets: IO[bytes] = cabinets_of(path).open("wb", buffering=0)
         self.outcomes: Counter[str] = Counter()
 
     def sent(self, message: Sent) -> None:
@@ -69,6 +80,11 @@ class Log:
         }
         self._faults.write(_encode(line) + b"\n")
 
+    def truth(self, at_us: int, cabinet: str, epc: str, place: str) -> None:
+        """Something lies elsewhere from now on."""
+        line = {"at_us": at_us, "cabinet": cabinet, "epc": epc, "place": place}
+        self._cabinets.write(_encode(line) + b"\n")
+
     def _write(self, message: Sent, acknowledged_us: int | None, outcome: str) -> None:
         line: dict[str, object] = {
             "device": message.device,
@@ -87,6 +103,7 @@ class Log:
         """Idempotent."""
         self._messages.close()
         self._faults.close()
+        self._cabinets.close()
 
     def __enter__(self) -> Self:
         return self

@@ -36,6 +36,8 @@ from firmware_sim.signals import VITALS
 from gateway.domain.errors import ConfigError
 
 DEVICES_MAX = 20_000
+BADGES = "BAD6E"
+"""How the EPC of every badge begins."""
 INTERVAL_S_MIN = 0.01
 KINDS_OF = {
     "serial": frozenset(("monitor", "ventilator")),
@@ -128,11 +130,48 @@ class Fault(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ``new_bag``: its volume in mL, 0: the same."""
 
 
+class Cabinet(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """An RFID cabinet, and who comes to it; its reader is a server that the gateway dials."""
+
+    name: str
+    reader: str
+    ward: str = "ward-1"
+    controlled: bool = False
+    """Two persons come."""
+    drawers: Annotated[int, Meta(ge=1, le=3)] = 2
+    """One antenna each; the one behind them reads badges."""
+    items: Annotated[int, Meta(ge=1, le=500)] = 8
+    staff: Annotated[int, Meta(ge=2, le=100)] = 3
+    visit_s: _Positive = 5.0
+    """Between two visits, about."""
+    outage_at_s: _NotNegative = 0.0
+    outage_for_s: _NotNegative = 0.0
+
+    @property
+    def epcs(self) -> list[str]:
+        """Of what lies in it: SGTIN-96 of one article, by serial number."""
+        return [f"3034257BF7194E4000{n:06X}" for n in range(1, self.items + 1)]
+
+    @property
+    def badges(self) -> list[str]:
+        """Of those who come."""
+        return [f"{BADGES}{n:019X}" for n in range(1, self.staff + 1)]
+
+    @property
+    def badge_antenna(self) -> int:
+        return self.drawers + 1
+
+    def place(self, drawer: int) -> str:
+        """A drawer's name."""
+        return f"drawer-{drawer}"
+
+
 class Scenario(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A whole ward. The same seed gives the same signals."""
 
     group: tuple[Group, ...]
     fault: tuple[Fault, ...] = ()
+    cabinet: tuple[Cabinet, ...] = ()
     seed: int = 1
 
 

@@ -11,6 +11,7 @@ from random import Random
 from firmware_sim.device import Device, Surroundings
 from firmware_sim.faults import befall
 from firmware_sim.links import OWN, LinkMaker
+from firmware_sim.llrp.cabinet import CabinetMaker
 from firmware_sim.log import Log
 from firmware_sim.messages import source_of
 from firmware_sim.replay import Replay
@@ -28,6 +29,7 @@ class Ward:
         log: takes the account of the run.
         now_us: wall time, microseconds.
         replay: feeds every monitor, if given.
+        cabinets: makes cabinets; None: the scenario has none.
 
     Raises:
         ConfigError: a device has no listener or no certificate; nothing was started.
@@ -40,8 +42,14 @@ class Ward:
         log: Log,
         now_us: Callable[[], int],
         replay: Replay | None = None,
+        cabinets: CabinetMaker | None = None,
     ) -> None:
         self._scenario = scenario
+        self._cabinets = [
+            cabinets(each, log, Random(f"{scenario.seed} {each.name}"))  # noqa: S311 -- a simulation's
+            for each in scenario.cabinet
+            if cabinets is not None
+        ]
         self._make = make
         self._around = Surroundings(log, now_us, asyncio.Event())
         self._sim_devices = list(devices(scenario))
@@ -77,6 +85,8 @@ class Ward:
             async with asyncio.TaskGroup() as group:
                 for device in self._devices:
                     group.create_task(device.run(), name=device.spec.device_id)
+                for cabinet in self._cabinets:
+                    group.create_task(cabinet.run(self._around.stop))
         finally:
             for task in (ending, *faults):
                 task.cancel()

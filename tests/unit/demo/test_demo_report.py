@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 
-from demo.account import DevicesSaw, Held, Sent
+from demo.account import Cabinets, DevicesSaw, Held, Sent
 from demo.report import Evidence, Ledger, broken_promises, build
 from demo.scrape import OverRestarts, total
 
@@ -35,6 +35,7 @@ def held(rows, telemetry, repeats=0):
 def evidence(**changed):
     saw = {"mqtt": {"sent": 5, "acknowledged": 5}}
     healthy = Evidence(
+        cabinets=Cabinets(12, 11, 1),
         seconds=1,
         devices=DevicesSaw(saw, MESSAGES, Counter()),
         core=held(5, 7),
@@ -137,3 +138,12 @@ def test_after_a_kill_the_report_counts_at_least_what_is_in_the_ledger():
     says = build(run)["gateway_says"]
     assert (says["accepted"], says["journaled"]) == (5, 5)
     assert verdict(run) == []
+
+
+@pytest.mark.parametrize(
+    ("cabinets", "kept"),
+    [(Cabinets(12, 12, 0), True), (Cabinets(12, 10, 2), True), (Cabinets(12, 11, 0), False)],
+    ids=["known", "in_doubt", "elsewhere"],
+)
+def test_what_lies_in_cabinets_is_known_or_in_doubt(cabinets, kept):
+    assert (verdict(evidence(cabinets=cabinets)) == []) is kept
