@@ -16,6 +16,7 @@ from gateway.cabinet.config import CabinetTable, check_cabinets
 from gateway.capture.config import CaptureConfig
 from gateway.dial import Receiver, check_receiver
 from gateway.domain.errors import ConfigError
+from gateway.domain.labels import DestinationInfo
 from gateway.journal.aside import AsideConfig
 from gateway.journal.config import CommitterConfig, JournalConfig
 from gateway.local.config import LocalConfig
@@ -23,6 +24,7 @@ from gateway.mec.config import MecConfig
 from gateway.metrics_http import MetricsConfig
 from gateway.network.config import SimConfig
 from gateway.ownclock.config import ClockTable
+from gateway.notification.config import MqttOutlet, NotificationConfig
 from gateway.packetfilter.config import PacketFilterTable
 from gateway.pipeline.classification import ClassificationTable
 from gateway.pipeline.config import PipelineConfig
@@ -110,6 +112,7 @@ class GatewayConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     pipeline: PipelineConfig = msgspec.field(default_factory=PipelineConfig)
     destinations: tuple[DestinationConfig, ...] = ()
     ledger: LedgerConfig = LedgerConfig()
+    notification: NotificationConfig = NotificationConfig()
     fleet: FleetTable | None = None
     metrics: MetricsConfig = MetricsConfig()
     local: LocalConfig = LocalConfig()
@@ -120,6 +123,12 @@ class GatewayConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     renewal: RenewalTable = RenewalTable()
     clock: ClockTable = ClockTable()
     cabinets: tuple[CabinetTable, ...] = ()
+
+    @property
+    def receivers(self) -> list[DestinationInfo]:
+        """All that the release policy decides about: destinations, and outlets of alarms."""
+        every = (*self.destinations, *self.notification.outlets)
+        return [each.info for each in every]
 
 
 class Source(NamedTuple):
@@ -155,7 +164,7 @@ def build(source: Source, raw: dict[str, Any] | None = None) -> GatewayConfig:
     base = path.resolve().parent
     config = tomlfile.convert(content, GatewayConfig, base=base, where=str(path))
     tenant = config.gateway.tenant
-    foreign = [each.name for each in config.destinations if tenant and each.tenant != tenant]
+    foreign = [each.name for each in config.receivers if tenant and each.tenant != tenant]
     if foreign:
         raise ConfigError(
             f"{path}: destination {foreign[0]}: tenant is not {tenant!r}, whose gateway this is"
@@ -169,10 +178,13 @@ def build(source: Source, raw: dict[str, Any] | None = None) -> GatewayConfig:
         check_cabinets(config.cabinets)
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from error
-    names = [destination.name for destination in config.destinations]
+    names = [each.name for each in config.receivers]
     twice = {name for name in names if names.count(name) > 1}
     if twice:
         raise ConfigError(f"{path}: destinations named twice: {', '.join(sorted(twice))}")
+    for outlet in config.notification.outlets:
+        if isinstance(outlet, MqttOutlet) and outlet.driver not in config.drivers:
+            raise ConfigError(f"{path}: outlet {outlet.name}: there is no driver {outlet.driver}")
     return config
 
 

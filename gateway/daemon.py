@@ -55,6 +55,8 @@ from gateway.metrics_http import MetricsPlace
 from gateway.network import watch as network
 from gateway.network.holds import Holds
 from gateway.notices import Notices
+from gateway.notification.part import Notification
+from gateway.notification.part import Surroundings as NotificationSurroundings
 from gateway.outbound import Outbound
 from gateway.ownclock.reading import Reading, ask
 from gateway.ownclock.watch import Around as OwnClockAround
@@ -128,6 +130,12 @@ class Gateway:
             loop.add_signal_handler(signal.SIGHUP, self.control.hung_up)
             await self._assemble(stack)
             await self._open_drivers(stack)
+            self.notification.open(
+                NotificationSurroundings(
+                    self.journal, self.intake, self.outbound, self.audit, self.drivers.messenger
+                )
+            )
+            stack.push_async_callback(self.notification.stop)
             await self._open_local(stack)
             await self._join_platform(stack)
             parts = Parts(
@@ -138,6 +146,7 @@ class Gateway:
                 self._classify,
                 self.keeper,
                 (self._follow,),
+                (self.notification.check,),
             )
             stack.push_async_callback(self.control.ready(parts, self.audit).close)
             self.telemetry.set("ready", 1)
@@ -295,6 +304,7 @@ class Gateway:
         if self.cabinets is not None:
             desk = CabinetDesk(self.cabinets, CabinetAround(self.intake, self.clock, self.audit))
             self.local.offer(desk.service())
+        self.local.offer(self.notification.service())
         await self.local.start()
         self._supervisor.start(Part("local", self.local.run))
         stack.push_async_callback(self.local.stop)
@@ -351,6 +361,7 @@ class Gateway:
         self.committer = Committer(self.journal, loop, telemetry, config.commit)
         self.infusions = Infusions(config.pipeline.infusion)
         self.cabinets = Cabinets(config.cabinets, telemetry) if config.cabinets else None
+        self.notification = Notification(config, self.identity.device, clock, telemetry, self.audit)
         self.intake = Intake(
             config.pipeline,
             self.committer,
@@ -358,7 +369,11 @@ class Gateway:
             telemetry,
             os.urandom,
             self._first_labels(),
-            interpreters=(self.infusions, *([self.cabinets] if self.cabinets else [])),
+            interpreters=(
+                self.infusions,
+                self.notification.desk,
+                *([self.cabinets] if self.cabinets else []),
+            ),
         )
         self.intake.infusions = self.infusions
         self.message_ids = MessageIds(
@@ -369,6 +384,7 @@ class Gateway:
         )
         replayed = await asyncio.to_thread(self.message_ids.load)
         self.intake.restore(self.journal.state)
+        self.notification.hold(self.journal)
         log.info("journal open at %s, %d message ids replayed", _positions(self.journal), replayed)
         await self.committer.start()
         stack.push_async_callback(self.committer.stop)
@@ -570,6 +586,7 @@ class Gateway:
             self.intake.follow(config.pipeline)
             self.infusions.follow(config.pipeline.infusion)
         self.control.follow(config)
+        self.notification.follow(config)
         self.packet_filter.follow(config)
         self._begin_counting()
 

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 from gateway import plugins
 from gateway.domain.errors import ConfigError, WardgateError
-from gateway.domain.ports import Driver, DriverFactory, Ports, Reconfigurable
+from gateway.domain.ports import Driver, DriverFactory, Messenger, Ports, Reconfigurable
 
 log = logging.getLogger(__name__)
 
@@ -103,6 +103,12 @@ class DriverSet:
         for result in results:
             if isinstance(result, BaseException):
                 log.error("a driver did not stop cleanly: %s", result)
+
+    def messenger(self, name: str) -> Messenger | None:
+        """The driver of a name as it runs now, if it is one that sends."""
+        running = self._running.get(name)
+        driver = running.driver if running is not None else None
+        return driver if isinstance(driver, Messenger) else None
 
     def healthy(self) -> bool:
         """Whether every driver is there and does its work."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import sqlite3
+from collections.abc import Callable
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -45,6 +46,10 @@ _MISDIRECTIONS = {
     TroubleKind.ADDRESS_REFUSED: "its name leads outside its networks; not dialled",
     TroubleKind.PIN_REFUSED: "who answers has not the pinned key; nothing was sent",
 }
+
+
+TellPolicy = Callable[[Policy | None, bool], None]
+"""Told the policy in force, and whether everything is held."""
 
 
 class Change(NamedTuple):
@@ -94,6 +99,7 @@ class Outbound:
         )
         self._config = config
         self._holds: set[str] = set()
+        self._tell: TellPolicy = _nobody
         self._uplink = self._make(config)
 
     def hold(self, reason: str) -> None:
@@ -108,6 +114,7 @@ class Outbound:
             log.warning("nothing leaves: %s", reason)
             self._uplink.set_policy(None)
             self._telemetry.set("policy_loaded", float(self.policies.in_force is not None))
+            self._tell_other(self.policies.in_force)
 
     def free(self, reason: str) -> None:
         """The reason is gone; idempotent. What the policy releases leaves once none is left."""
@@ -119,6 +126,23 @@ class Outbound:
             chosen = self.policies.in_force
             if not self._holds and chosen is not None:
                 self._uplink.set_policy(_policy(chosen))
+            self._tell_other(chosen)
+
+    @property
+    def ledger(self) -> Ledger:
+        """What left, and where else it is written before something leaves."""
+        return self._ledger
+
+    def tell_policy(self, tell: TellPolicy) -> None:
+        """Tell another part that releases, now and on each change, of the policy in force.
+
+        And whether nothing may leave whatever it says.
+        """
+        self._tell = tell
+        self._tell_other(self.policies.in_force)
+
+    def _tell_other(self, chosen: Chosen | None) -> None:
+        self._tell(None if chosen is None else _policy(chosen), bool(self._holds))
 
     async def start(self) -> None:
         """Put the policy in force, if there is one that can be verified, and begin to forward."""
@@ -151,6 +175,7 @@ class Outbound:
             self.policies.check_signer()
         except WardgateError:
             self._uplink.set_policy(None)
+            self._tell_other(None)
             self.policies.withdrawn()
             await self.accounting.settle()
             await self._first_policy()
@@ -263,7 +288,7 @@ class Outbound:
             released=tally.left,
             withheld=tally.withheld,
             destinations=[
-                pb.PolicyDestination(**each.info._asdict()) for each in self._config.destinations
+                pb.PolicyDestination(**each._asdict()) for each in self._config.receivers
             ],
         )
         chosen = policies.in_force
@@ -283,6 +308,7 @@ class Outbound:
         uplink.set_policy(_policy(chosen))
         if self._holds:
             uplink.set_policy(None)
+        self._tell_other(chosen)
         self.policies.applied(chosen)
         bundle, version = chosen.found.bundle, chosen.table.version
         # Only what is in the ledger may be named as the policy at collection.
@@ -352,6 +378,10 @@ class Outbound:
         )
         words = trouble.kind.replace("_", " ")
         self._notices.occurrence(trouble.kind, f"{trouble.destination}: {words}")
+
+
+def _nobody(_policy: Policy | None, _held: bool) -> None:
+    """No other part releases."""
 
 
 def _policy(chosen: Chosen) -> Policy:

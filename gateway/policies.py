@@ -24,7 +24,7 @@ from typing import NamedTuple
 from gateway import tomlfile
 from gateway.config import GatewayConfig
 from gateway.domain.errors import ConfigError, WardgateError
-from gateway.domain.labels import DestinationInfo
+from gateway.domain.labels import Zone
 from security.pki import load_certificates
 from security.policy import Invariant, PolicyError, PolicyTable, Proof, read_invariants
 from security.policybook import PolicyBook, read_file
@@ -252,12 +252,16 @@ class Policies:
             raise PolicyError(
                 f"policy {bundle.number} was proved with another schema: sign it with this version"
             )
-        own: list[DestinationInfo] = [each.info for each in config.destinations]
+        own = config.receivers
         try:
             judged = judge(bundle, own, local_invariants(config))
         except PolicyError as error:
             raise PolicyError(f"policy {bundle.number}: {error}") from error
-        unproved = tuple(each.name for each in own if each not in judged.destinations)
+        # What stands in the ward is told alarms by default (gateway/notification/releasing.py).
+        told = {each.name for each in config.notification.outlets if each.zone is Zone.WARD}
+        unproved = tuple(
+            each.name for each in own if each not in judged.destinations and each.name not in told
+        )
         return Chosen(found, judged.table, unproved, judged.proof)
 
 

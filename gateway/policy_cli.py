@@ -211,7 +211,7 @@ def policy_prove(
     proof = prove(
         bundle.policy,
         known,
-        [each.info for each in read.destinations] if read is not None else None,
+        read.receivers if read is not None else None,
     )
     if as_json:
         policy_show.as_json(policy_show.proof_facts(proof))

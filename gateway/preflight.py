@@ -74,6 +74,11 @@ def check_start(config: GatewayConfig, path: Path) -> list[Finding]:
         Finding(f"destination {each.name}", True, f"{each.address}, zone {each.zone}")
         for each in config.destinations
     ]
+    from gateway.notification.checking import check_outlet  # noqa: PLC0415  # not for every command
+
+    for outlet in config.notification.outlets:
+        check_outlet(outlet, config.tls.files)
+        findings.append(Finding(f"outlet {outlet.name}", True, f"zone {outlet.zone}"))
     if config.fleet is not None:
         findings.append(Finding("fleet", True, config.fleet.address))
     if config.audit.syslog is not None:
@@ -202,9 +207,8 @@ def table_of(file: Path, config: GatewayConfig) -> policy.PolicyTable:
         ConfigError: it can't be read.
         PolicyError: it is refused.
     """
-    destinations = [each.info for each in config.destinations]
     try:
-        return policy.compile_policy(policy_of(file, None).policy, destinations)
+        return policy.compile_policy(policy_of(file, None).policy, config.receivers)
     except policy.PolicyError as error:
         raise policy.PolicyError(f"{file}: {error}") from error
 

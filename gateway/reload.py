@@ -107,6 +107,8 @@ class Parts(NamedTuple):
     keys: KeyKeeper
     follow: Sequence[Callable[[GatewayConfig], None]]
     """Everything else; these can't fail."""
+    check: Sequence[Callable[[GatewayConfig], None]] = ()
+    """These raise a WardgateError for what ``follow`` could not follow; nothing changes."""
 
 
 class Reloader:
@@ -258,6 +260,8 @@ class Reloader:
         classification = preflight.classified(config)
         preflight.require_own_certificate(config)
         renew = parts.tls.renewal()
+        for check in parts.check:
+            await asyncio.to_thread(check, config)
         ring = KeyRing.load(config.gateway.seal_keys)
         outbound = await parts.outbound.prepare(config)
         grace_s = running.gateway.stop_grace_s

@@ -187,6 +187,37 @@ def pin_of_peer(certificate_der: bytes) -> str:
         return ""
 
 
+def https_context(
+    files: TlsFiles, *, shows_certificate: bool = True, anchor: bytes = b""
+) -> ssl.SSLContext:
+    """As :func:`client_context`, for a service that is not of our own.
+
+    Args:
+        files: our certificate for it, and whom to trust there.
+        shows_certificate: False where something else says who we are.
+        anchor: PEM: trust nothing but this certificate, which was pinned.
+
+    Raises:
+        ConfigError: as :func:`server_context`.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = True
+    context.hostname_checks_common_name = False
+    _settle(context, check_time=True)
+    if shows_certificate:
+        files = files.pinned()
+        check_secret(files.key)
+        _leaf(files.cert)
+        _load_own(context, files)
+    if anchor:
+        context.verify_flags |= ssl.VerifyFlags.VERIFY_X509_PARTIAL_CHAIN
+        context.load_verify_locations(cadata=anchor.decode())
+    else:
+        _leaf(files.trust)
+        _load_trust(context, files)
+    return context
+
+
 def dtls_server_context(files: TlsFiles, *, check_time: bool = True) -> SSL.Context:
     """A DTLS 1.2 context for a listener that does a cookie exchange (RFC 6347, 4.2.1).
 
@@ -446,6 +477,11 @@ def _harden(context: ssl.SSLContext, files: TlsFiles, *, check_time: bool) -> No
     check_secret(files.key)
     _leaf(files.cert)
     _leaf(files.trust)
+    _settle(context, check_time=check_time)
+    _load(context, files)
+
+
+def _settle(context: ssl.SSLContext, *, check_time: bool) -> None:
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_ciphers(TLS12_CIPHERS)
     context.options |= ssl.OP_NO_TICKET | ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION
@@ -453,14 +489,21 @@ def _harden(context: ssl.SSLContext, files: TlsFiles, *, check_time: bool) -> No
     context.verify_flags |= ssl.VerifyFlags.VERIFY_X509_STRICT
     if not check_time:
         context.verify_flags |= ssl.VerifyFlags(_NO_CHECK_TIME)
-    _load(context, files)
 
 
 def _load(context: ssl.SSLContext, files: TlsFiles) -> None:
+    _load_own(context, files)
+    _load_trust(context, files)
+
+
+def _load_own(context: ssl.SSLContext, files: TlsFiles) -> None:
     try:
         context.load_cert_chain(files.cert, files.key)
     except (OSError, ssl.SSLError) as error:
         raise ConfigError(f"{files.key}: not the private key of {files.cert}") from error
+
+
+def _load_trust(context: ssl.SSLContext, files: TlsFiles) -> None:
     try:
         context.load_verify_locations(files.trust)
     except (OSError, ssl.SSLError) as error:

@@ -20,7 +20,7 @@ import contextlib
 import logging
 import secrets
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from random import Random
 from typing import Any, Final, Literal
 
@@ -33,10 +33,12 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from drivers.mqtt_broker.mapping import FILTERS, read_report, read_topic
+from drivers.mqtt_broker.sending import Sending
 from gateway.domain.devices import BrokerCredential, Device
 from gateway.domain.errors import MalformedError, RefusalReason, RefusedError
-from gateway.domain.ports import Outcome, Ports, Submission
-from gateway.domain.records import AlarmSnapshot, Attestation, Provenance, Record
+from gateway.domain.ports import Outcome, Ports, Said, Submission
+from gateway.domain.records import Attestation, Provenance
+from gateway.domain.statements import Statement
 
 logger = logging.getLogger(__name__)
 
@@ -125,6 +127,10 @@ class BrokerDriver:
         self._task: asyncio.Task[None] | None = None
         self._in_flight = 0
         self._idle = asyncio.Event()
+        self._sending = Sending(is_v5=config.version == "5.0")
+        self._readers: dict[str, Callable[[str, bytes], Statement]] = {}
+        """By filter: who reads what is no report."""
+        self._subscribing: set[asyncio.Task[None]] = set()
         self._stopping = asyncio.Event()
         self.connections = 0
         """How often the broker accepted us."""
@@ -158,6 +164,32 @@ class BrokerDriver:
     def healthy(self) -> bool:
         """Whether it runs; a broker that is away is not ours to heal."""
         return self._task is not None and not self._task.done()
+
+    # -- Messenger
+
+    async def send(self, topic: str, payload: bytes, expires_s: int, timeout_s: float) -> None:
+        """Publish to the ward's screens; see the port."""
+        await self._sending.send(topic, payload, expires_s, timeout_s)
+
+    def listen(self, topics: str, read: Callable[[str, bytes], Statement]) -> None:
+        """Take answers, too; see the port."""
+        known = topics in self._readers
+        self._readers[topics] = read
+        client = self._sending.client
+        if client is not None and not known:
+            task = asyncio.get_running_loop().create_task(self._subscribe(client, topics))
+            self._subscribing.add(task)
+            task.add_done_callback(self._subscribing.discard)
+
+    async def _subscribe(self, client: aiomqtt.Client, topics: str) -> None:
+        try:
+            if self._config.version == "5.0":
+                options = SubscribeOptions(qos=_QOS, retainHandling=_RETAIN_NEVER)
+                await client.subscribe(topics, options=options)
+            else:
+                await client.subscribe(topics, qos=_QOS)
+        except aiomqtt.MqttError as error:
+            logger.warning("broker %s: %s can't be subscribed: %s", self._broker, topics, error)
 
     def forget(self, session: BrokeredDevice, reason: str) -> None:
         """For sessions: the device must be admitted anew."""
@@ -229,8 +261,9 @@ class BrokerDriver:
         # The library acknowledges a message when it has it; paho, below it, can be told not to.
         client._client.manual_ack_set(on=True)  # noqa: SLF001 - docs/decisions/0004
         _bound(client._client)  # noqa: SLF001
+        self._sending.prepare(client)
         async with client:
-            for topic in FILTERS:
+            for topic in (*FILTERS, *self._readers):
                 options = SubscribeOptions(qos=_QOS, retainHandling=_RETAIN_NEVER)
                 if is_v5:
                     await client.subscribe(topic, options=options)
@@ -238,7 +271,11 @@ class BrokerDriver:
                     await client.subscribe(topic, qos=_QOS)
             self.connections += 1
             logger.info("subscribed at broker %s", self._broker)
-            yield client
+            self._sending.connected(client)
+            try:
+                yield client
+            finally:
+                self._sending.lost()
 
     # -- messages
 
@@ -271,7 +308,7 @@ class BrokerDriver:
         batch: list[aiomqtt.Message],
         not_stored: asyncio.Future[Outcome],
     ) -> None:
-        records: list[Record | AlarmSnapshot] = []
+        records: list[Said] = []
         understood = [self._read(message, records) for message in batch]
         owed = [message.mid for message in batch if message.qos == _QOS]
         reports_owed = sum(
@@ -295,13 +332,17 @@ class BrokerDriver:
 
         self._ports.sink.submit(Submission(records, done))
 
-    def _read(self, message: aiomqtt.Message, records: list[Record | AlarmSnapshot]) -> bool:
+    def _read(self, message: aiomqtt.Message, records: list[Said]) -> bool:
         """Add a message's records; False if it is to be acknowledged and forgotten."""
         payload = message.payload if isinstance(message.payload, bytes) else b""
         if message.retain:
             return False
         device_id = ""
         try:
+            for topics, read in self._readers.items():
+                if message.topic.matches(topics):
+                    records.append(read(message.topic.value, payload))
+                    return True
             device_id, kind = read_topic(message.topic.value)
             device = self._admit(device_id)
             now_us = self._ports.clock.now_us()

@@ -75,6 +75,14 @@ class RefusalReason:
     )
 
 
+class NotSentError(WardgateError):
+    """What was to be sent did not reach the next hop, or nobody knows; ``reason`` is a word."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason.replace("_", " "))
+        self.reason = reason
+
+
 class JournalFullError(WardgateError):
     """The lane's byte limit is reached: nothing was written, nothing may be acknowledged."""
 

@@ -258,6 +258,32 @@ class Reconfigurable(Protocol):
         """
 
 
+@runtime_checkable
+class Messenger(Protocol):
+    """A driver that can also send: to a ward's screens and pagers through its broker."""
+
+    async def send(self, topic: str, payload: bytes, expires_s: int, timeout_s: float) -> None:
+        """Send; returns when the next hop has it for good (MQTT: PUBACK of QoS 1).
+
+        Args:
+            topic: where to.
+            payload: what.
+            expires_s: who comes later does not get it any more, where the protocol knows that.
+            timeout_s: how long to wait.
+
+        Raises:
+            NotSentError: it has not arrived, nobody is there to take it, or nobody knows.
+        """
+
+    def listen(self, topics: str, read: Callable[[str, bytes], Statement]) -> None:
+        """Take what is published under a filter, from now on or from the next connection on.
+
+        ``read`` is given topic and payload, and makes a statement, which is submitted; the message
+        is acknowledged when that is committed. It raises MalformedError for what is set aside. Of a
+        filter the last reader counts.
+        """
+
+
 class DriverFactory(Protocol):
     """What an entry point of the group ``wardgate.drivers`` names."""
 
@@ -288,6 +314,7 @@ __all__ = [
     "DriverFactory",
     "LiveSession",
     "Movable",
+    "Messenger",
     "Outcome",
     "Ports",
     "Reconfigurable",

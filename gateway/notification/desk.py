@@ -30,6 +30,7 @@ from gateway.domain.records import (
     AlarmSource,
     NotificationAction,
 )
+from gateway.domain.statements import Statement
 from gateway.notification import statements as said
 from gateway.notification.config import NotificationConfig
 from gateway.notification.silences import Silence, Silences
@@ -71,17 +72,6 @@ class Auditor(Protocol):
 class Desk:
     """An Interpreter; also read by the fan-out and by who shows alarms to people."""
 
-    takes = (
-        said.AlarmsCommitted,
-        said.Delivered,
-        said.NotDelivered,
-        said.SummaryDelivered,
-        said.OutletHeard,
-        said.Answered,
-        said.AcknowledgedBy,
-        said.Silenced,
-        said.Unsilenced,
-    )
     conditions = frozenset((OUTLET_FAILED, OVERFLOW))
     spaces = frozenset((SPACE,))
 
@@ -105,6 +95,18 @@ class Desk:
         self.silences = Silences(config.silence)
         self.position: int | None = None
         """Everything of the journal's alarms up to it is known; None: never read."""
+        self._on: dict[type[Statement], Callable[[Any, Moment], None]] = {
+            said.AlarmsCommitted: self._committed,
+            said.Delivered: self._delivered,
+            said.NotDelivered: self._not_delivered,
+            said.SummaryDelivered: self._summarised,
+            said.OutletHeard: self._heard,
+            said.Answered: self._answered,
+            said.AcknowledgedBy: self._acknowledged,
+            said.Silenced: self._silenced,
+            said.Unsilenced: self._unsilenced,
+            said.Probe: self._probe,
+        }
         self._failing: dict[str, bool] = {}
         self._overflows = False
 
@@ -115,6 +117,11 @@ class Desk:
         self.stories.follow(config)
 
     # -- Interpreter
+
+    @property
+    def takes(self) -> tuple[type[Statement], ...]:
+        """What it understands."""
+        return tuple(self._on)
 
     def restore(self, view: StateView, mono: float) -> None:
         """Take over what was committed; times are looked at with the first tick."""
@@ -145,29 +152,23 @@ class Desk:
         """Something was said."""
         self._found = self.stories.found = found
         now = Moment(statement.received_us, mono)
-        story = self.stories.get(getattr(statement, "alarm_id", ""))
-        match statement:
-            case said.AlarmsCommitted():
-                self._committed(statement, now)
-            case said.Delivered():
-                self.stories.after(story, self.telling.delivered(story, statement, now), now)
-            case said.NotDelivered():
-                self.stories.after(story, self.telling.not_delivered(story, statement, now), now)
-            case said.Answered() if story is not None:
-                self.stories.after(story, self.telling.answered(story, statement, now), now)
-            case said.SummaryDelivered():
-                self._summarised(statement, now)
-            case said.OutletHeard():
-                self.telling.heard(
-                    statement.outlet, statement.alive, statement.shows, statement.reason
-                )
-            case said.AcknowledgedBy():
-                self._acknowledged(statement, now)
-            case said.Silenced():
-                self._silenced(statement.silence, now)
-            case said.Unsilenced():
-                self._unsilenced(statement.silence_id, statement.by, now)
+        self._on[type(statement)](statement, now)
         self._look_at(getattr(statement, "outlet", ""), now)
+
+    def _delivered(self, what: said.Delivered, now: Moment) -> None:
+        story = self.stories.get(what.alarm_id)
+        self.stories.after(story, self.telling.delivered(story, what, now), now)
+
+    def _not_delivered(self, what: said.NotDelivered, now: Moment) -> None:
+        story = self.stories.get(what.alarm_id)
+        self.stories.after(story, self.telling.not_delivered(story, what, now), now)
+
+    def _answered(self, what: said.Answered, now: Moment) -> None:
+        story = self.stories.get(what.alarm_id)
+        self.stories.after(story, self.telling.answered(story, what, now), now)
+
+    def _heard(self, what: said.OutletHeard, _now: Moment) -> None:
+        self.telling.heard(what.outlet, what.alive, what.shows, what.reason)
 
     def tick(self, at_us: int, mono: float, found: Findings) -> None:
         """Time has passed."""
@@ -175,7 +176,7 @@ class Desk:
         now = Moment(at_us, mono)
         self.stories.tick(now)
         for silence in self.silences.over(at_us):
-            self._unsilenced(silence.silence_id, "", now)
+            self._end_silence(silence.silence_id, "", now)
         for name in tuple(self.telling.standing):
             self._look_at(name, now)
         if self._overflows and len(self.stories) < STORIES_MAX * 9 // 10:
@@ -309,7 +310,8 @@ class Desk:
             via=what.via,
         )
 
-    def _silenced(self, silence: Silence, now: Moment) -> None:
+    def _silenced(self, what: said.Silenced, now: Moment) -> None:
+        silence = what.silence
         if not self.silences.begin(silence):
             return
         self._tell_silence(silence, NotificationAction.SILENCED, silence.by, now)
@@ -320,7 +322,10 @@ class Desk:
                 story.silence = covering.silence_id
                 self.stories.feed(story, Input.MUTED, now)
 
-    def _unsilenced(self, silence_id: str, by: str, now: Moment) -> None:
+    def _unsilenced(self, what: said.Unsilenced, now: Moment) -> None:
+        self._end_silence(what.silence_id, what.by, now)
+
+    def _end_silence(self, silence_id: str, by: str, now: Moment) -> None:
         silence = self.silences.end(silence_id)
         if silence is None:
             return
@@ -384,6 +389,16 @@ class Desk:
             for story in self.stories.missed(name):
                 self.telling.tell(story, (name,), now.at_us)
                 self.stories.keep(story)
+
+    def _probe(self, what: said.Probe, now: Moment) -> None:
+        missed = max(
+            self.stories.missed(what.outlet),
+            key=lambda each: each.last.alarm.priority,
+            default=None,
+        )
+        if missed is not None:
+            self.telling.tell(missed, (what.outlet,), now.at_us)
+            self.stories.keep(missed)
 
     def _overflow(self, now: Moment, *, active: bool) -> None:
         self._overflows = active

@@ -47,6 +47,8 @@ class NotDelivered(Statement, frozen=True, kw_only=True):
     reason: str
     withheld: bool = False
     """By the policy: trying again is of no use."""
+    absent: bool = False
+    """Nobody is there, and nobody has to be: trying again is of no use, and nothing is broken."""
 
 
 class SummaryDelivered(Statement, frozen=True, kw_only=True):
@@ -100,3 +102,9 @@ class Unsilenced(Statement, frozen=True, kw_only=True):
 
     silence_id: str
     by: str
+
+
+class Probe(Statement, frozen=True, kw_only=True):
+    """Look whether an outlet that is failing takes the most urgent alarm that it has missed."""
+
+    outlet: str

@@ -109,10 +109,10 @@ class Telling:
             told.received = min(told.received, told.n - 1)
             self._put(story, name, told)
 
-    def resume(self, story: Story) -> None:
-        """After a restart: what was on its way goes on its way again."""
+    def resume(self, story: Story, only: str = "") -> None:
+        """What was on its way, and has nobody who carries it, goes on its way again."""
         for name, told in story.told.items():
-            if told.waits:
+            if told.waits and only in ("", name):
                 self._put(story, name, told)
 
     def drop_unknown(self, story: Story) -> None:
@@ -205,7 +205,8 @@ class Telling:
         if told is None or outlet is None or told.n != what.n or not told.waits:
             return False
         told.attempts += 1
-        if not what.withheld and told.attempts < outlet.attempts_max:
+        final = what.withheld or what.absent
+        if not final and told.attempts < outlet.attempts_max:
             pause_s = min(outlet.retry_s_max, outlet.retry_s_min * 2 ** (told.attempts - 1))
             timer = Timer(Kind.RETRY, what.alarm_id, what.outlet, what.n)
             self._timers.set(now.mono + pause_s, timer)
@@ -214,7 +215,7 @@ class Telling:
         action = NotificationAction.WITHHELD if what.withheld else NotificationAction.FAILED
         self._count(what.outlet, action)
         self._note(story, action, what.outlet, now.at_us, n=what.n, reason=what.reason)
-        if not what.withheld:
+        if not final:
             self._fails(what.outlet, what.reason)
         return True
 
@@ -224,13 +225,13 @@ class Telling:
         if told is not None and told.n == n and told.waits:
             self._put(story, name, told)
 
-    def answered(self, story: Story, what: Answered, now: Moment) -> bool:
+    def answered(self, story: Story | None, what: Answered, now: Moment) -> bool:
         """A screen shows it, or somebody has read it; whether that was news."""
-        told, outlet = story.told.get(what.outlet), self.outlets.get(what.outlet)
-        if told is None or outlet is None:
+        if what.outlet not in self.outlets:
             return False
         self._works(what.outlet)
-        if what.n != told.n or what.seen <= told.seen:
+        told = story.told.get(what.outlet) if story is not None else None
+        if story is None or told is None or what.n != told.n or what.seen <= told.seen:
             return False
         told.seen, told.done, told.failed = what.seen, told.n, False
         told.received = max(told.received, what.n)

@@ -26,7 +26,7 @@ from gateway import plugins, tomlfile
 from gateway.config import GatewayConfig
 from gateway.dial import Network, literal_of, parse_networks
 from gateway.domain.errors import ConfigError
-from gateway.domain.labels import releases_anything
+from gateway.domain.labels import Zone, releases_anything
 from security.policy import PolicyTable
 
 RESOLVER = Path("/etc/resolv.conf")
@@ -134,6 +134,7 @@ def find(  # what it depends on is what root hands in
         outgoing.append(
             places.opening(f"to-{each.name}", each.address, each.networks, released=released)
         )
+    outgoing += _outlets(config, table, places, every=every)
     if config.fleet is not None:
         outgoing.append(places.opening("fleet", config.fleet.address, config.fleet.networks))
     if config.renewal.est:
@@ -163,6 +164,21 @@ def _own_listeners(config: GatewayConfig, ward: tuple[Network, ...]) -> list[Lis
         platform = tuple(parse_networks(config.mec.callback.networks))
         listeners.append(_listener(host, port, TCP, platform))
     return listeners
+
+
+def _outlets(
+    config: GatewayConfig, table: PolicyTable | None, places: _Places, *, every: bool
+) -> Iterator[Opening]:
+    """Those that the gateway dials by itself; a broker is its driver's."""
+    for outlet in config.notification.outlets:
+        receiver = outlet.dials
+        if receiver is None:
+            continue
+        row = table.rows.get(outlet.name) if table is not None else None
+        # Without a word of the policy, what stands in the ward is told everything.
+        released = outlet.zone is Zone.WARD if row is None else releases_anything(row)
+        name = f"outlet-{outlet.name}"
+        yield places.opening(name, receiver.address, receiver.networks, released=every or released)
 
 
 def uid_of(user: str) -> int:

@@ -1,0 +1,1 @@
+"""How each sort of outlet takes a notification: a Sender each (``sender.py``)."""
