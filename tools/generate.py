@@ -26,6 +26,10 @@ def generate(out: Path) -> None:
         ],
         check=True,
     )
+    for made in out.rglob("*_pb2.py*"):
+        # The compiler knows the root of the contracts; Python's packages begin above it.
+        text = made.read_text()
+        made.write_text(text.replace("from wardgate.v1 import", "from protos.wardgate.v1 import"))
 
 
 def main() -> int:
