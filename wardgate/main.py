@@ -29,6 +29,9 @@ class Part(NamedTuple):
 PARTS = {
     "doctor": Part("gateway.cli", "doctor", "Look for what is wrong with a gateway."),
     "gateway": Part("gateway.cli", "gateway_app", "The edge daemon."),
+    "alarms": Part(
+        "gateway.notification.cli", "app", "Alarms of a ward: list, watch, acknowledge, silence."
+    ),
     "policy": Part("wardgate.policy_cli", "app", "What may leave, and in which shape."),
     "audit": Part("wardgate.audit_cli", "app", "Audit logs: verify, show, export, prove."),
     "release": Part("gateway.releasereport.cli", "app", "What left the hospital."),

@@ -43,7 +43,7 @@ class OutletConfig(
 
     name: Name
     zone: Zone
-    purpose: str = "alarm_notification"
+    purpose: str = "care"
     tenant: str = ""
     ward: str = ""
     """Where it stands: who has to hear that it does not answer."""

@@ -231,7 +231,7 @@ class Desk:
         condition, _, about = alarm.condition.partition("/")
         if condition == OUTLET_FAILED and about in self.telling.outlets:
             return self.telling.outlets[about].ward
-        return self._ward_of(alarm.device_id)
+        return alarm.ward or self._ward_of(alarm.device_id)
 
     # -- receipts
 
@@ -305,7 +305,7 @@ class Desk:
             "alarm_acknowledged",
             result="done",
             alarm=what.alarm_id,
-            n=story.n,
+            notification=story.n,
             by=what.by,
             via=what.via,
         )

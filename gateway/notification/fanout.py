@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import logging
 from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple
@@ -251,7 +252,7 @@ class FanOut:
             if alarm is None:
                 return said.NotDelivered(**self._now(), **facts, reason="policy", withheld=True)
             told = message.told(self._around.gateway, story, alarm, n, level)
-            await sender.send(Letter(told, f"{alarm.alarm_id}-{n}", story.alarm_id, n))
+            await sender.send(Letter(told, _key(name, story.alarm_id, n), story.alarm_id, n))
         except AbsentError as error:
             return said.NotDelivered(**self._now(), **facts, reason=error.reason, absent=True)
         except WardgateError as error:
@@ -341,6 +342,11 @@ class FanOut:
             "provenance": said.GATEWAY,
             "received_us": self._around.clock.now_us(),
         }
+
+
+def _key(outlet: str, alarm_id: str, n: int) -> str:
+    """The same for the same notification; says nothing of the alarm, nor ties two together."""
+    return hashlib.sha256(f"{outlet}\n{alarm_id}\n{n}".encode()).hexdigest()[:32]
 
 
 def _alarms(group: StoredGroup) -> list[Committed]:

@@ -279,7 +279,7 @@ def alarms_service(people: People) -> Service:
     """What is offered, and to whom."""
 
     def about_alarm(request: pb.AcknowledgeAlarmRequest) -> dict[str, str | int]:
-        return {"alarm": request.alarm_id, "n": request.n}
+        return {"alarm": request.alarm_id, "notification": request.n}
 
     def about_silence(request: pb.SilenceAlarmsRequest) -> dict[str, str | int]:
         return {"bed": request.bed, "device": request.device_id, "seconds": request.seconds}

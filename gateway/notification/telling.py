@@ -204,8 +204,8 @@ class Telling:
         outlet = self.outlets.get(what.outlet)
         if told is None or outlet is None or told.n != what.n or not told.waits:
             return False
-        told.attempts += 1
         final = what.withheld or what.absent
+        told.attempts += not final
         if not final and told.attempts < outlet.attempts_max:
             pause_s = min(outlet.retry_s_max, outlet.retry_s_min * 2 ** (told.attempts - 1))
             timer = Timer(Kind.RETRY, what.alarm_id, what.outlet, what.n)

@@ -1,4 +1,4 @@
-"""A ward with screens: a real gateway, a real broker with certificates on every side, and who looks.
+"""A ward with screens: a real gateway, a real broker with certificates on every side.
 
 The gateway has no core, no fleet and no policy: what reaches the ward's screens needs none of them.
 """
@@ -18,6 +18,7 @@ import socket
 import sqlite3
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from demo.scrape import scrape
+from gateway.local.client import LocalClient
 from security import tls
 from security.sealing import KeyRing
 from tests.ward_pki import TRUST_DOMAIN, Holder, WardPki
@@ -90,7 +92,7 @@ delay_s = 0
 critical_delay_s = 0
 {more}
 """
-SCREEN = f"""
+OUTLET = f"""
 [[notification.outlets]]
 by = "mqtt"
 name = "screen"
@@ -104,10 +106,13 @@ alive_s = 1.0
 [[notification.groups]]
 name = "nurses"
 outlets = ["screen"]
+"""
+ALL = """
 [[notification.rules]]
 name = "all"
-levels = [{{ groups = ["nurses"] }}]
+levels = [{ groups = ["nurses"] }]
 """
+SCREEN = OUTLET + ALL
 
 
 def free_port() -> int:
@@ -143,8 +148,11 @@ class Broker:
         self._conf.write_text(_BROKER.format(port=self.port, acl=acl, store=store, **files))
         self._process: subprocess.Popen[bytes] | None = None
 
-    async def start(self) -> None:
+    def _launch(self) -> None:
         self._process = subprocess.Popen([MOSQUITTO, "-c", str(self._conf)])
+
+    async def start(self) -> None:
+        self._launch()
 
         def answers() -> bool:
             socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
@@ -186,7 +194,7 @@ class Screen:
             self._task = None
 
     async def _look(self) -> None:
-        properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
+        properties = Properties(PacketTypes.CONNECT)
         properties.SessionExpiryInterval = 3600
         properties.ReceiveMaximum = 1000
         while True:
@@ -209,9 +217,7 @@ class Screen:
             await asyncio.sleep(0.1)
 
     async def _take(self, message: aiomqtt.Message) -> None:
-        import time
-
-        told = json.loads(bytes(message.payload))  # type: ignore[arg-type]
+        told = json.loads(bytes(message.payload))
         if told["type"] == "alive":
             self.alive.append(told)
             return
@@ -293,13 +299,22 @@ class Gateway:
         )
 
     async def start(self) -> None:
+        self._launch()
+
+        def ready() -> float:
+            assert self.process is not None
+            assert self.process.poll() is None, self.log()
+            return self.value("wardgate_ready")
+
+        await until(ready, self.log)
+
+    def _launch(self) -> None:
         with self._log.open("ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "wardgate", "gateway", "run", "--config", str(self.config)],
                 stdout=log,
                 stderr=log,
             )
-        await until(lambda: self.value("wardgate_ready"), self.log)
 
     def end(self, number: signal.Signals = signal.SIGTERM) -> None:
         process, self.process = self.process, None
@@ -328,6 +343,10 @@ class Gateway:
             timeout=WAIT_S,
             check=False,
         )
+
+    def ask(self) -> LocalClient:
+        """As the command line at the box does."""
+        return LocalClient.at_socket(self.state / "local.sock")
 
     def ledger(self) -> list[tuple[Any, ...]]:
         """(destination, lane, treatment, records, policy) by entry."""

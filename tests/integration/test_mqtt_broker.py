@@ -16,8 +16,10 @@ import pytest
 
 from drivers.mqtt_broker.driver import NAME, BrokerConfig, BrokerDriver
 from gateway.domain.devices import Device
+from gateway.domain.errors import MalformedError, NotSentError
 from gateway.domain.ports import Outcome, Ports
-from gateway.domain.records import Attestation, Report
+from gateway.domain.records import Attestation, Provenance, Report
+from gateway.domain.statements import Statement
 from security import tls
 from tests.fakes import (
     FakeAdmission,
@@ -49,6 +51,7 @@ log_dest none
 ACL = """\
 user gw-1
 topic read devices/#
+topic readwrite wards/#
 
 pattern write devices/%u/#
 """
@@ -351,3 +354,74 @@ async def test_a_broker_that_we_do_not_trust_gets_nothing(
         finally:
             await impostor.stop()
         assert gateway.driver.connections == 1
+
+
+class Answer(Statement, frozen=True, kw_only=True):
+    text: str
+
+
+def read_answer(topic: str, payload: bytes) -> Answer:
+    if payload == b"nonsense":
+        raise MalformedError("not_an_answer")
+    source = Provenance("test", Attestation.BROKER, topic)
+    return Answer(device_id="gw-1", provenance=source, received_us=1, text=payload.decode())
+
+
+@pytest.mark.parametrize("version", ["3.1.1", "5.0"])
+async def test_what_we_send_has_a_receipt_and_answers_are_acknowledged_when_stored(
+    ward: WardPki, tmp_path: Path, version: str
+) -> None:
+    gateway_holder = Holder(ward.gateway.files, b"", Device("gw-1"))
+    async with running(ward, tmp_path, version=version) as (broker, gateway):
+        driver = gateway.driver
+        driver.listen("wards/+/answers/+", read_answer)
+        driver.listen("wards/3a/alarms", read_answer)  # so that somebody listens
+        gateway.sink.automatic = None
+
+        async def heard() -> bool:
+            with contextlib.suppress(NotSentError):
+                await driver.send("wards/3a/alarms", b"look", 60, 5.0)
+            return bool(gateway.sink.records)
+
+        while not await heard():  # noqa: ASYNC110 - another process has no event of ours
+            await asyncio.sleep(0.05)
+        if version == "5.0":
+            with pytest.raises(NotSentError) as nobody:
+                await driver.send("wards/3b/alarms", b"{}", 60, 5.0)
+            assert nobody.value.reason == "nobody_listens"
+            with pytest.raises(NotSentError) as refused:
+                await driver.send("elsewhere", b"{}", 60, 5.0)
+            assert refused.value.reason == "refused"
+        gateway.sink.settle(Outcome.COMMITTED)
+        await broker.publish(gateway_holder, "wards/3a/answers/s1", b"seen")
+        await broker.publish(gateway_holder, "wards/3a/answers/s1", b"nonsense")
+
+        def answers() -> list[str]:
+            return [e.text for e in gateway.sink.records if isinstance(e, Answer)]
+
+        await until(lambda: "seen" in answers())
+        await until(lambda: [kept[2] for kept in gateway.aside.kept] == ["not_an_answer"])
+        # Not stored: the broker says it again, to the next connection.
+        await gateway.driver.stop(0.0)
+        gateway.sink.waiting.clear()
+        before = answers().count("seen")
+        gateway.driver = gateway._new()
+        gateway.driver.listen("wards/+/answers/+", read_answer)
+        gateway.sink.automatic = Outcome.COMMITTED
+        await gateway.start()
+        await until(lambda: answers().count("seen") > before)
+
+
+async def test_without_a_connection_nothing_is_sent(ward: WardPki, tmp_path: Path) -> None:
+    async with running(ward, tmp_path) as (broker, gateway):
+        await broker.stop()
+
+        async def lost() -> bool:
+            try:
+                await gateway.driver.send("wards/3a/alarms", b"{}", 60, 1.0)
+            except NotSentError as error:
+                return error.reason == "not_connected"
+            return False
+
+        while not await lost():  # noqa: ASYNC110 - as above
+            await asyncio.sleep(0.05)
