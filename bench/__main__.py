@@ -26,6 +26,7 @@ from bench.decode import decode
 from bench.hl7 import hl7_senders
 from bench.long_list import long_list
 from bench.neighbours import neighbours
+from bench.notification import notification
 from bench.site import make_identities
 from bench.storm import storm
 from bench.waves import waves
@@ -69,6 +70,7 @@ async def measure(arguments: argparse.Namespace, root: Path) -> dict[str, Any]:
         "sessions": lambda: rounds.idle_sessions(root, int(5000 * scale)),
         "hl7": lambda: hl7_senders(root, int(500 * scale)),
         "waves": lambda: waves(root, identities, scale),
+        "notification": lambda: notification(root, identities, scale),
         "storm": lambda: storm(root, int(5000 * scale)),
         "neighbours": lambda: neighbours(root, scale),
         "decode": decode,

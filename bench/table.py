@@ -139,6 +139,8 @@ def _rows(results: dict[str, Any]) -> list[tuple[str, str, str, str]]:
         rows += _storm(storm)
     if found := results.get("decode"):
         rows += [_decode(name, each) for name, each in found.items()]
+    if told := results.get("notification"):
+        rows += _notification(told)
     if found := results.get("neighbours"):
         rows += _neighbours(found)
     if found := results.get("long_list"):
@@ -197,6 +199,26 @@ def _hl7(hl7: dict[str, Any]) -> tuple[str, str, str, str]:
         "",
         "50 ms more",
     )
+
+
+def _notification(told: dict[str, Any]) -> list[tuple[str, str, str, str]]:
+    loaded, quiet, rate = told["loaded"], told["quiet"], told["reports_per_s"]
+    return [
+        (
+            f"alarm to a ward's screen, core away, beside {rate:,} reports/s, p50 / p99",
+            f"{loaded['p50_ms']} / {loaded['p99_ms']} ms",
+            "",
+            "p99 100 ms",
+        ),
+        ("the same without them", f"{quiet['p50_ms']} / {quiet['p99_ms']} ms", "", ""),
+        (
+            "the same as the gateway publishes it: within 100 ms",
+            f"{told['gateway_says_within_100_ms'] * 100:g} %",
+            "",
+            "99 %",
+        ),
+        ("escalation, late by", f"{told['escalation_late_ms']} ms", "", ""),
+    ]
 
 
 def _storm(storm: dict[str, Any]) -> list[tuple[str, str, str, str]]:

@@ -209,6 +209,8 @@ class BrokerDriver:
                 await self._serve()
             except (aiomqtt.MqttError, OSError) as error:
                 logger.warning("broker %s: %s", self._broker, error or type(error).__name__)
+            if self._stopping.is_set():
+                return  # a cancellation that met the connection's own end was taken for it
             if self.connections > before:
                 attempt = 0
                 self._ports.counters.add("link_losses", NAME)
