@@ -230,7 +230,8 @@ async def _broker(place: Path, port: int, identities: Identities) -> AsyncIterat
     place.mkdir(parents=True)
     files = identities.broker
     (place / "mosquitto.conf").write_text(
-        f"set_tcp_nodelay true\nlistener {port} 127.0.0.1\ncafile {files.trust}\ncertfile {files.cert}\n"
+        f"set_tcp_nodelay true\nlistener {port} 127.0.0.1\n"
+        f"cafile {files.trust}\ncertfile {files.cert}\n"
         f"keyfile {files.key}\nrequire_certificate true\nuse_identity_as_username true\n"
         "allow_anonymous false\nmax_queued_messages 0\nmax_inflight_messages 0\n"
         "persistence false\nlog_dest none\nuser root\n"
