@@ -23,8 +23,8 @@ from gateway.local.config import LocalConfig
 from gateway.mec.config import MecConfig
 from gateway.metrics_http import MetricsConfig
 from gateway.network.config import SimConfig
-from gateway.ownclock.config import ClockTable
 from gateway.notification.config import MqttOutlet, NotificationConfig
+from gateway.ownclock.config import ClockTable
 from gateway.packetfilter.config import PacketFilterTable
 from gateway.pipeline.classification import ClassificationTable
 from gateway.pipeline.config import PipelineConfig
