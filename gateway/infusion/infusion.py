@@ -18,7 +18,7 @@ from typing import Any, Final
 import msgspec
 
 from gateway.domain import terms
-from gateway.domain.records import Quality, Report
+from gateway.domain.records import Quality, Report, Whose
 from gateway.infusion.forecast import Forecast, Sample, Track
 
 NUMBERS: Final = frozenset(
@@ -166,8 +166,14 @@ class Infusion:
 
     # What a report says
 
-    def take(self, report: Report, qualities: tuple[int, ...]) -> bool:
-        """A report came; True when it is another bag, or a programme begun anew."""
+    def take(self, report: Report, qualities: tuple[int, ...], whose: Whose) -> bool:
+        """A report came; True when it is another bag, or a programme begun anew.
+
+        Args:
+            report: as its device told it.
+            qualities: of its values, as the pipeline marked them; empty: all are valid.
+            whose: where it was, as far as that is known.
+        """
         spoken_us = report.device_us or report.received_us
         skew_us = spoken_us - report.received_us
         if self.spoken_us and spoken_us < self.spoken_us and report.received_us >= self.heard_us:
@@ -176,7 +182,7 @@ class Infusion:
                 return False  # told late: what came meanwhile is newer
         self.spoken_us, self.heard_us, self.away = spoken_us, report.received_us, False
         self.kind, self.driver = report.kind, report.provenance.driver
-        self.ward, self.bed = report.ward or self.ward, report.bed or self.bed
+        self.ward, self.bed = whose.ward or self.ward, whose.bed or self.bed
         for text in report.texts:
             if text.code in TEXTS:
                 self.drug = text.value[:DRUG_CHARACTERS_MAX]

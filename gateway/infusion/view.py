@@ -32,6 +32,7 @@ from gateway.domain.records import (
     InfusionOrder,
     Provenance,
     Report,
+    Whose,
 )
 from gateway.domain.statements import Statement
 from gateway.domain.terms import TIME_REMAINING, VOLUME_REMAINING
@@ -96,7 +97,7 @@ class Infusions:
 
     # What the intake tells
 
-    def heard(self, report: Report, qualities: tuple[int, ...]) -> None:
+    def heard(self, report: Report, qualities: tuple[int, ...], whose: Whose) -> None:
         """A report came that may be about an infusion."""
         if not tells(report):
             return
@@ -105,7 +106,7 @@ class Infusions:
         if infusion is None:
             infusion = self._all[device_id] = Infusion(device_id)
         self._all.move_to_end(device_id)
-        if infusion.take(report, qualities) or report.kind == "event":
+        if infusion.take(report, qualities, whose) or report.kind == "event":
             self._urgent[(SPACE, device_id)] = None
         self._unsaved[device_id] = None
         self._told[device_id] = None

@@ -106,8 +106,8 @@ class Associations(Protocol):
 class Observer(Protocol):
     """Who looks at reports that may be about an infusion (``Plan.infusion``)."""
 
-    def heard(self, report: Report, qualities: tuple[int, ...]) -> None:
-        """One was taken; ``qualities`` as the pipeline marked its values."""
+    def heard(self, report: Report, qualities: tuple[int, ...], whose: Whose) -> None:
+        """One was taken; ``qualities`` as the pipeline marked them, ``whose`` where it was."""
 
     def signed_off(self, device_id: str) -> None:
         """A device was switched off properly."""
@@ -321,7 +321,7 @@ class Intake:
         if not calm or plan.drip is not None or alarms.holds(report.device_id):
             alarms.report(report, plan, Readings(codes, values, qualities), mono, changes)
         if plan.infusion and self.infusions is not None:
-            self.infusions.heard(report, qualities)
+            self.infusions.heard(report, qualities, whose)
         try:
             encoded = encode_report(report, time_quality, offset_us, qualities, whose, measured)
         except _UNENCODABLE:

@@ -28,6 +28,7 @@ from gateway.domain.records import (
     Quality,
     Report,
     Text,
+    Whose,
 )
 from gateway.infusion import orders
 from gateway.infusion.infusion import State
@@ -364,6 +365,23 @@ def test_monitors_and_words_of_others_are_no_infusions():
     ward.pump({terms.BATTERY: 72.0}, device_id="monitor-2")
     ward.pump({}, ((terms.code("MDC_ECG_STAT_RHY"), "sinus"),), device_id="monitor-3")
     assert list(ward.view.all()) == []
+
+
+class Placed:
+    """Associations that know where everything stands."""
+
+    def of(self, report, at_us):
+        return Whose("icu", "21", "patient-1", "a-1")
+
+    def of_alarm(self, alarm):
+        return alarm
+
+
+def test_where_it_stands_is_what_the_associations_say():
+    ward = Ward()
+    ward.intake.associate(Placed())
+    ward.drip(400.0, bed="9")
+    assert ward.of().bed == "21"
 
 
 def test_an_event_is_kept_and_a_cleared_programme_begins_anew():

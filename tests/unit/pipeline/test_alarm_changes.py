@@ -68,3 +68,20 @@ def test_a_device_shows_so_many_at_once_and_no_more():
         one = DeviceAlarm(f"c{n}", n, AlarmPriority.LOW, AlarmKind.TECHNICAL, "C")
         b.submit(change(b, one, True))
     assert len(b.committer.alarm_records) == DEVICE_ALARMS_MAX
+
+
+def test_an_alarm_carries_the_values_that_its_device_tells_with_it():
+    b = Bench()
+    high = DeviceAlarm(
+        "high",
+        196648,
+        AlarmPriority.HIGH,
+        AlarmKind.PHYSIOLOGICAL,
+        "Heart rate high",
+        (147842,),
+        (171.0,),
+        120.0,
+    )
+    b.submit(change(b, high, True))
+    (alarm,) = b.committer.alarm_records
+    assert (alarm.codes, alarm.values, alarm.limit) == ((147842,), (171.0,), 120.0)
