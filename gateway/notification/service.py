@@ -29,8 +29,9 @@ from gateway.local.calls import (
     UnsavedError,
 )
 from gateway.notification import statements as said
+from gateway.notification.answers import NotAcknowledgedError
 from gateway.notification.config import WatchOutlet
-from gateway.notification.desk import Desk, NotAcknowledgedError
+from gateway.notification.desk import Desk
 from gateway.notification.outlets.watch import Watcher, Watchers
 from gateway.notification.releasing import Releases
 from gateway.notification.silences import Silence, SilenceRefusedError
@@ -211,7 +212,7 @@ class People:
     ) -> pb.AcknowledgeAlarmResponse:
         """Somebody has it in hand."""
         try:
-            self._desk.check_acknowledgement(request.alarm_id, request.n)
+            self._desk.answers.check(request.alarm_id, request.n)
         except NotAcknowledgedError as error:
             kind = UnknownError if error.reason == "unknown" else CallError
             raise kind(str(error)) from error

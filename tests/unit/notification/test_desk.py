@@ -6,11 +6,11 @@ import pytest
 
 from gateway.domain.records import AlarmPhase, AlarmPriority, NotificationAction
 from gateway.notification import statements as said
-from gateway.notification.desk import NotAcknowledgedError
+from gateway.notification.answers import NotAcknowledgedError
 from gateway.notification.silences import SilenceRefusedError
 from gateway.notification.statements import Seen
 from gateway.notification.story import State
-from tests.unit.notification.manager import CONFIG, Manager, alarm
+from tests.unit.notification.manager import CONFIG, Manager, alarm, read
 
 LOW, MEDIUM, HIGH = AlarmPriority
 UPDATE, END = AlarmPhase.UPDATE, AlarmPhase.END
@@ -79,7 +79,7 @@ def test_an_alarm_that_gets_worse_is_told_anew_from_the_first_level_on():
     m.alarm(priority=HIGH, phase=UPDATE)
     assert m.deliver("screen") == [("a1", 3)]
     with pytest.raises(NotAcknowledgedError, match="worse"):
-        m.desk.check_acknowledgement("a1", 1)
+        m.desk.answers.check("a1", 1)
     m.acknowledge(n=1)  # of what it was before
     m.tick(31)
     assert m.deliver("pager") == [("a1", 4)]
@@ -268,6 +268,25 @@ def test_missed_signs_of_life_are_a_technical_alarm():
     m.restart()
     heard(True)
     assert m.conditions == {"outlet_failed/screen": False}
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+def test_the_alarm_of_an_outlet_that_is_no_more_ends(restarted):
+    m = Manager()
+    m.alarm()
+    m.tick(31)
+    m.fail("pager")
+    m.tick(2)
+    m.fail("pager")
+    assert m.conditions == {"outlet_failed/pager": True}
+    m.config = read(CONFIG.replace(b'"pager"', b'"other"'))
+    if restarted:
+        m.restart()
+    else:
+        m.desk.follow(m.config)
+    m.tick()
+    assert m.conditions["outlet_failed/pager"] is False
+    assert set(m.state.spaces["notification"]) == {"@position", "a1"}
 
 
 def test_an_outlets_own_alarm_goes_to_its_ward():
