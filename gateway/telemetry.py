@@ -147,6 +147,7 @@ METRICS: Mapping[str, Declared] = {
     "notification_outlet_failing": Declared(
         "gauge", "1 while an outlet does not take notifications", ("outlet",)
     ),
+    "notification_outlets_failing": Declared("gauge", "How many of them there are", ()),
     "notification_alarms": Declared("gauge", "Alarms that concern people, by state", ("state",)),
     "notification_escalations": Declared("counter", "Levels that were told", ("level",)),
     "notification_answers": Declared("counter", "Acknowledgements by people", ("result",)),

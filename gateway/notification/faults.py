@@ -50,6 +50,8 @@ class Faults:
     def tick(self, now: Moment, stories_max: int) -> None:
         """Look at every outlet, and at how many alarms stand."""
         standing = self._stories.telling.standing
+        failing = sum(each.failing for each in standing.values())
+        self._counters.set("notification_outlets_failing", failing)
         for name in tuple(standing):
             self.look_at(name, now)
         for name in [each for each in self._failing if each not in standing]:
