@@ -31,6 +31,7 @@ from drivers.hl7.contents import Content, Contents, is_firmware, status_of
 from drivers.hl7.metrics import Term
 from drivers.hl7.observation import TEXT_CHARACTERS_MAX, Reading, Row, read_row
 from drivers.hl7.quirks import quirk_of
+from drivers.hl7.sources import active_first
 from gateway.domain import terms
 from gateway.domain.devices import Device
 from gateway.domain.errors import MalformedError
@@ -223,7 +224,7 @@ class _Teller:
         elif kind == STATUS:
             contents.add([row for row in rows if not is_firmware(row)])  # the status has it
         else:
-            contents.add(rows if kind == ALERT else _with_drug(rows, drug))
+            contents.add(rows if kind == ALERT else active_first(_with_drug(rows, drug)))
         companions: list[Callable[[str], Said]] = []
         if kind == STATUS:
             companions.append(lambda message_id: self._status(rows, order_us, message_id))

@@ -453,6 +453,30 @@ def test_a_pump_s_drug_may_stand_in_its_order(order, drug):
     assert [t.value for each in reports(done) for t in each.texts] == ["Dobutamine"]
 
 
+@pytest.mark.parametrize(
+    ("active", "rates"),
+    [
+        ("^pump-source-info-primary", (15.4, 100.0)),
+        ("^pump-source-info-secondary", (100.0, 15.4)),
+        ("^pump-source-info-pca", (15.4, 100.0)),
+        ("", (15.4, 100.0)),
+    ],
+)
+@pytest.mark.parametrize("name", ["INFUSATE_SOURCE_{}", "INFUS_CHAN_{}", "INFUSATE_SOURCE_{}_CHAN"])
+def test_the_values_of_the_source_that_delivers_come_first(active, rates, name):
+    def source(number, word, rate):
+        named = f"MDC_DEV_PUMP_{name.format(word)}"
+        return (
+            f"OBX|1||0^{named}^MDC|1.1.{number}.0|||||||X",
+            obx("157784^MDC_FLOW_FLUID_PUMP^MDC", rate, "mL/h^mL/h^UCUM", path=f"1.1.{number}.4"),
+        )
+
+    told = obx("0^MDC_DEV_PUMP_ACTIVE_SOURCES^MDC", active, "", "CWE", "1.1.1.3")
+    rows = (*source(2, "PRIMARY", "15.4"), *source(3, "SECONDARY", "100"))
+    found = one(told, *rows)
+    assert (found.codes, found.values) == ((terms.PROGRAMMED_RATE,) * 2, rates)
+
+
 def test_no_monitor_s_order_is_a_drug():
     obr = OBR.replace("69965^MDC_DEV_MON_PHYSIO_MULTI_PARAM_MDS^MDC", "1^Vital signs")
     assert not any(each.texts for each in reports(interpret(message(MDS, obx(), order=obr))))
