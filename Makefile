@@ -8,6 +8,7 @@ SECONDS ?=
 REPORT ?=
 REPLAY ?=
 STATE ?= .wardgate-demo
+PLATFORM ?=
 SOURCES := contract gateway drivers security fleet core attack firmware_sim wardgate demo bench tools tests examples
 
 VENV_DEPLOY ?= .venv-deploy
@@ -24,7 +25,7 @@ $(VENV)/.ready: requirements.lock pyproject.toml
 	@touch $@
 
 demo: $(VENV)/.ready
-	@$(BIN)/python -m demo --state '$(STATE)' $(if $(SECONDS),--seconds $(SECONDS)) $(if $(REPORT),--report '$(REPORT)') $(if $(REPLAY),--replay '$(REPLAY)')
+	@$(BIN)/python -m demo --state '$(STATE)' $(if $(SECONDS),--seconds $(SECONDS)) $(if $(REPORT),--report '$(REPORT)') $(if $(REPLAY),--replay '$(REPLAY)') $(if $(PLATFORM),--platform $(PLATFORM))
 
 system:
 	@tools/apt-install mosquitto mosquitto-clients libcoap3-bin prometheus strace ser2net softhsm2 systemd rsyslog rsyslog-gnutls fuse3 curl nftables iproute2 strongswan-pki libstrongswan-standard-plugins

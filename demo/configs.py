@@ -28,7 +28,7 @@ SERIAL_DRIVERS = {
 often as the ward gives it new values, so that each of them is one answer."""
 
 
-def write(
+def write(  # noqa: PLR0913, PLR0917  # everything that the files speak of
     plan: Plan,
     identities: Identities,
     serial_ports: Sequence[tuple[str, Path]],
@@ -36,6 +36,7 @@ def write(
     lan: Mapping[str, int] = MappingProxyType({}),
     indications: int = 0,
     cabinets: Sequence[Cabinet] = (),
+    more: str = "",
 ) -> None:
     """Write every file.
 
@@ -47,11 +48,12 @@ def write(
         lan: device id -> UDP port of monitors on the network.
         indications: UDP port where they announce themselves.
         cabinets: RFID cabinets.
+        more: tables of the gateway's configuration.
     """
     KeyRing.generate().save(plan.state / "seal.keys")
     write_atomic(plan.state / "vendor.key", secrets.token_bytes(32), SECRET_MODE)
     config = _gateway(plan, identities, serial_ports, devices) + _lan(lan, indications)
-    config += _cabinets(plan, cabinets)
+    config += _cabinets(plan, cabinets) + more
     plan.gateway_config.write_text(config)
     ports = plan.ports
     plan.core_config.write_text(

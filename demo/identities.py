@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
-from demo.plan import CORE, GATEWAY, READER, TRUST_DOMAIN, VENDOR, Plan
+from demo.plan import CORE, GATEWAY, PLATFORM, READER, TRUST_DOMAIN, VENDOR, Plan
 from demo.senders import senders
 from firmware_sim.scenario import Cabinet, SimDevice
 from fleet.client import FleetClient
@@ -40,6 +40,8 @@ class Identities(NamedTuple):
     gateway: TlsFiles
     core: TlsFiles
     vendor: TlsFiles
+    platform: TlsFiles
+    """The simulated MEC platform's."""
     reader: TlsFiles
     """The RFID reader's: the gateway dials it, as it dials a service."""
     operator: Path
@@ -88,6 +90,7 @@ def create(plan: Plan) -> Identities:
         gateway=gateway,
         core=member(Role.SERVICE, CORE),
         vendor=member(Role.SERVICE, VENDOR),
+        platform=member(Role.SERVICE, PLATFORM),
         reader=member(Role.SERVICE, READER),
         operator=made.operator,
         stranger=stranger,

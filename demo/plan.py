@@ -17,6 +17,7 @@ TRUST_DOMAIN = "demo.wardgate.internal"
 GATEWAY = "gw-demo"
 CORE = "core"
 VENDOR = "vendor"
+PLATFORM = "mec-platform"
 READER = "reader-1"
 """The certificate of all RFID readers of the ward: they are on one host here."""
 PORTS = "12000-31999"
@@ -31,6 +32,8 @@ class Ports(NamedTuple):
     coaps: int
     mllp: int
     llrp: int
+    mec: int
+    mec_callback: int
     fleet: int
     est: int
     core: int

@@ -106,6 +106,10 @@ class Process:
                     self._rss_peak = max(self._rss_peak, int(line.split()[1]) / 1024)
         return Usage(self._used + self._last_cpu, self._rss_peak)
 
+    def let_end(self) -> None:
+        """No restart from now on, however it ends."""
+        self._stopping = True
+
     def ask_to_stop(self) -> None:
         """SIGTERM, and no restart from now on."""
         self._stopping = True

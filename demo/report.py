@@ -7,6 +7,8 @@ from typing import Any, NamedTuple
 
 from demo import account
 from demo.account import Cabinets, DevicesSaw, Held
+from demo.platform import OnPlatform, as_report
+from demo.platform import broken as broken_on_platform
 from demo.scrape import Samples, matching, total
 
 REFUSALS = (
@@ -64,6 +66,8 @@ class Evidence(NamedTuple):
     gateway_restarts: int
     vendor_leaks: list[str]
     cabinets: Cabinets
+    platform: OnPlatform | None
+    """None: on none."""
     rss_mib: dict[str, float]
     cpu_seconds: dict[str, float]
 
@@ -122,6 +126,7 @@ def build(evidence: Evidence) -> dict[str, Any]:
             "p999": account.quantile_ms(delays, 0.999),
         },
         "cabinets": evidence.cabinets._asdict(),
+        **({"platform": as_report(evidence.platform)} if evidence.platform else {}),
         "rss_mib": {name: round(value, 1) for name, value in evidence.rss_mib.items()},
         "cpu_seconds": {name: round(value, 2) for name, value in evidence.cpu_seconds.items()},
     }
@@ -161,6 +166,8 @@ def broken_promises(evidence: Evidence, report: dict[str, Any]) -> list[str]:
             f"the ledger released {released} records to {name}, which holds {held.telemetry}"
             f" and refused {held.repeats_refused} repeats",
         )
+    if evidence.platform is not None:
+        broken += broken_on_platform(evidence.platform)
     cabinets = evidence.cabinets
     promise(
         cabinets.right + cabinets.doubted == cabinets.items,

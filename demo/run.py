@@ -14,8 +14,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from demo import account, configs, endpoints, identities, ledger
+from demo import account, configs, endpoints, identities, ledger, platform
 from demo.plan import Plan, free_ports, prepare
+from demo.platform import GRACE_S, DemoPlatform
 from demo.processes import Process
 from demo.report import Evidence, broken_promises, build, summary
 from demo.scrape import OverRestarts, Samples, matching, scrape, total
@@ -46,6 +47,8 @@ class Options(NamedTuple):
     seconds: float | None
     report: Path | None
     replay: Path | None
+    platform: bool = False
+    """On a simulated MEC platform."""
 
 
 class StoppedEarlyError(Exception):
@@ -89,6 +92,9 @@ class Demo:
         self.indications, *free = [port for port in some if port not in taken]
         self.lan = dict(zip(on_lan, free, strict=False))
         self.identities = identities.create(self.plan)
+        self.platform: DemoPlatform | None = None
+        if options.platform:
+            self.platform = DemoPlatform(self.plan, self.identities.platform)
         self.processes: dict[str, Process] = {}
         self.stop = asyncio.Event()
         self._published = False
@@ -107,6 +113,7 @@ class Demo:
             self.lan,
             self.indications,
             self.ward.cabinet,
+            platform.config(self.plan) if self.platform is not None else "",
         )
         loop = asyncio.get_running_loop()
         for name in (signal.SIGINT, signal.SIGTERM):
@@ -124,6 +131,8 @@ class Demo:
                 process.ask_to_stop()
             for process in self.processes.values():
                 await process.stop()
+            if self.platform is not None:
+                await self.platform.stop()
 
     async def _start(self) -> None:
         plan, ports = self.plan, self.plan.ports
@@ -143,6 +152,8 @@ class Demo:
 
         await self._answers("core", ports.core_metrics, told)
         await self._answers("vendor", ports.vendor_metrics, told)
+        if self.platform is not None:
+            await self.platform.start()
         await self._spawn(
             "gateway", ["-m", "wardgate", "gateway", "run", "--config", str(plan.gateway_config)]
         )
@@ -165,6 +176,8 @@ class Demo:
             arguments += ["--replay", str(self.options.replay.resolve())]
         self._began = time.monotonic()
         await self._spawn("ward", arguments, restart=False)
+        if self.platform is not None:
+            self.platform.play()
 
     async def _spawn(self, name: str, arguments: list[str], *, restart: bool = True) -> None:
         process = Process(
@@ -237,6 +250,8 @@ class Demo:
                 break
             picture = await asyncio.to_thread(self._picture)
             self._counted.take(picture.gateway)
+            if self.platform is not None and total(picture.gateway, "wardgate_held"):
+                self.platform.held = True
             view.draw(picture)
             for process in self.processes.values():
                 process.sample()
@@ -251,9 +266,17 @@ class Demo:
         print("\nthe ward stops; draining", flush=True)
         seconds = time.monotonic() - self._began
         await self.processes["ward"].stop(grace_s=20)
+        if self.platform is not None:
+            await self.platform.calm()
         drained = await self._drained()
         self._counted.take(await asyncio.to_thread(scrape, self._url("gateway")))
         usage = {name: process.sample() for name, process in self.processes.items()}
+        on_platform = None
+        if self.platform is not None:
+            self.processes["gateway"].let_end()
+            await self.platform.terminate()
+            await self.processes["gateway"].ended(GRACE_S)
+            on_platform = self.platform.outcome(self.processes["gateway"].exit_code)
         for name in ("gateway", "core", "vendor"):
             await self.processes[name].stop()
         plan = self.plan
@@ -271,6 +294,7 @@ class Demo:
             gateway=self._counted.sums(),
             gateway_restarts=self.processes["gateway"].restarts,
             cabinets=account.read_cabinets(plan.sim_log, plan.core_db, KNOWN_AFTER_S),
+            platform=on_platform,
             vendor_leaks=account.contains_any(plan.vendor_db, withheld),
             rss_mib={name: used.rss_mib_peak for name, used in usage.items()},
             cpu_seconds={name: used.cpu_seconds for name, used in usage.items()},

@@ -106,6 +106,8 @@ def render(picture: Picture) -> list[str]:
         f"    {priority:7} {phase:7} {device:18} {condition}"
         for priority, phase, device, condition in picture.alarms[:8]
     ] or ["    none yet"]
+    if total(gateway, "wardgate_held"):
+        lines += ["", "  NOTHING LEAVES: the local breakout is not in force"]
     if any(picture.restarts.values()):
         restarted = ", ".join(f"{name} {n}x" for name, n in picture.restarts.items() if n)
         lines += ["", f"  started again: {restarted}"]

@@ -198,6 +198,8 @@ class Gateway:
             Journal.open, state / "journal", config.journal, self.keys, clock, telemetry
         )
         stack.callback(self.journal.close)
+        # Before anything is said: a destination begins at the journal's head.
+        self.journal.set_destinations([each.name for each in config.destinations])
         sealer = self.keys.of(ASIDE_SCOPE)
         self.aside = Aside(state / "aside", config.aside, sealer, clock, telemetry)
         stack.callback(self.aside.close)

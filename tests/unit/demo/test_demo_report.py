@@ -36,6 +36,7 @@ def evidence(**changed):
     saw = {"mqtt": {"sent": 5, "acknowledged": 5}}
     healthy = Evidence(
         cabinets=Cabinets(12, 11, 1),
+        platform=None,
         seconds=1,
         devices=DevicesSaw(saw, MESSAGES, Counter()),
         core=held(5, 7),

@@ -1,0 +1,154 @@
+"""``PLATFORM=fake``: the gateway on a simulated MEC platform, which takes the breakout away once.
+
+The platform is :mod:`firmware_sim.mec`, over TLS with tokens. In the middle of the run its traffic
+rule points off campus for a while; in the end it is the platform that ends the gateway.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import Any, NamedTuple
+
+from aiohttp import web
+
+from demo.plan import Plan
+from firmware_sim.mec.platform import APPS, BANDWIDTH, MOBILITY, SERVICES, Platform, traffic_rule
+from security.files import SECRET_MODE, TlsFiles, write_atomic
+from security.tls import server_context
+
+INSTANCE = "wardgate-demo"
+CLIENT = "wardgate"
+SECRET = "platform.secret"  # noqa: S105  # a file's name
+RULE = "local-breakout"
+CAMPUS = "10.1.0.0/16"
+WITHDRAWN_AT_S, WITHDRAWN_FOR_S = 8.0, 4.0
+GRACE_S = 20
+ELSEWHERE = "203.0.113.9"
+
+
+class OnPlatform(NamedTuple):
+    """What became of the gateway there."""
+
+    ready: int
+    """How often it said that it was."""
+    withdrawn: bool
+    """The rule was away for a while."""
+    held: bool
+    """The gateway let nothing leave then."""
+    terminated: bool
+    """It confirmed its end within the grace time."""
+    exit_code: int | None
+
+
+class DemoPlatform:
+    """Started before the gateway, stopped after it."""
+
+    def __init__(self, plan: Plan, files: TlsFiles) -> None:
+        self._plan = plan
+        self._files = files
+        self._password = "of this run alone"  # noqa: S105
+        self.platform = Platform(INSTANCE, (CLIENT, self._password))
+        self.platform.traffic_rules[RULE] = traffic_rule(RULE, state="INACTIVE")
+        self._runner: web.AppRunner | None = None
+        self._playing: asyncio.Task[None] | None = None
+        self.withdrawn = False
+        self.held = False
+
+    async def start(self) -> None:
+        """Listen."""
+        write_atomic(self._plan.state / SECRET, self._password.encode(), SECRET_MODE)
+        self._runner = web.AppRunner(self.platform.application(), access_log=None)
+        await self._runner.setup()
+        site = web.TCPSite(
+            self._runner,
+            "127.0.0.1",
+            self._plan.ports.mec,
+            ssl_context=server_context(self._files),
+        )
+        await site.start()
+
+    def play(self) -> None:
+        """The ward begins: take the rule away in a while, and give it back."""
+        self._playing = asyncio.create_task(self._play())
+
+    async def _play(self) -> None:
+        await asyncio.sleep(WITHDRAWN_AT_S)
+        self.platform.traffic_rules[RULE] = traffic_rule(RULE, address=ELSEWHERE)
+        self.withdrawn = True
+        await asyncio.sleep(WITHDRAWN_FOR_S)
+        self.restore()
+
+    def restore(self) -> None:
+        """The rule is as it should be."""
+        self.platform.traffic_rules[RULE] = traffic_rule(RULE)
+
+    async def calm(self) -> None:
+        """Play no further, and leave the rule in force."""
+        if self._playing is not None:
+            self._playing.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._playing
+        self.restore()
+
+    async def terminate(self) -> None:
+        """Tell the gateway to end."""
+        await self.platform.terminate(GRACE_S)
+
+    async def stop(self) -> None:
+        """Listen no longer."""
+        await self.calm()
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+    def outcome(self, exit_code: int | None) -> OnPlatform:
+        """What became of it all."""
+        terminated = self.platform.terminated == ["TERMINATING"]
+        return OnPlatform(self.platform.ready, self.withdrawn, self.held, terminated, exit_code)
+
+
+def config(plan: Plan) -> str:
+    """``[mec]`` of the gateway."""
+    base = f"https://localhost:{plan.ports.mec}"
+    return f"""
+[mec]
+platform = "etsi"
+app_instance = "{INSTANCE}"
+app_support = "{base}{APPS}"
+service_mgmt = "{base}{SERVICES}"
+bandwidth_mgmt = "{base}{BANDWIDTH}"
+mobility = "{base}{MOBILITY}"
+look_s = 0.5
+
+[mec.token]
+endpoint = "{base}/token"
+client_id = "{CLIENT}"
+secret = "{SECRET}"
+
+[mec.callback]
+listen = "127.0.0.1:{plan.ports.mec_callback}"
+url = "https://localhost:{plan.ports.mec_callback}"
+
+[mec.breakout]
+rules = ["{RULE}"]
+campus = ["{CAMPUS}"]
+
+[mec.bandwidth]
+bits_per_s = 1000000
+"""
+
+
+def broken(found: OnPlatform) -> list[str]:
+    """What was promised and not kept there, in words."""
+    faults: list[tuple[bool, str]] = [
+        (found.ready > 0, "the gateway never told its platform that it is ready"),
+        (found.held or not found.withdrawn, "the breakout was lost, and data left nevertheless"),
+        (found.terminated, "the gateway did not confirm its end to the platform"),
+        (found.exit_code == 0, f"the gateway ended with {found.exit_code} on its platform's word"),
+    ]
+    return [words for kept, words in faults if not kept]
+
+
+def as_report(found: OnPlatform) -> dict[str, Any]:
+    """For the report."""
+    return found._asdict()
