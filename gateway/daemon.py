@@ -33,7 +33,7 @@ from gateway.dial import forget_proxies
 from gateway.domain.devices import Device
 from gateway.domain.labels import Lane
 from gateway.domain.ports import Movable, Outcome, Ports, Submission
-from gateway.domain.records import Gap
+from gateway.domain.records import Gap, TimeMark
 from gateway.driverset import DriverSet
 from gateway.infusion.service import Looks as InfusionLooks
 from gateway.infusion.service import infusion_service
@@ -59,11 +59,14 @@ from gateway.notification.part import Notification
 from gateway.notification.part import Surroundings as NotificationSurroundings
 from gateway.outbound import Outbound
 from gateway.ownclock.reading import Reading, ask
+from gateway.ownclock.service import Looks as ClockLooks
+from gateway.ownclock.service import clocks_service
 from gateway.ownclock.watch import Around as OwnClockAround
 from gateway.ownclock.watch import OwnClock
 from gateway.packetfilter.ruleset import REFUSED, STRANGERS
 from gateway.packetfilter.watch import Around, Watch
 from gateway.pipeline.classification import Classification
+from gateway.pipeline.clocks.keeping import kernel_boot_id
 from gateway.pipeline.config import check_metrics
 from gateway.pipeline.intake import Intake
 from gateway.pipeline.label import Labels
@@ -173,6 +176,9 @@ class Gateway:
         begin("journal_quarantined_bytes", lanes)
         begin("rejected", destinations, ("permanent", "transient"))
         begin("misdirected", [*destinations, "fleet"], ("address_refused", "pin_refused"))
+        begin("marked_values", ("questionable", "invalid"))
+        begin("time_marks", [str(mark.name).lower() for mark in TimeMark])
+        begin("clock_steps", ("ahead", "back"))
         begin("packetfilter_packets", (REFUSED, STRANGERS))
         begin("not_taken", [each.value for each in Outcome if each is not Outcome.COMMITTED])
 
@@ -307,6 +313,16 @@ class Gateway:
             desk = CabinetDesk(self.cabinets, CabinetAround(self.intake, self.clock, self.audit))
             self.local.offer(desk.service())
         self.local.offer(self.notification.service())
+        self.local.offer(
+            clocks_service(
+                ClockLooks(
+                    self.clock,
+                    self.intake.time.steady,
+                    lambda: self.own_clock.reading,
+                    lambda: list(self.intake.seen),
+                )
+            )
+        )
         await self.local.start()
         self._supervisor.start(Part("local", self.local.run))
         stack.push_async_callback(self.local.stop)
@@ -385,7 +401,7 @@ class Gateway:
             self.keys.of(STATE_SCOPE),
         )
         replayed = await asyncio.to_thread(self.message_ids.load)
-        self.intake.restore(self.journal.state)
+        self.intake.restore(self.journal.state, kernel_boot_id())
         self.notification.hold(self.journal)
         log.info("journal open at %s, %d message ids replayed", _positions(self.journal), replayed)
         await self.committer.start()

@@ -65,6 +65,9 @@ PARTS = {
         "claims",
         "Devices that asked for a certificate before they were registered.",
     ),
+    "clocks": Part(
+        "gateway.ownclock.cli", "app", "Clocks: the gateway's own and the devices', as estimated."
+    ),
     "infusion": Part(
         "gateway.infusion.cli", "app", "Infusions: drips and pumps, what is left and for how long."
     ),

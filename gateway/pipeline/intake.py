@@ -146,7 +146,7 @@ class Intake:
         self.alarms = AlarmEngine(config, random_bytes, self._interpreters.conditions)
         self._labels = labels
         self._associations: Associations | None = None
-        self.time = normalise.Clockwork(config.time, clock)
+        self.time = normalise.Clockwork(config.time, clock, config.devices_max)
         self._use(config)
         self._clock = clock
         self._counters = counters
@@ -199,9 +199,15 @@ class Intake:
         """Say whose reports and alarms are; before any submission."""
         self._associations = associations
 
-    def restore(self, view: StateView) -> None:
-        """Take over the alarms and watched devices that were committed; before any submission."""
+    def restore(self, view: StateView, boot_id: str = "") -> None:
+        """Take over the alarms and watched devices that were committed; before any submission.
+
+        Args:
+            view: what was committed.
+            boot_id: of the machine: clocks that were learnt go on while it is the same.
+        """
         self.alarms.restore(view, self._clock.monotonic())
+        self.time.keeping.restore(view, boot_id)
         self._interpreters.restore(view, self._clock.monotonic())
         self._show_active()
 
@@ -233,8 +239,13 @@ class Intake:
         if self._interpreters.waits:
             ticket.found, ticket.state = self._interpreters.catch_up(self._labelled_gap)
         self._take(self._interpreters.tick(at_us, mono), ticket, changes)
-        if changes or self._dispatch.waits or ticket.found or ticket.state:
-            self._dispatch.send(ticket, changes, (), catch_up=True)
+        clocks = self.time.keeping.due(
+            self.time.steady.moment_us(),
+            lambda: ((each.device_id, each.clock) for each in self.seen),
+            len(self.seen),
+        )
+        if changes or self._dispatch.waits or ticket.found or ticket.state or clocks:
+            self._dispatch.send(ticket, changes, clocks, catch_up=True)
         self.flush()
 
     def flush(self) -> None:

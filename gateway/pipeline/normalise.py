@@ -23,6 +23,7 @@ from gateway.domain.ports import Clock
 from gateway.domain.records import Report, TimeMark, TimeQuality
 from gateway.pipeline.clocks.bounds import Rule
 from gateway.pipeline.clocks.device import DeviceClock
+from gateway.pipeline.clocks.keeping import Keeping
 from gateway.pipeline.clocks.steady import Steady
 from gateway.pipeline.config import TimeRule
 from gateway.pipeline.seen import Seen
@@ -39,8 +40,9 @@ When = tuple[int, int, bool, Measured]
 class Clockwork:
     """The time rule in microseconds, and the gateway's clock as it is set."""
 
-    def __init__(self, rule: TimeRule, clock: Clock) -> None:
+    def __init__(self, rule: TimeRule, clock: Clock, devices_max: int = 20_000) -> None:
         self.steady = Steady(clock, round(rule.slew_max_s * 1e6))
+        self.keeping = Keeping(self.steady, devices_max)
         self._own_error_us = 0
         self._own_marks = 0
         self.follow(rule)
@@ -69,7 +71,7 @@ class Clockwork:
         self._own_marks = 0 if synchronised else UNSYNCHRONISED
         self._room_us = self._limit_us - error_us if synchronised else -1
 
-    def look(self, report: Report, seen: Seen) -> When:
+    def look(self, report: Report, seen: Seen) -> When:  # noqa: C901  # a call costs as much as all this
         """When a report was measured; keeps its device's books."""
         device_us = report.device_us
         if not device_us:
@@ -78,40 +80,46 @@ class Clockwork:
         seen.offset_us = offset_us
         clock = seen.clock
         if clock is None:
-            clock = seen.clock = DeviceClock(self._rule)
-        moment_us = offset_us + (base_us := self.steady.base_us)
-        g = device_us - moment_us
-        if (
-            not clock.low <= moment_us <= clock.high
-            or g >= clock.due
-            or device_us % clock.resolution
-        ):
+            clock = seen.clock = self.keeping.clock_of(report.device_id, self._rule)
+        steady = self.steady
+        base_us = steady.base_us
+        x = offset_us + base_us
+        g = device_us - x
+        if not clock.low <= x <= clock.high or g >= clock.due or device_us % clock.resolution:
             when = self._unusual(report, clock, offset_us)
             if when is not None:
                 return when
-            base_us = self.steady.base_us
-            g = self.steady.received_us(report.received_us)
-            moment_us = device_us - g
+            base_us = steady.base_us
+            g = steady.received_us(report.received_us)
+            x = device_us - g
         # Prompt: what DeviceClock keeps of such a report is kept here.
         clock.heard += 1
-        if moment_us > clock.best:
-            clock.best, clock.best_at = moment_us, g
-        gap = device_us - clock.told
-        clock.gap_max = max(clock.gap_max, gap)
-        clock.gap_min = min(clock.gap_min, gap)
-        measured = device_us - clock.center
+        if x > clock.best:
+            clock.best = x
+            clock.best_at = g
+        if not clock.gap_min <= device_us - clock.told <= clock.gap_max:
+            clock.widen(device_us - clock.told)
         uncertainty_us = clock.uncertainty
-        measured = min(measured, g)
+        measured = device_us - clock.center
+        if measured > g:  # noqa: PLR1730  # a call of min costs more than all of this line
+            measured = g
         if measured < clock.measured:
-            measured = min(clock.measured, g)
-            uncertainty_us = max(uncertainty_us, clock.claimed)
-        clock.told, clock.told_id, clock.measured = device_us, report.message_id, measured
-        clock.claimed, clock.prompt = uncertainty_us, True
+            # No earlier than the one before; the bounds are still around where it was alone.
+            alone, measured = measured, min(clock.measured, g)
+            uncertainty_us += measured - alone
+        clock.told = device_us
+        clock.told_id = report.message_id
+        clock.measured = measured
+        clock.claimed = uncertainty_us
+        clock.prompt = True
         marks = self._own_marks
         if uncertainty_us > self._room_us:
             marks |= UNCERTAIN
-        quality = self.judge(device_us, offset_us)
-        if measured >= self.steady.calm_from_us:
+        if -self._good_us <= offset_us <= self._good_us:
+            quality = GOOD
+        else:
+            quality = self.judge(device_us, offset_us)
+        if measured >= steady.calm_from_us:
             return quality, offset_us, False, (measured + base_us, uncertainty_us, marks, 0)
         return quality, offset_us, False, self._told(measured, uncertainty_us, marks)
 

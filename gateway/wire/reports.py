@@ -95,7 +95,9 @@ def encode_report(
         _varint(len(message_id)),
         message_id,
         columns,
-        _measured(*measured),
+        _measured(*measured)
+        if measured[2] or measured[3] or not measured[0]
+        else _MEASURED % (_varint(measured[0]), _varint(measured[1])),
         rest,
     )
     return _TAG_RECORD_REPORT + _varint(len(body)) + body

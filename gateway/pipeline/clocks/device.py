@@ -42,6 +42,9 @@ BAND_US: Final = 50_000
 DELAYED_US: Final = 2_000_000
 WINDOW_US: Final = 16_000_000
 """At 200 ppm a clock moves 3 ms in it."""
+WINDOW_US_MAX: Final = 128_000_000
+GROWN_US: Final = 3_000
+"""A clock whose drift is known is looked at the less often."""
 WINDOW_REPORTS: Final = 8
 """As many as NTP's clock filter."""
 READ_US: Final = 10
@@ -107,6 +110,7 @@ class DeviceClock(Succession):
         "_first",
         "_opened",
         "_run",
+        "_suspect",
         "best",
         "best_at",
         "bounds",
@@ -139,6 +143,8 @@ class DeviceClock(Succession):
         """Each report since the last prompt one followed by a usual step."""
         self._doubted = False
         """A report was late or showed a step: one that looks prompt must prove that it is."""
+        self._suspect = False
+        """What it was remained unexplained: then the clock is learnt anew."""
 
     # What the pipeline calls
 
@@ -207,6 +213,18 @@ class DeviceClock(Succession):
         self._open(kept.at_us)
         self._place(kept.at_us)
 
+    def begin_at(self, kept: Kept, moved_us: int) -> None:
+        """Begin to learn near what was known before the machine was started anew.
+
+        Args:
+            kept: what was known then.
+            moved_us: how much the wall clock's reading at moment zero has changed since.
+        """
+        self._begin((kept.lo_us + kept.hi_us) // 2 + moved_us, kept.at_us - moved_us)
+        self.resolution = kept.resolution_us
+        self.steps, self.stepped_by = kept.steps, kept.stepped_us
+        self.stepped_at = kept.stepped_at_us - moved_us
+
     # A clock that is known
 
     def _known(self, d: int, g: int, message_id: str) -> Placed | None:
@@ -224,19 +242,25 @@ class DeviceClock(Succession):
         if self._doubted and not self.live(d, g, BAND_US):
             return self._by_order(d, g, message_id, stepped=False)
         self._run, self._doubted = None, False
+        if self._suspect:
+            # The clock was set meanwhile, and back: by a little less, perhaps.
+            self._begin(x, g)
+            return self._learn(d, g, message_id)
         return None
 
     def _place(self, g: int) -> None:
-        """Say what is prompt from now on, for the length of a window."""
+        """Say what is prompt from now on, for the length of a window or longer."""
         bounds, resolution = self.bounds, self.resolution
         lo, hi = bounds.at(g)
-        ahead = bounds.drift * WINDOW_US
-        grown = (bounds.spread + abs(bounds.drift)) * WINDOW_US
+        rate = bounds.spread + abs(bounds.drift)
+        length = min(max(WINDOW_US, int(GROWN_US / rate)), WINDOW_US_MAX)
+        ahead = bounds.drift * length
+        grown = rate * length
         self.center = round((lo + hi - resolution + ahead) / 2)
         self.uncertainty = int((hi - lo + resolution) / 2 + grown) + READ_US
         self.low = int(lo - grown) - resolution - BAND_US
         self.high = int(hi + grown) + 1
-        self.due = g + WINDOW_US
+        self.due = g + length
 
     # A clock that is being learnt
 
@@ -261,7 +285,7 @@ class DeviceClock(Succession):
     def _begin(self, x: int, g: int) -> None:
         self.bounds.forget(self._rule.drift_max)
         self.low, self.high, self.due = 0, NEVER, NEVER
-        self._doubted = False
+        self._doubted = self._suspect = False
         self.center = self._first = x
         self._open(g)
 
@@ -304,6 +328,8 @@ class DeviceClock(Succession):
             return self._set(d, g, message_id)
         if order not in (Order.BEFORE, Order.SAME) and self._agree(x, g) and self._believed(x, g):
             return self._set(d, g, message_id)
+        if not 0 <= self.center - x <= DELAYED_US + self.resolution:
+            self._suspect = True
         placed = self._by_order(d, g, message_id, stepped=False)
         self._doubted, self.due = True, NEVER
         return placed

@@ -120,9 +120,15 @@ class Succession:
             base = self._row()
             since = d - base.d
             slack = base.slack + int(self._rule.drift_max * since) + 1
-            hi = min(g, base.hi + since + slack)
-            return min(base.lo + since - slack, hi), hi
+            lo, hi = base.lo + since - slack, min(g, base.hi + since + slack)
+            if lo <= hi:
+                return lo, hi
+            # It was set after all.
         return NEVER if order is Order.UNKNOWN else min(before_lo, g), g
+
+    def widen(self, gap: int) -> None:
+        """A prompt report came at an interval that this window has not seen."""
+        self.gap_min, self.gap_max = min(self.gap_min, gap), max(self.gap_max, gap)
 
     def usual(self, gap: int, order: Order) -> bool:
         """Whether a report follows the one before as this device's reports do."""
@@ -165,13 +171,10 @@ class Succession:
     def _row(self) -> _Base:
         """What this row of usual steps began with: the report before, if it begins now.
 
-        What a clock cuts off counts once for all of them, and so does a step of the clock that they
-        may hide, where nothing else was late before.
+        What a clock cuts off counts once for all of them, and so does a step that they may hide.
         """
         if self._base is not None and not self.prompt:
             return self._base
-        slack = self.resolution
-        if self.prompt:
-            least, most = min(self.gap_min, self._gap_low), max(self.gap_max, self._gap_high)
-            slack += max(0, most - least) + 2 * TOLERANCE_US
+        least, most = min(self.gap_min, self._gap_low), max(self.gap_max, self._gap_high)
+        slack = self.resolution + max(0, most - least) + 2 * TOLERANCE_US
         return _Base(self.told, *self.before(), slack)

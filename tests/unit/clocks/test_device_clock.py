@@ -65,7 +65,7 @@ def test_one_slip_of_a_clock_moves_nothing():
     ward.clock.offset_us -= 86_400 * SECOND
     ward.live(3)
     assert ward.estimate.steps == 0
-    assert abs(ward.estimate.offset_us(ward.world.true_us) - before) < MS
+    assert abs(ward.estimate.offset_us(ward.world.true_us) - before) < 30 * MS
 
 
 @pytest.mark.parametrize(("wraps", "from_s"), [(1 << 31, 2**31 - 50), (1 << 32, 2**32 - 50)])
