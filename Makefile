@@ -28,7 +28,7 @@ demo: $(VENV)/.ready
 	@$(BIN)/python -m demo --state '$(STATE)' $(if $(SECONDS),--seconds $(SECONDS)) $(if $(REPORT),--report '$(REPORT)') $(if $(REPLAY),--replay '$(REPLAY)') $(if $(PLATFORM),--platform $(PLATFORM))
 
 system:
-	@tools/apt-install mosquitto mosquitto-clients libcoap3-bin prometheus strace ser2net softhsm2 systemd rsyslog rsyslog-gnutls fuse3 curl nftables iproute2 strongswan-pki libstrongswan-standard-plugins
+	@tools/apt-install mosquitto mosquitto-clients libcoap3-bin prometheus strace ser2net softhsm2 systemd rsyslog rsyslog-gnutls fuse3 curl nftables iproute2 freeradius eapoltest strongswan-pki libstrongswan-standard-plugins
 	@tools/unpack-deb chrony $(VENV)/chrony
 
 # The mock of published interfaces, where npm is there; without it its tests are left out, and say so.

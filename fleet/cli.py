@@ -13,6 +13,8 @@ from typing import Annotated, Any
 
 import typer
 
+from fleet import radius_cli
+
 PENDING_EXIT = 3
 """A call waits for a second operator."""
 OFFICER = "security officer"
@@ -65,6 +67,9 @@ def leave_if_pending(done: Any, *, as_json: bool) -> None:
             f" (wardgate approval approve {pending.approval_id})"
         )
     raise typer.Exit(PENDING_EXIT)
+
+
+app.add_typer(radius_cli.app, name="radius")
 
 
 @app.callback()

@@ -8,6 +8,7 @@ from typing import Annotated
 import msgspec
 
 from fleet.health import HealthConfig
+from fleet.radius.config import RadiusTable
 from gateway import tomlfile
 from gateway.metrics_http import MetricsConfig
 from security import pki
@@ -142,6 +143,8 @@ class FleetConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How long the audit log is kept."""
     renewal: RenewalTable = RenewalTable()
     """Of the service's own certificate, by its own authority; ``est`` is not needed."""
+    radius: RadiusTable | None = None
+    """Secondary authentication of a 5G network (docs/secondary-authentication.md); absent: none."""
     revocations_refresh_s: Positive = 600
     """How often the list is signed anew, so that gateways know that it is not stale."""
 

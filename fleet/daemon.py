@@ -26,6 +26,7 @@ from fleet.operators import Operators
 from fleet.own_renewal import renew_own
 from fleet.policies import Policies
 from fleet.policy_store import PolicyStore
+from fleet.radius.desk import RadiusDesk
 from fleet.registry import Registry
 from fleet.rollouts import Rollouts
 from fleet.service import FleetService
@@ -99,7 +100,13 @@ async def serve(config: FleetConfig, stop: asyncio.Event, ready: Callable[[], No
         ready()
         own = renew_own(config, registry, EnrolmentStore(store), clock, telemetry, audit)
         shipping = _shipper(config, clock, telemetry).run()
-        async with _beside(audit.run(), shipping, follow(config, registry, seen), own):
+        async with _beside(
+            audit.run(),
+            shipping,
+            follow(config, registry, seen),
+            own,
+            *_radius(config, store, registry, clock, telemetry, audit),
+        ):
             await keeper.run(stop)
     finally:
         await server.stop(STOP_GRACE_S)
@@ -239,6 +246,21 @@ class _Keeper:
             await self._registry.run(put)
         except sqlite3.Error as error:
             log.error("health can't be saved: %s", error)  # noqa: TRY400  # the cause is told
+
+
+def _radius(
+    config: FleetConfig,
+    store: Store,
+    registry: Registry,
+    clock: Clock,
+    telemetry: Telemetry,
+    audit: AuditLog,
+) -> list[Coroutine[None, None, None]]:
+    """Keeps the secondary authentication's configuration current, where there is one."""
+    telemetry.set("radius_fails", 0)  # an alert rule watches it
+    if config.radius is None:
+        return []
+    return [RadiusDesk(config.radius, store, registry, clock, telemetry, audit).run()]
 
 
 def _audit_log(config: FleetConfig, clock: Clock) -> AuditLog:

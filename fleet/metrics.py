@@ -29,6 +29,12 @@ METRICS: Mapping[str, Declared] = {
     "audit_syslog_sent": Declared("counter", "Entries sent to the collector, repeats too", ()),
     "certificate_seconds_left": Declared("gauge", "Until a certificate of ours ends", ("use",)),
     "policy_rollout_paused": Declared("gauge", "1 while a policy's rollout is paused", ()),
+    "radius_certificates": Declared("gauge", "Certificates that may attach to the network", ()),
+    "radius_fails": Declared("gauge", "1 while FreeRADIUS' configuration can't be made", ()),
+    "radius_attachments": Declared("counter", "Attachments that it judged", ("result",)),
+    "radius_sessions": Declared("gauge", "Sessions of SMFs that are known", ()),
+    "radius_disconnects": Declared("counter", "Sessions that SMFs were to end", ("outcome",)),
+    "radius_unread": Declared("counter", "Lines of its log that can't be read", ()),
     "renewals": Declared("counter", "Renewals of our certificate", ("result",)),
     "renewal_fails": Declared("gauge", "1 while a renewal keeps failing", ()),
 }

@@ -134,6 +134,10 @@ class Registry:
         self.revoked_devices = await self.run(self._store.without_good_credential, Role.DEVICE)
         await self.refresh_revocations()
 
+    async def look(self) -> None:
+        """Read the devices alone, to look at them beside the service that has the store."""
+        self.devices = {row.device_id: row for row in await self.run(self._store.devices)}
+
     def listen(self, changed: Callable[[], None]) -> None:
         """Call ``changed`` after every change of directory or revocations."""
         self._listeners.append(changed)

@@ -147,7 +147,10 @@ CORE = {
         "trust_domain": "hospital.example",
     },
 }
-OF_THE_FLEET, OF_THE_CORE = {"enrolment.md"}, {"ingest-protocol.md", "at-rest.md"}
+OF_THE_FLEET, OF_THE_CORE = (
+    {"enrolment.md", "secondary-authentication.md"},
+    {"ingest-protocol.md", "at-rest.md"},
+)
 
 
 def examples() -> list[Any]:

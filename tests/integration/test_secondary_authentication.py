@@ -1,0 +1,393 @@
+"""FreeRADIUS, configured by the fleet, asked by wpa_supplicant's EAP peer as an SMF would ask.
+
+One fleet, one agent, one radiusd for all of it; a fake SMF takes the Disconnect-Requests.
+"""
+
+from __future__ import annotations
+
+import grp
+import hashlib
+import hmac
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from fleet.store import CredentialRow, DeviceRow, Store
+from gateway.domain.devices import Standing
+from gateway.domain.network import parse_binding
+from security import pki
+from security.files import TlsFiles
+from security.names import Role
+from security.pki import Subject, Validity
+from tests.integration.fleet_process import TRUST_DOMAIN, Fleet
+
+pytestmark = [
+    pytest.mark.skipif(
+        not (shutil.which("freeradius") and shutil.which("eapol_test")),
+        reason="needs freeradius and eapol_test (make system)",
+    ),
+    pytest.mark.timeout(180),
+]
+
+WAIT_S = 60
+SECRET = "s3cret-of-the-smf"
+SIM, NUMBER, MODEM = "001010000000001", "8613800000001", "490154203237518"
+RIGHT = {
+    "imsi": SIM,
+    "imei": MODEM[:14] + "99",
+    "dnn": "MED.mnc001.mcc001.gprs",
+    "snssai": "0100000a",
+    "tac": "000002",
+}
+
+
+class Peer(NamedTuple):
+    """A device's certificate, and what the network says beside it."""
+
+    files: TlsFiles
+    session: str = "SESSION-1"
+
+
+def free_port() -> int:
+    """Of UDP; FreeRADIUS can't be told to take any."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+class Smf:
+    """What takes Disconnect-Requests: answers each by hand, without our codec."""
+
+    def __init__(self) -> None:
+        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.socket.bind(("127.0.0.1", 0))
+        self.socket.settimeout(WAIT_S)
+        self.port = self.socket.getsockname()[1]
+
+    def take(self, code: int, attributes: bytes = b"") -> dict[int, bytes]:
+        """Receive a request, look whether it is right, and answer it with ``code``."""
+        data, there = self.socket.recvfrom(4096)
+        found = self._read(data)
+        secret = SECRET.encode()
+        head = bytes((code, data[1])) + (20 + len(attributes)).to_bytes(2, "big")
+        proof = hashlib.md5(head + data[4:20] + attributes + secret).digest()
+        self.socket.sendto(head + proof + attributes, there)
+        return found
+
+    @staticmethod
+    def _read(data: bytes) -> dict[int, bytes]:
+        secret = SECRET.encode()
+        assert data[0] == 40
+        assert int.from_bytes(data[2:4], "big") == len(data)
+        blank = data[:4] + bytes(16) + data[20:]
+        assert hashlib.md5(blank + secret).digest() == data[4:20]
+        found, at = {}, 20
+        while at < len(data):
+            found[data[at]] = data[at + 2 : at + data[at + 1]]
+            at += data[at + 1]
+        unsigned = blank.replace(found[80], bytes(16))
+        assert hmac.new(secret, unsigned, "md5").digest() == found[80]
+        assert abs(int.from_bytes(found[55], "big") - time.time()) < WAIT_S
+        return found
+
+
+class Site:
+    """A fleet, its agent, and the radiusd that both keep."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.smf = Smf()
+        self.port, self.accounting = free_port(), free_port()
+        run = folder / "run"
+        (run / "peers").mkdir(parents=True)
+        (folder / "secret").write_text(SECRET)
+        (folder / "secret").chmod(0o600)
+        self.in_force = folder / "force"
+        self.sessions = run / "sessions.log"
+        service = folder / "fleet" / "service-radius"
+        lines = [
+            "[radius]",
+            f'directory = "{folder / "made"}"',
+            f'in_force = "{self.in_force}"',
+            f'certificate = "{service / "cert.pem"}"',
+            f'key = "{service / "key.pem"}"',
+            f'listen = "127.0.0.1:{self.port}"',
+            f'accounting = "127.0.0.1:{self.accounting}"',
+            f'run_dir = "{run}"',
+            f'log = "{run / "radius.log"}"',
+            f'sessions = "{self.sessions}"',
+            f'group = "{grp.getgrgid(os.getegid()).gr_name}"',
+            "[radius.clients.smf]",
+            'address = "127.0.0.1"',
+            f'secret = "{folder / "secret"}"',
+            f'disconnect = "127.0.0.1:{self.smf.port}"',
+        ]
+        self.fleet = Fleet(folder, "\n".join(lines))
+        self.fleet.issue(Role.SERVICE, "radius")
+        self.expired = self._expired()
+        self.fleet.start()
+        self.good = self.add("pump-1", SIM, NUMBER, MODEM)
+        self.lost = self.add("pump-2", "001010000000002")
+        self.unbound = self.add("pump-3")
+        self._processes: list[subprocess.Popen[bytes]] = []
+        self.watch("--restart", "true", "--once").wait(WAIT_S)
+        self.radiusd = self._run("radiusd", "freeradius", "-f", "-d", self.in_force / "current")
+        self.until(lambda: "Ready to process" in (run / "radius.log").read_text())
+        self.watch("--restart", "false", "--reload", f"kill -HUP {self.radiusd.pid}")
+
+    def _expired(self) -> TlsFiles:
+        """A certificate that has ended, of which the store says that it has not."""
+        now = datetime.now(UTC)
+        authority = pki.load_authority(self.fleet.directory / "authority")
+        validity = Validity(now - timedelta(days=2), now - timedelta(days=1))
+        files, issued = pki.make_identity(
+            authority, Subject(Role.DEVICE, "old"), self.folder / "old", validity
+        )
+        store = Store.open(self.fleet.directory / "state" / "fleet.db", lambda: 1)
+        bound = parse_binding("001010000000009")
+        row = DeviceRow("old", "", "", "", "mqtt", Standing.ACTIVE, "", 1, bound)
+        store.add_device(row)
+        serial = pki.load_certificates(files.cert)[0].serial_number
+        del issued
+        end = round((now + timedelta(days=9)).timestamp() * 1e6)
+        store.add_credential(CredentialRow(serial, Role.DEVICE, "old", 1, end))
+        store.close()
+        return files
+
+    def add(self, name: str, sim: str = "", number: str = "", modem: str = "") -> TlsFiles:
+        bundle = self.folder / name
+        words = ["--supi", sim] if sim else []
+        if modem:
+            words += ["--gpsi", number, "--imei", modem, "--dnn", "med", "--snssai", "1-00000A"]
+            words += ["--tac", "000001", "--tac", "000002"]
+        self.fleet.command("device", "add", name, "--bundle", str(bundle), *words)
+        return TlsFiles.within(bundle)
+
+    def watch(self, *options: str) -> subprocess.Popen[bytes]:
+        if not self._processes and not (self.folder / "made" / "current").exists():
+            self.until((self.folder / "made" / "current").exists)
+        command = ("-m", "wardgate", "fleet", "radius", "watch", "--config", self.fleet.config)
+        return self._run("agent", sys.executable, *command, *options)
+
+    def _run(self, name: str, *command: object) -> subprocess.Popen[bytes]:
+        with (self.folder / f"{name}.log").open("ab") as log:
+            made = subprocess.Popen([str(each) for each in command], stdout=log, stderr=log)
+        self._processes.append(made)
+        return made
+
+    def until(self, condition: object) -> None:
+        deadline = time.monotonic() + WAIT_S
+        while True:
+            try:
+                if condition():  # type: ignore[operator]
+                    return
+            except OSError:
+                pass
+            assert time.monotonic() < deadline, self.words()
+            time.sleep(0.05)
+
+    def words(self) -> str:
+        logs = [*self.folder.glob("*.log"), *self.folder.glob("run/*.log")]
+        return "\n".join(f"-- {each}\n{each.read_text()[-2000:]}" for each in logs)
+
+    def attach(self, peer: Peer, **told: str) -> bool:
+        """Whether a device gets in."""
+        facts = RIGHT | told
+        conf = self.folder / "eapol.conf"
+        conf.write_text(
+            'network={\nkey_mgmt=IEEE8021X\neap=TLS\nidentity="anonymous"\n'
+            f'ca_cert="{self.fleet.directory / "service" / "ca.pem"}"\n'
+            f'client_cert="{peer.files.cert}"\nprivate_key="{peer.files.key}"\n}}\n'
+        )
+        words = [
+            vsa(1, facts["imsi"].encode()),
+            vsa(20, facts["imei"].encode()),
+            vsa(125, bytes.fromhex(facts["snssai"])),
+            vsa(22, bytes.fromhex(f"8900f110{facts['tac']}00f1100000000100")),
+            f"-N30:s:{facts['dnn']}",
+            f"-N31:s:{facts.get('number', NUMBER)}",
+            f"-N44:s:{peer.session}",
+        ]
+        done = subprocess.run(
+            [
+                *("eapol_test", "-c", str(conf), "-a", "127.0.0.1", "-p", str(self.port)),
+                *("-s", SECRET, "-t", "10", *words),
+            ],
+            capture_output=True,
+            check=False,
+            timeout=WAIT_S,
+        )
+        return done.returncode == 0
+
+    def logged(self) -> list[list[str]]:
+        return [line.split("\t") for line in self.sessions.read_text().splitlines()]
+
+    def account(self, status: int, session: str, **told: str) -> None:
+        """Send an Accounting-Request, and wait for its answer."""
+        number = int(told.pop("identifier", "7"))
+        attributes = attribute(40, status.to_bytes(4, "big")) + attribute(44, session.encode())
+        attributes += attribute(26, bytes.fromhex("000028af") + b"\x01\x11" + SIM.encode())
+        head = bytes((4, number)) + (20 + len(attributes)).to_bytes(2, "big")
+        proof = hashlib.md5(head + bytes(16) + attributes + SECRET.encode()).digest()
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+            sender.settimeout(WAIT_S)
+            sender.sendto(head + proof + attributes, ("127.0.0.1", self.accounting))
+            assert sender.recv(4096)[:2] == bytes((5, number))
+
+    def close(self) -> None:
+        for each in self._processes:
+            if each.poll() is None:
+                each.send_signal(signal.SIGTERM)
+        for each in self._processes:
+            each.wait(WAIT_S)
+        self.fleet.close()
+        self.smf.socket.close()
+
+
+def attribute(kind: int, value: bytes) -> bytes:
+    return bytes((kind, len(value) + 2)) + value
+
+
+def vsa(number: int, value: bytes) -> str:
+    return f"-N26:x:000028af{attribute(number, value).hex()}"
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    made = Site(tmp_path_factory.mktemp("radius"))
+    yield made
+    made.close()
+
+
+WRONG = {
+    "wrong_sim": {"imsi": "001010000000002"},
+    "wrong_number": {"number": "8613800000009"},
+    "wrong_imei": {"imei": "3569380356438099"},
+    "wrong_dnn": {"dnn": "internet"},
+    "wrong_slice": {"snssai": "01"},
+    "outside_tac": {"tac": "000003"},
+}
+
+
+def test_the_right_device_with_the_right_sim_in_the_right_place_gets_in(site: Site) -> None:
+    assert site.attach(Peer(site.good)), site.words()
+    kind, _, client, session, _, _, device, serial, supi, reason = site.logged()[-1]
+    assert (kind, client, session, device, reason) == ("accepted", "smf", "SESSION-1", "pump-1", "")
+    assert supi == f"imsi-{SIM}"
+    assert int(serial, 16) == pki.load_certificates(site.good.cert)[0].serial_number
+    for other in ({"imei": MODEM}, {"dnn": "med"}, {"tac": "000001"}, {"imsi": f"imsi-{SIM}"}):
+        assert site.attach(Peer(site.good), **other), site.words()
+    other = {
+        "imsi": "001010000000002",
+        "dnn": "any",
+        "snssai": "02",
+    }  # it is bound to none of these
+    assert site.attach(Peer(site.lost, "SESSION-0"), **other)
+
+
+@pytest.mark.parametrize("reason", WRONG)
+def test_anything_that_is_wrong_keeps_it_out(site: Site, reason: str) -> None:
+    assert not site.attach(Peer(site.good), **WRONG[reason])
+    assert site.logged()[-1][0] == "refused"
+    assert site.logged()[-1][6] == "pump-1"
+    assert site.logged()[-1][9] == reason
+
+
+def test_certificates_that_are_none_of_a_bound_device_stay_out(site: Site) -> None:
+    now = datetime.now(UTC)
+    authority = pki.create_issuing(pki.create_root(TRUST_DOMAIN, now), now)
+    foreign, _ = pki.make_identity(
+        authority, Subject(Role.DEVICE, "pump-1"), site.folder / "foreign", Validity.days(now, 1)
+    )
+    # Of our own authority, and never noted by the fleet; or of somebody who is no device.
+    unnoted = site.fleet.issue(Role.DEVICE, "pump-1")
+    gateway = site.fleet.issue(Role.GATEWAY, "gw-1")
+    before = len(site.logged())
+    for files in (foreign, unnoted, gateway, site.unbound):
+        assert not site.attach(Peer(files))
+    assert not site.attach(Peer(site.expired), imsi="001010000000009")
+    assert all(line[0] == "refused" for line in site.logged()[before:])
+
+
+def test_a_name_that_was_not_noted_for_the_serial_number_stays_out(site: Site) -> None:
+    names = site.in_force / "current" / "names"
+    check = site.in_force / "current" / "check-name"
+    held = names.read_text()
+    leaf = site.folder / "leaf.pem"
+    leaf.write_bytes(site.good.cert.read_bytes())
+    assert subprocess.run([check, leaf], check=False).returncode == 0
+    names.write_text(held.replace("/device/pump-1", "/device/pump-9"))
+    assert subprocess.run([check, leaf], check=False).returncode == 1
+    names.write_text("")
+    assert subprocess.run([check, leaf], check=False).returncode == 1
+    leaf.write_text("no certificate")
+    assert subprocess.run([check, leaf], check=False, stderr=subprocess.DEVNULL).returncode == 1
+    names.write_text(held)
+
+
+def test_what_an_smf_says_can_not_forge_a_line_of_the_log(site: Site) -> None:
+    site.attach(Peer(site.good, "A\nstart\tB"), imsi="001010000000007")
+    kind, _, client, session, *_ = site.logged()[-1]
+    assert (kind, client) == ("refused", "smf")
+    assert session == "A=0Astart=09B"
+
+
+def test_a_change_in_the_registry_is_followed_and_ends_what_may_not_be(site: Site) -> None:
+    assert site.attach(Peer(site.good, "SESSION-2"))
+    assert site.attach(Peer(site.lost, "SESSION-3"), imsi="001010000000002")
+    site.account(1, "SESSION-2")
+    site.account(1, "SESSION-4")
+    site.account(2, "SESSION-4")
+    site.fleet.command("device", "update", "pump-1", "--tac", "000003")
+    site.fleet.command("device", "revoke", "pump-2", "--reason", "stolen")
+    assert {site.smf.take(41)[44] for _ in range(2)} == {b"SESSION-0", b"SESSION-3"}
+    site.until(lambda: not site.attach(Peer(site.lost, "SESSION-9"), imsi="001010000000002"))
+    site.until(lambda: site.attach(Peer(site.good), tac="000003"))
+    assert not site.attach(Peer(site.good), tac="000002")
+    # Once more by the list of revocations alone, as OpenSSL reads it.
+    issuer = site.folder / "issuer.pem"
+    issuer.write_bytes(pki.to_pem(*pki.load_certificates(site.lost.cert)[1:]))
+    trust = site.in_force / "current" / "trust"
+    for files, good in ((site.good, True), (site.lost, False)):
+        verified = subprocess.run(
+            ["openssl", "verify", "-crl_check", "-CApath", trust, "-untrusted", issuer, files.cert],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert (verified.returncode == 0) is good
+        assert good or "revoked" in verified.stderr
+    # Another SIM: who is in by the one before has to come again.
+    site.fleet.command("device", "update", "pump-1", "--supi", "001010000000005")
+    ends: set[bytes] = set()  # and of who came in while the configuration was on its way
+    while not ends >= {b"SESSION-1", b"SESSION-2"}:
+        ends.add(site.smf.take(42, attribute(101, (503).to_bytes(4, "big")))[44])
+    audit = (site.fleet.directory / "state" / "audit" / "audit.log").read_text
+    site.until(lambda: audit().count('"disconnect"') >= 4)
+    for word in ("bound_otherwise", "not_in_service", "wrong_dnn"):
+        assert word in audit()
+    assert SIM not in audit()
+
+
+def test_what_freeradius_refuses_is_not_put_in_force(site: Site) -> None:
+    before = (site.in_force / "current").readlink()
+    made = site.folder / "made"
+    broken = made / "broken"
+    shutil.copytree(made / "current", broken)
+    (broken / "policy.conf").write_text("wardgate_facts {\n  no_such_thing\n}\n")
+    (made / "link").symlink_to("broken")
+    (made / "link").replace(made / "current")
+    site.until(lambda: "refuses configuration broken" in (site.folder / "agent.log").read_text())
+    assert (site.in_force / "current").readlink() == before
+    assert not site.attach(Peer(site.good), tac="000002")
