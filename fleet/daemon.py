@@ -105,7 +105,7 @@ async def serve(config: FleetConfig, stop: asyncio.Event, ready: Callable[[], No
             shipping,
             follow(config, registry, seen),
             own,
-            *_radius(config, store, registry, clock, telemetry, audit),
+            *_radius(config, store, registry, telemetry, audit, service),
         ):
             await keeper.run(stop)
     finally:
@@ -252,15 +252,17 @@ def _radius(
     config: FleetConfig,
     store: Store,
     registry: Registry,
-    clock: Clock,
     telemetry: Telemetry,
     audit: AuditLog,
+    service: FleetService,
 ) -> list[Coroutine[None, None, None]]:
     """Keeps the secondary authentication's configuration current, where there is one."""
     telemetry.set("radius_fails", 0)  # an alert rule watches it
     if config.radius is None:
         return []
-    return [RadiusDesk(config.radius, store, registry, clock, telemetry, audit).run()]
+    desk = RadiusDesk(config.radius, store, registry, SystemClock(), telemetry, audit)
+    desk.on_attachment = service.tell_attachment
+    return [desk.run()]
 
 
 def _audit_log(config: FleetConfig, clock: Clock) -> AuditLog:

@@ -6,7 +6,7 @@ import re
 
 import msgspec
 
-from gateway.domain.network import Binding, parse_binding
+from gateway.domain.network import Attachment, Binding, parse_binding
 from protos.wardgate.v1 import fleet_pb2 as pb
 
 
@@ -19,6 +19,19 @@ def network_identity(binding: Binding) -> pb.NetworkIdentity:
         dnn=binding.dnn,
         snssai=binding.snssai,
         tacs=binding.tacs,
+    )
+
+
+def attachment_message(seen: Attachment) -> pb.NetworkAttachment:
+    """For the wire."""
+    return pb.NetworkAttachment(
+        at_us=seen.at_us,
+        device_id=seen.device_id,
+        supi=seen.supi,
+        imei=seen.imei,
+        dnn=seen.dnn,
+        snssai=seen.snssai,
+        tac=seen.tac,
     )
 
 

@@ -29,12 +29,14 @@ from fleet import admin
 from fleet.commander import Commander
 from fleet.config import Limits
 from fleet.dangerous import Guard
+from fleet.network_identity import attachment_message
 from fleet.policies import Wanted
 from fleet.policy_store import BundleRow
 from fleet.roles import NOT_ALLOWED
 from fleet.store import KnownError, NotKnownError, PreconditionError
 from fleet.web.service import Office
 from gateway.domain.errors import MalformedError, RefusalReason, RefusedError
+from gateway.domain.network import Attachment
 from gateway.domain.ports import Clock, Counters
 from protos.wardgate.v1 import fleet_pb2 as pb
 from security.identity import Auditor
@@ -46,6 +48,8 @@ SERVICE = "wardgate.v1.FleetService"
 DIRECTORY_INTERVAL_S = 0.25
 """While thousands of devices are enrolled, the whole directory goes out four times a second; a
 suspension still takes effect well within one."""
+ATTACHMENTS_WAITING_MAX = 10_000
+"""A cell's restart brings some thousand at once."""
 COMMANDS_WAITING_MAX = 64
 """Per stream; a gateway that takes no more is as good as absent."""
 WATCHERS_MAX = 256
@@ -68,6 +72,8 @@ class _Attached:
         self.directory_due = 0.0
         """Not before this time of the loop is another directory sent."""
         self.commands: deque[pb.DeviceCommand] = deque()
+        self.attachments: deque[pb.NetworkAttachment] = deque(maxlen=ATTACHMENTS_WAITING_MAX)
+        """The oldest goes first: what the network says later of a device counts."""
         self.wake = asyncio.Event()
         self.end: tuple[grpc.StatusCode, str] | None = None
 
@@ -326,6 +332,9 @@ class FleetService:
             if stream.commands:
                 await context.write(pb.AttachResponse(command=stream.commands.popleft()))
                 continue
+            if stream.attachments:
+                await context.write(pb.AttachResponse(attachment=stream.attachments.popleft()))
+                continue
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(wait_s):
                     await stream.wake.wait()
@@ -369,6 +378,13 @@ class FleetService:
             if watching.identity.not_after <= now:
                 watching.end = RefusalReason.EXPIRED
                 watching.wake.set()
+
+    def tell_attachment(self, seen: Attachment) -> None:
+        """Tell every attached gateway what the mobile network says of a device."""
+        message = attachment_message(seen)
+        for stream in self._attached.values():
+            stream.attachments.append(message)
+            stream.wake.set()
 
     def _push(self, gateway: str, command: pb.DeviceCommand) -> bool:
         """Send a command down a gateway's stream; False when there is none, or it is stuffed."""

@@ -270,6 +270,7 @@ class Gateway:
                 self.outbound,
             )
             link = self.control.attach(config.fleet, around)
+            link.on_attachment = self.sims.told
             self._supervisor.start(Part("fleet", link.run))
 
         self._keep_keys()

@@ -26,7 +26,7 @@ import msgspec
 from gateway.desired import Desired
 from gateway.dial import MisdirectedError, Receiver, open_channel, route
 from gateway.domain.devices import Device, Standing
-from gateway.domain.network import Binding
+from gateway.domain.network import Attachment, Binding
 from gateway.domain.ports import Clock, Counters
 from gateway.fleetcommands import CommandRelay
 from gateway.fleetreport import Reporter, SeenDevice
@@ -124,6 +124,8 @@ class FleetLink:
         """Number and time of issue of the policy in force; zeros for none."""
         self.on_policy: Callable[[Brought], None] = _no_policy
         """Called with a policy that the fleet brings, as :attr:`on_configuration`."""
+        self.on_attachment: Callable[[Attachment], None] = _no_attachment
+        """Called with what the mobile network says of a device."""
 
     def load(self) -> None:
         """Apply the last word of the fleet on devices, from disk; a damaged one counts as none.
@@ -234,6 +236,8 @@ class FleetLink:
                 self.on_configuration(Desired(wanted.version, wanted.document))
             case "policy":
                 self.on_policy(Brought(response.policy.number, response.policy.signed_policy))
+            case "attachment":
+                self.on_attachment(_attachment(response.attachment))
             case _:
                 log.debug("the fleet says something that this version does not know")
 
@@ -273,6 +277,16 @@ def _devices_of(message: pb.Directory) -> tuple[Device, ...]:
 def _binding(said: pb.NetworkIdentity) -> Binding:
     """The fleet has them in one spelling already."""
     return Binding(said.supi, said.gpsi, said.imei, said.dnn, said.snssai, tuple(said.tacs))
+
+
+def _attachment(said: pb.NetworkAttachment) -> Attachment:
+    return Attachment(
+        said.at_us, said.device_id, said.supi, said.imei, said.dnn, said.snssai, said.tac
+    )
+
+
+def _no_attachment(_seen: Attachment) -> None:
+    """Nobody holds it against the registry."""
 
 
 def _not_misdirected(_reason: str, _detail: str) -> None:

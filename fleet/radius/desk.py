@@ -8,6 +8,7 @@ Rules:
 * A session whose certificate is no longer good, or whose device is bound to another SIM, is ended
   by a Disconnect-Request where its SMF takes one. An attempt is bounded, and so is how often it is
   made again; each ending is audited, with the device and never the SIM.
+* What SMFs say of a device is told to the gateways, which hold it against the registry themselves.
 * Refusals are audited as those of any transport. What was in the log at the start was told before.
 """
 
@@ -17,7 +18,7 @@ import asyncio
 import logging
 import secrets
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from fleet.radius.codec import Answer, Target
@@ -27,11 +28,11 @@ from fleet.radius.log import Tail
 from fleet.radius.making import Maker
 from fleet.radius.publish import publish
 from fleet.radius.raddb import EXECUTABLE, Facts, render, serial_text
-from fleet.radius.sessions import Key, Kind, Line, Session, Sessions
+from fleet.radius.sessions import Key, Kind, Line, Session, Sessions, attachment
 from fleet.registry import Registry
 from fleet.store import Store
 from gateway.domain.errors import WardgateError
-from gateway.domain.network import Binding
+from gateway.domain.network import Attachment, Binding
 from gateway.domain.ports import Clock, Counters
 from gateway.tomlfile import address
 from security import pki
@@ -74,6 +75,8 @@ class RadiusDesk:
         self._changed = asyncio.Event()
         self._secrets: Mapping[str, str] = {}
         self._caught_up = False
+        self.on_attachment: Callable[[Attachment], None] = _nobody
+        """Called with what an SMF says of a device, for gateways to hear."""
         registry.listen(self._changed.set)
         self._changed.set()
 
@@ -149,6 +152,9 @@ class RadiusDesk:
             self._counters.add("radius_unread", n=self._sessions.unread - unread)
 
     def _tell(self, line: Line) -> None:
+        seen = attachment(line)
+        if seen is not None:
+            self.on_attachment(seen)
         if line.kind in {Kind.ACCEPTED, Kind.REFUSED}:
             self._counters.add("radius_attachments", line.reason or str(line.kind))
         if line.kind is Kind.REFUSED:
@@ -218,6 +224,10 @@ class RadiusDesk:
             log.warning("SMF %s can't be asked to end a session: %s", session.client, error)
             return "failed", False
         return _outcome(found), found is not None and found.over
+
+
+def _nobody(_seen: Attachment) -> None:
+    """No gateway hears of it."""
 
 
 def _outcome(found: Answer | None) -> str:

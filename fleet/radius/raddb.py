@@ -33,6 +33,10 @@ LOGGED: Final = {
     "serial": "%{Wardgate-Serial}",
     "supi": "%{Wardgate-Supi}",
     "reason": "%{Wardgate-Refusal}",
+    "imei": "%{Wardgate-Equipment}",
+    "dnn": "%{Wardgate-Dnn}",
+    "snssai": "%{Wardgate-Slice}",
+    "tac": "%{Wardgate-Area}",
 }
 """The words of a line in the sessions' log, behind its kind; separated by tabs. What others choose
 freely is escaped (``=0A``): else it could be another line."""
@@ -105,7 +109,7 @@ def _devices(entries: Iterable[Entry]) -> str:
 
 def _octets(snssai: str) -> str:
     sst, _, differentiator = snssai.partition("-")
-    return f"{int(sst):02x}{differentiator}" if sst else ""
+    return f"{rules.OCTETS}{int(sst):02x}{differentiator}" if sst else ""
 
 
 def _names(trust_domain: str, entries: Iterable[Entry]) -> str:

@@ -20,6 +20,10 @@ from fleet.radius.dictionary import ATTRIBUTES
 _OCTETS: Final = frozenset(each.name for each in ATTRIBUTES if each.type.startswith("octets"))
 
 
+OCTETS: Final = "0x"
+"""Before a slice that was told as octets: ``10`` is another one as text than as an octet."""
+
+
 class _Form(NamedTuple):
     """A form that a fact may have in an attribute, and what is kept of it."""
 
@@ -47,8 +51,8 @@ _TEXT: Final[Mapping[str, tuple[_Form, ...]]] = {
 _HEX: Final[Mapping[str, tuple[_Form, ...]]] = {
     # SST, and SD unless there is none: TS 29.561, 11.3.
     "Slice": (
-        _Form("^([0-9a-f]{2})ffffff$", "%{1}"),
-        _Form("^([0-9a-f]{2}([0-9a-f]{6})?)$", "%{1}"),
+        _Form("^([0-9a-f]{2})ffffff$", f"{OCTETS}%{{1}}"),
+        _Form("^([0-9a-f]{2}([0-9a-f]{6})?)$", f"{OCTETS}%{{1}}"),
     ),
     # 5GS TAI alone, with NCGI, with NG-RAN node; then EPS TAI likewise: TS 29.061, 16.4.7.2.
     "Area": (

@@ -7,6 +7,8 @@ Rules:
   an id can't be named to its SMF: it is not kept.
 * Bounded: beyond :data:`SESSIONS_MAX` the oldest go: an SMF may never tell an end.
 
+What a line says of the network is brought into the registry's spelling (:func:`attachment`).
+
 Pure: bytes in, table out.
 """
 
@@ -16,6 +18,10 @@ import re
 from collections.abc import Iterable, Iterator
 from enum import StrEnum
 from typing import Final, NamedTuple
+
+from fleet.radius.rules import OCTETS
+from gateway.domain.errors import MalformedError
+from gateway.domain.network import Attachment, parse_dnn, parse_snssai, parse_tac
 
 SESSIONS_MAX: Final = 200_000
 """Twice the devices of the largest fleet."""
@@ -54,6 +60,11 @@ class Line(NamedTuple):
     """Of the certificate, hexadecimal."""
     supi: str
     reason: str
+    imei: str
+    """What IMEI and IMEISV share."""
+    dnn: str
+    snssai: str
+    tac: str
 
     @property
     def key(self) -> Key:
@@ -88,6 +99,32 @@ def parse(line: bytes) -> Line | None:
         return Line(Kind(kind), int(at_s), *rest)
     except ValueError:
         return None
+
+
+def attachment(line: Line) -> Attachment | None:
+    """What a line says of a device; None: it says nothing, or can't be read."""
+    if line.kind not in {Kind.ACCEPTED, Kind.REFUSED, Kind.START, Kind.INTERIM}:
+        return None
+    try:
+        return Attachment(
+            line.at_s * 1_000_000,
+            line.device_id,
+            line.supi,
+            line.imei,
+            line.dnn and parse_dnn(line.dnn),
+            line.snssai and _slice(line.snssai),
+            line.tac and parse_tac(line.tac),
+        )
+    except (MalformedError, ValueError):
+        return None
+
+
+def _slice(text: str) -> str:
+    octets = text.removeprefix(OCTETS)
+    if octets == text:
+        return parse_snssai(text)
+    sst, differentiator = int(octets[:2], 16), octets[2:]
+    return parse_snssai(f"{sst}-{differentiator}" if differentiator else str(sst))
 
 
 class Sessions:

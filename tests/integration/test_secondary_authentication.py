@@ -24,12 +24,14 @@ import pytest
 
 from fleet.store import CredentialRow, DeviceRow, Store
 from gateway.domain.devices import Standing
-from gateway.domain.network import parse_binding
+from gateway.domain.network import Attachment, parse_binding
+from gateway.network.judge import Bindings, Mismatch, judge
 from security import pki
 from security.files import TlsFiles
 from security.names import Role
 from security.pki import Subject, Validity
 from tests.integration.fleet_process import TRUST_DOMAIN, Fleet
+from tests.integration.test_fleet import Gateway
 
 pytestmark = [
     pytest.mark.skipif(
@@ -282,7 +284,8 @@ WRONG = {
 
 def test_the_right_device_with_the_right_sim_in_the_right_place_gets_in(site: Site) -> None:
     assert site.attach(Peer(site.good)), site.words()
-    kind, _, client, session, _, _, device, serial, supi, reason = site.logged()[-1]
+    kind, _, client, session, _, _, device, serial, supi, reason, *facts = site.logged()[-1]
+    assert facts == [MODEM[:14], "med", "0x0100000a", "000002"]
     assert (kind, client, session, device, reason) == ("accepted", "smf", "SESSION-1", "pump-1", "")
     assert supi == f"imsi-{SIM}"
     assert int(serial, 16) == pki.load_certificates(site.good.cert)[0].serial_number
@@ -378,6 +381,39 @@ def test_a_change_in_the_registry_is_followed_and_ends_what_may_not_be(site: Sit
     for word in ("bound_otherwise", "not_in_service", "wrong_dnn"):
         assert word in audit()
     assert SIM not in audit()
+
+
+def test_the_configuration_is_written_once_to_be_looked_at(site: Site, tmp_path: Path) -> None:
+    def names() -> str:
+        words = ("--config", str(site.fleet.config), "--out", str(tmp_path / "out"))
+        site.fleet.command("fleet", "radius", "export", *words)
+        return (tmp_path / "out" / "current" / "names").read_text()
+
+    site.add("pump-4", "001010000000004")
+    assert "/device/pump-4\n" in names()
+    assert "/device/pump-3\n" not in names()
+    site.fleet.command("device", "update", "pump-4", "--standing", "suspended")
+    assert "/device/pump-4\n" not in names()
+    site.fleet.command("device", "update", "pump-4", "--standing", "active", "--supi", "")
+    assert "/device/pump-4\n" not in names()
+
+
+async def test_a_gateway_hears_what_the_network_says(site: Site, tmp_path: Path) -> None:
+    async with Gateway(site.fleet, "gw-radius", tmp_path / "gw") as gateway:
+        heard: list[Attachment] = []
+
+        def hear(seen: Attachment) -> None:
+            heard.append(seen)
+            gateway.changed.set()
+
+        gateway.link.on_attachment = hear
+        await gateway.until(lambda: gateway.identity.device("pump-1"))
+        assert not site.attach(Peer(site.good), imsi="001010000000077", tac="000003")
+        await gateway.until(lambda: heard)
+        assert heard[0].device_id == "pump-1"
+        assert heard[0].supi == "imsi-001010000000077"
+        bindings = Bindings([gateway.identity.device("pump-1")])
+        assert judge(bindings, "pump-1", heard[0]) == {Mismatch.SIM_MOVED}
 
 
 def test_what_freeradius_refuses_is_not_put_in_force(site: Site) -> None:

@@ -85,18 +85,38 @@ class AttachRequest(_message.Message):
     def __init__(self, hello: _Optional[_Union[GatewayHello, _Mapping]] = ..., health: _Optional[_Union[HealthReport, _Mapping]] = ..., command_outcome: _Optional[_Union[CommandOutcome, _Mapping]] = ...) -> None: ...
 
 class AttachResponse(_message.Message):
-    __slots__ = ("directory", "revocations", "command", "configuration", "policy")
+    __slots__ = ("directory", "revocations", "command", "configuration", "policy", "attachment")
     DIRECTORY_FIELD_NUMBER: _ClassVar[int]
     REVOCATIONS_FIELD_NUMBER: _ClassVar[int]
     COMMAND_FIELD_NUMBER: _ClassVar[int]
     CONFIGURATION_FIELD_NUMBER: _ClassVar[int]
     POLICY_FIELD_NUMBER: _ClassVar[int]
+    ATTACHMENT_FIELD_NUMBER: _ClassVar[int]
     directory: Directory
     revocations: RevocationUpdate
     command: DeviceCommand
     configuration: DesiredConfiguration
     policy: PolicyUpdate
-    def __init__(self, directory: _Optional[_Union[Directory, _Mapping]] = ..., revocations: _Optional[_Union[RevocationUpdate, _Mapping]] = ..., command: _Optional[_Union[DeviceCommand, _Mapping]] = ..., configuration: _Optional[_Union[DesiredConfiguration, _Mapping]] = ..., policy: _Optional[_Union[PolicyUpdate, _Mapping]] = ...) -> None: ...
+    attachment: NetworkAttachment
+    def __init__(self, directory: _Optional[_Union[Directory, _Mapping]] = ..., revocations: _Optional[_Union[RevocationUpdate, _Mapping]] = ..., command: _Optional[_Union[DeviceCommand, _Mapping]] = ..., configuration: _Optional[_Union[DesiredConfiguration, _Mapping]] = ..., policy: _Optional[_Union[PolicyUpdate, _Mapping]] = ..., attachment: _Optional[_Union[NetworkAttachment, _Mapping]] = ...) -> None: ...
+
+class NetworkAttachment(_message.Message):
+    __slots__ = ("at_us", "device_id", "supi", "imei", "dnn", "snssai", "tac")
+    AT_US_FIELD_NUMBER: _ClassVar[int]
+    DEVICE_ID_FIELD_NUMBER: _ClassVar[int]
+    SUPI_FIELD_NUMBER: _ClassVar[int]
+    IMEI_FIELD_NUMBER: _ClassVar[int]
+    DNN_FIELD_NUMBER: _ClassVar[int]
+    SNSSAI_FIELD_NUMBER: _ClassVar[int]
+    TAC_FIELD_NUMBER: _ClassVar[int]
+    at_us: int
+    device_id: str
+    supi: str
+    imei: str
+    dnn: str
+    snssai: str
+    tac: str
+    def __init__(self, at_us: _Optional[int] = ..., device_id: _Optional[str] = ..., supi: _Optional[str] = ..., imei: _Optional[str] = ..., dnn: _Optional[str] = ..., snssai: _Optional[str] = ..., tac: _Optional[str] = ...) -> None: ...
 
 class GatewayHello(_message.Message):
     __slots__ = ("software_version", "directory_version", "revocations_number", "revocations_issued_us", "configuration_version", "policy_number", "policy_issued_us")

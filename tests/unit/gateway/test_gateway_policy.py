@@ -17,7 +17,7 @@ import pytest
 from gateway.clock import SystemClock
 from gateway.domain import terms
 from gateway.domain.devices import Device
-from gateway.domain.labels import DataClass, DestinationInfo, Label, Lane, Treatment, Zone
+from gateway.domain.labels import HELD, DataClass, DestinationInfo, Label, Lane, Treatment, Zone
 from gateway.domain.records import Attestation, Gap, Provenance, Report, Text
 from gateway.fleetlink import DIRECTORY_FILE, Directory
 from gateway.journal import looking
@@ -237,6 +237,23 @@ def test_a_record_that_was_withheld(site):
     out = explained(site, "--message-id", "5f3a:3", "--device", "icu-7", "--dest", "vendor")
     assert "What gives it this label: free text (MDC_DRUG_NAME_LABEL); the metric" in out
     assert "The ledger says that it was withheld between" in out
+
+
+def test_a_record_of_a_device_in_quarantine(tmp_path):
+    site = Site(tmp_path)
+    label = Label(DataClass.HEALTH_STATUS, HELD)
+    seqs = site.collect(report(1), label=label, under=site.table.version)
+    site.release("core", seqs)
+    site.journal.close()
+    site.ledger.close()
+    for destination in ("core", "vendor"):
+        out = explained(site, "--device", "icu-7", "--dest", destination)
+        assert "health status data of level 6 (held back" in out
+        assert "it leaves for nobody, whatever a policy says" in out
+    out = explained(site, "--device", "icu-7", "--dest", "core")
+    assert "The ledger says that it was withheld between" in out
+    told = json.loads(explained(site, "--device", "icu-7", "--dest", "core", "--json"))
+    assert told[0]["treatment"] == "withhold"
 
 
 def test_the_stricter_of_then_and_now(site):

@@ -54,7 +54,7 @@ def test_a_certificate_has_a_line_with_what_its_device_is_bound_to():
         'Wardgate-Bound-Equipment := "49015420323751"',
         'Wardgate-Bound-Dnn := "med"',
         'Wardgate-Bound-Slice := "1-00000a"',
-        'Wardgate-Bound-Slice-Octets := "0100000a"',
+        'Wardgate-Bound-Slice-Octets := "0x0100000a"',
         'Wardgate-Bound-Areas := " 001234 "',
     )
     assert files["devices"].splitlines() == [

@@ -1,18 +1,24 @@
 """The sessions' log: lines to a table."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from fleet.radius import sessions
 from fleet.radius.log import Tail
 from fleet.radius.raddb import LOGGED
-from fleet.radius.sessions import Kind, Line, Session, Sessions, parse
+from fleet.radius.sessions import Kind, Line, Session, Sessions, attachment, parse
+from gateway.domain.network import Attachment
 
 SIM = "imsi-001010000000001"
 
 
-def line(kind, session="S1", client="smf", device="", serial="", supi=SIM, user="u"):
-    words = (kind, "1800000000", client, session, user, "", device, serial, supi, "")
+FACTS = ("49015420323751", "med", "0x0100000a", "000002")
+
+
+def line(kind, session="S1", client="smf", device="", serial="", supi=SIM, facts=FACTS):
+    """One line of the log, of its words."""
+    words = (kind, "1800000000", client, session, "u", "", device, serial, supi, "", *facts)
     return "\t".join(words).encode() + b"\n"
 
 
@@ -105,3 +111,33 @@ def test_a_log_is_read_on_over_its_rotation(tmp_path):
     path.write_bytes(b"4")  # cut off in its place
     assert tail.read() == b"4"
     tail.close()
+
+
+@pytest.mark.parametrize(
+    ("said", "read"),
+    [
+        ("0x01", "1"),
+        ("0x10", "16"),
+        ("10", "10"),
+        ("0x0100000a", "1-00000a"),
+        ("1-00000a", "1-00000a"),
+    ],
+)
+def test_what_a_line_says_of_the_network_is_in_the_registrys_spelling(said, read):
+    facts = ("49015420323751", "med.mnc001.mcc001.gprs", said, "0a0002")
+    (found,) = Sessions().feed(line("refused", device="pump-1", facts=facts))
+    seen = Attachment(1_800_000_000_000_000, "pump-1", SIM, "49015420323751", "med", read, "0a0002")
+    assert attachment(found) == seen
+
+
+def test_what_is_none_says_nothing():
+    for facts in (
+        ("", "", "0xzz", ""),
+        ("", "", "300", ""),
+        ("", "a_b", "", ""),
+        ("", "", "0x", ""),
+    ):
+        (found,) = Sessions().feed(line("interim", facts=facts))
+        assert attachment(found) is None
+    (found,) = Sessions().feed(line("stop"))
+    assert attachment(found) is None
