@@ -71,7 +71,7 @@ class ReaderDialogue(Dialogue):
         self._interview = Interview(settings)
         self._state = State.GREETING
         self._reading = False
-        self._began_s = 0.0
+        self._began_s, self._began_us = 0.0, 0
         self._proved_us = 0
         """When it was last certain that the ROSpec runs."""
         self._seen_us = 0
@@ -219,7 +219,9 @@ class ReaderDialogue(Dialogue):
 
     def _heard(self, now: Moment) -> None:
         if self._reading:
-            self._past.heard_us = now.wall_us
+            # What it has seen since its last report it has not told yet, and may never tell.
+            untold_us = self._settings.report_ms * 1000
+            self._past.heard_us = max(self._began_us, now.wall_us - untold_us)
         if self._state is State.READING:
             self._wait(now)
 
@@ -287,7 +289,7 @@ class ReaderDialogue(Dialogue):
         """It reads: say so, and what is known of it, before anything else."""
         kept = before is State.SPECS
         past, self._past.heard_us = self._past.heard_us, now.wall_us
-        self._reading, self._began_s = True, now.monotonic_s
+        self._reading, self._began_s, self._began_us = True, now.monotonic_s, now.wall_us
         self._seen_us = past or now.wall_us
         self._found.append(Online())
         if past:

@@ -43,7 +43,7 @@ class ReaderSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     """A report is told at this many tags …"""
     report_ms: int = 1000
     """… or after this time, in which a tag that was read more often is one entry with a count. 0:
-    only by number; with ``report_tags = 1``, each read by itself."""
+    each read by itself, and ``report_tags`` is 1."""
     inputs: tuple[int, ...] = ()
     """General-purpose inputs that are listened to; none: all."""
     keepalive_s: float = 5.0
@@ -67,6 +67,9 @@ class ReaderSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
         """
         _numbers("antennas", self.antennas, ANTENNAS_MAX)
         _numbers("inputs", self.inputs, INPUTS_MAX)
+        if not self.report_ms and self.report_tags != 1:
+            # Fewer tags than that would never be told.
+            raise ValueError("with report_ms = 0, report_tags must be 1")
         for antenna in self.power_dbm_of:
             if not antenna.isdecimal() or not 1 <= int(antenna) <= ANTENNAS_MAX:
                 raise ValueError(f"power_dbm_of: {antenna!r} is no antenna")

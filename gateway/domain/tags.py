@@ -89,7 +89,7 @@ class ReaderCondition(Enum):
     CONNECTED = "connected"
     """It reads for us; of what was before nothing is known: ``from_us`` is 0."""
     LOST = "lost"
-    """It is not heard any more; it was heard until ``from_us``."""
+    """It is not heard any more; what it saw until ``from_us`` it has told."""
     RESUMED = "resumed"
     """It reads for us again. Between ``from_us`` and ``to_us`` nothing was seen, unless ``held``:
     then it went on reading, and tells now what it saw meanwhile, as far as its memory reached

@@ -169,6 +169,7 @@ def test_the_packet_filter_lets_readers_through() -> None:
         ({"population": 0}, "population"),
         ({"report_ms": 50}, "report_ms"),
         ({"report_tags": 0}, "report_tags"),
+        ({"report_ms": 0, "report_tags": 2}, "report_tags"),
         ({"keepalive_s": 0.1}, "keepalive_s"),
         ({"answer_s": 0.1}, "answer_s"),
         ({"reader_id": "xyz"}, "reader_id"),

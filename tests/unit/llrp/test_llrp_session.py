@@ -95,7 +95,9 @@ def test_whatever_a_reader_does(steps: list[tuple[str, str]], report_ms: int) ->
     """It never raises, says only what may be said, hangs up once, and never reads in silence."""
     past, mono = Past(), 100.0
     mapper = Mapper("reader-1", PROVENANCE)
-    dialogue = ReaderDialogue(ReaderSettings(report_ms=report_ms), mapper, past, 0xFFFFFFF0)
+    dialogue = ReaderDialogue(
+        ReaderSettings(report_ms=report_ms, report_tags=1), mapper, past, 0xFFFFFFF0
+    )
     heard = Decoder()
     asked: list[LLRPMessage] = []
     events: list[Event] = []
