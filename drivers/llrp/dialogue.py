@@ -71,7 +71,9 @@ class ReaderDialogue(Dialogue):
         self._interview = Interview(settings)
         self._state = State.GREETING
         self._reading = False
-        self._began_s, self._began_us = 0.0, 0
+        self._began_s = 0.0
+        self._told_us = 0
+        """When the reader last told all that it had seen: in its last report."""
         self._proved_us = 0
         """When it was last certain that the ROSpec runs."""
         self._seen_us = 0
@@ -161,7 +163,9 @@ class ReaderDialogue(Dialogue):
             case messages.KEEPALIVE() if greeted:
                 self.output.append(encode(messages.KEEPALIVE_ACK(), message.message_id))
             case messages.RO_ACCESS_REPORT() if greeted:
-                self._proved_us, self._idle = now.wall_us, 0
+                self._told_us = self._proved_us = now.wall_us
+                self._idle = 0
+                self._heard(now)
                 reads = tuple(self._mapper.reads(message, now))
                 seen = [each.placed_us(read.last_us) for each in reads for read in each.reads]
                 self._seen_us = max(seen, default=self._seen_us)
@@ -221,7 +225,7 @@ class ReaderDialogue(Dialogue):
         if self._reading:
             # What it has seen since its last report it has not told yet, and may never tell.
             untold_us = self._settings.report_ms * 1000
-            self._past.heard_us = max(self._began_us, now.wall_us - untold_us)
+            self._past.heard_us = max(self._told_us, now.wall_us - untold_us)
         if self._state is State.READING:
             self._wait(now)
 
@@ -289,7 +293,7 @@ class ReaderDialogue(Dialogue):
         """It reads: say so, and what is known of it, before anything else."""
         kept = before is State.SPECS
         past, self._past.heard_us = self._past.heard_us, now.wall_us
-        self._reading, self._began_s, self._began_us = True, now.monotonic_s, now.wall_us
+        self._reading, self._began_s, self._told_us = True, now.monotonic_s, now.wall_us
         self._seen_us = past or now.wall_us
         self._found.append(Online())
         if past:
