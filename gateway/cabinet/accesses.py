@@ -42,6 +42,7 @@ class Accesses:
             for place in names
         }
         self.settle_us = int((table.reads.absent_s + SETTLE_S) * SECOND_US)
+        self._grace_us = int(table.badge_grace_s * SECOND_US)
         self._before_us = int(table.badge_before_s * SECOND_US)
         if table.persons > 1:
             self._before_us = max(self._before_us, int(table.two_person_window_s * SECOND_US))
@@ -182,7 +183,7 @@ class Accesses:
         """Without doors, whoever stood there."""
         if self.doors:
             return Who()
-        shown = self.shown.between(at.t - self._before_us, at.t + self._before_us)
+        shown = self.shown.between(at.t - self._before_us, at.t + self._grace_us)
         return Who("", tuple(person for person, _, may in shown if may))
 
     def _of(self, place: str) -> Iterator[Session]:

@@ -208,7 +208,7 @@ def _show_cabinet(cabinet: Any, now_us: int) -> None:
         typer.echo(f"  door {door.name}: {state}{since}{by}")
     for condition in cabinet.conditions:
         typer.echo(f"  ALARM {condition}")
-    if not cabinet.counted:
+    if not cabinet.counted and cabinet.kind != "garment":
         typer.echo("  never counted: nothing is expected (wardgate cabinet reconcile)")
     if cabinet.classes:
         typer.echo(f"  {'class':<{CLASS_COLUMN}} {'expected':>8} {'read':>6} {'doubt':>6}")
