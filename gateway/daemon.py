@@ -380,7 +380,7 @@ class Gateway:
         self.committer = Committer(self.journal, loop, telemetry, config.commit)
         self.infusions = Infusions(config.pipeline.infusion)
         self.cabinets = Cabinets(config.cabinets, telemetry) if config.cabinets else None
-        self.notification = Notification(config, self.identity.device, clock, telemetry, self.audit)
+        self.notification = Notification(config, self._device, clock, telemetry, self.audit)
         self.intake = Intake(
             config.pipeline,
             self.committer,

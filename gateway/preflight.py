@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import json
 import ssl
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import typer
 
@@ -79,6 +80,7 @@ def check_start(config: GatewayConfig, path: Path) -> list[Finding]:
     for outlet in config.notification.outlets:
         check_outlet(outlet, config.tls.files)
         findings.append(Finding(f"outlet {outlet.name}", True, f"zone {outlet.zone}"))
+    findings += cabinet_findings(config)
     if config.fleet is not None:
         findings.append(Finding("fleet", True, config.fleet.address))
     if config.audit.syslog is not None:
@@ -86,6 +88,30 @@ def check_start(config: GatewayConfig, path: Path) -> list[Finding]:
         findings.append(Finding("audit collector", True, f"{syslog.address} ({syslog.zone})"))
     findings += _wanted(config, path)
     return findings
+
+
+def cabinet_findings(config: GatewayConfig) -> list[Finding]:
+    """Each cabinet, and whether a driver has its readers."""
+    known = set(_device_ids(config.drivers))
+    findings = []
+    for each in config.cabinets:
+        missing = sorted(each.readers - known)
+        told = f"{each.kind}, places: {len(each.places)}, doors: {len(each.doors)}"
+        if missing:
+            told = f"no driver has the reader {', '.join(missing)}"
+        findings.append(Finding(f"cabinet {each.name}", not missing, told))
+    return findings
+
+
+def _device_ids(table: Any) -> Iterator[str]:
+    """Every device that the drivers' tables name."""
+    if isinstance(table, dict):
+        if isinstance(table.get("device_id"), str):
+            yield table["device_id"]
+        table = list(table.values())
+    if isinstance(table, list):
+        for each in table:
+            yield from _device_ids(each)
 
 
 def _wanted(config: GatewayConfig, path: Path) -> list[Finding]:

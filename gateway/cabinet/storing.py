@@ -12,6 +12,7 @@ from gateway.cabinet import kept as keeping
 from gateway.cabinet.access import Session
 from gateway.cabinet.accesses import SLACK_US, Accesses
 from gateway.cabinet.cabinet import Cabinet
+from gateway.cabinet.conditions import NAMES
 from gateway.cabinet.doors import Door
 from gateway.cabinet.doors import State as DoorState
 from gateway.cabinet.garments import Issued
@@ -30,6 +31,7 @@ from gateway.cabinet.presence import State, Tag
 from gateway.cabinet.watching import At
 from gateway.domain.ports import StateView
 from gateway.domain.records import AccessVerdict
+from gateway.pipeline.alarms import state as alarms
 
 if TYPE_CHECKING:
     from gateway.cabinet.interpreter import Cabinets
@@ -123,6 +125,12 @@ def restore_cabinets(all_of: Cabinets, view: StateView, now_t: int) -> None:
     kept.restore(view, keeping.TAGS, KeptTag, tag)
     kept.restore(view, keeping.DOORS, KeptDoor, door)
     kept.restore(view, keeping.BOOKS, KeptBook, book)
+    # What the alarm engine holds, for it is committed beside this and not with it.
+    for key in view.items(alarms.SPACE):
+        name, _, condition = key.partition("\ng:")
+        if name in cabinets and condition.partition("/")[0] in NAMES:
+            told = all_of.standing[name]
+            all_of.standing[name] = told if condition in told else (*told, condition)
     lines: dict[str, list[Line]] = {name: [] for name in cabinets}
     kept.restore(view, keeping.HISTORY, Line, lambda key, value: lines[split(key)[0]].append(value))
     for name, found in lines.items():

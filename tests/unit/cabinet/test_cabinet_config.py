@@ -1,10 +1,14 @@
 """``[[cabinets]]``: what is understood, and what is refused with its name."""
 
+from types import SimpleNamespace
+from typing import Any, cast
+
 import msgspec
 import pytest
 
 from gateway.cabinet.config import CabinetTable, Spot, check_cabinets
 from gateway.domain.errors import ConfigError
+from gateway.preflight import Finding, cabinet_findings
 
 FULL = """
 [[cabinets]]
@@ -90,6 +94,18 @@ def test_two_cabinets_share_a_reader_but_no_antenna_no_input_and_no_name():
         read(FULL + second.replace('["r-1:1", "r-1:2"]', '["r-1:5"]').replace("r-1:4", "r-1:7"))
     with pytest.raises(ConfigError, match="cabinets: drugs-1 is named twice"):
         read(FULL + FULL)
+
+
+def test_a_reader_that_no_driver_has_is_found_before_the_start():
+    tables = {"llrp": {"readers": [{"device_id": "r-1"}]}, "mqtt": {"listen": []}}
+    config = cast(Any, SimpleNamespace(cabinets=read(FULL), drivers=tables))
+    assert cabinet_findings(config) == [
+        Finding("cabinet drugs-1", True, "controlled, places: 1, doors: 1")
+    ]
+    config.drivers = {"llrp": {"readers": [{"device_id": "r-2"}]}}
+    assert cabinet_findings(config) == [
+        Finding("cabinet drugs-1", False, "no driver has the reader r-1")
+    ]
 
 
 def test_a_cabinet_without_doors_needs_no_badge():

@@ -698,6 +698,16 @@ def test_alarms_that_stood_before_a_restart_end_after_it():
     assert world.standing() == set()
 
 
+def test_an_alarm_whose_engine_alone_remembers_it_ends():
+    world = filled()
+    world.alarms["stock-1", "cabinet_expired/heparin"] = True
+    world.disk.spaces["alarm"] = {"stock-1\ng:cabinet_expired/heparin": b"", "m-1\ng:hr": b""}
+    world.crash()
+    world.connect()
+    world.wait(2)
+    assert world.standing() == set()
+
+
 def test_history_survives_a_restart_and_is_bounded():
     world = filled()
     enter(world)
