@@ -16,7 +16,8 @@ import asyncio
 import contextlib
 import hashlib
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from typing import Any, Final, NamedTuple
 
 from gateway.domain.errors import MalformedError, NotSentError, WardgateError
@@ -114,8 +115,8 @@ class FanOut:
         self._around.journal.subscribe(self._news.set)
         self._news.set()
         self._own = [
-            loop.create_task(self._read(), name="notification-read"),
-            loop.create_task(self._settle(), name="notification-settle"),
+            loop.create_task(_kept(self._read), name="notification-read"),
+            loop.create_task(_kept(self._settle), name="notification-settle"),
         ]
 
     def _stop_reading(self) -> None:
@@ -130,11 +131,11 @@ class FanOut:
         self._work[name] = asyncio.Event()
         self._work[name].set()
         self._senders[name] = sender
-        for story in self._desk.stories:
-            self._desk.telling.resume(story, name)  # what the task before had under way
         self._tasks[name] = [
-            loop.create_task(self._serve(outlet, sender), name=f"outlet-{name}"),
-            loop.create_task(self._look(outlet, sender), name=f"outlet-{name}-look"),
+            loop.create_task(_kept(partial(self._serve, outlet, sender)), name=f"outlet-{name}"),
+            loop.create_task(
+                _kept(partial(self._look, outlet, sender)), name=f"outlet-{name}-look"
+            ),
         ]
 
     def _end(self, name: str) -> list[asyncio.Task[None]]:
@@ -211,6 +212,8 @@ class FanOut:
     async def _serve(self, outlet: Outlet, sender: Sender) -> None:
         name, work = outlet.name, self._work[outlet.name]
         queue = self._desk.telling.queues[name]
+        for story in self._desk.stories:
+            self._desk.telling.resume(story, name)  # what the task before had under way
         room = asyncio.Semaphore(outlet.window)
         async with asyncio.TaskGroup() as under_way:
             while True:
@@ -342,6 +345,16 @@ class FanOut:
             "provenance": said.GATEWAY,
             "received_us": self._around.clock.now_us(),
         }
+
+
+async def _kept(work: Callable[[], Awaitable[None]]) -> None:
+    """Do it for ever: a fault of ours must not end the telling."""
+    while True:
+        try:
+            await work()
+        except Exception:  # the boundary of a task, see above
+            log.exception("a fault while people are told; begun again")
+        await asyncio.sleep(READ_PAUSE_S)
 
 
 def _key(outlet: str, alarm_id: str, n: int) -> str:
