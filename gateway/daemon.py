@@ -423,7 +423,7 @@ class Gateway:
             self._ask_clock,
         )
         self.own_clock = OwnClock(self.config.clock, around)
-        await self.own_clock.look()
+        await self.own_clock.prepare()
 
     async def _ask_clock(self) -> Reading:
         return await ask(self.config.clock.address)

@@ -84,6 +84,11 @@ class OwnClock:
             await self.look()
             await asyncio.sleep(LOOK_S)
 
+    async def prepare(self) -> None:
+        """Tell the pipeline, before any device is let in; records are for those who listen."""
+        self._asked_s = self._around.clock.monotonic()
+        self._take(await self._around.ask())
+
     async def look(self) -> None:
         """Notice a step, and ask where it is time to."""
         around = self._around

@@ -75,6 +75,15 @@ def test_a_record_at_the_start_when_it_changes_and_now_and_then():
     assert all(record.device_id == "gw-1" for record in site.records)
 
 
+def test_the_pipeline_knows_before_a_record_is_made():
+    site = Site()
+    asyncio.run(site.watch.prepare())
+    assert site.clockwork._room_us == 50_000 - 900
+    assert site.records == []
+    site.wait(1)
+    assert site.causes() == ["started"]
+
+
 def test_a_step_is_told_within_a_second_with_its_size():
     site = Site()
     site.wait(5)
