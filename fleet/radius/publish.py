@@ -46,7 +46,9 @@ def publish(
     name = digest(files)
     if newest(directory) == name:
         return False
-    directory.mkdir(mode=_DIRECTORY_MODE, parents=True, exist_ok=True)
+    if not directory.exists():
+        directory.mkdir(parents=True)
+        directory.chmod(_DIRECTORY_MODE)
     _write(directory / name, files, programs, group)
     put(directory, name)
     return True
@@ -100,14 +102,16 @@ def _write(
     try:
         for name, content in files.items():
             path = scratch / name
-            path.parent.mkdir(mode=_DIRECTORY_MODE, parents=True, exist_ok=True)
+            path.parent.mkdir(parents=True, exist_ok=True)
             mode = _PROGRAM_MODE if name in programs else _FILE_MODE
             descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
             with os.fdopen(descriptor, "wb") as file:
+                os.fchmod(file.fileno(), mode)  # the umask may only have taken bits away
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
         for each in {scratch, *(path.parent for path in scratch.rglob("*"))}:
+            each.chmod(_DIRECTORY_MODE)
             sync_directory(each)
         if group is not None:
             for each in (place.parent, scratch, *scratch.rglob("*")):

@@ -1,5 +1,7 @@
 """FreeRADIUS' configuration: what is in it, and what is refused before it gets there."""
 
+import grp
+import os
 import re
 from pathlib import Path
 
@@ -146,6 +148,14 @@ def ward():
     return SimpleNamespace(root=root, issuing=pki.create_issuing(root, now))
 
 
+@pytest.fixture
+def strict_umask():
+    before = os.umask(0o077)
+    yield
+    os.umask(before)
+
+
+@pytest.mark.usefixtures("strict_umask")
 def test_what_is_published_is_whole_private_and_kept_as_long_as_it_may_be_read(tmp_path):
     place = tmp_path / "made"
     for n in range(3):
@@ -155,6 +165,8 @@ def test_what_is_published_is_whole_private_and_kept_as_long_as_it_may_be_read(t
     assert len([each for each in place.iterdir() if not each.is_symlink()]) == 2
     assert (place / "current" / "a").stat().st_mode & 0o777 == 0o750
     assert (place / "current" / "trust" / "b").stat().st_mode & 0o777 == 0o640
+    for each in (place, place / "current", place / "current" / "trust"):
+        assert each.stat().st_mode & 0o777 == 0o750
     assert publish.newest(tmp_path / "nowhere") == ""
 
 
@@ -172,9 +184,6 @@ class Host:
         commands = Commands(
             str(self.server), *(f"sh -c 'echo {word} >> {self.ran}'" for word in ("hup", "begin"))
         )
-        import grp  # noqa: PLC0415
-        import os  # noqa: PLC0415
-
         group = grp.getgrgid(os.getegid()).gr_name
         told = table(directory=folder / "made", in_force=folder / "force")
         told = msgspec.structs.replace(told, group=group)
