@@ -32,6 +32,7 @@ RESTART: Final[Mapping[str, str]] = {
     "identity.trust_domain": "every session's identity depends on it",
     "journal.cache_bytes": "memory is laid out at the start",
     "journal.quarantine_bytes_max": "it is read while the journal opens",
+    "association.events_max": "memory is laid out at the start",
     "local.socket": "it is bound at the start",
     "local.listen": "it is bound at the start",
     "local.calls_max": "it is bound at the start",

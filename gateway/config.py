@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 import msgspec
 
 from gateway import tomlfile
+from gateway.association.config import AssociationConfig
 from gateway.cabinet.config import CabinetTable, check_cabinets
 from gateway.capture.config import CaptureConfig
 from gateway.dial import Receiver, check_receiver
@@ -115,6 +116,7 @@ class GatewayConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     notification: NotificationConfig = NotificationConfig()
     fleet: FleetTable | None = None
     metrics: MetricsConfig = MetricsConfig()
+    association: AssociationConfig = AssociationConfig()
     local: LocalConfig = LocalConfig()
     mec: MecConfig = MecConfig()
     packet_filter: PacketFilterTable = PacketFilterTable()

@@ -19,6 +19,8 @@ import sys
 from pathlib import Path
 
 from gateway import plugins
+from gateway.association.associator import Associator
+from gateway.association.service import Desk as AssociationDesk
 from gateway.auditing import Auditing
 from gateway.cabinet.interpreter import Cabinets
 from gateway.cabinet.service import Around as CabinetAround
@@ -324,6 +326,10 @@ class Gateway:
                 )
             )
         )
+        associations = AssociationDesk(
+            config.gateway.name, self.associator, self.intake, self.clock
+        )
+        self.local.offer(associations.service())
         await self.local.start()
         self._supervisor.start(Part("local", self.local.run))
         stack.push_async_callback(self.local.stop)
@@ -378,6 +384,9 @@ class Gateway:
         config, clock, telemetry = self.config, self.clock, self.telemetry
         loop = asyncio.get_running_loop()
         self.committer = Committer(self.journal, loop, telemetry, config.commit)
+        self.associator = Associator(
+            config.association, config.gateway.name, os.urandom, self.identity.device, telemetry
+        )
         self.infusions = Infusions(config.pipeline.infusion)
         self.cabinets = Cabinets(config.cabinets, telemetry) if config.cabinets else None
         self.notification = Notification(config, self._device, clock, telemetry, self.audit)
@@ -391,10 +400,12 @@ class Gateway:
             interpreters=(
                 self.infusions,
                 self.notification.desk,
+                self.associator,
                 *([self.cabinets] if self.cabinets else []),
             ),
         )
         self.intake.infusions = self.infusions
+        self.intake.associate(self.associator)
         self.message_ids = MessageIds(
             config.gateway.state_dir / "message-ids",
             self.intake.duplicates,
@@ -601,6 +612,7 @@ class Gateway:
         self.local.follow(config.local)
         self.own_clock.follow(config.clock)
         self.sims.follow(config.sim)
+        self.associator.follow(config.association)
         if config.pipeline != before.pipeline:
             self.intake.follow(config.pipeline)
             self.infusions.follow(config.pipeline.infusion)

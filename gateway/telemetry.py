@@ -84,6 +84,14 @@ METRICS: Mapping[str, Declared] = {
     "cabinet_accesses": Declared("counter", "Door sessions of cabinets", ("verdict",)),
     "cabinet_items": Declared("gauge", "Items in cabinets", ("state",)),
     "cabinets_unseen": Declared("gauge", "Cabinets that are not seen, or not all of them", ()),
+    # Whose records are
+    "association_events": Declared(
+        "counter", "Events of patients and beds that were said", ("source", "outcome")
+    ),
+    "association_quarantined": Declared(
+        "gauge", "Times in beds that belong to nobody until resolved", ()
+    ),
+    "association_forgotten": Declared("counter", "Events beyond horizon or limit", ()),
     # Journal
     "journaled": Declared("counter", "Records committed", ("lane",)),
     "journal_bytes": Declared("gauge", "Bytes on disk", ("lane",)),

@@ -32,6 +32,11 @@ PARTS = {
     "alarms": Part(
         "gateway.notification.cli", "app", "Alarms of a ward: list, watch, acknowledge, silence."
     ),
+    "association": Part(
+        "gateway.association.cli",
+        "app",
+        "Who lies where, and where devices stand: see, say, correct.",
+    ),
     "policy": Part("wardgate.policy_cli", "app", "What may leave, and in which shape."),
     "audit": Part("wardgate.audit_cli", "app", "Audit logs: verify, show, export, prove."),
     "release": Part("gateway.releasereport.cli", "app", "What left the hospital."),

@@ -37,6 +37,14 @@ class Sender(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     orders: Annotated[dict[_Name, _Id], Meta(max_length=DEVICES_MAX)] = {}
     """Pumps that this sender tells infusion orders for (PCD-03), named as in ``devices``: context,
     which makes it nobody's voice. Empty: its orders are refused."""
+    adt: bool = False
+    """Whether it may say who lies where (ADT)."""
+    patient_authority: str = ""
+    """CX.4 of the identifier in PID-3 that counts; empty: any."""
+    patient_identifier_type: str = "MR"
+    """CX.5 of it (HL7 table 0203)."""
+    places: Annotated[dict[_Name, _Name], Meta(max_length=DEVICES_MAX)] = {}
+    """PV1-3, ``ward^room^bed`` -> the bed as the registry has it, ``ward/bed``."""
     time_zone: str = "UTC"
     """Of times without an offset, in messages whose MSH-7 has none either."""
 

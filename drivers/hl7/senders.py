@@ -21,6 +21,7 @@ from collections import OrderedDict
 from datetime import tzinfo
 from typing import Final
 
+from drivers.hl7.adt import Feed
 from drivers.hl7.config import Hl7Config, Sender, folded
 from drivers.hl7.mapping import Whose
 from gateway.domain.devices import BrokerCredential, Device
@@ -105,6 +106,7 @@ class Voice:
     def __init__(self, sender: Sender) -> None:
         self.device_id = sender.device_id
         self.zone: tzinfo = sender.zone()
+        self.feed = Feed(sender)
         self._application = folded(sender.application or sender.device_id)
         self._facility = folded(sender.facility)
         self._devices = {folded(name): device for name, device in sender.devices.items()}

@@ -18,11 +18,12 @@ Without I/O: a Wire, and the hub's ``soon`` for the next step.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Container
 from functools import partial
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from drivers.base.connection import Wire
-from drivers.hl7 import acknowledgement, codec
+from drivers.hl7 import acknowledgement, adt, codec
 from drivers.hl7.acknowledgement import Problem
 from drivers.hl7.charsets import UNKNOWN_CHARSET
 from drivers.hl7.codec import Header, read_header
@@ -57,6 +58,10 @@ PROBLEMS: Final[dict[str, Problem]] = {
     codec.NO_CONTROL_ID: acknowledgement.REQUIRED,
     codec.BAD_CONTROL_ID: acknowledgement.DATA_TYPE,
     UNKNOWN_CHARSET: acknowledgement.TABLE_VALUE,
+    adt.NO_PATIENT: acknowledgement.REQUIRED,
+    adt.NO_TIME: acknowledgement.REQUIRED,
+    adt.BAD_IDENTIFIER: acknowledgement.DATA_TYPE,
+    adt.TRAINING: acknowledgement.PROCESSING_ID,
     UNSUPPORTED_MESSAGE: acknowledgement.MESSAGE_TYPE,
     UNSUPPORTED_EVENT: acknowledgement.EVENT,
     NO_PUMP: acknowledgement.REQUIRED,
@@ -235,6 +240,9 @@ class Session:
         if wrong:
             self._refuse(slot, wrong, item.content)
             return
+        if header.message_code == "ADT":
+            self._take_movements(slot, item.content)
+            return
         try:
             zone = self._hub.senders.of(self.device.device_id).zone
             kind = OrderInterpreter if _is_order(header) else Interpreter
@@ -245,18 +253,39 @@ class Session:
         self._reading = reading
         self._step(reading)
 
+    def _take_movements(self, slot: _Slot, content: bytes) -> None:
+        """Hand on what an ADT message says; it is short, and read at once."""
+        header, device_id = slot.header, self.device.device_id
+        try:
+            found = self._hub.senders.of(device_id).feed.read(content, header)
+        except MalformedError as error:
+            self._refuse(slot, error.reason, content)
+            return
+        now_us = self._ports.clock.now_us()
+        statements = adt.statements(found, device_id, header.control_id, now_us)
+        self._ports.sink.submit(Submission(statements, partial(self._settled, slot)))
+
     def _unwelcome(self, header: Header) -> str:
         """Why a message is not for us; empty if it is."""
         voice = self._hub.senders.of(self.device.device_id)
-        ordered = _is_order(header) and voice.orders
-        if header.message_code != "ORU" and not ordered:
+        events = self._events(header, voice)
+        if not events:
             return UNSUPPORTED_MESSAGE
         if not header.version.startswith("2."):
             return UNSUPPORTED_VERSION
         component = header.encoding.component
         if not voice.is_called(header.application, header.facility, component):
             return RefusalReason.IDENTITY_MISMATCH
-        return "" if header.trigger in EVENTS or ordered else UNSUPPORTED_EVENT
+        return "" if header.trigger in events else UNSUPPORTED_EVENT
+
+    @staticmethod
+    def _events(header: Header, voice: Voice) -> Container[str]:
+        """The trigger events that the sender may send of this message; none if not the message."""
+        if header.message_code == "ADT" and voice.feed.allowed:
+            return adt.KINDS
+        if _is_order(header) and voice.orders:
+            return (header.trigger,)
+        return EVENTS if header.message_code == "ORU" else ()
 
     def _step(self, reading: _Reading) -> None:
         try:

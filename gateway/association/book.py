@@ -117,6 +117,16 @@ class Book:
             last = known[place]
         return last if at_us < last.to_us else None
 
+    def around(self, ward: str, bed: str, at_us: int) -> tuple[int, int, Span | None]:
+        """As :meth:`at`, with the time for which the answer is the same."""
+        known = self._beds.get((ward, bed), ())
+        place = bisect_right(known, at_us, key=_begin)
+        before = known[place - 1] if place else None
+        if before is not None and at_us < before.to_us:
+            return before.from_us, before.to_us, before
+        from_us = before.to_us if before is not None else -OPEN
+        return from_us, known[place].from_us if place < len(known) else OPEN, None
+
     def times(self, bed: Bed) -> list[Span]:
         """All times of a bed, in order."""
         return list(self._beds.get(bed, ()))
@@ -136,6 +146,10 @@ class Book:
             span for bed in found.beds() for span in self._beds.get(bed, ()) if who in span.claims
         ]
 
+    def patients(self) -> Iterator[str]:
+        """Every identifier that something was said of."""
+        yield from self._people
+
     def who(self, patient: str) -> str:
         """The identifier that stands for somebody; the same if nothing is known."""
         found = self._people.get(patient)
@@ -145,6 +159,13 @@ class Book:
         """What was said of somebody."""
         found = self._people.get(patient)
         return [] if found is None else list(found.events.values())
+
+    def get(self, key: str) -> Event | None:
+        """An event by its key."""
+        if key in self._empty:
+            return self._empty[key]
+        whose = self._events.get(key)
+        return None if whose is None else whose.events[key]
 
     def knows(self, event: Event) -> bool:
         """Whether it was said before."""

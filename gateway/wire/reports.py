@@ -73,7 +73,7 @@ def encode_report(
             report.bed,
             report.patient_id,
             report.association_id,
-            report.association_state,
+            int(report.association_state),
         )
     if measured is None:
         measured = report.measured_us, report.uncertainty_us, report.time_marks, report.order_us

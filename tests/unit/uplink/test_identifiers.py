@@ -80,7 +80,7 @@ class Ward:
         named = self._patients.get(report.device_id)
         if named is None:
             return r.Whose(report.ward, report.bed)
-        return r.Whose(report.ward, report.bed, *named, r.AssociationState.CURRENT)
+        return r.Whose(report.ward, report.bed, *named, 1)
 
     def of_alarm(self, alarm: r.Alarm) -> r.Alarm:
         patient_id, association_id = self._patients.get(alarm.device_id, ("", ""))
