@@ -139,6 +139,21 @@ est = "https://localhost:{ports.est}"
 address = "127.0.0.1:{ports.fleet}"
 server_name = "localhost"
 
+[[notification.outlets]]
+by = "watch"
+name = "station"
+zone = "ward"
+
+[[notification.groups]]
+name = "nurses"
+outlets = ["station"]
+
+[[notification.rules]]
+name = "everything"
+
+[[notification.rules.levels]]
+groups = ["nurses"]
+
 [metrics]
 port = {ports.gateway_metrics}
 

@@ -26,6 +26,9 @@ from firmware_sim import scenario
 from firmware_sim.replay import Replay
 from firmware_sim.wfdb import read_record
 from gateway.domain.errors import ConfigError
+from gateway.local.client import LocalClient
+from gateway.local.config import SOCKET_NAME
+from gateway.notification.terminal import Screen
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +36,7 @@ WARD = Path(__file__).parent / "ward.toml"
 START_S_MAX = 60.0
 DRAIN_S_MAX = 15.0
 POLL_S = 0.1
+SCREEN_COLUMNS, SCREEN_ROWS = 80, 14
 KNOWN_AFTER_S = 8.0
 """What lies in a cabinet is known so long after a change at the latest, with an outage between."""
 SECONDS_MAX = 1e6
@@ -96,6 +100,7 @@ class Demo:
         if options.platform:
             self.platform = DemoPlatform(self.plan, self.identities.platform)
         self.processes: dict[str, Process] = {}
+        self._screen: Screen | None = None
         self.stop = asyncio.Event()
         self._published = False
         self._began = 0.0
@@ -242,6 +247,18 @@ class Demo:
     async def _show(self) -> None:
         """Draw until the time is over, a signal comes, or the ward ends."""
         view = View()
+        screen = Screen(self._at_the_box, "", "demo")
+        screen.begin()
+        self._screen = screen
+        try:
+            await self._draw(view)
+        finally:
+            screen.end()
+
+    def _at_the_box(self) -> LocalClient:
+        return LocalClient.at_socket(self.plan.gateway_state / SOCKET_NAME)
+
+    async def _draw(self, view: View) -> None:
         ward = self.processes["ward"]
         end = None if self.options.seconds is None else self._began + self.options.seconds
         while not self.stop.is_set() and ward.running:
@@ -339,6 +356,7 @@ class Demo:
                 if value
             },
             {name: process.restarts for name, process in self.processes.items()},
+            self._screen.picture(SCREEN_COLUMNS, SCREEN_ROWS) if self._screen is not None else (),
         )
 
     def _alarms(self) -> list[tuple[str, str, str, str]]:

@@ -30,6 +30,8 @@ class Picture(NamedTuple):
     health: dict[str, int]
     """Devices by health, as the fleet service has it."""
     restarts: dict[str, int]
+    screen: Sequence[str] = ()
+    """The nurse's, as it looks now."""
 
 
 class View:
@@ -101,10 +103,12 @@ def render(picture: Picture) -> list[str]:
             )
             + f"   waiting {lag:.0f}"
         )
-    lines += ["", "  alarms at the core (secondary notification)"]
+    lines += ["", "  the nurse's screen: `wardgate alarms watch`, which takes keys, too"]
+    lines += [f"  | {line}" for line in picture.screen] or ["  | it begins"]
+    lines += ["", "  alarms at the core"]
     lines += [
         f"    {priority:7} {phase:7} {device:18} {condition}"
-        for priority, phase, device, condition in picture.alarms[:8]
+        for priority, phase, device, condition in picture.alarms[:4]
     ] or ["    none yet"]
     if total(gateway, "wardgate_held"):
         lines += ["", "  NOTHING LEAVES: the local breakout is not in force"]

@@ -57,7 +57,7 @@ class Screen:
                 pb.ListAlarmsRequest(ward=self._ward),
                 pb.ListAlarmsResponse,
             )
-        threading.Thread(target=self._follow, daemon=True).start()
+        self.begin()
         ends = time.monotonic() + seconds if seconds else float("inf")
         try:
             if sys.stdout.isatty() and sys.stdin.isatty():
@@ -67,7 +67,21 @@ class Screen:
         except KeyboardInterrupt:
             pass
         finally:
-            self._ends.set()
+            self.end()
+
+    def begin(self) -> None:
+        """Follow the gateway from now on, without a terminal; see :meth:`picture`."""
+        threading.Thread(target=self._follow, daemon=True).start()
+
+    def end(self) -> None:
+        """Follow it no longer; idempotent."""
+        self._ends.set()
+
+    def picture(self, columns: int, rows: int) -> list[str]:
+        """How the screen looks now, without colour."""
+        self._catch_up(0.0)
+        found = self._board.lines(columns, rows, time.monotonic(), time.time())
+        return [paint.text for paint in found]
 
     def _follow(self) -> None:
         while not self._ends.is_set():
