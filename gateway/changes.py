@@ -38,6 +38,10 @@ RESTART: Final[Mapping[str, str]] = {
     "local.calls_max": "it is bound at the start",
     "cabinets": "what lies in them is followed from the start",
     **{f"mec.{key}": "a platform is told once" for key in MecConfig.__struct_fields__},
+    **{
+        f"fence.{key}": "a platform is told once"
+        for key in ("zones", "areas", "scheme", "addresses")
+    },
     "pipeline.duplicates": "memory is laid out at the start",
     "pipeline.devices_max": "memory is laid out at the start",
     "fleet": "beginning or ending to obey a fleet is a start of its own",

@@ -18,6 +18,7 @@ from gateway.capture.config import CaptureConfig
 from gateway.dial import Receiver, check_receiver
 from gateway.domain.errors import ConfigError
 from gateway.domain.labels import DestinationInfo
+from gateway.fence.config import FenceConfig
 from gateway.journal.aside import AsideConfig
 from gateway.journal.config import CommitterConfig, JournalConfig
 from gateway.local.config import LocalConfig
@@ -122,6 +123,7 @@ class GatewayConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     packet_filter: PacketFilterTable = PacketFilterTable()
     sim: SimConfig = SimConfig()
     """What is done about devices that the mobile network knows by other words than the registry."""
+    fence: FenceConfig = FenceConfig()
     renewal: RenewalTable = RenewalTable()
     clock: ClockTable = ClockTable()
     cabinets: tuple[CabinetTable, ...] = ()
@@ -180,6 +182,8 @@ def build(source: Source, raw: dict[str, Any] | None = None) -> GatewayConfig:
         check_cabinets(config.cabinets)
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from error
+    if config.fence and not (config.mec.platform != "none" and config.mec.location):
+        raise ConfigError(f"{path}: fence: mec.location says who tells of zones")
     names = [each.name for each in config.receivers]
     twice = {name for name in names if names.count(name) > 1}
     if twice:

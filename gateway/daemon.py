@@ -16,6 +16,7 @@ import logging
 import os
 import signal
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 from gateway import plugins
@@ -37,6 +38,10 @@ from gateway.domain.labels import Lane
 from gateway.domain.ports import Movable, Outcome, Ports, Submission
 from gateway.domain.records import Gap, TimeMark
 from gateway.driverset import DriverSet
+from gateway.fence.fence import Around as FenceAround
+from gateway.fence.fence import Fence
+from gateway.fence.links import Links
+from gateway.fence.service import fence_service
 from gateway.infusion.service import Looks as InfusionLooks
 from gateway.infusion.service import infusion_service
 from gateway.infusion.view import Infusions
@@ -53,6 +58,7 @@ from gateway.local.status import Looks, status_service
 from gateway.mec.agent import HOLD as BREAKOUT
 from gateway.mec.agent import Around as MecAround
 from gateway.mec.making import OnPlatform
+from gateway.mec.seeing import Watchers
 from gateway.metrics_http import MetricsPlace
 from gateway.network import watch as network
 from gateway.network.holds import Holds
@@ -330,6 +336,7 @@ class Gateway:
             config.gateway.name, self.associator, self.intake, self.clock
         )
         self.local.offer(associations.service())
+        self.local.offer(fence_service(self.fence, self.links, self.clock))
         await self.local.start()
         self._supervisor.start(Part("local", self.local.run))
         stack.push_async_callback(self.local.stop)
@@ -351,6 +358,7 @@ class Gateway:
             self._stop.set,
             self._move,
             lambda _time: None,
+            Watchers(self.fence, self.links.told),
         )
         addresses = {each.name: each.address for each in config.destinations}
         platform = OnPlatform(mec, mec.callback, mec.breakout, config.tls.files, addresses, around)
@@ -452,7 +460,25 @@ class Gateway:
         )
         self.sims = network.SimWatch(self.config.sim, around)
         self.sims.restore(self.journal.state)
-        self.identity.on_directory = self.sims.directory
+        self.fence = Fence(
+            self.config.fence,
+            FenceAround(
+                self.sims,
+                self.notices,
+                self.audit,
+                self.clock,
+                self.telemetry,
+            ),
+        )
+        self.fence.restore()
+        self.links = Links(self.identity.devices_at, self.clock)
+        self.identity.on_directory = self._registered
+
+    def _registered(self, devices: Iterable[Device]) -> None:
+        """The fleet said which devices there are."""
+        known = list(devices)
+        self.fence.directory(known)
+        self.sims.directory(known)
 
     def _open_keys(self, stack: contextlib.AsyncExitStack) -> None:
         """The scopes' keys; they are one process's at a time, as the journal is."""
@@ -550,6 +576,7 @@ class Gateway:
             self.identity.expire()
             self.packet_filter.look()
             self.notices.tick()
+            self.fence.tick()
             self.sims.tick()
             left = self.tls.certificate_seconds_left()
             self.telemetry.set("certificate_seconds_left", left, "gateway")
@@ -613,6 +640,7 @@ class Gateway:
         self.own_clock.follow(config.clock)
         self.sims.follow(config.sim)
         self.associator.follow(config.association)
+        self.fence.follow(config.fence)
         if config.pipeline != before.pipeline:
             self.intake.follow(config.pipeline)
             self.infusions.follow(config.pipeline.infusion)

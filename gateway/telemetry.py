@@ -40,6 +40,12 @@ METRICS: Mapping[str, Declared] = {
     "refused": Declared("counter", "Peers and requests refused", ("reason", "transport")),
     "sim_mismatches": Declared("gauge", "Devices that the network knows by other words", ("kind",)),
     "devices_held": Declared("gauge", "Devices in quarantine: collected, and not released"),
+    "fence_devices": Declared("gauge", "Devices by where they are to their fence", ("state",)),
+    "fence_told": Declared(
+        "counter",
+        "Words of the network: in, out, old, unknown_device, unknown_zone",
+        ("what",),
+    ),
     "not_taken": Declared("counter", "Device messages left unacknowledged", ("outcome",)),
     "sessions": Declared("gauge", "Live device sessions", ("transport",)),
     "handshakes": Declared("counter", "Completed TLS and DTLS handshakes", ("transport",)),

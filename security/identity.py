@@ -422,6 +422,14 @@ class IdentityService:
             if live.peer.rpartition(":")[0].strip("[]") in addresses
         ]
 
+    def devices_at(self, addresses: AbstractSet[str]) -> set[str]:
+        """Devices with live sessions at these addresses."""
+        return {
+            live.device.device_id
+            for live in self._live.values()
+            if live.peer.rpartition(":")[0].strip("[]") in addresses
+        }
+
     def _end_revoked(self) -> int:
         # What an earlier sweep has not seen yet is among these, too.
         self._unswept = list(self._by_mark)

@@ -81,7 +81,7 @@ class Specification:
         while "$ref" in told:
             found: Any = self._document
             for part in told["$ref"].removeprefix("#/").split("/"):
-                found = found[part]
+                found = found.get(part, {})  # some files forget what they refer to
             told = found
         return told
 

@@ -76,6 +76,9 @@ PARTS = {
     "infusion": Part(
         "gateway.infusion.cli", "app", "Infusions: drips and pumps, what is left and for how long."
     ),
+    "fence": Part(
+        "gateway.fence.cli", "app", "The electronic fence: where the network sees devices."
+    ),
     "sim": Part("firmware_sim.cli", "app", "Simulated devices: play a recording."),
     "attack": Part("attack.cli", "attack", "Attack a running system, and see it withstand."),
     "manufacturer": Part(

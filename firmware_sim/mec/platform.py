@@ -1,4 +1,7 @@
-"""The platform's state, and its interfaces over HTTP (ETSI GS MEC 011, 015, 021; RFC 6749)."""
+"""The platform's state, and its interfaces over HTTP.
+
+ETSI GS MEC 011, 012, 015 and 021; 013 in :mod:`firmware_sim.mec.location`; tokens by RFC 6749.
+"""
 
 from __future__ import annotations
 
@@ -12,10 +15,13 @@ from typing import Any, Final
 import aiohttp
 from aiohttp import web
 
+from firmware_sim.mec.location import Whereabouts
+
 APPS: Final = "/mec_app_support/v1"
 SERVICES: Final = "/mec_service_mgmt/v1"
 BANDWIDTH: Final = "/bwm/v1"
 MOBILITY: Final = "/amsi/v1"
+RADIO: Final = "/rni/v2"
 TOKEN: Final = "/token"  # noqa: S105  # a path
 TOKEN_LIFE_S: Final = 3600
 TELL_TIMEOUT_S: Final = 5.0
@@ -79,6 +85,7 @@ class Platform:
         """Operations whose end was confirmed."""
         self.calls: list[str] = []
         """Method and path, in order."""
+        self.whereabouts = Whereabouts()
         self.restart()
 
     def restart(self) -> None:
@@ -88,6 +95,8 @@ class Platform:
         self.allocations: dict[str, dict[str, Any]] = {}
         self.mobility_services: dict[str, dict[str, Any]] = {}
         self.mobility_subscriptions: dict[str, dict[str, Any]] = {}
+        self.radio_subscriptions: dict[str, dict[str, Any]] = {}
+        self.whereabouts.restart()
         self._tokens: dict[str, float] = {}
         self._pending = ""
 
@@ -130,6 +139,25 @@ class Platform:
             },
         )
 
+    async def hand_over(self, address: str, cell: str) -> int:
+        """Tell every subscriber that a device has changed to another cell."""
+        plmn = {"mcc": "001", "mnc": "01"}
+        return await self._tell(
+            {
+                name: each
+                for name, each in self.radio_subscriptions.items()
+                if each["subscriptionType"] == "CellChangeSubscription"
+            },
+            lambda name: {
+                "notificationType": "CellChangeNotification",
+                "associateId": [{"type": 1, "value": address}],
+                "srcEcgi": {"plmn": plmn, "cellId": "0000000"},
+                "trgEcgi": [{"plmn": plmn, "cellId": cell}],
+                "hoStatus": 3,
+                "_links": {"subscription": {"href": f"{RADIO}/subscriptions/{name}"}},
+            },
+        )
+
     async def _tell(
         self, subscriptions: dict[str, dict[str, Any]], words: Callable[[str], Any]
     ) -> int:
@@ -161,6 +189,11 @@ class Platform:
             ("GET", f"{own}/dns_rules", dns),
             ("GET", f"{own}/dns_rules/{{id}}", self._item(lambda: self.dns_rules)),
             ("PUT", f"{own}/dns_rules/{{id}}", self._put(lambda: self.dns_rules)),
+            (
+                "PUT",
+                f"{RADIO}/subscriptions/{{id}}",
+                self._put(lambda: self.radio_subscriptions),
+            ),
             ("GET", f"{APPS}/timing/current_time", self._current_time),
             ("GET", f"{APPS}/timing/timing_caps", self._timing_caps),
         ]
@@ -178,6 +211,7 @@ class Platform:
                 "appMobilityServiceId",
             ),
             (f"{MOBILITY}/subscriptions", lambda: self.mobility_subscriptions, ""),
+            (f"{RADIO}/subscriptions", lambda: self.radio_subscriptions, ""),
         ]
         for path, store, field in stores:
             routes += [
@@ -185,7 +219,7 @@ class Platform:
                 ("GET", f"{path}/{{id}}", self._item(store)),
                 ("DELETE", f"{path}/{{id}}", self._delete(store)),
             ]
-        for method, path, handler in routes:
+        for method, path, handler in (*routes, *self.whereabouts.routes()):
             app.router.add_route(method, path, handler)
         return app
 

@@ -80,6 +80,35 @@ class Attachment(msgspec.Struct, frozen=True, omit_defaults=True):
     """An area by the network's own name, where it has no tracking area to tell."""
 
 
+class ZoneEvent(msgspec.Struct, frozen=True):
+    """A network's word that somebody is in a zone now, or no longer."""
+
+    zone: str
+    addresses: tuple[str, ...]
+    """As the network's location service names them: not parsed, and identities all the same."""
+    here: bool
+    at_us: int = 0
+    """When, by the network's clock; 0: it did not say."""
+    final: bool = False
+    """No more is told under this subscription."""
+
+
+class LinkSeen(msgspec.Struct, frozen=True):
+    """A radio network's word on how it hears whoever has these IP addresses."""
+
+    addresses: frozenset[str]
+    at_us: int = 0
+    """When, by the network's clock; 0: it did not say."""
+    cell: str = ""
+    """``mcc-mnc-cell``; empty: it did not say."""
+    rsrp_dbm: float | None = None
+    """The reference signal's power …"""
+    rsrq_db: float | None = None
+    """… its quality, …"""
+    sinr_db: float | None = None
+    """… and how far it is above interference and noise."""
+
+
 def equipment(imei: str) -> str:
     """What IMEI and IMEISV of one equipment share."""
     return imei[:EQUIPMENT_DIGITS]

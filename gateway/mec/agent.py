@@ -18,15 +18,17 @@ from collections.abc import Awaitable, Callable
 from typing import Final, NamedTuple
 
 from gateway.domain.errors import WardgateError
+from gateway.domain.network import LinkSeen, ZoneEvent
 from gateway.domain.ports import Clock, Counters
 from gateway.mec import apps, mobility, rules
 from gateway.mec.apps import AppSupport, Operation, PlatformTime
 from gateway.mec.bandwidth import Bandwidth
-from gateway.mec.callbacks import Callbacks
+from gateway.mec.callbacks import Callbacks, Told
 from gateway.mec.config import BreakoutTable, MecConfig
 from gateway.mec.http import PlatformError, ProblemError
 from gateway.mec.life import Effect, Input, Life, State
 from gateway.mec.mobility import Mobility
+from gateway.mec.seeing import Seeing, Watchers
 from gateway.mec.services import Services
 from gateway.notices import Notices
 from security.identity import Auditor
@@ -62,6 +64,8 @@ class Around(NamedTuple):
     """Send devices at addresses to another gateway; how many sessions that were."""
     on_time: Callable[[PlatformTime], None]
     """The platform's clock was looked at."""
+    watchers: Watchers = Watchers()
+    """Who is told of devices."""
 
 
 class Interfaces(NamedTuple):
@@ -71,6 +75,7 @@ class Interfaces(NamedTuple):
     services: Services | None
     bandwidth: Bandwidth | None
     mobility: Mobility | None
+    seeing: Seeing
 
 
 class Agent:
@@ -114,6 +119,13 @@ class Agent:
             except TimeoutError:
                 continue
             await self._hear(told)
+            await self._hear_all()
+
+    async def _hear_all(self) -> None:
+        """What waits besides: a ward that moves must not wait for a look between each of it."""
+        with contextlib.suppress(asyncio.QueueEmpty):
+            while self._life.state is not State.ENDED:
+                await self._hear(self._callbacks.told.get_nowait())
 
     async def leave(self) -> None:
         """The gateway ends by itself: take back what was announced, if the platform answers."""
@@ -123,10 +135,16 @@ class Agent:
 
     # What happens
 
-    async def _hear(self, told: apps.Termination | mobility.Moved) -> None:
-        if isinstance(told, mobility.Moved):
-            self._moved(told)
-            return
+    async def _hear(self, told: Told) -> None:
+        match told:
+            case mobility.Moved():
+                self._moved(told)
+            case ZoneEvent() | LinkSeen():
+                self._interfaces.seeing.hear(told)
+            case apps.Termination():
+                await self._end(told)
+
+    async def _end(self, told: apps.Termination) -> None:
         grace_s = told.max_graceful_timeout
         log.warning("the platform ends the gateway: %s within %d s", told.operation_action, grace_s)
         self._around.audit.record(
@@ -170,6 +188,7 @@ class Agent:
 
     async def look(self) -> None:
         """Look at everything once."""
+        seeing = self._interfaces.seeing
         await self._guarded("subscription", self._look_at_subscription)
         await self._look_at_path()
         if self._owes_ready:
@@ -181,6 +200,10 @@ class Agent:
             await self._guarded("services", self._look_at_services)
             await self._guarded("bandwidth", self._look_at_bandwidth)
             await self._guarded("mobility", self._look_at_mobility)
+            await self._guarded("radio", seeing.look_at_links)
+            seeing.owed = True
+        if seeing.owed:
+            await self._guarded("location", seeing.look)
         self._looks += 1
 
     async def _guarded(self, what: str, look: Callable[[], Awaitable[None]]) -> None:
@@ -189,6 +212,7 @@ class Agent:
             await look()
         except (PlatformError, ProblemError) as error:
             self._around.counters.add("mec_failures", what)
+            self._interfaces.seeing.owed = True  # it may not tell of zones either
             log.debug("the platform, %s: %s", what, error)
 
     async def _look_at_subscription(self) -> None:
@@ -343,3 +367,4 @@ class Agent:
             await found.mobility.withdraw()
         if found.bandwidth is not None:
             await found.bandwidth.give_back()
+        await found.seeing.withdraw()

@@ -23,22 +23,27 @@ from aiohttp import web
 
 from gateway import tomlfile
 from gateway.domain.errors import ConfigError, MalformedError
+from gateway.domain.network import LinkSeen, ZoneEvent
 from gateway.domain.ports import Counters
-from gateway.mec import apps, mobility
+from gateway.mec import apps, location, mobility, radio
 from gateway.mec.config import CallbackTable
 
 log = logging.getLogger(__name__)
 
 BODY_BYTES_MAX: Final = 256 << 10
-WAITING_MAX: Final = 64
+WAITING_MAX: Final = 4096
+"""A ward round's worth of zone events; a platform says again what found no room."""
 BODY_TIMEOUT_S: Final = 5.0
 SECRET_BYTES: Final = 24
 
-Told = apps.Termination | mobility.Moved
+Told = apps.Termination | mobility.Moved | ZoneEvent | LinkSeen
 
 READERS: Final[dict[str, Callable[[bytes], Told]]] = {
     "termination": apps.read_termination,
     "mobility": mobility.read_moved,
+    "zone": location.read_zonal,
+    "area": location.read_crossing,
+    "radio": radio.read_radio,
 }
 """The last part of the path, and who reads what comes there."""
 

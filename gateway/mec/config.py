@@ -17,6 +17,7 @@ from gateway.domain.errors import ConfigError
 
 _Seconds = Annotated[float, msgspec.Meta(gt=0, le=86_400)]
 RULES_MAX = 32
+_SEEING = ("location", "radio")
 
 
 class TokenTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -101,6 +102,10 @@ class MecConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """MEC 015; empty: none is asked for."""
     mobility: str = ""
     """MEC 021; empty: the gateway is not moved with its devices."""
+    location: str = ""
+    """MEC 013, as ``https://mep.campus/location/v2``; it tells the fence (``[fence]``)."""
+    radio: str = ""
+    """MEC 012, as ``https://mep.campus/rni/v2``; empty: nothing is known of devices' links."""
     trust: Path | None = None
     """PEM: the platform's root, where it is not the gateway's own."""
     cert: Path | None = None
@@ -136,7 +141,7 @@ class MecConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                 raise ConfigError(f"mec.{key}: a platform takes it")
         if (self.cert is None) != (self.key is None):
             raise ConfigError("mec.cert: cert and key go together")
-        for key in ("app_support", "service_mgmt", "bandwidth_mgmt", "mobility"):
+        for key in ("app_support", "service_mgmt", "bandwidth_mgmt", "mobility", *_SEEING):
             _check_url(f"mec.{key}", getattr(self, key), plain=self.plain)
         if self.token is not None:
             _check_url("mec.token.endpoint", self.token.endpoint, plain=self.plain)
@@ -157,6 +162,8 @@ class MecConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             "mec-services": self.service_mgmt,
             "mec-bandwidth": self.bandwidth_mgmt,
             "mec-mobility": self.mobility,
+            "mec-location": self.location,
+            "mec-radio": self.radio,
             "mec-token": self.token.endpoint if self.token else "",
         }
         return {name: _place(url) for name, url in urls.items() if url}

@@ -13,7 +13,10 @@ from gateway.mec.bandwidth import Bandwidth, bw_info
 from gateway.mec.callbacks import Callbacks
 from gateway.mec.config import BreakoutTable, CallbackTable, MecConfig
 from gateway.mec.http import Platform
+from gateway.mec.location import Location, Wanted
 from gateway.mec.mobility import Mobility
+from gateway.mec.radio import Radio
+from gateway.mec.seeing import Seeing
 from gateway.mec.services import Services
 from security.files import TlsFiles
 from security.tls import client_context, files_signature, told_context
@@ -57,7 +60,7 @@ class OnPlatform:
         self.agent = Agent(
             config,
             breakout,
-            _interfaces(config, self._platform, self._callbacks, destinations),
+            _interfaces(config, self._platform, self._callbacks, destinations, around),
             self._callbacks,
             around,
         )
@@ -83,11 +86,16 @@ class OnPlatform:
 
 
 def _interfaces(
-    config: MecConfig, platform: Platform, callbacks: Callbacks, destinations: dict[str, str]
+    config: MecConfig,
+    platform: Platform,
+    callbacks: Callbacks,
+    destinations: dict[str, str],
+    around: Around,
 ) -> Interfaces:
     instance = config.app_instance
     endpoint = config.token.endpoint if config.token else ""
-    services = bandwidth = mobility = None
+    watchers = around.watchers
+    services = bandwidth = mobility = location = radio = None
     if config.service_mgmt:
         services = Services(platform, config.service_mgmt, instance, config.service, endpoint)
     if config.bandwidth is not None:
@@ -97,8 +105,21 @@ def _interfaces(
     if config.mobility:
         place = callbacks.place.of("mobility")
         mobility = Mobility(platform, config.mobility, instance, place)
+    if config.location and watchers.whereabouts is not None:
+        fence = watchers.whereabouts.config
+        wanted = Wanted(
+            fence.zones,
+            fence.areas,
+            watchers.whereabouts.addresses,
+            callbacks.place.of("zone"),
+            callbacks.place.of("area"),
+        )
+        location = Location(platform, config.location, instance, wanted, around.clock)
+    if config.radio:
+        radio = Radio(platform, config.radio, callbacks.place.of("radio"), around.clock)
     apps = AppSupport(platform, config.app_support, instance)
-    return Interfaces(apps, services, bandwidth, mobility)
+    seeing = Seeing(location, radio, watchers, around.clock, config.unknown_s)
+    return Interfaces(apps, services, bandwidth, mobility, seeing)
 
 
 def _fresh(

@@ -27,6 +27,8 @@ class SimConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     wrong_dnn: Answer = Answer.ALARM
     wrong_slice: Answer = Answer.ALARM
     outside_tac: Answer = Answer.ALARM
+    outside_fence: Answer = Answer.ALARM
+    """Of devices whose class in ``[fence]`` says nothing else."""
 
     def answer(self, kind: Mismatch) -> Answer:
         """What is done about one kind."""

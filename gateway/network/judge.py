@@ -30,6 +30,8 @@ class Mismatch(StrEnum):
     WRONG_DNN = "wrong_dnn"
     WRONG_SLICE = "wrong_slice"
     OUTSIDE_TAC = "outside_tac"
+    OUTSIDE_FENCE = "outside_fence"
+    """Told by the fence (:mod:`gateway.fence`), not judged here."""
 
 
 class Bindings:

@@ -9,6 +9,8 @@ Rules:
   when it agrees again. Audit and alarm name the device and the kind, never an identity.
 * Quarantine and refusal apply in memory first. Then what stands is committed, so that it is in
   force after a restart before a device is let in; what the journal did not take is committed again.
+* The fence says itself who is outside (:meth:`SimWatch.fenced`), and may say another answer than
+  the policy's; it is kept, and ends, as the others are.
 * A word that is older than what is known of a device changes nothing. The network's clock may be
   ahead: its time counts as now at the latest.
 """
@@ -43,6 +45,7 @@ TEXTS: Mapping[Mismatch, str] = {
     Mismatch.WRONG_DNN: "it is in another data network than its own",
     Mismatch.WRONG_SLICE: "it is in another slice than its own",
     Mismatch.OUTSIDE_TAC: "it is outside its tracking areas",
+    Mismatch.OUTSIDE_FENCE: "it has left the zones where it may be",
 }
 _DONE: Mapping[Answer, str] = {
     Answer.ALARM: "",
@@ -86,6 +89,8 @@ class _Known(msgspec.Struct, frozen=True):
 
     seen: Attachment
     kinds: frozenset[Mismatch] = frozenset()
+    answer: Answer | None = None
+    """What its fence wants done while it is outside; None: the policy's."""
 
 
 _NOTHING = _Known(Attachment(0))
@@ -101,7 +106,7 @@ class SimWatch:
         self._clock, self._counters = around.clock, around.counters
         self._bindings = Bindings()
         self._known: dict[str, _Known] = {}
-        """Bounded by the registry: of bound devices alone."""
+        """Bounded by the registry: of devices alone that are bound, or that the fence knows."""
         self._counts: Counter[Mismatch] = Counter()
         self._unsaved: set[str] = set()
         self._show()
@@ -120,7 +125,7 @@ class SimWatch:
                 continue
             self._known[device_id] = known
             self._counts.update(known.kinds)
-            self._enforce(device_id, known.kinds)
+            self._enforce(device_id, known)
             for kind in sorted(known.kinds):
                 self._ring(kind, device_id, active=True)
         self._show()
@@ -134,13 +139,40 @@ class SimWatch:
                 continue
             self._judge(device_id, merge(before.seen if before else None, seen))
 
+    def fenced(self, device_id: str, *, outside: bool, answer: Answer | None = None) -> None:
+        """The fence found a device outside, or no longer; repeating is no news.
+
+        Args:
+            device_id: one that the registry knows.
+            outside: whether it is.
+            answer: what is done while it is; None: what the policy says.
+        """
+        before = self._known.get(device_id)
+        if before is None and not outside:
+            return
+        known = before or _NOTHING
+        others = known.kinds - {Mismatch.OUTSIDE_FENCE}
+        now = _Known(
+            known.seen,
+            others | ({Mismatch.OUTSIDE_FENCE} if outside else set()),
+            answer if outside else None,
+        )
+        if now != before:
+            self._put(device_id, now)
+            self._tidy(device_id)
+
+    def outside(self) -> frozenset[str]:
+        """The devices that the fence found outside."""
+        return frozenset(
+            name for name, known in self._known.items() if Mismatch.OUTSIDE_FENCE in known.kinds
+        )
+
     def directory(self, devices: Iterable[Device]) -> None:
         """The registry changed: everything that is known is judged anew."""
         self._bindings = Bindings(devices)
         for device_id, known in list(self._known.items()):
             self._judge(device_id, known.seen)
-            if device_id not in self._bindings.of:
-                del self._known[device_id]
+            self._tidy(device_id)
 
     def follow(self, config: SimConfig) -> None:
         """Go on under another policy; it applies at once to what stands."""
@@ -148,7 +180,7 @@ class SimWatch:
             return
         self._config = config
         for device_id, known in self._known.items():
-            self._enforce(device_id, known.kinds)
+            self._enforce(device_id, known)
         self._show()
 
     def tick(self) -> None:
@@ -161,17 +193,23 @@ class SimWatch:
         return self._known.get(device_id, _NOTHING).kinds
 
     def _judge(self, device_id: str, seen: Attachment) -> None:
-        before = self._known.get(device_id, _NOTHING).kinds
-        now = judge(self._bindings, device_id, seen)
-        self._known[device_id] = _Known(seen, now)
-        if now == before:
+        known = self._known.get(device_id, _NOTHING)
+        fence = known.kinds & {Mismatch.OUTSIDE_FENCE}
+        kinds = judge(self._bindings, device_id, seen) | fence
+        self._put(device_id, _Known(seen, kinds, known.answer))
+
+    def _put(self, device_id: str, known: _Known) -> None:
+        was = self._known.get(device_id, _NOTHING)
+        self._known[device_id] = known
+        before, now = was.kinds, known.kinds
+        if now == before and known.answer == was.answer:
             return
         self._counts.update(now)
         self._counts.subtract(before)
-        self._enforce(device_id, now)
+        self._enforce(device_id, known)
         self._show()
         for kind in sorted(now - before):
-            answer = self._config.answer(kind)
+            answer = self._answer(known, kind)
             log.warning("%s: %s%s", device_id, TEXTS[kind], _DONE[answer])
             self._audit.record("sim_mismatch", device=device_id, kind=kind, answer=answer)
         for kind in sorted(before - now):
@@ -181,9 +219,18 @@ class SimWatch:
         for kind in sorted(now ^ before):
             self._ring(kind, device_id, active=kind in now)
 
-    def _enforce(self, device_id: str, kinds: frozenset[Mismatch]) -> None:
+    def _tidy(self, device_id: str) -> None:
+        """Forget a device that is not bound, unless something stands of it."""
+        if device_id not in self._bindings.of and not self._known[device_id].kinds:
+            del self._known[device_id]
+
+    def _answer(self, known: _Known, kind: Mismatch) -> Answer:
+        own = known.answer if kind is Mismatch.OUTSIDE_FENCE else None
+        return own or self._config.answer(kind)
+
+    def _enforce(self, device_id: str, known: _Known) -> None:
         """Hold and bar a device as far as its mismatches ask for, and no further."""
-        answers = [self._config.answer(kind) for kind in kinds]
+        answers = [self._answer(known, kind) for kind in known.kinds]
         strictest = max(answers, key=_STRICTNESS.index, default=Answer.ALARM)
         # Who is kept out is held, too: what was under way when its session ended is not released.
         if strictest is Answer.ALARM:
@@ -196,7 +243,8 @@ class SimWatch:
             self._gate.unbar(device_id)
 
     def _ring(self, kind: Mismatch, device_id: str, *, active: bool) -> None:
-        text = f"{device_id}: {TEXTS[kind]}{_DONE[self._config.answer(kind)]}" if active else ""
+        answer = self._answer(self._known.get(device_id, _NOTHING), kind)
+        text = f"{device_id}: {TEXTS[kind]}{_DONE[answer]}" if active else ""
         self._bell.condition(kind, text, active=active, about=device_id)
 
     def _save(self, device_id: str) -> None:

@@ -171,7 +171,7 @@ def test_toml_that_is_shown_is_taken(name, block, monkeypatch, tmp_path):
         tomlfile.convert(FLEET | table, FleetConfig, base=tmp_path, where=name)
     elif name in OF_THE_CORE:
         tomlfile.convert(CORE | table, CoreConfig, base=tmp_path, where=name)
-    elif name == "classification.md":
+    elif name == "classification.md" or "device_kinds" in table:
         edits = tomlfile.convert(table, classification.Edits, base=tmp_path, where=name)
         classification.compiled(classification.Source(name, block.encode(), edits))
     elif "project" in table:

@@ -1,0 +1,347 @@
+"""Every device and its fence: what the network says of zones comes in, what follows goes out.
+
+Rules:
+
+* Devices are those of the registry with a GPSI, and those that the configuration gives an address.
+  Who is told of besides is counted, and nobody's.
+* A zone's word that is older than what is known of the device and that zone changes nothing; the
+  network's clock may be ahead: its time counts as now at the latest.
+* Several zones may overlap. A device is inside while it is in one of those where it may be.
+* Who is outside is told to :class:`~gateway.network.watch.SimWatch` as ``outside_fence``: alarm,
+  quarantine and refusal, their end, and their memory over a restart are there.
+* Silence raises one alarm about the gateway, and holds no device back.
+
+No I/O. To be used on the loop's thread.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from typing import Final, NamedTuple, Protocol
+
+from gateway.domain.devices import Device, Standing
+from gateway.domain.errors import MalformedError
+from gateway.domain.network import ZoneEvent, parse_gpsi
+from gateway.domain.ports import Clock, Counters
+from gateway.fence.config import EVERYWHERE, ClassTable, FenceConfig, Scheme
+from gateway.fence.machine import TABLE, Input, State
+from gateway.network.config import Answer
+from security.identity import Auditor
+
+log = logging.getLogger(__name__)
+
+CONDITION: Final = "fence_unknown"
+ORDINARY: Final = ClassTable()
+_TEXT: Final = "Where devices are is not known: the network tells nothing of its zones"
+
+
+class Watch(Protocol):
+    """Who answers for devices that are outside; implemented by ``gateway.network.watch``."""
+
+    def fenced(self, device_id: str, *, outside: bool, answer: Answer | None = None) -> None:
+        """It is outside, or no longer."""
+
+    def outside(self) -> frozenset[str]:
+        """Who was outside when the process before ended."""
+
+
+class Bell(Protocol):
+    """Raises alarms about the gateway; implemented by ``gateway.notices``."""
+
+    def condition(self, condition: str, text: str, *, active: bool, about: str = "") -> None:
+        """A state began or ended."""
+
+
+class Around(NamedTuple):
+    """Its collaborators, each a port."""
+
+    watch: Watch
+    bell: Bell
+    audit: Auditor
+    clock: Clock
+    counters: Counters
+
+
+class Found(NamedTuple):
+    """One device, for who looks."""
+
+    device_id: str
+    class_name: str
+    state: State
+    zones: tuple[str, ...]
+    ward: str
+    """Of its zones; empty: none of one ward's."""
+    seen_us: int
+    """The newest word of it; 0: none."""
+
+
+class _Seen:
+    """What is known of one device."""
+
+    __slots__ = ("class_name", "state", "until_mono", "ward", "words")
+
+    def __init__(self, class_name: str, state: State) -> None:
+        self.class_name = class_name
+        self.state = state
+        self.until_mono = 0.0
+        """The end of its grace."""
+        self.words: dict[str, tuple[int, bool]] = {}
+        """Zone -> when it was last said, and whether it is there. Bounded by the zones."""
+        self.ward = ""
+
+    @property
+    def zones(self) -> frozenset[str]:
+        return frozenset(zone for zone, (_, here) in self.words.items() if here)
+
+
+class Fence:
+    """All devices of a gateway."""
+
+    def __init__(self, config: FenceConfig, around: Around) -> None:
+        self._around = around
+        self._seen: dict[str, _Seen] = {}
+        """Bounded by the registry."""
+        self._device_of: dict[str, str] = {}
+        self._directory: dict[str, Device] = {}
+        self._silent = False
+        self._follow(config)
+
+    @property
+    def config(self) -> FenceConfig:
+        """What is in force."""
+        return self._config
+
+    def _follow(self, config: FenceConfig) -> None:
+        self._config = config
+        self._campus, self._wards = config.campus, config.wards
+        self._zones = frozenset(config.names)
+        self._by_device = {m: name for name, each in config.classes.items() for m in each.devices}
+        self._by_kind = {kind: name for name, each in config.classes.items() for kind in each.kinds}
+
+    # Who is fenced
+
+    def restore(self) -> None:
+        """Go on with who was outside, after the watch was restored; without a fence, free them."""
+        for device_id in sorted(self._around.watch.outside()):
+            if self._config:
+                self._seen[device_id] = _Seen(self._class_of(device_id), State.OUTSIDE)
+            else:
+                self._around.watch.fenced(device_id, outside=False)
+        self._show()
+
+    def directory(self, devices: Iterable[Device]) -> None:
+        """The registry changed: whoever it no longer knows is no longer outside."""
+        if not self._config:
+            return
+        self._directory = {
+            each.device_id: each for each in devices if each.standing is not Standing.RETIRED
+        }
+        self._device_of = {
+            each.network.gpsi: name for name, each in self._directory.items() if each.network.gpsi
+        }
+        fenced = {*self._device_of.values(), *self._named()}
+        for device_id in sorted(self._seen.keys() - fenced):
+            del self._seen[device_id]
+            self._around.watch.fenced(device_id, outside=False)
+        for device_id in sorted(fenced):
+            name = self._class_of(device_id)
+            seen = self._seen.setdefault(device_id, _Seen(name, State.UNKNOWN))
+            if seen.class_name != name:
+                seen.class_name = name
+                self._judge(device_id, seen)
+                self._answer(device_id, seen)
+        self._show()
+
+    def follow(self, config: FenceConfig) -> None:
+        """Go on under changed classes and times; zones and addresses are as at the start."""
+        if config == self._config:
+            return
+        self._follow(config)
+        for device_id, seen in self._seen.items():
+            seen.class_name = self._class_of(device_id)
+            self._judge(device_id, seen)
+            self._answer(device_id, seen)
+        self._show()
+
+    def addresses(self) -> tuple[str, ...]:
+        """Every device's address, as the location service is asked for it; in order."""
+        form: Callable[[str], str] = (
+            (lambda number: f"tel:+{number}")
+            if self._config.scheme is Scheme.TEL
+            else (lambda number: f"acr:{number}")
+        )
+        made = {form(gpsi.removeprefix("msisdn-")) for gpsi in self._device_of}
+        return tuple(sorted({*made, *self._config.addresses}))
+
+    # What the network says
+
+    def told(self, event: ZoneEvent) -> None:
+        """Somebody is in a zone, or no longer."""
+        if event.zone not in self._zones:
+            self._around.counters.add("fence_told", "unknown_zone")
+            return
+        now_us = self._around.clock.now_us()
+        at_us = min(event.at_us or now_us, now_us)
+        for address in event.addresses:
+            device_id = self._find(address)
+            seen = self._seen.get(device_id)
+            if seen is None:
+                self._around.counters.add("fence_told", "unknown_device")
+                continue
+            if at_us < seen.words.get(event.zone, (0, False))[0]:
+                self._around.counters.add("fence_told", "old")
+                continue
+            self._around.counters.add("fence_told", "in" if event.here else "out")
+            seen.words[event.zone] = (at_us, event.here)
+            self._judge(device_id, seen, nowhere=Input.OUT)
+        self._show()
+
+    def looked(self, found: Mapping[str, Mapping[str, int]], asked_us: int) -> None:
+        """The network was asked who is where.
+
+        Args:
+            found: zone -> address -> since when it is known, 0: not said; every zone that was
+                asked, also those with nobody in them.
+            asked_us: when the first of them was; what is known of later stays.
+        """
+        self._heard()
+        there: dict[str, dict[str, int]] = {}
+        for zone in found.keys() & self._zones:
+            for address, at_us in found[zone].items():
+                there.setdefault(self._find(address), {})[zone] = at_us
+        now_us = self._around.clock.now_us()
+        for device_id, seen in self._seen.items():
+            here = there.get(device_id, {})
+            for zone in found.keys() & self._zones:
+                before_us, was = seen.words.get(zone, (0, False))
+                if zone in here:
+                    at_us = min(here[zone] or asked_us, now_us)
+                    if at_us >= before_us:
+                        seen.words[zone] = (at_us, True)
+                elif was and before_us <= asked_us:
+                    # Nobody said that it left: what has ended is that it is seen.
+                    del seen.words[zone]
+            self._judge(device_id, seen, nowhere=Input.ABSENT)
+        self._show()
+
+    def silent(self) -> None:
+        """The network tells nothing any more."""
+        if self._silent or not self._config:
+            return
+        self._silent = True
+        self._around.audit.record("fence_silent")
+        self._around.bell.condition(CONDITION, _TEXT, active=True)
+        for device_id, seen in self._seen.items():
+            seen.words.clear()
+            self._feed(device_id, seen, Input.SILENT)
+            seen.ward = ""
+        self._show()
+
+    def tick(self) -> None:
+        """Every second or so: graces that end."""
+        mono = self._around.clock.monotonic()
+        changed = False
+        for device_id, seen in self._seen.items():
+            if seen.state is State.LEFT and mono >= seen.until_mono:
+                self._feed(device_id, seen, Input.GRACE_OVER)
+                changed = True
+        if changed:
+            self._show()
+
+    def list(self) -> list[Found]:
+        """Every device, by name."""
+        return [
+            Found(
+                device_id,
+                seen.class_name,
+                seen.state,
+                tuple(sorted(seen.zones)),
+                seen.ward,
+                max((at_us for at_us, _ in seen.words.values()), default=0),
+            )
+            for device_id, seen in sorted(self._seen.items())
+        ]
+
+    # How it is done
+
+    def _heard(self) -> None:
+        self._silent = False
+        self._around.bell.condition(CONDITION, "", active=False)
+
+    def _named(self) -> set[str]:
+        """Devices with an address of the configuration, as far as the registry knows them."""
+        return {each for each in self._config.addresses.values() if each in self._directory}
+
+    def _find(self, address: str) -> str:
+        """The device behind an address; empty: nobody's."""
+        named = self._config.addresses.get(address)
+        if named is not None:
+            return named
+        scheme, colon, rest = address.partition(":")
+        number = rest if colon and scheme.lower() in {"tel", "acr", "sip", "sips"} else address
+        try:
+            gpsi = parse_gpsi(number.partition("@")[0].partition(";")[0])
+        except MalformedError:
+            return ""
+        return self._device_of.get(gpsi, "")
+
+    def _class_of(self, device_id: str) -> str:
+        device = self._directory.get(device_id)
+        named = self._by_device.get(device_id)
+        return named or self._by_kind.get(device.kind if device else "", "")
+
+    def _table(self, seen: _Seen) -> ClassTable:
+        return self._config.classes.get(seen.class_name, ORDINARY)
+
+    def _judge(self, device_id: str, seen: _Seen, nowhere: Input | None = None) -> None:
+        """Find where a device is by everything that was said of it.
+
+        Args:
+            device_id: which.
+            seen: what is known of it.
+            nowhere: what it means if it is in no zone; None: nothing.
+        """
+        zones = seen.zones
+        allowed = frozenset(self._table(seen).zones) or self._campus
+        if EVERYWHERE in allowed and (zones or nowhere is not Input.ABSENT):
+            self._feed(device_id, seen, Input.IN)
+        elif zones:
+            self._feed(device_id, seen, Input.IN if zones & allowed else Input.OUT)
+        elif nowhere is not None:
+            self._feed(device_id, seen, nowhere)
+        newest = max(
+            (zone for zone in zones if zone in self._wards),
+            key=lambda zone: (seen.words[zone][0], zone),
+            default="",
+        )
+        if newest:
+            seen.ward = self._wards[newest]
+        elif nowhere is not None:
+            seen.ward = ""
+
+    def _feed(self, device_id: str, seen: _Seen, told: Input) -> None:
+        before, now = seen.state, TABLE[seen.state, told]
+        if now is before:
+            return
+        seen.state = now
+        if now is State.LEFT:
+            grace_s = self._table(seen).grace_s
+            grace_s = self._config.grace_s if grace_s is None else grace_s
+            seen.until_mono = self._around.clock.monotonic() + grace_s
+        elif now is State.OUTSIDE:
+            log.warning("%s has left the zones where it may be", device_id)
+            self._answer(device_id, seen)
+        elif before is State.OUTSIDE:
+            log.info("%s is back in the zones where it may be", device_id)
+            self._answer(device_id, seen)
+
+    def _answer(self, device_id: str, seen: _Seen) -> None:
+        outside = seen.state is State.OUTSIDE
+        self._around.watch.fenced(device_id, outside=outside, answer=self._table(seen).outside)
+
+    def _show(self) -> None:
+        counts = Counter(each.state for each in self._seen.values())
+        for state in State:
+            self._around.counters.set("fence_devices", counts[state], state.value)

@@ -1,0 +1,289 @@
+"""GS MEC 013, location: who is in which zone, now and from now on.
+
+Rules:
+
+* One subscription per zone (zonalTraffic), and two per area (area/circle: entering, leaving). Each
+  ends by itself after :data:`DURATION_S`, so that a gateway that is gone is told nothing for ever;
+  it is renewed when half of that has passed, and made anew when the platform has forgotten it.
+* Areas name the addresses that are meant: their subscriptions follow the registry.
+* Both releases' bodies are read; what a body says besides is left.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from typing import Any, Final, Literal, NamedTuple
+from urllib.parse import quote
+
+import msgspec
+
+from gateway.domain.errors import MalformedError
+from gateway.domain.network import ZoneEvent
+from gateway.domain.ports import Clock
+from gateway.fence.config import AreaTable, ZoneTable
+from gateway.mec.http import Platform, PlatformError, ProblemError
+
+DURATION_S: Final = 3600
+ADDRESSES_MAX: Final = 10_000
+"""In one notification."""
+FREQUENCY_S: Final = 1
+"""``frequency``: between two notifications of an area, at least."""
+ZONAL: Final = "zonalTrafficSubscription"
+CIRCLE: Final = "circleNotificationSubscription"
+
+
+class _Stamp(msgspec.Struct, frozen=True, rename="camel"):
+    seconds: int
+    nano_seconds: int = 0
+
+    @property
+    def at_us(self) -> int:
+        return self.seconds * 1_000_000 + self.nano_seconds // 1000
+
+
+class _ZonalPresence(msgspec.Struct, frozen=True, rename="camel"):
+    zone_id: str
+    address: str
+    user_event_type: Literal["Entering", "Leaving", "Transferring"]
+    timestamp: _Stamp | None = None
+
+
+class _ZonalNotice(msgspec.Struct, frozen=True, rename="camel"):
+    zonal_presence_notification: _ZonalPresence
+
+
+class _Located(msgspec.Struct, frozen=True):
+    timestamp: _Stamp | None = None
+
+
+class _Terminal(msgspec.Struct, frozen=True, rename="camel"):
+    address: str
+    location_retrieval_status: Literal["Retrieved", "NotRetrieved", "Error"] = "Retrieved"
+    current_location: _Located | None = None
+
+
+class _Crossing(msgspec.Struct, frozen=True, rename="camel"):
+    terminal_location: tuple[_Terminal, ...]
+    callback_data: str
+    """The area's name, as it was given with the subscription."""
+    entering_leaving_criteria: Literal["Entering", "Leaving"]
+    is_final_notification: bool = False
+
+
+class _AreaNotice(msgspec.Struct, frozen=True, rename="camel"):
+    subscription_notification: _Crossing
+
+
+class _User(msgspec.Struct, frozen=True, rename="camel"):
+    address: str
+    timestamp: _Stamp | None = None
+
+
+class _Users(msgspec.Struct, frozen=True):
+    user: tuple[_User, ...] = ()
+
+
+class _UserList(msgspec.Struct, frozen=True, rename="camel"):
+    user_list: _Users
+
+
+class Wanted(NamedTuple):
+    """What is asked for."""
+
+    zones: tuple[ZoneTable, ...]
+    areas: tuple[AreaTable, ...]
+    addresses: Callable[[], tuple[str, ...]]
+    """Everybody whom an area is about, as they are at any time."""
+    zonal_callback: str
+    area_callback: str
+
+
+class _Kept(NamedTuple):
+    url: str
+    digest: bytes
+    renew_at: float
+    """Monotonic."""
+
+
+def read_zonal(body: bytes) -> ZoneEvent:
+    """A ``ZonalPresenceNotification``; who changes access points within a zone is in it.
+
+    Raises:
+        MalformedError: it is none.
+    """
+    try:
+        told = msgspec.json.decode(body, type=_ZonalNotice).zonal_presence_notification
+    except msgspec.MsgspecError as error:
+        raise MalformedError("zonal") from error
+    at_us = told.timestamp.at_us if told.timestamp else 0
+    return ZoneEvent(told.zone_id, (told.address,), told.user_event_type != "Leaving", at_us)
+
+
+def read_crossing(body: bytes) -> ZoneEvent:
+    """A ``SubscriptionNotification`` of an area; whoever was not found is left out.
+
+    Raises:
+        MalformedError: it is none, or names too many.
+    """
+    try:
+        told = msgspec.json.decode(body, type=_AreaNotice).subscription_notification
+    except msgspec.MsgspecError as error:
+        raise MalformedError("crossing") from error
+    if len(told.terminal_location) > ADDRESSES_MAX:
+        raise MalformedError("crossing", "too many addresses")
+    found = [each for each in told.terminal_location if _is_found(each)]
+    stamps = [each.current_location for each in found if each.current_location]
+    return ZoneEvent(
+        told.callback_data,
+        tuple(each.address for each in found),
+        told.entering_leaving_criteria == "Entering",
+        max((each.timestamp.at_us for each in stamps if each.timestamp), default=0),
+        told.is_final_notification,
+    )
+
+
+def _is_found(terminal: _Terminal) -> bool:
+    return terminal.location_retrieval_status == "Retrieved"
+
+
+class Location:
+    """The subscriptions and questions of one application instance.
+
+    Every call raises PlatformError (not now) or ProblemError (refused).
+
+    Args:
+        platform: the client.
+        base: of the interface.
+        instance: tells our subscriptions from others' of the platform.
+        wanted: what is asked for.
+        clock: monotonic time, and ours for what a question's answer is compared with.
+    """
+
+    def __init__(
+        self,
+        platform: Platform,
+        base: str,
+        instance: str,
+        wanted: Wanted,
+        clock: Clock,
+    ) -> None:
+        self._platform = platform
+        self._base = base.rstrip("/")
+        self._instance = instance
+        self._wanted = wanted
+        self._clock = clock
+        self._kept: dict[str, _Kept] = {}
+
+    async def ensure(self) -> bool:
+        """Make or renew what has to be; whether any of it was not there."""
+        made = False
+        for zone in self._wanted.zones:
+            body = self._zonal(zone)
+            made |= await self._ensure(f"zone/{zone.zone}", "zonalTraffic", ZONAL, body)
+        addresses = self._wanted.addresses()
+        for area in self._wanted.areas if addresses else ():
+            for criteria in ("Entering", "Leaving"):
+                body = self._circle(area, criteria, addresses)
+                name = f"area/{criteria}/{area.name}"
+                made |= await self._ensure(name, "area/circle", CIRCLE, body)
+        return made
+
+    def forget(self) -> None:
+        """Make everything anew at the next occasion, so that areas say who is in them."""
+        self._kept.clear()
+
+    async def users(self) -> dict[str, dict[str, int]]:
+        """Who is in each zone: zone -> address -> when that was found, 0: not said."""
+        found: dict[str, dict[str, int]] = {}
+        for zone in self._wanted.zones:
+            url = f"{self._base}/queries/users?zoneId={quote(zone.zone, safe='')}"
+            answer = await self._platform.call("GET", url)
+            try:
+                told = msgspec.json.decode(answer.body, type=_UserList).user_list
+            except msgspec.MsgspecError as error:
+                raise PlatformError("the platform's list of users can't be read") from error
+            found[zone.zone] = {
+                each.address: each.timestamp.at_us if each.timestamp else 0 for each in told.user
+            }
+        return found
+
+    async def withdraw(self) -> None:
+        """End every subscription; idempotent."""
+        while self._kept:
+            name, kept = next(iter(self._kept.items()))
+            await self._platform.call("DELETE", kept.url, expect=(204, 404))
+            del self._kept[name]
+
+    async def _ensure(self, name: str, kind: str, wrapper: str, body: dict[str, Any]) -> bool:
+        collection = f"{self._base}/subscriptions/{kind}"
+        told = {wrapper: body}
+        digest = hashlib.sha256(json.dumps(told).encode()).digest()
+        kept = self._kept.get(name)
+        now = self._clock.monotonic()
+        if kept is not None:
+            try:
+                if kept.digest == digest and now < kept.renew_at:
+                    await self._platform.call("GET", kept.url)
+                    return False
+                renewed = {wrapper: body | {"resourceURL": kept.url}}
+                await self._platform.call("PUT", kept.url, renewed)
+            except ProblemError as error:
+                if error.status != 404:
+                    raise
+            else:
+                self._kept[name] = kept._replace(digest=digest, renew_at=now + DURATION_S / 2)
+                return False
+            del self._kept[name]
+        answer = await self._platform.call("POST", collection, told, expect=(201,))
+        last = _last_part(answer.location, answer.body, wrapper)
+        url = f"{collection}/{quote(last, safe='')}"
+        self._kept[name] = _Kept(url, digest, now + DURATION_S / 2)
+        return True
+
+    def _zonal(self, zone: ZoneTable) -> dict[str, Any]:
+        return {
+            "clientCorrelator": f"{self._instance}-{zone.zone}",
+            "callbackReference": {"notifyURL": self._wanted.zonal_callback},
+            "zoneId": zone.zone,
+            "userEventCriteria": ["Entering", "Leaving", "Transferring"],
+            "duration": DURATION_S,
+        }
+
+    def _circle(self, area: AreaTable, criteria: str, addresses: tuple[str, ...]) -> dict[str, Any]:
+        return {
+            "clientCorrelator": f"{self._instance}-{area.name}-{criteria}",
+            "callbackReference": {
+                "notifyURL": self._wanted.area_callback,
+                "callbackData": area.name,
+            },
+            "address": list(addresses),
+            "latitude": area.latitude,
+            "longitude": area.longitude,
+            "radius": area.radius_m,
+            "trackingAccuracy": area.accuracy_m,
+            "enteringLeavingCriteria": criteria,
+            "checkImmediate": True,
+            "frequency": FREQUENCY_S,
+            "duration": DURATION_S,
+        }
+
+
+def _last_part(location: str, body: bytes, wrapper: str) -> str:
+    """By which id a subscription that was made is known.
+
+    Vendors give absolute and relative URLs, some with a host by which they know themselves.
+
+    Raises:
+        PlatformError: the platform does not say.
+    """
+    if not location:
+        try:
+            location = str(msgspec.json.decode(body)[wrapper]["resourceURL"])
+        except (msgspec.MsgspecError, KeyError, TypeError) as error:
+            raise PlatformError("the platform does not say where the subscription is") from error
+    last = location.rstrip("/").rsplit("/", 1)[-1]
+    if not last:
+        raise PlatformError("the platform does not say where the subscription is")
+    return last

@@ -1,0 +1,386 @@
+"""Devices in zones: who is outside and what is done, classes, silence."""
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
+from gateway.domain.devices import Device, PortCredential
+from gateway.domain.errors import ConfigError, RefusedError
+from gateway.domain.network import ZoneEvent, parse_binding
+from gateway.domain.ports import Outcome
+from gateway.domain.records import Alarm
+from gateway.fence.config import AreaTable, ClassTable, FenceConfig, Scheme, ZoneTable
+from gateway.fence.fence import Around, Fence
+from gateway.fence.machine import State
+from gateway.network import watch
+from gateway.network.config import Answer, SimConfig
+from gateway.network.holds import Holds
+from gateway.network.judge import Mismatch
+from gateway.notices import Notices
+from security.identity import IdentityConfig, IdentityService
+from tests.fakes import FakeClock, FakeCounters, FakeSink, FakeState
+
+PUMP = Device(
+    "pump-1", "infusion", ward="icu", bed="3", network=parse_binding(gpsi="msisdn-8613800000001")
+)
+HOME = Device("home-1", "home-monitor", network=parse_binding(gpsi="msisdn-8613800000002"))
+CAR = Device("car-1", "monitor", network=parse_binding(gpsi="msisdn-8613800000003"))
+PUMP_AT, HOME_AT, CAR_AT = (f"tel:+861380000000{n}" for n in (1, 2, 3))
+ZONES = (
+    ZoneTable("z-icu", "icu"),
+    ZoneTable("z-er", "er"),
+    ZoneTable("z-yard"),
+    ZoneTable("z-town", campus=False),
+)
+CLASSES = {
+    "home": ClassTable(kinds=("home-monitor",), zones=("*",)),
+    "ambulance": ClassTable(
+        devices=("car-1",), zones=("z-yard", "z-town"), outside=Answer.REFUSE, grace_s=0
+    ),
+}
+CONFIG = FenceConfig(ZONES, classes=CLASSES)
+
+
+class Book:
+    def __init__(self):
+        self.entries = []
+
+    def record(self, event, **fields):
+        self.entries.append((event, fields))
+
+    def refused(self, *words):
+        pass
+
+    def admitted(self, *words):
+        pass
+
+    def left(self, *words):
+        pass
+
+
+class Session:
+    def kill(self, reason):
+        del reason
+
+
+class Bench:
+    def __init__(self, config=CONFIG, state=None, answer=Answer.QUARANTINE):
+        self.clock, self.counters = FakeClock(), FakeCounters()
+        self.sink, self.book, self.holds = FakeSink(Outcome.COMMITTED), Book(), Holds()
+        self.identity = IdentityService(
+            IdentityConfig("ward.example"), self.clock, self.counters, self.book
+        )
+        self.notices = Notices("gw-1", self.sink, self.clock)
+        self.watch = watch.SimWatch(
+            SimConfig(outside_fence=answer),
+            watch.Around(
+                self.identity,
+                self.holds,
+                self.sink,
+                self.notices,
+                self.book,
+                self.clock,
+                self.counters,
+            ),
+        )
+        self.fence = Fence(
+            config,
+            Around(self.watch, self.notices, self.book, self.clock, self.counters),
+        )
+        if state is not None:
+            self.notices.restore(state)
+            self.watch.restore(state)
+        self.fence.restore()
+
+        def directory(devices):
+            known = list(devices)
+            self.fence.directory(known)
+            self.watch.directory(known)
+
+        self.identity.on_directory = directory
+
+    def told(self, zone, here, address=PUMP_AT, ago_s=0.0):
+        at_us = self.clock.now_us() - round(ago_s * 1e6)
+        self.fence.told(ZoneEvent(zone, (address,), here, at_us))
+
+    def looked(self, **zones):
+        found: dict[str, dict[str, int]] = {zone.zone: {} for zone in ZONES}
+        for zone, addresses in zones.items():
+            found[f"z-{zone}"] = dict.fromkeys(addresses, self.clock.now_us())
+        self.fence.looked(found, self.clock.now_us())
+
+    def wait(self, seconds):
+        self.clock.advance(seconds)
+        self.fence.tick()
+        self.watch.tick()
+
+    def state(self, device_id="pump-1"):
+        return next(each.state for each in self.fence.list() if each.device_id == device_id)
+
+    def admitted(self, device_id="pump-1"):
+        session = Session()
+        try:
+            self.identity.admit(PortCredential(device_id, "/dev/ttyS0"), session)
+        except RefusedError:
+            return False
+        self.identity.leave(session)
+        return True
+
+    @property
+    def alarms(self):
+        return [
+            f"{record.condition} {record.phase.name}"
+            for record in self.sink.records
+            if isinstance(record, Alarm)
+        ]
+
+    @property
+    def committed(self):
+        state = FakeState()
+        for submission in self.sink.submissions:
+            for space, key, value in submission.deltas:
+                held = state.spaces.setdefault(space, {})
+                if value is None:
+                    held.pop(key, None)
+                else:
+                    held[key] = value
+        return state
+
+
+def bench(*devices, **given):
+    made = Bench(**given)
+    made.identity.apply_directory(devices or (PUMP, HOME, CAR))
+    return made
+
+
+def test_who_leaves_and_does_not_come_back_is_held_and_freed_on_return():
+    one = bench()
+    one.told("z-icu", here=True)
+    one.told("z-icu", here=False)
+    one.wait(29)
+    assert one.state() is State.LEFT
+    assert not one.holds.devices
+    one.wait(2)
+    assert one.state() is State.OUTSIDE
+    assert list(one.holds.devices) == ["pump-1"]
+    assert one.alarms == ["outside_fence START"]
+    assert one.counters.gauges["fence_devices", "outside"] == 1
+    one.told("z-yard", here=True)
+    assert one.state() is State.INSIDE
+    assert not one.holds.devices
+    assert one.alarms == ["outside_fence START", "outside_fence END"]
+    events = [event for event, _ in one.book.entries if event.startswith("sim_")]
+    assert events == ["sim_mismatch", "sim_agrees"]
+    assert not one.committed.spaces[watch.SPACE]
+    assert "1380000" not in repr(one.book.entries) + repr(one.sink.records)
+
+
+def test_a_change_of_zones_and_a_short_absence_are_none():
+    one = bench()
+    one.told("z-icu", here=True)
+    one.told("z-icu", here=False)
+    one.wait(10)
+    one.told("z-er", here=True)
+    one.wait(100)
+    assert one.state() is State.INSIDE
+    one.told("z-er", here=False, ago_s=200)  # older than what is known
+    assert one.state() is State.INSIDE
+    assert not one.alarms
+
+
+def test_zones_that_overlap_are_left_when_the_last_one_is():
+    one = bench()
+    one.told("z-icu", here=True)
+    one.told("z-yard", here=True)
+    one.told("z-icu", here=False)
+    assert one.state() is State.INSIDE
+    one.told("z-town", here=True)
+    assert one.state() is State.INSIDE
+    one.told("z-yard", here=False)
+    assert one.state() is State.LEFT
+
+
+def test_who_is_switched_off_has_not_left():
+    one = bench()
+    one.looked(icu=[PUMP_AT])
+    one.told("z-icu", here=False)
+    one.told("z-er", here=True)
+    assert one.state() is State.INSIDE
+    one.wait(5)
+    one.looked()
+    assert one.state() is State.UNKNOWN
+    one.wait(1000)
+    one.looked()
+    assert one.state() is State.UNKNOWN
+    assert not one.alarms
+
+
+def test_who_is_outside_stays_so_until_it_is_seen_inside():
+    one = bench(answer=Answer.REFUSE)
+    one.looked(town=[PUMP_AT])
+    one.wait(31)
+    assert not one.admitted()
+    one.looked()
+    one.fence.silent()
+    one.wait(1000)
+    assert one.state() is State.OUTSIDE
+    again = Bench(state=one.committed, answer=Answer.REFUSE)
+    assert not again.admitted()  # before anything is heard
+    again.identity.apply_directory([PUMP, HOME, CAR])
+    assert again.state() is State.OUTSIDE
+    assert not again.admitted()
+    again.looked(icu=[PUMP_AT])
+    assert again.admitted()
+    assert again.alarms[-1] == "outside_fence END"
+
+
+def test_without_a_fence_nobody_stays_outside():
+    one = bench(answer=Answer.REFUSE)
+    one.looked(town=[PUMP_AT])
+    one.wait(31)
+    again = Bench(FenceConfig(), state=one.committed, answer=Answer.REFUSE)
+    assert again.admitted()
+    assert not again.holds.devices
+
+
+def test_silence_is_one_alarm_and_holds_nobody():
+    one = bench()
+    one.looked(icu=[PUMP_AT], town=[CAR_AT])
+    one.fence.silent()
+    one.fence.silent()
+    assert one.alarms == ["fence_unknown START"]
+    assert {each.state for each in one.fence.list()} == {State.UNKNOWN}
+    one.wait(1000)
+    assert not one.holds.devices
+    one.looked(icu=[PUMP_AT])
+    assert one.alarms == ["fence_unknown START", "fence_unknown END"]
+    assert one.state() is State.INSIDE
+
+
+def test_each_class_has_its_own_rules():
+    one = bench()
+    one.looked(icu=[PUMP_AT, CAR_AT], town=[HOME_AT])
+    one.wait(0)
+    assert one.state("home-1") is State.INSIDE
+    assert one.state("car-1") is State.OUTSIDE  # no grace, and the wards are not its place
+    assert not one.admitted("car-1")
+    assert one.admitted("pump-1")
+    one.told("z-town", here=True, address=CAR_AT)
+    assert one.admitted("car-1")
+    one.told("z-town", here=False, address=HOME_AT)
+    one.wait(1000)
+    assert one.state("home-1") is not State.OUTSIDE
+    found = {each.device_id: each.class_name for each in one.fence.list()}
+    assert found == {"pump-1": "", "home-1": "home", "car-1": "ambulance"}
+
+
+def test_classes_and_the_registry_are_followed():
+    one = bench(answer=Answer.REFUSE)
+    one.told("z-icu", here=True)
+    one.told("z-icu", here=False)
+    one.wait(31)
+    assert not one.admitted()
+    lenient = CLASSES | {"lent": ClassTable(devices=("pump-1",), outside=Answer.ALARM)}
+    one.fence.follow(FenceConfig(ZONES, classes=lenient))
+    assert one.admitted()
+    assert one.watch.standing("pump-1") == {Mismatch.OUTSIDE_FENCE}
+    one.identity.apply_directory([HOME])
+    assert not one.watch.outside()
+    assert one.alarms == ["outside_fence START", "outside_fence END"]
+    one.identity.apply_directory([PUMP])
+    assert one.state() is State.UNKNOWN
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["tel:+8613800000001", "acr:8613800000001", "sip:+8613800000001@ims.example", "8613800000001"],
+)
+def test_an_address_is_a_number_in_whatever_form(address):
+    one = bench()
+    one.told("z-icu", here=True, address=address)
+    assert one.state() is State.INSIDE
+
+
+def test_an_address_may_be_configured_and_others_are_nobodys():
+    config = FenceConfig(ZONES, addresses={"acr:10.0.0.7": "wired-1"}, scheme=Scheme.ACR)
+    one = bench(PUMP, Device("wired-1"), config=config)
+    assert one.fence.addresses() == ("acr:10.0.0.7", "acr:8613800000001")
+    one.told("z-icu", here=True, address="acr:10.0.0.7")
+    assert one.state("wired-1") is State.INSIDE
+    one.told("z-icu", here=True, address="acr:10.0.0.8")
+    one.told("elsewhere", here=True)
+    assert one.counters.counts["fence_told", "unknown_device"] == 1
+    assert one.counters.counts["fence_told", "unknown_zone"] == 1
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"zones": (*ZONES, ZoneTable("z-icu"))},
+        {"zones": ZONES, "areas": (AreaTable("z-icu", 0, 0, 1),)},
+        {"zones": (ZoneTable("z", campus=False),)},
+        {"zones": ZONES, "classes": {"a": ClassTable(zones=("nowhere",))}},
+        {"zones": ZONES, "classes": {n: ClassTable(kinds=("monitor",)) for n in "ab"}},
+        {"zones": tuple(ZoneTable(f"z-{n}") for n in range(300))},
+    ],
+)
+def test_what_can_not_be_meant_is_refused(wrong):
+    with pytest.raises(ConfigError, match=r"^fence\."):
+        FenceConfig(**wrong)
+
+
+class Everything(RuleBasedStateMachine):
+    """Words, looks, silence, time and restarts in any order."""
+
+    def __init__(self):
+        super().__init__()
+        self.bench = bench(PUMP)
+
+    @rule(zone=st.sampled_from([each.zone for each in ZONES]), here=st.booleans())
+    def word(self, zone, here):
+        self.bench.clock.advance(1)
+        self.bench.told(zone, here=here)
+
+    @rule(zones=st.sets(st.sampled_from(["icu", "er", "town"])))
+    def look(self, zones):
+        self.bench.clock.advance(1)
+        self.bench.looked(**{zone: [PUMP_AT] for zone in zones})
+
+    @rule()
+    def silent(self):
+        self.bench.fence.silent()
+
+    @rule(seconds=st.sampled_from([1, 20, 40]))
+    def wait(self, seconds):
+        self.bench.wait(seconds)
+
+    @rule(devices=st.sampled_from([(PUMP,), (HOME,)]))
+    def registry(self, devices):
+        self.bench.identity.apply_directory(devices)
+
+    @rule()
+    def restart(self):
+        before = self.bench
+        devices = tuple(before.fence._directory.values())
+        self.bench = Bench(state=before.committed)
+        self.bench.clock.advance(before.clock.monotonic())
+        assert self.bench.watch.outside() == before.watch.outside()
+        self.bench.identity.apply_directory(devices)
+
+    @invariant()
+    def who_is_outside_is_held_and_nobody_else(self):
+        one = self.bench
+        outside = {each.device_id for each in one.fence.list() if each.state is State.OUTSIDE}
+        assert outside == set(one.watch.outside()) == set(one.holds.devices)
+
+    @invariant()
+    def nobody_in_a_good_zone_is_outside(self):
+        campus = set(CONFIG.campus)
+        for each in self.bench.fence.list():
+            if each.device_id == "pump-1" and set(each.zones) & campus:
+                assert each.state is State.INSIDE
+
+
+Everything.TestCase.settings = settings(max_examples=40, stateful_step_count=15)
+TestEverything = Everything.TestCase
