@@ -41,6 +41,7 @@ from gateway.driverset import DriverSet
 from gateway.fence.fence import Around as FenceAround
 from gateway.fence.fence import Fence
 from gateway.fence.links import Links
+from gateway.fence.places import Associated
 from gateway.fence.service import fence_service
 from gateway.infusion.service import Looks as InfusionLooks
 from gateway.infusion.service import infusion_service
@@ -464,6 +465,13 @@ class Gateway:
             self.config.fence,
             FenceAround(
                 self.sims,
+                Associated(
+                    self.config.gateway.name,
+                    lambda: self.associator.devices,
+                    self.identity.device,
+                    self.intake,
+                    self.clock,
+                ),
                 self.notices,
                 self.audit,
                 self.clock,

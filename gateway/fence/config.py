@@ -19,6 +19,15 @@ _Seconds = Annotated[float, Meta(ge=0, le=86_400)]
 _Name = Annotated[str, Meta(min_length=1, max_length=128)]
 
 
+class Roaming(StrEnum):
+    """What becomes of a device's place when it is seen in another ward."""
+
+    STAY = "stay"
+    """Nothing: it belongs where the registry, or a person on site, says."""
+    FOLLOW = "follow"
+    """It stands in that ward, at no bed, until somebody says at which; back home, at its own."""
+
+
 class Scheme(StrEnum):
     """How a telephone number becomes an address of the location service."""
 
@@ -72,6 +81,9 @@ class FenceConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     classes: dict[str, ClassTable] = {}
     grace_s: _Seconds = 30.0
     """So long a device may be out of its zones: a lift, a corner without radio, a cell's edge."""
+    settle_s: _Seconds = 60.0
+    """So long it has to be in another ward before it counts as there: wards' radio overlaps."""
+    roaming: Roaming = Roaming.STAY
     scheme: Scheme = Scheme.TEL
     addresses: dict[str, str] = {}
     """Address of the location service -> device, where it is not made of the device's GPSI."""

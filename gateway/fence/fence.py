@@ -10,6 +10,7 @@ Rules:
 * Who is outside is told to :class:`~gateway.network.watch.SimWatch` as ``outside_fence``: alarm,
   quarantine and refusal, their end, and their memory over a restart are there.
 * Silence raises one alarm about the gateway, and holds no device back.
+* A device's place follows only what the network says for ``settle_s`` without a break.
 
 No I/O. To be used on the loop's thread.
 """
@@ -25,7 +26,7 @@ from gateway.domain.devices import Device, Standing
 from gateway.domain.errors import MalformedError
 from gateway.domain.network import ZoneEvent, parse_gpsi
 from gateway.domain.ports import Clock, Counters
-from gateway.fence.config import EVERYWHERE, ClassTable, FenceConfig, Scheme
+from gateway.fence.config import EVERYWHERE, ClassTable, FenceConfig, Roaming, Scheme
 from gateway.fence.machine import TABLE, Input, State
 from gateway.network.config import Answer
 from security.identity import Auditor
@@ -47,6 +48,23 @@ class Watch(Protocol):
         """Who was outside when the process before ended."""
 
 
+class Place(NamedTuple):
+    """Where a device stands; empty: nowhere."""
+
+    ward: str = ""
+    bed: str = ""
+
+
+class Places(Protocol):
+    """Where devices stand for the associations; implemented by ``gateway.fence.places``."""
+
+    def stands(self, device_id: str) -> Place:
+        """Where it stands now."""
+
+    def move(self, device_id: str, ward: str, at_us: int) -> None:
+        """It has been in a ward since then; empty: in none."""
+
+
 class Bell(Protocol):
     """Raises alarms about the gateway; implemented by ``gateway.notices``."""
 
@@ -58,6 +76,7 @@ class Around(NamedTuple):
     """Its collaborators, each a port."""
 
     watch: Watch
+    places: Places
     bell: Bell
     audit: Auditor
     clock: Clock
@@ -80,7 +99,16 @@ class Found(NamedTuple):
 class _Seen:
     """What is known of one device."""
 
-    __slots__ = ("class_name", "state", "until_mono", "ward", "words")
+    __slots__ = (
+        "class_name",
+        "followed",
+        "since_mono",
+        "since_us",
+        "state",
+        "until_mono",
+        "ward",
+        "words",
+    )
 
     def __init__(self, class_name: str, state: State) -> None:
         self.class_name = class_name
@@ -90,6 +118,9 @@ class _Seen:
         self.words: dict[str, tuple[int, bool]] = {}
         """Zone -> when it was last said, and whether it is there. Bounded by the zones."""
         self.ward = ""
+        self.since_mono = 0.0
+        self.since_us = 0
+        self.followed = True
 
     @property
     def zones(self) -> frozenset[str]:
@@ -236,17 +267,20 @@ class Fence:
         for device_id, seen in self._seen.items():
             seen.words.clear()
             self._feed(device_id, seen, Input.SILENT)
-            seen.ward = ""
+            self._stand(seen, "")
         self._show()
 
     def tick(self) -> None:
-        """Every second or so: graces that end."""
+        """Every second or so: graces that end, and places that follow."""
         mono = self._around.clock.monotonic()
         changed = False
         for device_id, seen in self._seen.items():
             if seen.state is State.LEFT and mono >= seen.until_mono:
                 self._feed(device_id, seen, Input.GRACE_OVER)
                 changed = True
+            if not seen.followed and mono - seen.since_mono >= self._config.settle_s:
+                seen.followed = True
+                self._move(device_id, seen.ward, seen.since_us)
         if changed:
             self._show()
 
@@ -317,9 +351,9 @@ class Fence:
             default="",
         )
         if newest:
-            seen.ward = self._wards[newest]
+            self._stand(seen, self._wards[newest])
         elif nowhere is not None:
-            seen.ward = ""
+            self._stand(seen, "")
 
     def _feed(self, device_id: str, seen: _Seen, told: Input) -> None:
         before, now = seen.state, TABLE[seen.state, told]
@@ -333,13 +367,38 @@ class Fence:
         elif now is State.OUTSIDE:
             log.warning("%s has left the zones where it may be", device_id)
             self._answer(device_id, seen)
+            self._move(device_id, "", self._around.clock.now_us())
         elif before is State.OUTSIDE:
             log.info("%s is back in the zones where it may be", device_id)
             self._answer(device_id, seen)
+            # Back on campus, it stands where it belongs until it is seen elsewhere.
+            device = self._directory.get(device_id)
+            self._move(device_id, device.ward if device else "", self._around.clock.now_us())
 
     def _answer(self, device_id: str, seen: _Seen) -> None:
         outside = seen.state is State.OUTSIDE
         self._around.watch.fenced(device_id, outside=outside, answer=self._table(seen).outside)
+
+    def _stand(self, seen: _Seen, ward: str) -> None:
+        """It is seen in a ward now; whether its place follows is the tick's.
+
+        The time is ours: a network's clock that is wrong must not move a place into the past.
+        """
+        if ward == seen.ward:
+            return
+        seen.ward = ward
+        seen.since_mono = self._around.clock.monotonic()
+        seen.since_us = self._around.clock.now_us()
+        seen.followed = not ward
+
+    def _move(self, device_id: str, ward: str, at_us: int) -> None:
+        if self._config.roaming is not Roaming.FOLLOW:
+            return
+        before = self._around.places.stands(device_id)
+        if ward == before.ward and (ward or not before.bed):
+            return
+        self._around.audit.record("fence_moved", device=device_id, ward=ward, before=before.ward)
+        self._around.places.move(device_id, ward, at_us)
 
     def _show(self) -> None:
         counts = Counter(each.state for each in self._seen.values())

@@ -21,7 +21,7 @@ from gateway.domain.ports import Outcome
 from gateway.domain.records import Alarm
 from gateway.fence import fence
 from gateway.fence.config import AreaTable, ClassTable, FenceConfig, ZoneTable
-from gateway.fence.fence import Fence
+from gateway.fence.fence import Fence, Place
 from gateway.fence.links import Links
 from gateway.fence.machine import State
 from gateway.mec import location, radio
@@ -62,6 +62,16 @@ class Auditing(Gateway):
         raise AssertionError("nobody connects here")
 
 
+class Nowhere:
+    """Nobody asks the associations here."""
+
+    def stands(self, device_id: str) -> Place:
+        raise AssertionError(device_id)
+
+    def move(self, device_id: str, ward: str, at_us: int) -> None:
+        raise AssertionError(device_id, ward, at_us)
+
+
 class Site:
     """A platform, and a gateway's agent on it with a fence and what enforces it."""
 
@@ -93,7 +103,9 @@ class Site:
         self.watch = watch.SimWatch(SimConfig(outside_fence=Answer.QUARANTINE), around)
         self.fence = Fence(
             config,
-            fence.Around(self.watch, self.notices, self.gateway, self.clock, self.counters),
+            fence.Around(
+                self.watch, Nowhere(), self.notices, self.gateway, self.clock, self.counters
+            ),
         )
         self.links = Links(lambda found: ["pump-1"] if PUMP_IP in found else [], self.clock)
         self.fence.directory([PUMP])

@@ -1,4 +1,4 @@
-"""Devices in zones: who is outside and what is done, classes, silence."""
+"""Devices in zones: who is outside and what is done, classes, silence, places."""
 
 import pytest
 from hypothesis import settings
@@ -10,8 +10,8 @@ from gateway.domain.errors import ConfigError, RefusedError
 from gateway.domain.network import ZoneEvent, parse_binding
 from gateway.domain.ports import Outcome
 from gateway.domain.records import Alarm
-from gateway.fence.config import AreaTable, ClassTable, FenceConfig, Scheme, ZoneTable
-from gateway.fence.fence import Around, Fence
+from gateway.fence.config import AreaTable, ClassTable, FenceConfig, Roaming, Scheme, ZoneTable
+from gateway.fence.fence import Around, Fence, Place
 from gateway.fence.machine import State
 from gateway.network import watch
 from gateway.network.config import Answer, SimConfig
@@ -39,7 +39,7 @@ CLASSES = {
         devices=("car-1",), zones=("z-yard", "z-town"), outside=Answer.REFUSE, grace_s=0
     ),
 }
-CONFIG = FenceConfig(ZONES, classes=CLASSES)
+CONFIG = FenceConfig(ZONES, classes=CLASSES, roaming=Roaming.FOLLOW)
 
 
 class Book:
@@ -57,6 +57,22 @@ class Book:
 
     def left(self, *words):
         pass
+
+
+class Somewhere:
+    """Where devices stand."""
+
+    def __init__(self):
+        self.now = {"pump-1": Place("icu", "3")}
+        self.moves = []
+
+    def stands(self, device_id):
+        return self.now.get(device_id, Place())
+
+    def move(self, device_id, ward, at_us):
+        home = (PUMP.ward, PUMP.bed)
+        self.now[device_id] = Place(*home) if ward == PUMP.ward else Place(ward)
+        self.moves.append((device_id, ward, at_us))
 
 
 class Session:
@@ -84,9 +100,10 @@ class Bench:
                 self.counters,
             ),
         )
+        self.places = Somewhere()
         self.fence = Fence(
             config,
-            Around(self.watch, self.notices, self.book, self.clock, self.counters),
+            Around(self.watch, self.places, self.notices, self.book, self.clock, self.counters),
         )
         if state is not None:
             self.notices.restore(state)
@@ -312,6 +329,53 @@ def test_an_address_may_be_configured_and_others_are_nobodys():
     one.told("elsewhere", here=True)
     assert one.counters.counts["fence_told", "unknown_device"] == 1
     assert one.counters.counts["fence_told", "unknown_zone"] == 1
+
+
+def test_a_place_follows_who_stays_in_another_ward():
+    one = bench()
+    one.told("z-icu", here=True)
+    one.told("z-er", here=True)
+    one.wait(59)
+    assert not one.places.moves  # the wards' radio overlaps
+    one.told("z-er", here=False)
+    one.told("z-icu", here=True)
+    one.wait(61)
+    assert not one.places.moves
+    one.told("z-icu", here=False)
+    one.told("z-er", here=True)
+    since_us = one.clock.now_us()
+    one.wait(61)
+    assert one.places.moves == [("pump-1", "er", since_us)]
+    moved = [fields for event, fields in one.book.entries if event == "fence_moved"]
+    assert moved == [{"device": "pump-1", "ward": "er", "before": "icu"}]
+    one.places.now["pump-1"] = Place("er", "7")  # a person says at which bed
+    one.looked(er=[PUMP_AT])
+    one.wait(100)
+    assert len(one.places.moves) == 1
+    one.told("z-er", here=False)
+    one.told("z-icu", here=True)
+    one.wait(61)
+    assert one.places.now["pump-1"] == Place("icu", "3")
+
+
+def test_who_is_outside_stands_at_no_bed_until_it_returns():
+    one = bench()
+    one.looked(icu=[PUMP_AT])
+    one.told("z-icu", here=False)
+    one.wait(31)
+    assert one.places.now["pump-1"] == Place()
+    one.told("z-yard", here=True)
+    assert one.places.now["pump-1"] == Place("icu", "3")
+
+
+def test_places_stay_where_the_hospital_does_not_want_them_to_follow():
+    one = bench(config=FenceConfig(ZONES))
+    one.looked(er=[PUMP_AT])
+    one.wait(61)
+    one.told("z-er", here=False)
+    one.wait(61)
+    assert one.state() is State.OUTSIDE
+    assert not one.places.moves
 
 
 @pytest.mark.parametrize(
