@@ -262,8 +262,19 @@ class LogWriter:
         self._append("damaged", {**self._beginning(), **cut(told)})
 
 
+OWN_FIELDS = frozenset(("n", "us", "event"))
+"""What every entry has by itself."""
+
+
 def cut(fields: Mapping[str, str | int]) -> Mapping[str, str | int]:
-    """Fields with their words shortened to FIELD_CHARS_MAX; the same where none is longer."""
+    """Fields with their words shortened to FIELD_CHARS_MAX; the same where none is longer.
+
+    Raises:
+        ValueError: one has the name of an entry's own, which would take its place: a mistake of
+            whoever records.
+    """
+    if not OWN_FIELDS.isdisjoint(fields):
+        raise ValueError(f"an audit entry's own: {', '.join(sorted(OWN_FIELDS & set(fields)))}")
     for value in fields.values():
         if isinstance(value, str) and len(value) > FIELD_CHARS_MAX:
             break

@@ -506,3 +506,14 @@ def test_a_flood_of_devices_stays_small(tmp_path, clock):
     events = [entry["event"] for entry in entries(tmp_path)]
     assert events.count("admitted") == DEVICES_MAX
     assert [e["opened"] for e in entries(tmp_path) if e["event"] == "sessions"] == [500]
+
+
+@pytest.mark.parametrize("name", ["n", "us"])
+def test_no_field_takes_the_place_of_an_entrys_own(tmp_path, clock, name):
+    log = AuditLog(tmp_path, KEY, clock, None, "gateway/edge-1")
+    with pytest.raises(ValueError, match="an audit entry's own"):
+        log.record("policy", **{name: 7})
+    log.record("policy", version="1")
+    log.close()
+    numbers = [entry["n"] for entry in entries(tmp_path)]
+    assert numbers == list(range(1, len(numbers) + 1))
