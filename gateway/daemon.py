@@ -38,10 +38,10 @@ from gateway.domain.labels import Lane
 from gateway.domain.ports import Movable, Outcome, Ports, Submission
 from gateway.domain.records import Gap, TimeMark
 from gateway.driverset import DriverSet
-from gateway.fence.fence import Around as FenceAround
 from gateway.fence.fence import Fence
 from gateway.fence.links import Links
 from gateway.fence.places import Associated
+from gateway.fence.ports import Around as FenceAround
 from gateway.fence.service import fence_service
 from gateway.infusion.service import Looks as InfusionLooks
 from gateway.infusion.service import infusion_service

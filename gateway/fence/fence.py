@@ -20,80 +20,20 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from typing import Final, NamedTuple, Protocol
+from typing import Final
 
 from gateway.domain.devices import Device, Standing
 from gateway.domain.errors import MalformedError
 from gateway.domain.network import ZoneEvent, parse_gpsi
-from gateway.domain.ports import Clock, Counters
 from gateway.fence.config import EVERYWHERE, ClassTable, FenceConfig, Roaming, Scheme
 from gateway.fence.machine import TABLE, Input, State
-from gateway.network.config import Answer
-from security.identity import Auditor
+from gateway.fence.ports import Around, Found
 
 log = logging.getLogger(__name__)
 
 CONDITION: Final = "fence_unknown"
 ORDINARY: Final = ClassTable()
 _TEXT: Final = "Where devices are is not known: the network tells nothing of its zones"
-
-
-class Watch(Protocol):
-    """Who answers for devices that are outside; implemented by ``gateway.network.watch``."""
-
-    def fenced(self, device_id: str, *, outside: bool, answer: Answer | None = None) -> None:
-        """It is outside, or no longer."""
-
-    def outside(self) -> frozenset[str]:
-        """Who was outside when the process before ended."""
-
-
-class Place(NamedTuple):
-    """Where a device stands; empty: nowhere."""
-
-    ward: str = ""
-    bed: str = ""
-
-
-class Places(Protocol):
-    """Where devices stand for the associations; implemented by ``gateway.fence.places``."""
-
-    def stands(self, device_id: str) -> Place:
-        """Where it stands now."""
-
-    def move(self, device_id: str, ward: str, at_us: int) -> None:
-        """It has been in a ward since then; empty: in none."""
-
-
-class Bell(Protocol):
-    """Raises alarms about the gateway; implemented by ``gateway.notices``."""
-
-    def condition(self, condition: str, text: str, *, active: bool, about: str = "") -> None:
-        """A state began or ended."""
-
-
-class Around(NamedTuple):
-    """Its collaborators, each a port."""
-
-    watch: Watch
-    places: Places
-    bell: Bell
-    audit: Auditor
-    clock: Clock
-    counters: Counters
-
-
-class Found(NamedTuple):
-    """One device, for who looks."""
-
-    device_id: str
-    class_name: str
-    state: State
-    zones: tuple[str, ...]
-    ward: str
-    """Of its zones; empty: none of one ward's."""
-    seen_us: int
-    """The newest word of it; 0: none."""
 
 
 class _Seen:
@@ -135,7 +75,8 @@ class Fence:
         self._seen: dict[str, _Seen] = {}
         """Bounded by the registry."""
         self._device_of: dict[str, str] = {}
-        self._directory: dict[str, Device] = {}
+        self._directory: dict[str, Device] | None = None
+        """None: nobody says which devices there are."""
         self._silent = False
         self._follow(config)
 
@@ -160,6 +101,8 @@ class Fence:
                 self._seen[device_id] = _Seen(self._class_of(device_id), State.OUTSIDE)
             else:
                 self._around.watch.fenced(device_id, outside=False)
+        for device_id in sorted(self._named()):
+            self._seen.setdefault(device_id, _Seen(self._class_of(device_id), State.UNKNOWN))
         self._show()
 
     def directory(self, devices: Iterable[Device]) -> None:
@@ -305,8 +248,9 @@ class Fence:
         self._around.bell.condition(CONDITION, "", active=False)
 
     def _named(self) -> set[str]:
-        """Devices with an address of the configuration, as far as the registry knows them."""
-        return {each for each in self._config.addresses.values() if each in self._directory}
+        """Devices with an address of the configuration that a registry, if any, knows."""
+        known = self._directory
+        return {each for each in self._config.addresses.values() if known is None or each in known}
 
     def _find(self, address: str) -> str:
         """The device behind an address; empty: nobody's."""
@@ -321,8 +265,11 @@ class Fence:
             return ""
         return self._device_of.get(gpsi, "")
 
+    def _registered(self, device_id: str) -> Device | None:
+        return None if self._directory is None else self._directory.get(device_id)
+
     def _class_of(self, device_id: str) -> str:
-        device = self._directory.get(device_id)
+        device = self._registered(device_id)
         named = self._by_device.get(device_id)
         return named or self._by_kind.get(device.kind if device else "", "")
 
@@ -372,7 +319,7 @@ class Fence:
             log.info("%s is back in the zones where it may be", device_id)
             self._answer(device_id, seen)
             # Back on campus, it stands where it belongs until it is seen elsewhere.
-            device = self._directory.get(device_id)
+            device = self._registered(device_id)
             self._move(device_id, device.ward if device else "", self._around.clock.now_us())
 
     def _answer(self, device_id: str, seen: _Seen) -> None:

@@ -16,7 +16,7 @@ from gateway.association.events import NOWHERE, Bed
 from gateway.domain.devices import Device
 from gateway.domain.ports import Clock, Sink, Submission
 from gateway.domain.records import Attestation, Provenance
-from gateway.fence.fence import Place
+from gateway.fence.ports import Place
 
 BY: Final = "network"
 _PROVENANCE: Final = Provenance("gateway", Attestation.GATEWAY, BY)
@@ -30,7 +30,7 @@ class Standings(Protocol):
 
 
 class Associated:
-    """Implements :class:`~gateway.fence.fence.Places`."""
+    """Implements :class:`~gateway.fence.ports.Places`."""
 
     def __init__(
         self,

@@ -19,11 +19,11 @@ from gateway.domain.devices import Device
 from gateway.domain.network import parse_binding
 from gateway.domain.ports import Outcome
 from gateway.domain.records import Alarm
-from gateway.fence import fence
 from gateway.fence.config import AreaTable, ClassTable, FenceConfig, ZoneTable
-from gateway.fence.fence import Fence, Place
+from gateway.fence.fence import Fence
 from gateway.fence.links import Links
 from gateway.fence.machine import State
+from gateway.fence.ports import Around, Place
 from gateway.mec import location, radio
 from gateway.mec.config import BreakoutTable, CallbackTable, MecConfig
 from gateway.mec.making import OnPlatform
@@ -103,9 +103,7 @@ class Site:
         self.watch = watch.SimWatch(SimConfig(outside_fence=Answer.QUARANTINE), around)
         self.fence = Fence(
             config,
-            fence.Around(
-                self.watch, Nowhere(), self.notices, self.gateway, self.clock, self.counters
-            ),
+            Around(self.watch, Nowhere(), self.notices, self.gateway, self.clock, self.counters),
         )
         self.links = Links(lambda found: ["pump-1"] if PUMP_IP in found else [], self.clock)
         self.fence.directory([PUMP])

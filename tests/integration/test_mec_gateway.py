@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import sqlite3
+import subprocess
+import sys
 from contextlib import asynccontextmanager, closing
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +18,7 @@ from aiohttp import web
 from bench.site import Identities, make_identities
 from demo.plan import free_ports
 from demo.scrape import total
+from firmware_sim.mec.location import LOCATION
 from firmware_sim.mec.platform import APPS, Platform, traffic_rule
 from security.files import SECRET_MODE, write_atomic
 from security.tls import server_context
@@ -131,3 +135,75 @@ async def test_nothing_leaves_without_the_breakout_and_everything_before_the_end
                 ).fetchall()
             assert kept <= there
             assert [phase for (phase,) in alarms][:2] == ["start", "end"]
+
+
+FENCE = """
+[fence]
+grace_s = 0.2
+
+[[fence.zones]]
+zone = "z-ward"
+
+[fence.addresses]
+"acr:10.1.7.7" = "DEVICE"
+
+[sim]
+outside_fence = "quarantine"
+"""
+
+
+async def test_what_leaves_the_campus_is_collected_and_not_released(
+    tmp_path: Path, identities: Identities
+) -> None:
+    platform = Platform(INSTANCE, ("wardgate", "hidden"))
+    platform.traffic_rules["breakout"] = traffic_rule("breakout")
+    (listed,) = json.loads(identities.devices.read_text())
+    async with listening(platform, identities) as port:
+        told = table(tmp_path, port).replace(
+            "look_s", f'location = "https://localhost:{port}{LOCATION}"\nlook_s', 1
+        )
+        extra = told + FENCE.replace("DEVICE", listed["device_id"])
+        async with CrashSite(tmp_path / "site", identities, extra=extra) as site:
+            (device,) = site.devices([replace(HABITS[3], rate=50.0, repeats=0.0)], Random(7))
+            running = asyncio.create_task(device.run())
+            users, kept = platform.whereabouts, device.diary.acknowledged
+            await until(lambda: users.zonal and held(site) > 10, PATIENCE_S)
+            await users.enter("acr:10.1.7.7", "z-ward")
+            await users.leave("acr:10.1.7.7", "z-ward")
+
+            async def counted(name: str, **labels: str) -> float:
+                return total(await site.samples("gateway"), f"wardgate_{name}", **labels)
+
+            async with asyncio.timeout(PATIENCE_S):
+                while await counted("devices_held") != 1:  # noqa: ASYNC110
+                    await asyncio.sleep(0.05)
+            assert await counted("fence_devices", state="outside") == 1
+            since = set(kept)
+            await until(lambda: len(kept - since) > 30, PATIENCE_S)
+            meanwhile = kept - since
+            await users.enter("acr:10.1.7.7", "z-ward")
+            async with asyncio.timeout(PATIENCE_S):
+                while await counted("devices_held") != 0:  # noqa: ASYNC110
+                    await asyncio.sleep(0.05)
+            after = set(kept)
+
+            def there() -> set[str]:
+                with closing(sqlite3.connect(f"file:{site.core_db}?mode=ro", uri=True)) as db:
+                    return {name for (name,) in db.execute("SELECT message_id FROM reports")}
+
+            # What came behind it arrives, so what was held has been passed over for good.
+            await until(lambda: len(there() - after) > 10, PATIENCE_S)
+            assert not meanwhile & there()
+            running.cancel()
+            await asyncio.wait((running,))
+            config = str(site.state / "gateway.toml")
+            shown = await asyncio.to_thread(
+                subprocess.run,
+                (sys.executable, "-m", "wardgate", "fence", "list", "--config", config),
+                capture_output=True,
+                text=True,
+                check=True,
+            )
+            assert listed["device_id"] in shown.stdout
+            assert "inside" in shown.stdout
+            assert "z-ward" in shown.stdout

@@ -11,8 +11,9 @@ from gateway.domain.network import ZoneEvent, parse_binding
 from gateway.domain.ports import Outcome
 from gateway.domain.records import Alarm
 from gateway.fence.config import AreaTable, ClassTable, FenceConfig, Roaming, Scheme, ZoneTable
-from gateway.fence.fence import Around, Fence, Place
+from gateway.fence.fence import Fence
 from gateway.fence.machine import State
+from gateway.fence.ports import Around, Place
 from gateway.network import watch
 from gateway.network.config import Answer, SimConfig
 from gateway.network.holds import Holds
@@ -331,6 +332,16 @@ def test_an_address_may_be_configured_and_others_are_nobodys():
     assert one.counters.counts["fence_told", "unknown_zone"] == 1
 
 
+def test_without_a_registry_those_of_the_configuration_have_a_fence():
+    config = FenceConfig(ZONES, addresses={"acr:10.0.0.7": "wired-1"})
+    one = Bench(config)
+    one.told("z-town", here=True, address="acr:10.0.0.7")
+    one.wait(31)
+    assert list(one.holds.devices) == ["wired-1"]
+    one.identity.apply_directory([PUMP])
+    assert not one.holds.devices
+
+
 def test_a_place_follows_who_stays_in_another_ward():
     one = bench()
     one.told("z-icu", here=True)
@@ -426,7 +437,7 @@ class Everything(RuleBasedStateMachine):
     @rule()
     def restart(self):
         before = self.bench
-        devices = tuple(before.fence._directory.values())
+        devices = tuple((before.fence._directory or {}).values())
         self.bench = Bench(state=before.committed)
         self.bench.clock.advance(before.clock.monotonic())
         assert self.bench.watch.outside() == before.watch.outside()

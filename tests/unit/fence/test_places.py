@@ -5,8 +5,8 @@ from gateway.association.config import AssociationConfig
 from gateway.association.events import Bed, Event, Kind
 from gateway.domain.devices import Device
 from gateway.domain.records import AssociationChange, AssociationSubject
-from gateway.fence.fence import Place
 from gateway.fence.places import BY, Associated
+from gateway.fence.ports import Place
 from tests.fakes import FakeCounters
 from tests.unit.pipeline.support import Bench
 
