@@ -23,11 +23,14 @@ import yaml
 from demo.plan import free_ports
 from gateway.clock import SystemClock
 from gateway.dial import knock
+from gateway.fence.config import AreaTable, ZoneTable
 from gateway.mec.apps import AppSupport, Operation
 from gateway.mec.bandwidth import Bandwidth, bw_info
 from gateway.mec.config import BandwidthTable, ServiceTable
 from gateway.mec.http import Platform, PlatformError
+from gateway.mec.location import Location, Wanted
 from gateway.mec.mobility import Mobility
+from gateway.mec.radio import Radio
 from gateway.mec.services import Services
 from tests.fakes import FakeCounters
 from tests.openapi import SHARED_FILES, lenient, needs_openapi
@@ -128,3 +131,50 @@ async def test_mobility(tmp_path: Path) -> None:
         assert await mobility.ensure()
         assert not await mobility.ensure()
         await mobility.withdraw()
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["etsi-forge/MEC013_LocationAPI.yaml", "advantedge/MEC013_location.yaml"],
+    ids=["etsi", "advantedge"],
+)
+async def test_location(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with mocked(name, tmp_path) as (base, platform):
+        wanted = Wanted(
+            (ZoneTable("zone01"),),
+            (AreaTable("helipad", 31.2, 121.5, 40.0),),
+            lambda: ("tel:+8613800000001",),
+            "https://gateway.campus:7448/mec/secret/zone",
+            "https://gateway.campus:7448/mec/secret/area",
+        )
+        location = Location(platform, base, INSTANCE, wanted, SystemClock())
+        assert await location.ensure()
+        assert set(await location.users()) == {"zone01"}
+        # The file wants a subscription's id to be a URI of its own.
+        for name_, kept in location._kept.items():
+            url = f"{kept.url.rpartition('/')[0]}/urn%3Asubscription"
+            location._kept[name_] = kept._replace(url=url)
+        assert not await location.ensure()
+        monkeypatch.setattr("gateway.mec.location.DURATION_S", 60)  # others: they are changed
+        assert not await location.ensure()
+        await location.withdraw()
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["etsi-forge/MEC012_RniAPI.yaml", "advantedge/MEC012_rnis.yaml"],
+    ids=["etsi", "advantedge"],
+)
+async def test_radio(name: str, tmp_path: Path) -> None:
+    async with mocked(name, tmp_path) as (base, platform):
+        callback = "https://gateway.campus:7448/mec/secret/radio"
+        radio = Radio(platform, base, callback, SystemClock())
+        assert await radio.ensure()
+        # The file wants a subscription's id to be a URI of its own.
+        for kind, (url, renew_at) in radio._kept.items():
+            radio._kept[kind] = f"{url.rpartition('/')[0]}/urn%3Asubscription", renew_at
+        assert not await radio.ensure()
+        for kind, (url, _) in radio._kept.items():
+            radio._kept[kind] = url, 0.0  # it is time to renew
+        assert not await radio.ensure()
+        await radio.withdraw()
