@@ -9,6 +9,8 @@ Rules:
 3. A stream that breaks is opened again after a jittered, growing delay, or at the receiver's
    first sign of life; what was not acknowledged is sent again in the same batches.
 4. To whom the policy releases nothing, no connection is opened (:mod:`gateway.uplink.rest`).
+   Without a policy nothing goes on towards anybody: a stream ends, whatever is in flight, and so
+   does a handshake, or a look whether somebody listens. The way may lead elsewhere now.
 5. A backlog's batches are made in a thread, so that alarms of other lanes pass between them.
 6. The stream goes on while a window of statistics is open, and the cursor stays behind the window's
    first group; what a stream begins with is made again by reading on from the cursor
@@ -21,6 +23,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Coroutine
 from typing import Any
 
 import grpc.aio
@@ -97,7 +100,8 @@ class LaneForwarder:
             retry_after_s = 0.0
             reason = ""
             try:
-                await self._session()
+                await self._while_released(self._session())
+                reason = "no_policy"  # a stream ends with an error by itself
             except UnreadableError as error:
                 reason = error.reason
                 await self._flight.suspect(reason)
@@ -118,9 +122,13 @@ class LaneForwarder:
             elif self._stood:
                 # A receiver that greets both lanes and drops them must not make them wake each
                 # other: only what happens from now on is a sign of life.
-                await link.pause(delay, link.signs)
+                await self._while_released(link.pause(delay, link.signs))
             else:
-                await link.pause(delay, signs)
+                await self._while_released(link.pause(delay, signs))
+
+    async def _while_released(self, job: Coroutine[Any, Any, None]) -> None:
+        """Do it until it is done, or there is no policy."""
+        await both(job, self._link.has_none())
 
     async def _something_to_carry(self) -> None:
         """Waveforms: wait for the gateway's first. The other lanes' streams stand in any case."""

@@ -84,6 +84,7 @@ class Link:
         self._listens = True
         self._knock = knock
         self._released = asyncio.Event()
+        self._withdrawn = asyncio.Event()
         self._up: set[Lane] = set()
         self._acked: dict[Lane, int] = {}
         self._alarms_up = asyncio.Event()
@@ -98,8 +99,10 @@ class Link:
         self.release = release
         if release is None:
             self._released.clear()
+            self._withdrawn.set()
         else:
             self._released.set()
+            self._withdrawn.clear()
 
     async def route(self, lane: Lane) -> Route:
         """Where a connection for a lane is to go now.
@@ -128,6 +131,10 @@ class Link:
     async def has_release(self) -> None:
         """Wait until there is a policy."""
         await self._released.wait()
+
+    async def has_none(self) -> None:
+        """Wait until there is no policy; true of any moment since it was called."""
+        await self._withdrawn.wait()
 
     async def pause(self, seconds: float, signs: int) -> None:
         """Back off, but no longer than until there is a sign of life.

@@ -107,7 +107,7 @@ class Uplink:
         self._releases(policy)
 
     def set_policy(self, policy: Policy | None) -> None:
-        """Apply a verified policy, or none. The streams stay up.
+        """Apply a verified policy, or none. The streams stay up with one, and end without.
 
         Durable on return; only then may the committer label groups with its version.
 

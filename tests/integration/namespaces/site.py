@@ -277,22 +277,27 @@ class Talker:
         assert self._process.stdout is not None
         return self._process.stdout.readline().strip()
 
-    def _said(self) -> str:
-        """Send a report; what became of it."""
+    def begin(self) -> None:
+        """Send a report, and do not wait for what becomes of it."""
         assert self._process.stdin is not None
         self._process.stdin.write("\n")
         self._process.stdin.flush()
-        return self._line()
+
+    def acknowledged(self) -> str:
+        """The id of a report that was begun, which must be acknowledged."""
+        said = self._line()
+        assert said.startswith("acknowledged "), said
+        return said.removeprefix("acknowledged ")
 
     def is_taken(self) -> bool:
         """Send a report; whether it is acknowledged."""
-        return self._said().startswith("acknowledged ")
+        self.begin()
+        return self._line().startswith("acknowledged ")
 
     def report(self) -> str:
         """Send a report, which must be acknowledged; its message id."""
-        said = self._said()
-        assert said.startswith("acknowledged "), said
-        return said.removeprefix("acknowledged ")
+        self.begin()
+        return self.acknowledged()
 
 
 class Captured:

@@ -398,6 +398,41 @@ async def test_without_a_policy_the_stream_ends_and_none_is_opened(tmp_path):
         assert b.receiver.spans() == [(1, 2)]
 
 
+async def test_without_a_policy_a_stream_ends_whatever_is_in_flight(tmp_path):
+    async with bench(tmp_path) as b:
+        b.receiver.behave = lambda _batch: []
+        b.say(20)
+        b.start()
+        await b.until(lambda: len(b.receiver.batches) == 3)  # the window is full
+        b.link.set_release(None)
+        await b.until(lambda: "no_policy" in b.failures())
+        b.receiver.behave = accept
+        b.release(version="p2")
+        await b.delivered()
+        assert len(b.receiver.hellos) == 2
+
+
+async def test_without_a_policy_nobody_is_knocked_at(tmp_path):
+    async with bench(tmp_path, backoff_s_min=60.0, backoff_s_max=60.0) as b:
+        knocked = asyncio.Event()
+
+        async def knock(_address):
+            knocked.set()
+            await asyncio.Event().wait()
+
+        b.link._knock = knock
+        b.receiver.behave = lambda _batch: [(grpc.StatusCode.UNAVAILABLE, "away")]
+        b.say()
+        b.start()
+        await knocked.wait()
+        b.link.set_release(None)
+        knocked.clear()
+        b.receiver.behave = accept
+        b.release(version="p2")
+        await b.delivered()  # at once, and not when the pause is over
+        assert not knocked.is_set()
+
+
 async def test_nothing_leaves_that_the_ledger_does_not_hold(tmp_path):
     async with bench(tmp_path) as b:
         b.ledger.start("core", TELEMETRY, 0)
