@@ -16,6 +16,7 @@ import msgspec
 from gateway.config import GatewayConfig
 from gateway.domain.errors import ConfigError
 from gateway.mec.config import MecConfig
+from gateway.networkapi.config import NetworkApisConfig
 
 RESTART: Final[Mapping[str, str]] = {
     "gateway.name": "it is the gateway's identity",
@@ -38,6 +39,10 @@ RESTART: Final[Mapping[str, str]] = {
     "local.calls_max": "it is bound at the start",
     "cabinets": "what lies in them is followed from the start",
     **{f"mec.{key}": "a platform is told once" for key in MecConfig.__struct_fields__},
+    **{
+        f"network_apis.{key}": "sessions may stand at the network"
+        for key in NetworkApisConfig.__struct_fields__
+    },
     **{
         f"fence.{key}": "a platform is told once"
         for key in ("zones", "areas", "scheme", "addresses")

@@ -25,6 +25,7 @@ from gateway.local.config import LocalConfig
 from gateway.mec.config import MecConfig
 from gateway.metrics_http import MetricsConfig
 from gateway.network.config import SimConfig
+from gateway.networkapi.config import NetworkApisConfig
 from gateway.notification.config import MqttOutlet, NotificationConfig
 from gateway.ownclock.config import ClockTable
 from gateway.packetfilter.config import PacketFilterTable
@@ -124,6 +125,7 @@ class GatewayConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     sim: SimConfig = SimConfig()
     """What is done about devices that the mobile network knows by other words than the registry."""
     fence: FenceConfig = FenceConfig()
+    network_apis: NetworkApisConfig = NetworkApisConfig()
     renewal: RenewalTable = RenewalTable()
     clock: ClockTable = ClockTable()
     cabinets: tuple[CabinetTable, ...] = ()

@@ -63,6 +63,8 @@ from gateway.mec.seeing import Watchers
 from gateway.metrics_http import MetricsPlace
 from gateway.network import watch as network
 from gateway.network.holds import Holds
+from gateway.networkapi.keeper import Around as NetworkAround
+from gateway.networkapi.making import OnNetwork
 from gateway.notices import Notices
 from gateway.notification.part import Notification
 from gateway.notification.part import Surroundings as NotificationSurroundings
@@ -338,6 +340,7 @@ class Gateway:
         )
         self.local.offer(associations.service())
         self.local.offer(fence_service(self.fence, self.links, self.clock))
+        self._ask_network(stack)
         await self.local.start()
         self._supervisor.start(Part("local", self.local.run))
         stack.push_async_callback(self.local.stop)
@@ -366,6 +369,24 @@ class Gateway:
         await platform.start()
         stack.push_async_callback(platform.stop)
         self._supervisor.start(Part("mec", platform.run))
+
+    def _ask_network(self, stack: contextlib.AsyncExitStack) -> None:
+        """Have an operator's network that can be asked, if there is one."""
+        config = self.config
+        if not config.network_apis:
+            return
+        around = NetworkAround(
+            self.intake.alarms.devices_with,
+            self.identity.device,
+            self.identity.addresses_of,
+            self.clock,
+            self.telemetry,
+            self.audit,
+        )
+        network_ = OnNetwork(config.network_apis, config.tls.files, around)
+        stack.push_async_callback(network_.stop)
+        self.local.offer(network_.service(self.fence))
+        self._supervisor.start(Part("network", network_.run))
 
     async def _drain(self, seconds: float) -> None:
         """Take no more from devices; return when everything has left, or the time is over."""

@@ -74,6 +74,10 @@ METRICS: Mapping[str, Declared] = {
     "wave_samples": Declared("counter", "Samples of waveforms accepted", ()),
     # The MEC platform
     "mec_calls": Declared("counter", "Calls of the platform", ("result",)),
+    "network_calls": Declared("counter", "Calls of the operator's network", ("result",)),
+    "network_quality": Declared(
+        "gauge", "Devices with a high alarm by what has become of their session", ("state",)
+    ),
     "mec_failures": Declared("counter", "Looks at the platform that failed", ("what",)),
     "mec_told": Declared("counter", "What the platform told", ("kind",)),
     "mec_state": Declared("gauge", "1 for where the gateway stands with it", ("state",)),

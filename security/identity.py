@@ -430,6 +430,11 @@ class IdentityService:
             if live.peer.rpartition(":")[0].strip("[]") in addresses
         }
 
+    def addresses_of(self, device_id: str) -> frozenset[str]:
+        """Where a device's live sessions come from, without ports."""
+        peers = (self._live[each].peer for each in self.sessions_of(device_id))
+        return frozenset(peer.rpartition(":")[0].strip("[]") for peer in peers) - {""}
+
     def _end_revoked(self) -> int:
         # What an earlier sweep has not seen yet is among these, too.
         self._unswept = list(self._by_mark)

@@ -79,6 +79,11 @@ PARTS = {
     "fence": Part(
         "gateway.fence.cli", "app", "The electronic fence: where the network sees devices."
     ),
+    "network": Part(
+        "gateway.networkapi.cli",
+        "app",
+        "The operator's network: where it sees a device, and whose flow it puts first.",
+    ),
     "sim": Part("firmware_sim.cli", "app", "Simulated devices: play a recording."),
     "attack": Part("attack.cli", "attack", "Attack a running system, and see it withstand."),
     "manufacturer": Part(

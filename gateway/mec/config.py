@@ -21,7 +21,10 @@ _SEEING = ("location", "radio")
 
 
 class TokenTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """``[mec.token]``: OAuth 2.0 client credentials (RFC 6749, 4.4; GS MEC 009, 6.16)."""
+    """``[mec.token]``, ``[network_apis.token]``: OAuth 2.0 client credentials.
+
+    RFC 6749, 4.4; GS MEC 009, 6.16.
+    """
 
     endpoint: str
     client_id: str
@@ -142,13 +145,13 @@ class MecConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         if (self.cert is None) != (self.key is None):
             raise ConfigError("mec.cert: cert and key go together")
         for key in ("app_support", "service_mgmt", "bandwidth_mgmt", "mobility", *_SEEING):
-            _check_url(f"mec.{key}", getattr(self, key), plain=self.plain)
+            check_url(f"mec.{key}", getattr(self, key), plain=self.plain)
         if self.token is not None:
-            _check_url("mec.token.endpoint", self.token.endpoint, plain=self.plain)
+            check_url("mec.token.endpoint", self.token.endpoint, plain=self.plain)
         if self.callback is not None:
             tomlfile.address(self.callback.listen, "mec.callback.listen")
             _check_networks("mec.callback.networks", self.callback.networks)
-            _check_url("mec.callback.url", self.callback.url, plain=self.callback.plain)
+            check_url("mec.callback.url", self.callback.url, plain=self.callback.plain)
         if self.bandwidth is not None and not self.bandwidth_mgmt:
             raise ConfigError("mec.bandwidth: bandwidth_mgmt says whom to ask")
 
@@ -166,10 +169,11 @@ class MecConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             "mec-radio": self.radio,
             "mec-token": self.token.endpoint if self.token else "",
         }
-        return {name: _place(url) for name, url in urls.items() if url}
+        return {name: place_of(url) for name, url in urls.items() if url}
 
 
-def _place(url: str) -> str:
+def place_of(url: str) -> str:
+    """Whom a URL calls: ``host:port``."""
     parts = urlsplit(url)
     host, port = parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
@@ -183,7 +187,12 @@ def _check_networks(key: str, texts: tuple[str, ...]) -> None:
             raise ConfigError(f"{key}: {error}") from error
 
 
-def _check_url(key: str, url: str, *, plain: bool) -> None:
+def check_url(key: str, url: str, *, plain: bool) -> None:
+    """Refuse what is no URL, or none of HTTPS; empty is fine.
+
+    Raises:
+        ConfigError: naming the key.
+    """
     if not url:
         return
     try:

@@ -68,8 +68,9 @@ class Platform:
         token: how tokens are got; None: the platform wants none.
         timeout_s: of one try.
         clock: monotonic time.
-        counters: counts ``mec_calls``.
+        counters: counts ``counted`` by result.
         rng: for the pauses.
+        counted: the metric.
     """
 
     def __init__(
@@ -80,7 +81,9 @@ class Platform:
         clock: Clock,
         counters: Counters,
         rng: Random,
+        counted: str = "mec_calls",
     ) -> None:
+        self._counted = counted
         self._context = context
         self._table = token
         self._timeout_s = timeout_s
@@ -136,7 +139,7 @@ class Platform:
                 after_s = 0.0
                 tried += 1
                 if tried >= TRIES_MAX:
-                    self._counters.add("mec_calls", "away")
+                    self._counters.add(self._counted, "away")
                     raise
             else:
                 if answer.status == 401 and self._table is not None and not renewed:
@@ -149,12 +152,12 @@ class Platform:
 
     def _judged(self, answer: Answer, expect: tuple[int, ...]) -> Answer:
         if answer.status in expect:
-            self._counters.add("mec_calls", "ok")
+            self._counters.add(self._counted, "ok")
             return answer
         if answer.status in PASSING:
-            self._counters.add("mec_calls", "busy")
+            self._counters.add(self._counted, "busy")
             raise PlatformError(f"the platform answers {answer.status}")
-        self._counters.add("mec_calls", "refused")
+        self._counters.add(self._counted, "refused")
         raise ProblemError(answer.status, _detail(answer.body))
 
     def _pause(self, tried: int, after_s: float) -> float:
@@ -256,7 +259,8 @@ def _detail(body: bytes) -> str:
         return ""
     if not isinstance(found, dict):
         return ""
-    text = found.get("detail") or found.get("title") or ""
+    # RFC 7807; CAMARA's ErrorInfo has a message.
+    text = found.get("detail") or found.get("title") or found.get("message") or ""
     printable = "".join(char for char in str(text) if char.isprintable())
     return printable[:DETAIL_CHARS_MAX]
 

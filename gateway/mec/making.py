@@ -47,7 +47,7 @@ class OnPlatform:
         ours = TlsFiles(config.cert or files.cert, config.key or files.key, files.trust)
         theirs = ours._replace(trust=config.trust or files.trust)
         self._platform = Platform(
-            _fresh(theirs, client_context) if not config.plain else _none,
+            fresh(theirs, client_context) if not config.plain else _none,
             config.token,
             config.timeout_s,
             around.clock,
@@ -122,7 +122,7 @@ def _interfaces(
     return Interfaces(apps, services, bandwidth, mobility, seeing)
 
 
-def _fresh(
+def fresh(
     files: TlsFiles, make: Callable[[TlsFiles], ssl.SSLContext]
 ) -> Callable[[], ssl.SSLContext]:
     """A context that is made anew when the files are others, and the same while they are not."""

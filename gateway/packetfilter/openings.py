@@ -115,7 +115,8 @@ def find(  # what it depends on is what root hands in
     drivers = plugins.check(config.drivers, path.resolve().parent, str(path))
     places = _Places(lookup, strict=every)
     listeners = _own_listeners(config, ward)
-    outgoing = [places.opening(name, at) for name, at in config.mec.addresses.items()]
+    asked = config.mec.addresses | config.network_apis.addresses
+    outgoing = [places.opening(name, at) for name, at in asked.items()]
     for name, _, options in drivers:
         kind = getattr(options, "listens_over", socket.SOCK_STREAM)
         protocol = UDP if kind is socket.SOCK_DGRAM else TCP

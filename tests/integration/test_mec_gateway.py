@@ -152,6 +152,17 @@ outside_fence = "quarantine"
 """
 
 
+NETWORK = """
+[network_apis]
+provider = "camara"
+plain = true
+location_verification = "http://127.0.0.1:9/location-verification/v3"
+quality_on_demand = "http://127.0.0.1:9/quality-on-demand/v1"
+area = { latitude = 31.23, longitude = 121.47 }
+quality = { kinds = ["monitor"], profile = "QOS_E", server = "10.20.0.1" }
+"""
+
+
 async def test_what_leaves_the_campus_is_collected_and_not_released(
     tmp_path: Path, identities: Identities
 ) -> None:
@@ -162,7 +173,7 @@ async def test_what_leaves_the_campus_is_collected_and_not_released(
         told = table(tmp_path, port).replace(
             "look_s", f'location = "https://localhost:{port}{LOCATION}"\nlook_s', 1
         )
-        extra = told + FENCE.replace("DEVICE", listed["device_id"])
+        extra = told + NETWORK + FENCE.replace("DEVICE", listed["device_id"])
         async with CrashSite(tmp_path / "site", identities, extra=extra) as site:
             (device,) = site.devices([replace(HABITS[3], rate=50.0, repeats=0.0)], Random(7))
             running = asyncio.create_task(device.run())
@@ -207,3 +218,20 @@ async def test_what_leaves_the_campus_is_collected_and_not_released(
             assert listed["device_id"] in shown.stdout
             assert "inside" in shown.stdout
             assert "z-ward" in shown.stdout
+            refused = await asyncio.to_thread(
+                subprocess.run,
+                (
+                    sys.executable,
+                    "-m",
+                    "wardgate",
+                    "network",
+                    "verify",
+                    "mon-9",
+                    "--config",
+                    config,
+                ),
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            assert "there is no device mon-9" in refused.stderr

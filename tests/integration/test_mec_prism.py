@@ -26,7 +26,7 @@ from gateway.dial import knock
 from gateway.fence.config import AreaTable, ZoneTable
 from gateway.mec.apps import AppSupport, Operation
 from gateway.mec.bandwidth import Bandwidth, bw_info
-from gateway.mec.config import BandwidthTable, ServiceTable
+from gateway.mec.config import BandwidthTable, ServiceTable, TokenTable
 from gateway.mec.http import Platform, PlatformError
 from gateway.mec.location import Location, Wanted
 from gateway.mec.mobility import Mobility
@@ -49,19 +49,25 @@ pytestmark = [
 
 
 @contextlib.asynccontextmanager
-async def mocked(name: str, folder: Path) -> AsyncIterator[tuple[str, Platform]]:
+async def mocked(
+    name: str,
+    folder: Path,
+    token: TokenTable | None = None,
+    flags: tuple[str, ...] = ("--errors", "--dynamic"),
+) -> AsyncIterator[tuple[str, Platform]]:
     """The interface of one file, and a client."""
     (port,) = free_ports(1)
     served = folder / "served.yaml"
     served.write_text(yaml.safe_dump(lenient(yaml.safe_load((SHARED_FILES / name).read_text()))))
     process = await asyncio.create_subprocess_exec(
-        *(PRISM, "mock", "--errors", "--dynamic", "--port", str(port), str(served)),
+        *(PRISM, "mock", *flags),
+        *("--port", str(port), str(served)),
         stdout=asyncio.subprocess.DEVNULL,
         stderr=asyncio.subprocess.DEVNULL,
         env=os.environ | {"CI": "1"},
     )
     clock = SystemClock()
-    platform = Platform(lambda: None, None, 20.0, clock, FakeCounters(), random.Random(1))
+    platform = Platform(lambda: None, token, 20.0, clock, FakeCounters(), random.Random(1))
     try:
         async with asyncio.timeout(START_S_MAX):
             while not await knock(f"127.0.0.1:{port}"):

@@ -130,6 +130,16 @@ class AlarmEngine:
         held = self._held.get(device_id, _NO_HOLDS).values()
         return [each for each in held if each.state is State.ACTIVE]
 
+    def devices_with(self, priority: AlarmPriority) -> list[str]:
+        """Devices with an ACTIVE condition at least so grave; for who asks now and then."""
+        if not any(count for each, count in self.active.items() if each >= priority):
+            return []
+        return [
+            name
+            for name in self._held
+            if any(each.cause.priority >= priority for each in self.standing(name))
+        ]
+
     def heard(self, report: Report, mono: float, changes: Changes) -> None:
         """A report came, whatever is in it."""
         watch = self._silence.find(report.device_id, report.kind)

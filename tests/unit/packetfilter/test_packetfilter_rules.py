@@ -52,6 +52,21 @@ def test_where_no_resolver_is_named_this_host_is_asked_as_resolv_conf_has_it(tmp
     assert "ip daddr { 127.0.0.1/32 } udp dport 53 counter name dns accept" in rules(made)
 
 
+def test_an_operators_network_that_is_asked_is_open_and_no_other_is(tmp_path):
+    path = write(tmp_path)
+    asked = """
+[network_apis]
+provider = "camara"
+quality_on_demand = "https://203.0.113.77:8443/quality-on-demand/v1"
+quality = { kinds = ["monitor"], profile = "QOS_E", server = "10.20.0.1" }
+"""
+    path.write_text(path.read_text() + asked)
+    hole = "ip daddr { 203.0.113.77/32 } tcp dport 8443 counter name network-quality accept"
+    assert hole in rules(compiled(path))
+    path.write_text(path.read_text().replace('"camara"', '"none"'))
+    assert "203.0.113.77" not in compiled(path).script
+
+
 @pytest.mark.parametrize("policy", ["", POLICY + CAMPUS.replace("campus", "kampus"), "nonsense"])
 def test_without_a_policy_that_releases_no_destination_is_open_and_the_rest_is(tmp_path, policy):
     made = compiled(write(tmp_path, policy))

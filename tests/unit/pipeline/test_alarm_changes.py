@@ -85,3 +85,15 @@ def test_an_alarm_carries_the_values_that_its_device_tells_with_it():
     b.submit(change(b, high, True))
     (alarm,) = b.committer.alarm_records
     assert (alarm.codes, alarm.values, alarm.limit) == ((147842,), (171.0,), 120.0)
+
+
+def test_who_has_an_alarm_at_least_so_grave_is_known():
+    b = Bench()
+    alarms = b.intake.alarms
+    b.submit(change(b, BATTERY, True))
+    assert alarms.devices_with(AlarmPriority.LOW) == ["pump-1"]
+    assert alarms.devices_with(AlarmPriority.HIGH) == []
+    b.submit(change(b, OCCLUSION, True))
+    assert alarms.devices_with(AlarmPriority.HIGH) == ["pump-1"]
+    b.submit(change(b, OCCLUSION, False), change(b, BATTERY, False))
+    assert alarms.devices_with(AlarmPriority.LOW) == []

@@ -347,3 +347,12 @@ def test_the_soonest_end_of_a_devices_certificates_is_known(ward, service):
     assert end == pytest.approx(ward.now.timestamp() + 10 * 86400, abs=1)
     assert service.certificate_end("two") is None
     assert service.certificate_end("three") is None
+
+
+def test_where_a_devices_sessions_come_from_is_known_while_they_live(ward, service):
+    der, _ = ward.der(Role.DEVICE, "one")
+    session, _ = admitted(service, certificate(der))
+    assert service.addresses_of("one") == {"127.0.0.1"}
+    assert service.addresses_of("two") == frozenset()
+    service.leave(session)
+    assert service.addresses_of("one") == frozenset()

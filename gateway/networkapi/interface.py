@@ -1,0 +1,172 @@
+"""All that the rest of the gateway knows of a network that can be asked.
+
+Rules:
+
+* A device is named by its SIM's number or its address, an area by a circle, a flow by where it
+  goes: no patient, bed, kind or alarm is ever said.
+* A network that can't be asked now is :class:`~gateway.mec.http.PlatformError`; one that refuses
+  is :class:`~gateway.mec.http.ProblemError`; an answer that makes no sense is
+  :class:`~gateway.domain.errors.MalformedError`.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from enum import Enum
+from typing import NamedTuple, Protocol
+
+from gateway.domain.network import Binding
+
+
+class Whose(NamedTuple):
+    """A device, as a network knows it; what is empty is not said."""
+
+    phone: str = ""
+    """``+`` and 5 to 15 digits (E.164)."""
+    ipv4: str = ""
+    """Where the network's address is the one that the gateway sees: no NAT between them."""
+
+    def __bool__(self) -> bool:
+        return bool(self.phone or self.ipv4)
+
+
+class Circle(NamedTuple):
+    """An area."""
+
+    latitude: float
+    longitude: float
+    radius_m: float
+
+
+class Verdict(Enum):
+    """Whether a device is in an area."""
+
+    TRUE = "TRUE"
+    FALSE = "FALSE"
+    PARTIAL = "PARTIAL"
+    """Where it may be lies partly outside."""
+    UNKNOWN = "UNKNOWN"
+    """The network has been asked, and can't say."""
+
+
+class Located(NamedTuple):
+    """What the network says of a device's place."""
+
+    verdict: Verdict
+    at_us: int = 0
+    """When it was located; 0: it was not."""
+    match_percent: int | None = None
+    """Of a PARTIAL: how much of where it may be lies inside."""
+    why: str = ""
+    """Of an UNKNOWN."""
+
+
+class Flow(NamedTuple):
+    """What a device sends, and to where."""
+
+    server: str
+    """IP address or network."""
+    ports: tuple[int, ...] = ()
+    """Of the server; none: all."""
+
+
+class Status(Enum):
+    """What has become of a request for quality."""
+
+    REQUESTED = "REQUESTED"
+    AVAILABLE = "AVAILABLE"
+    UNAVAILABLE = "UNAVAILABLE"
+
+
+class Session(NamedTuple):
+    """Quality that was asked for."""
+
+    session_id: str
+    status: Status
+    duration_s: float
+    """As granted, from its start on; extensions included."""
+
+
+class Edge(Enum):
+    """What of an area one is told of."""
+
+    ENTERED = "area-entered"
+    LEFT = "area-left"
+
+
+class Crossing(NamedTuple):
+    """The network's word that a device went over an area's edge."""
+
+    subscription_id: str
+    edge: Edge
+    at_us: int
+
+
+class Ended(NamedTuple):
+    """No more is told under a subscription."""
+
+    subscription_id: str
+    why: str
+
+
+class LocationApi(Protocol):
+    """A network that can be asked where a device is."""
+
+    async def verify_location(self, whose: Whose, area: Circle, age_s: int) -> Located:
+        """Whether a device is in an area, by a place that is at most ``age_s`` old."""
+
+
+class QualityApi(Protocol):
+    """A network that can be asked to put a flow first."""
+
+    async def request_quality(
+        self, whose: Whose, flow: Flow, profile: str, seconds: int
+    ) -> Session:
+        """A session for a flow; one that stands already is taken up."""
+
+    async def quality(self, session_id: str) -> Session | None:
+        """What has become of a session; None: the network knows none."""
+
+    async def extend_quality(self, session_id: str, seconds: int) -> Session:
+        """More of it."""
+
+    async def end_quality(self, session_id: str) -> None:
+        """No more of it; one that has ended is fine."""
+
+
+class GeofencingApi(Protocol):
+    """A network that tells when a device goes over an area's edge."""
+
+    async def subscribe(self, whose: Whose, area: Circle, edge: Edge, sink: str) -> str:
+        """Have a device's crossings told to ``sink``; the subscription's id."""
+
+    async def subscriptions(self) -> frozenset[str]:
+        """Ids of those that stand."""
+
+    async def unsubscribe(self, subscription_id: str) -> None:
+        """Have no more told; one that has ended is fine."""
+
+
+class NetworkApis(LocationApi, QualityApi, GeofencingApi, Protocol):
+    """A network that can be asked for all of it."""
+
+
+def whose(binding: Binding, addresses: frozenset[str] = frozenset()) -> Whose:
+    """A device by what the registry binds it to, else by the one IPv4 address it has.
+
+    Args:
+        binding: the registry's.
+        addresses: of its live sessions; empty where addresses are translated.
+    """
+    if binding.gpsi:
+        return Whose(phone=f"+{binding.gpsi.removeprefix('msisdn-')}")
+    found = [each for each in addresses if _is_ipv4(each)]
+    return Whose(ipv4=found[0]) if len(found) == 1 else Whose()
+
+
+def _is_ipv4(text: str) -> bool:
+    try:
+        ipaddress.IPv4Address(text)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,73 @@
+"""``[network_apis]``, and what a device is called."""
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from gateway.domain.errors import ConfigError
+from gateway.domain.network import parse_binding
+from gateway.networkapi.config import NetworkApisConfig
+from gateway.networkapi.interface import Whose, whose
+
+QUALITY: dict[str, Any] = {"kinds": ["monitor"], "profile": "QOS_E", "server": "10.20.0.1"}
+WHOLE: dict[str, Any] = {
+    "provider": "camara",
+    "location_verification": "https://api.operator.example/location-verification/v3",
+    "quality_on_demand": "https://api.operator.example:8443/quality-on-demand/v1",
+    "area": {"latitude": 31.23, "longitude": 121.47},
+    "quality": QUALITY,
+    "token": {
+        "endpoint": "https://api.operator.example/token",
+        "client_id": "wardgate",
+        "secret": "secret",
+    },
+}
+
+
+def made(**changed):
+    return msgspec.convert(WHOLE | changed, NetworkApisConfig, dec_hook=lambda to, text: to(text))
+
+
+def test_nothing_is_called_unless_it_is_configured():
+    assert not NetworkApisConfig()
+    assert made(provider="none").addresses == {}
+    assert made().addresses == {
+        "network-location": "api.operator.example:443",
+        "network-quality": "api.operator.example:8443",
+        "network-token": "api.operator.example:443",
+    }
+
+
+@pytest.mark.parametrize(
+    ("changed", "key"),
+    [
+        ({"area": None}, "area: "),
+        ({"quality": None}, "quality: "),
+        ({"quality_on_demand": "http://api.operator.example/qod"}, "quality_on_demand: https"),
+        ({"location_verification": "operator"}, "location_verification: "),
+        ({"quality": QUALITY | {"kinds": []}}, "quality.kinds: "),
+        ({"quality": QUALITY | {"server": "gateway"}}, "quality.server: "),
+        ({"quality": QUALITY | {"session_s": 600, "total_s": 300}}, "total_s: "),
+    ],
+    ids=["area", "quality", "http", "url", "kinds", "server", "sum"],
+)
+def test_what_can_not_be_meant_is_refused(changed, key):
+    with pytest.raises(ConfigError, match=key):
+        made(**changed)
+
+
+@pytest.mark.parametrize(
+    ("gpsi", "addresses", "known"),
+    [
+        ("+8613800000001", {"10.1.2.3"}, Whose("+8613800000001")),
+        ("", {"10.1.2.3"}, Whose(ipv4="10.1.2.3")),
+        ("", {"10.1.2.3", "10.1.2.4"}, Whose()),
+        ("", {"fd00::1"}, Whose()),
+        ("", {"monitor.campus"}, Whose()),
+        ("", set(), Whose()),
+    ],
+    ids=["number", "address", "two", "v6", "name", "none"],
+)
+def test_a_device_is_called_by_its_number_or_its_one_address(gpsi, addresses, known):
+    assert whose(parse_binding(gpsi=gpsi), frozenset(addresses)) == known

@@ -1,0 +1,244 @@
+"""Quality while an alarm stands: the keeper against a network in memory."""
+
+import asyncio
+
+import pytest
+
+from gateway.domain.devices import Device
+from gateway.domain.network import parse_binding
+from gateway.domain.records import AlarmPriority
+from gateway.mec.http import PlatformError, ProblemError
+from gateway.networkapi.config import QualityTable
+from gateway.networkapi.interface import Flow, Session, Status, Whose
+from gateway.networkapi.keeper import LINGER_S, RETRY_S, Around, QualityKeeper
+from gateway.networkapi.quality import State
+from tests.fakes import FakeClock, FakeCounters
+
+TABLE = QualityTable(
+    kinds=("defibrillator",),
+    profile="QOS_E",
+    server="10.20.0.1",
+    ports=(8883,),
+    session_s=100,
+    total_s=250,
+    devices_max=2,
+)
+
+
+class Network:
+    """A network that grants what it is asked for, unless it is told otherwise."""
+
+    def __init__(self, clock):
+        self.clock = clock
+        self.calls = []
+        self.error = None
+        self.granting = Status.AVAILABLE
+        self.sessions = {}
+
+    def _ask(self, *call):
+        self.calls.append(call)
+        if self.error is not None:
+            raise self.error
+
+    async def request_quality(self, whose, flow, profile, seconds):
+        self._ask("ask", whose, flow, profile, seconds)
+        name = f"s{len(self.calls)}"
+        self.sessions[name] = Session(name, self.granting, float(seconds))
+        return self.sessions[name]
+
+    async def quality(self, session_id):
+        self._ask("look", session_id)
+        return self.sessions.get(session_id)
+
+    async def extend_quality(self, session_id, seconds):
+        self._ask("extend", session_id, seconds)
+        was = self.sessions[session_id]
+        self.sessions[session_id] = was._replace(duration_s=was.duration_s + seconds)
+        return self.sessions[session_id]
+
+    async def end_quality(self, session_id):
+        self._ask("end", session_id)
+        self.sessions.pop(session_id, None)
+
+
+class Bench:
+    def __init__(self):
+        self.clock = FakeClock()
+        self.network = Network(self.clock)
+        self.alarms: dict[str, AlarmPriority] = {}
+        self.entries = []
+        self.counters = FakeCounters()
+        self.devices = {
+            f"defi-{n}": Device(
+                f"defi-{n}", "defibrillator", network=parse_binding(gpsi=f"+861380000000{n}")
+            )
+            for n in range(4)
+        }
+        self.devices["pump-1"] = Device(
+            "pump-1", "pump", network=parse_binding(gpsi="+8613800000099")
+        )
+        self.devices["wired-1"] = Device("wired-1", "defibrillator")
+        around = Around(
+            lambda least: [name for name, each in self.alarms.items() if each >= least],
+            self.devices.get,
+            lambda _device: frozenset(),
+            self.clock,
+            self.counters,
+            self,
+        )
+        self.keeper = QualityKeeper(self.network, TABLE, around)
+
+    def record(self, event, **fields):
+        self.entries.append((event, fields["device"], fields["state"]))
+
+    def goes_on(self, seconds):
+        """Time passes, with a look at every second."""
+        for _ in range(seconds):
+            self.clock.advance(1.0)
+            asyncio.run(self.keeper.look())
+
+    @property
+    def told(self):
+        return [call[0] for call in self.network.calls]
+
+    def state_of(self, device_id):
+        return {each.device_id: each.state for each in self.keeper.shown()}.get(device_id)
+
+
+@pytest.fixture
+def bench():
+    return Bench()
+
+
+def test_a_grave_alarm_has_quality_until_a_while_after_it(bench):
+    bench.alarms["defi-1"] = AlarmPriority.HIGH
+    bench.goes_on(1)
+    assert bench.network.calls == [
+        ("ask", Whose("+8613800000001"), Flow("10.20.0.1", (8883,)), "QOS_E", 100)
+    ]
+    assert bench.state_of("defi-1") is State.GRANTED
+    assert bench.counters.gauges["network_quality", "granted"] == 1
+    bench.alarms.clear()
+    bench.goes_on(int(LINGER_S) - 1)
+    assert "end" not in bench.told
+    bench.goes_on(2)
+    assert bench.network.sessions == {}
+    assert bench.keeper.shown() == []
+    assert [entry[2] for entry in bench.entries] == ["granted", "none"]
+
+
+@pytest.mark.parametrize("name", ["pump-1", "wired-1", "unknown-1"])
+def test_other_kinds_and_who_is_not_of_the_network_are_not_asked_for(bench, name):
+    bench.alarms[name] = AlarmPriority.HIGH
+    bench.goes_on(3)
+    assert bench.network.calls == []
+
+
+def test_a_lesser_alarm_is_not_asked_for(bench):
+    bench.alarms["defi-1"] = AlarmPriority.MEDIUM
+    bench.goes_on(3)
+    assert bench.network.calls == []
+
+
+def test_an_alarm_that_comes_and_goes_keeps_one_session(bench):
+    for _ in range(6):
+        bench.alarms["defi-1"] = AlarmPriority.HIGH
+        bench.goes_on(5)
+        bench.alarms.clear()
+        bench.goes_on(5)
+    assert bench.told.count("ask") == 1
+    assert "end" not in bench.told
+
+
+def test_it_is_extended_up_to_its_sum_and_then_runs_out(bench):
+    bench.alarms["defi-1"] = AlarmPriority.HIGH
+    bench.goes_on(400)
+    (name,) = bench.network.sessions
+    assert bench.network.sessions[name].duration_s == TABLE.total_s
+    assert bench.told.count("ask") == 1
+    assert [call[2] for call in bench.network.calls if call[0] == "extend"] == [100, 50]
+    assert bench.state_of("defi-1") is State.SPENT
+    bench.alarms.clear()
+    bench.goes_on(int(LINGER_S) + 2)
+    bench.alarms["defi-1"] = AlarmPriority.HIGH  # the next one has its own
+    bench.goes_on(2)
+    assert bench.told.count("ask") == 2
+
+
+def test_a_refusal_counts_until_the_alarm_has_ended(bench):
+    bench.network.error = ProblemError(422, "not for this device")
+    bench.alarms["defi-1"] = AlarmPriority.HIGH
+    bench.goes_on(60)
+    assert bench.told == ["ask"]
+    assert bench.state_of("defi-1") is State.SPENT
+    bench.alarms.clear()
+    bench.goes_on(int(LINGER_S) + 2)
+    assert bench.told == ["ask"]  # there was none to end
+    assert bench.keeper.shown() == []
+
+
+def test_a_network_that_is_away_is_asked_again_at_intervals(bench):
+    bench.network.error = PlatformError("away")
+    bench.alarms["defi-1"] = AlarmPriority.HIGH
+    bench.goes_on(3 * int(RETRY_S) + 1)
+    assert bench.told == ["ask"] * 4
+    bench.network.error = None
+    bench.goes_on(int(RETRY_S))
+    assert bench.state_of("defi-1") is State.GRANTED
+
+
+def test_what_the_network_took_back_is_asked_for_again(bench):
+    bench.alarms["defi-1"] = AlarmPriority.HIGH
+    bench.goes_on(1)
+    bench.network.sessions.clear()
+    bench.goes_on(45)
+    assert bench.told == ["ask", "look", "ask"]
+    assert bench.state_of("defi-1") is State.GRANTED
+
+
+def test_an_undecided_request_is_looked_at_and_granted_later(bench):
+    bench.network.granting = Status.REQUESTED
+    bench.alarms["defi-1"] = AlarmPriority.HIGH
+    bench.goes_on(1)
+    assert bench.state_of("defi-1") is State.ASKED
+    (name,) = bench.network.sessions
+    bench.network.sessions[name] = Session(name, Status.AVAILABLE, 100.0)
+    bench.goes_on(31)
+    assert bench.state_of("defi-1") is State.GRANTED
+
+
+def test_what_can_not_be_ended_is_tried_again_until_it_has_run_out(bench):
+    bench.alarms["defi-1"] = AlarmPriority.HIGH
+    bench.goes_on(1)
+    bench.alarms.clear()
+    bench.network.error = PlatformError("away")
+    bench.goes_on(60)
+    assert bench.state_of("defi-1") is State.ENDING
+    assert bench.told.count("end") > 1
+    bench.goes_on(60)
+    assert bench.keeper.shown() == []
+
+
+def test_no_more_devices_than_there_is_room_for(bench):
+    for n in range(4):
+        bench.alarms[f"defi-{n}"] = AlarmPriority.HIGH
+    bench.goes_on(2)
+    assert bench.told == ["ask", "ask"]
+    assert bench.counters.gauges["network_quality", "without"] == 2
+
+
+def test_who_leaves_the_registry_loses_it(bench):
+    bench.alarms["defi-1"] = AlarmPriority.HIGH
+    bench.goes_on(1)
+    del bench.devices["defi-1"], bench.alarms["defi-1"]  # its alarms end with it
+    bench.goes_on(int(LINGER_S) + 2)
+    assert bench.told[-1] == "end"
+
+
+def test_what_stands_is_given_back_at_the_end(bench):
+    bench.alarms["defi-1"] = bench.alarms["defi-2"] = AlarmPriority.HIGH
+    bench.goes_on(1)
+    asyncio.run(bench.keeper.stop())
+    assert bench.network.sessions == {}
+    bench.goes_on(2)
+    assert bench.told == ["ask", "ask", "end", "end"]
