@@ -1,0 +1,176 @@
+"""Many devices that attach at once: EAP-TLS peers behind one SMF, each a whole handshake.
+
+RFC 3748 and RFC 5216 over RADIUS (RFC 2865, RFC 3579): as much of them as an attachment takes.
+``eapol_test`` is a process per device; this one is for crowds, and holds nothing against the
+server's manners but its proofs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import hmac
+import os
+import time
+from typing import Final, NamedTuple
+
+from OpenSSL import SSL
+
+from security.files import TlsFiles
+
+ACCESS_REQUEST, ACCEPT, REJECT = 1, 2, 3
+EAP_RESPONSE, IDENTITY, TLS = 2, 1, 13
+LENGTH, MORE, START = 0x80, 0x40, 0x20
+STATE, EAP_MESSAGE, MESSAGE_AUTHENTICATOR = 24, 79, 80
+FRAGMENT_BYTES: Final = 1000
+VALUE_BYTES_MAX: Final = 253
+AGAIN_S: Final = 3.0
+"""An SMF asks again after so long (TS 29.561 leaves it open; RFC 5080, 2.2.1 begins with 2 s)."""
+TRIES: Final = 10
+
+
+class Attached(NamedTuple):
+    """How one attachment went."""
+
+    accepted: bool | None
+    """None: nobody answered, although it was asked for :data:`TRIES` times."""
+    took_s: float
+    repeats: int
+
+
+def attribute(kind: int, value: bytes) -> bytes:
+    return bytes((kind, len(value) + 2)) + value
+
+
+class EapTls:
+    """A device's side: takes each EAP request, and has the response to it."""
+
+    def __init__(self, context: SSL.Context) -> None:
+        self._tls = SSL.Connection(context, None)
+        self._tls.set_connect_state()
+        self._came = b""
+        self._leaves = b""
+        self._whole = 0
+
+    def answer(self, request: bytes) -> bytes:
+        """The response to a request, which has type EAP-TLS."""
+        number, kind, flags = request[1], request[4], request[5]
+        assert kind == TLS, kind
+        self._came += request[10 if flags & LENGTH else 6 :]
+        if flags & MORE:
+            return response(number, TLS, b"\0")
+        if self._came or flags & START:
+            self._step()
+        return response(number, TLS, self._fragment())
+
+    def _step(self) -> None:
+        if self._came:
+            self._tls.bio_write(self._came)
+            self._came = b""
+        try:
+            self._tls.do_handshake()
+            self._tls.recv(1)  # TLS 1.3: the server's word that it is done
+        except SSL.WantReadError:
+            pass
+        try:
+            self._leaves = self._tls.bio_read(1 << 16)
+        except SSL.WantReadError:
+            self._leaves = b""
+        self._whole = len(self._leaves)
+
+    def _fragment(self) -> bytes:
+        first = len(self._leaves) == self._whole
+        part, self._leaves = self._leaves[:FRAGMENT_BYTES], self._leaves[FRAGMENT_BYTES:]
+        if not self._leaves:
+            return b"\0" + part
+        if first:
+            return bytes((LENGTH | MORE,)) + self._whole.to_bytes(4, "big") + part
+        return bytes((MORE,)) + part
+
+
+def response(number: int, kind: int, data: bytes) -> bytes:
+    return (
+        bytes((EAP_RESPONSE, number)) + (5 + len(data)).to_bytes(2, "big") + bytes((kind,)) + data
+    )
+
+
+def context_of(files: TlsFiles) -> SSL.Context:
+    """A device's certificate, for all of its attachments."""
+    context = SSL.Context(SSL.TLS_CLIENT_METHOD)
+    context.use_certificate_chain_file(str(files.cert))
+    context.use_privatekey_file(str(files.key))
+    context.load_verify_locations(str(files.trust))
+    context.set_verify(SSL.VERIFY_PEER)
+    return context
+
+
+class _Answers(asyncio.DatagramProtocol):
+    def __init__(self) -> None:
+        self.queue: asyncio.Queue[bytes] = asyncio.Queue()
+
+    def datagram_received(self, data: bytes, _address: object) -> None:
+        self.queue.put_nowait(data)
+
+
+async def attach(port: int, secret: bytes, context: SSL.Context, facts: bytes) -> Attached:
+    """Attach once.
+
+    Args:
+        port: the server's, on loopback.
+        secret: shared with it.
+        context: of the device.
+        facts: attributes that the network says beside it.
+    """
+    began = time.monotonic()
+    transport, answers = await asyncio.get_running_loop().create_datagram_endpoint(
+        _Answers, remote_addr=("127.0.0.1", port)
+    )
+    peer, state, repeats = EapTls(context), b"", 0
+    eap = response(0, IDENTITY, b"anonymous")
+    try:
+        for number in range(256):
+            request = _request(number, secret, facts + state, eap)
+            answer = b""
+            for tries in range(TRIES):
+                transport.sendto(request)
+                repeats += tries > 0
+                try:
+                    async with asyncio.timeout(AGAIN_S):
+                        while (answer := await answers.queue.get())[1] != number:
+                            pass
+                    break
+                except TimeoutError:
+                    continue
+            else:
+                return Attached(None, time.monotonic() - began, repeats)
+            _verify(answer, request, secret)
+            if answer[0] in (ACCEPT, REJECT):
+                return Attached(answer[0] == ACCEPT, time.monotonic() - began, repeats)
+            found = list(_attributes(answer))
+            state = b"".join(attribute(kind, value) for kind, value in found if kind == STATE)
+            eap = peer.answer(b"".join(value for kind, value in found if kind == EAP_MESSAGE))
+        raise AssertionError("it goes on for ever")
+    finally:
+        transport.close()
+
+
+def _request(number: int, secret: bytes, facts: bytes, eap: bytes) -> bytes:
+    body = facts
+    for at in range(0, len(eap), VALUE_BYTES_MAX):
+        body += attribute(EAP_MESSAGE, eap[at : at + VALUE_BYTES_MAX])
+    body += attribute(MESSAGE_AUTHENTICATOR, bytes(16))
+    head = bytes((ACCESS_REQUEST, number)) + (20 + len(body)).to_bytes(2, "big") + os.urandom(16)
+    return (head + body)[:-16] + hmac.new(secret, head + body, "md5").digest()
+
+
+def _verify(answer: bytes, request: bytes, secret: bytes) -> None:
+    proof = hashlib.md5(answer[:4] + request[4:20] + answer[20:] + secret).digest()
+    assert answer[4:20] == proof
+
+
+def _attributes(packet: bytes) -> list[tuple[int, bytes]]:
+    found, at = [], 20
+    while at < len(packet):
+        found.append((packet[at], packet[at + 2 : at + packet[at + 1]]))
+        at += packet[at + 1]
+    return found

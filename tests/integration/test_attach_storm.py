@@ -1,0 +1,123 @@
+"""A cell starts again, and everybody attaches at once: a storm at the generated FreeRADIUS.
+
+Each attachment is a whole EAP-TLS handshake of its own, by one SMF; the right device with the right
+SIM gets in, and in the middle of the storm one with another's SIM does not. Whoever is not answered
+tries again, as devices do. All are sessions of one certificate, which costs the server what as many
+certificates do. By hand with more, and with what it took::
+
+    WARDGATE_ATTACHMENTS=1000 pytest -s tests/integration/test_attach_storm.py
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from random import Random
+from typing import NamedTuple
+
+import pytest
+from OpenSSL import SSL
+
+from bench.rounds import quantiles
+from tests.integration.eap_peer import attach, attribute, context_of
+from tests.integration.test_secondary_authentication import NUMBER, RIGHT, SECRET, SIM, Site
+
+ATTACHMENTS = int(os.environ.get("WARDGATE_ATTACHMENTS", "60"))
+OTHER_SIM = "001010000000002"
+AGAIN_S_MAX = 10.0
+STRANGERS = max(1, ATTACHMENTS // 20)
+
+pytestmark = [
+    pytest.mark.skipif(not shutil.which("freeradius"), reason="needs freeradius (make system)"),
+    pytest.mark.timeout(180 + ATTACHMENTS),
+]
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    made = Site(tmp_path_factory.mktemp("radius"))
+    yield made
+    made.close()
+
+
+def said(number: int, sim: str = SIM) -> bytes:
+    """What the SMF says of one attachment."""
+
+    def vendor(kind: int, value: bytes) -> bytes:
+        return attribute(26, bytes.fromhex("000028af") + attribute(kind, value))
+
+    place = bytes.fromhex(f"8900f110{RIGHT['tac']}00f1100000000100")
+    return b"".join(
+        (
+            attribute(1, b"anonymous"),
+            attribute(4, bytes((127, 0, 0, 1))),
+            attribute(30, RIGHT["dnn"].encode()),
+            attribute(31, NUMBER.encode()),
+            attribute(44, f"STORM-{number}".encode()),
+            vendor(1, sim.encode()),
+            vendor(20, RIGHT["imei"].encode()),
+            vendor(125, bytes.fromhex(RIGHT["snssai"])),
+            vendor(22, place),
+        )
+    )
+
+
+class Try(NamedTuple):
+    """How a device's attachment went, over all the times that it tried."""
+
+    accepted: bool
+    took_s: float
+    repeats: int
+    """Requests that the SMF sent again."""
+    given_up: int
+    """Times that the SMF had no answer, and the device began anew."""
+
+
+async def persist(site: Site, context: SSL.Context, facts: bytes, random: Random) -> Try:
+    """Attach, and try again after a while as long as nobody answers."""
+    loop = asyncio.get_running_loop()
+    began, repeats, given_up = loop.time(), 0, 0
+    while True:
+        found = await attach(site.port, SECRET.encode(), context, facts)
+        repeats += found.repeats
+        if found.accepted is not None:
+            return Try(found.accepted, loop.time() - began, repeats, given_up)
+        given_up += 1
+        await asyncio.sleep(random.uniform(0, AGAIN_S_MAX))
+
+
+async def test_everybody_gets_in_and_who_has_anothers_sim_does_not(site: Site) -> None:
+    context, random = context_of(site.good), Random(7)
+    sims = [SIM] * ATTACHMENTS + [OTHER_SIM] * STRANGERS
+    jobs = [persist(site, context, said(n, sim), random) for n, sim in enumerate(sims)]
+    cpu, began = cpu_s(site.radiusd.pid), asyncio.get_running_loop().time()
+    found = await asyncio.gather(*jobs)
+    took_s = asyncio.get_running_loop().time() - began
+    own_s, started_s = (b - a for a, b in zip(cpu, cpu_s(site.radiusd.pid), strict=True))
+    print(  # noqa: T201  # for who tries it by hand
+        f"\n{len(found)} at once: all answered after {took_s:.1f} s ({len(found) / took_s:.0f}/s),"
+        f" each {quantiles([round(each.took_s * 1e6) for each in found])};"
+        f" asked again {sum(each.repeats for each in found)} times,"
+        f" given up {sum(each.given_up for each in found)} times;"
+        f" CPU of FreeRADIUS {own_s:.1f} s, of what it starts {started_s:.1f} s"
+    )
+    assert {each.accepted for each in found[:ATTACHMENTS]} == {True}
+    assert {each.accepted for each in found[ATTACHMENTS:]} == {False}
+    everybody = {f"STORM-{number}" for number in range(ATTACHMENTS)}
+    site.until(lambda: logged(site, "accepted") == everybody)
+
+
+def logged(site: Site, kind: str) -> set[str]:
+    """Sessions that FreeRADIUS has written down."""
+    return {each[3] for each in site.logged() if each[0] == kind}
+
+
+def cpu_s(pid: int) -> tuple[float, float]:
+    """A process' own time, and that of the processes that it has started and seen end."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    own, started = (sum(map(int, fields[at : at + 2])) for at in (11, 13))
+    ticks = os.sysconf("SC_CLK_TCK")
+    return own / ticks, started / ticks
