@@ -56,10 +56,7 @@ from gateway.keykeeper import KEYS_FILE, SCOPES, Keeps, KeyKeeper
 from gateway.local.server import Around as LocalAround
 from gateway.local.server import LocalServer
 from gateway.local.status import Looks, status_service
-from gateway.mec.agent import HOLD as BREAKOUT
-from gateway.mec.agent import Around as MecAround
-from gateway.mec.making import OnPlatform
-from gateway.mec.seeing import Watchers
+from gateway.mec.life import HOLD as BREAKOUT
 from gateway.metrics_http import MetricsPlace
 from gateway.network import watch as network
 from gateway.network.holds import Holds
@@ -351,6 +348,11 @@ class Gateway:
         mec = config.mec
         if mec.platform == "none" or mec.callback is None or mec.breakout is None:
             return
+        # With them comes an HTTP library, which few gateways need.
+        from gateway.mec.agent import Around as MecAround  # noqa: PLC0415
+        from gateway.mec.making import OnPlatform  # noqa: PLC0415
+        from gateway.mec.seeing import Watchers  # noqa: PLC0415
+
         around = MecAround(
             self.clock,
             self.telemetry,

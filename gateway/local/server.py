@@ -102,13 +102,18 @@ class LocalServer:
             self._stack = stack.pop_all()
 
     async def _open_socket(self, stack: AsyncExitStack) -> None:
+        """Listen at the box, if that can be.
+
+        A disk that is full, or that holds no sockets, takes the command line away and nothing else.
+        """
         server = self._server(self._at_the_box)
         path = stack.enter_context(short(self._socket))
         try:
             server.add_insecure_port(f"unix:{path}")
-        except RuntimeError as error:
-            raise ConfigError(f"local.socket: can't bind {self._socket}") from error
-        self._socket.chmod(0o600)
+            self._socket.chmod(0o600)
+        except (RuntimeError, OSError):
+            log.error("nobody can ask at the box: can't bind %s", self._socket)  # noqa: TRY400  # gRPC does not say why
+            return
         stack.callback(self._socket.unlink, missing_ok=True)
         await server.start()
         stack.push_async_callback(server.stop, STOP_GRACE_S)

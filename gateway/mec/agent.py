@@ -26,7 +26,7 @@ from gateway.mec.bandwidth import Bandwidth
 from gateway.mec.callbacks import Callbacks, Told
 from gateway.mec.config import BreakoutTable, MecConfig
 from gateway.mec.http import PlatformError, ProblemError
-from gateway.mec.life import Effect, Input, Life, State
+from gateway.mec.life import HOLD, Effect, Input, Life, State
 from gateway.mec.mobility import Mobility
 from gateway.mec.seeing import Seeing, Watchers
 from gateway.mec.services import Services
@@ -35,8 +35,6 @@ from security.identity import Auditor
 
 log = logging.getLogger(__name__)
 
-HOLD: Final = "breakout"
-"""Why nothing leaves."""
 CONDITION: Final = "breakout_lost"
 FORGETFUL_LOOKS: Final = 15
 """Services, bandwidth and mobility are looked at every so many looks."""

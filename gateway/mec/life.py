@@ -15,6 +15,9 @@ from __future__ import annotations
 from enum import Enum, auto
 from typing import Final
 
+HOLD: Final = "breakout"
+"""Why nothing leaves, for whoever holds it back."""
+
 
 class State(Enum):
     STARTING = auto()

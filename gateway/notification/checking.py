@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from gateway.domain.errors import ConfigError
 from gateway.notification.config import Outlet, WebhookOutlet
-from gateway.notification.outlets.webhook import bearer
 from gateway.notification.releasing import pseudonyms_of
 from security.files import TlsFiles, read_secret
 from security.tls import https_context
@@ -22,6 +21,8 @@ def check_outlet(outlet: Outlet, own: TlsFiles) -> None:
             files = outlet.files(own)
             https_context(files, shows_certificate=outlet.bearer is None)
             if outlet.bearer is not None:
+                from gateway.notification.outlets.webhook import bearer  # noqa: PLC0415
+
                 bearer(read_secret(outlet.bearer))
     except (ConfigError, OSError) as error:
         raise ConfigError(f"outlet {outlet.name}: {error}") from error

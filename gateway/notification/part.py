@@ -20,7 +20,6 @@ from gateway.notification.fanout import HOLD, Around, FanOut
 from gateway.notification.outlets.mqtt import MqttSender
 from gateway.notification.outlets.sender import Sender
 from gateway.notification.outlets.watch import Watchers, WatchSender
-from gateway.notification.outlets.webhook import WebhookSender
 from gateway.notification.releasing import Releases
 from gateway.notification.service import People, alarms_service
 from gateway.outbound import Outbound
@@ -158,6 +157,9 @@ class Notification:
                     self._fanout.read_answer,
                 )
             case WebhookOutlet():
+                # With it comes an HTTP library, which few gateways need.
+                from gateway.notification.outlets.webhook import WebhookSender  # noqa: PLC0415
+
                 own = self._config.tls.files
                 return WebhookSender(outlet, own, read_secret, self._clock.monotonic)
             case WatchOutlet():

@@ -136,6 +136,8 @@ def find(  # what it depends on is what root hands in
             places.opening(f"to-{each.name}", each.address, each.networks, released=released)
         )
     outgoing += _outlets(config, table, places, every=every)
+    if config.clock.chrony:
+        outgoing.append(places.opening("chrony", config.clock.chrony)._replace(protocols=(UDP,)))
     if config.fleet is not None:
         outgoing.append(places.opening("fleet", config.fleet.address, config.fleet.networks))
     if config.renewal.est:

@@ -32,8 +32,8 @@ and bytes); columns; when it was measured; the rest. A scalar's default may be w
 parses to the same."""
 _MEASURED = b"\xa8\x01%b\xb0\x01%b"
 """measured_us (21) and uncertainty_us (22)."""
-_TAG_TIME_MARKS = b"\xb8\x01"
-_TAG_ORDER = b"\xc0\x01"
+_TAGS_MEASURED = (b"\xa8\x01", b"\xb0\x01", b"\xb8\x01", b"\xc0\x01")
+"""measured_us, uncertainty_us, time_marks (23), order_us (24)."""
 _TAG_VALUES = b"\x6a"
 _TAG_QUALITIES = b"\x72"
 
@@ -96,7 +96,7 @@ def encode_report(
         message_id,
         columns,
         _measured(*measured)
-        if measured[2] or measured[3] or not measured[0]
+        if measured[2] or measured[3] or not measured[0] or not measured[1]
         else _MEASURED % (_varint(measured[0]), _varint(measured[1])),
         rest,
     )
@@ -112,15 +112,11 @@ def _varint(n: int) -> bytes:
     return _MORE[n & 0x3FFF] + _MORE[n >> 14 & 0x3FFF] + _high(n >> 28)
 
 
-def _measured(measured_us: int, uncertainty_us: int, marks: int, order_us: int) -> bytes:
-    if not (measured_us or uncertainty_us or marks or order_us):
-        return b""
-    said = _MEASURED % (_varint(measured_us), _varint(uncertainty_us))
-    if marks:
-        said += _TAG_TIME_MARKS + _varint(marks)
-    if order_us:
-        said += _TAG_ORDER + _varint(order_us)
-    return said
+def _measured(*said: int) -> bytes:
+    """Those of the four that are not 0, which is what an absent one is."""
+    return b"".join(
+        tag + _varint(value) for tag, value in zip(_TAGS_MEASURED, said, strict=True) if value
+    )
 
 
 @lru_cache(maxsize=64)

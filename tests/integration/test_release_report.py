@@ -61,6 +61,20 @@ class RecordingSite(CrashSite):
                 await asyncio.sleep(0.05)
 
 
+TABLES = (
+    "report",
+    "alarms",
+    "statuses",
+    "inventory",
+    "gateway_clocks",
+    "cabinet_events",
+    "association_changes",
+    "infusion_orders",
+    "notifications",
+)
+"""Of a core's store: whatever came as a record, but Gaps."""
+
+
 class Evidence:
     """What is left of a run: state, stores, and a report of it."""
 
@@ -126,8 +140,7 @@ def test_what_reached_a_destination_is_what_the_report_says(evidence: Evidence, 
     # And what its store holds, as any SQLite client counts it.
     store = evidence.site.state / f"{name}.db"
     held = {
-        table: int(str(rows_of(store, f"SELECT count(*) FROM {table}")[0][0]))
-        for table in ("report", "alarms", "statuses", "inventory")
+        table: int(str(rows_of(store, f"SELECT count(*) FROM {table}")[0][0])) for table in TABLES
     }
     gaps = rows_of(store, "SELECT count(*) FROM gaps WHERE source = 'gateway'")
     records = sum(n for (*_, what), n in left.items() if what == "records")

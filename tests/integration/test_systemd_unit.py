@@ -100,13 +100,21 @@ def left_to(unit: Path) -> set[str]:
     return {each["json_field"] for each in json.loads(said.stdout) if not each["set"]}
 
 
-@pytest.mark.parametrize("role", UNITS)
-def test_systemd_finds_nothing_wrong_with_a_unit(role: str, tmp_path: Path) -> None:
-    unit = rendered(role, tmp_path)
+def verified(unit: Path) -> tuple[int, list[str]]:
+    """What systemd says of a unit, without what it says of other packages' on this machine."""
     said = subprocess.run(
         ["systemd-analyze", "verify", "--man=no", unit], capture_output=True, text=True, check=False
     )
-    assert (said.returncode, said.stderr) == (0, "")
+    others = ("/lib/systemd/", "/usr/lib/systemd/", "/etc/systemd/")
+    return said.returncode, [
+        line for line in said.stderr.splitlines() if not line.startswith(others)
+    ]
+
+
+@pytest.mark.parametrize("role", UNITS)
+def test_systemd_finds_nothing_wrong_with_a_unit(role: str, tmp_path: Path) -> None:
+    unit = rendered(role, tmp_path)
+    assert verified(unit) == (0, [])
 
 
 @pytest.mark.parametrize("role", UNITS)
@@ -135,10 +143,7 @@ def test_the_units_of_one_gateway_and_of_a_tenants_are_in_order(
         rendered("gateway", tmp_path, unit=each, wardgate_its=its)
     made = rendered("gateway", tmp_path, unit=unit, wardgate_its=its)
     text = made.read_text()
-    said = subprocess.run(
-        ["systemd-analyze", "verify", "--man=no", made], capture_output=True, text=True, check=False
-    )
-    assert (said.returncode, said.stderr) == (0, "")
+    assert verified(made) == (0, [])
     assert exposure(made) <= EXPOSURE_MAX
     who = "wardgate-hospital-a" if its else "wardgate"
     assert f"Group={who}\n" in text

@@ -69,6 +69,7 @@ def test_only_what_the_configuration_names_may_be_reached(tmp_path):
     assert lines[:2] == ["[Service]", "IPAddressDeny=any"]
     assert allowed(lines) == {
         "127.0.0.0/8",
+        "127.0.0.1/32",  # chronyd
         "::1/128",
         "10.20.0.0/16",
         "fd00:20::/64",

@@ -72,7 +72,7 @@ def test_without_a_policy_that_releases_no_destination_is_open_and_the_rest_is(t
     made = compiled(write(tmp_path, policy))
     assert bool(made.fault) == bool(policy)
     released = {each.name for each in made.openings.outgoing if each.released}
-    assert released == {"fleet", "est", "driver-intellivue-0"}
+    assert released == {"fleet", "est", "driver-intellivue-0", "chrony"}
 
 
 def test_the_last_rule_counts_and_drops_and_nothing_returns_from_the_chain(tmp_path):
