@@ -25,9 +25,9 @@ from firmware_sim.mec.platform import (
     traffic_rule,
 )
 from gateway.clock import SystemClock
-from gateway.mec.agent import CONDITION, HOLD, Agent, Around
+from gateway.mec.agent import CONDITION, Agent, Around
 from gateway.mec.config import BandwidthTable, BreakoutTable, CallbackTable, MecConfig, TokenTable
-from gateway.mec.life import State
+from gateway.mec.life import HOLD, State
 from gateway.mec.making import OnPlatform
 from security.files import SECRET_MODE, TlsFiles, write_atomic
 from tests.fakes import FakeCounters
