@@ -60,8 +60,6 @@ from gateway.mec.life import HOLD as BREAKOUT
 from gateway.metrics_http import MetricsPlace
 from gateway.network import watch as network
 from gateway.network.holds import Holds
-from gateway.networkapi.keeper import Around as NetworkAround
-from gateway.networkapi.making import OnNetwork
 from gateway.notices import Notices
 from gateway.notification.part import Notification
 from gateway.notification.part import Surroundings as NotificationSurroundings
@@ -377,6 +375,10 @@ class Gateway:
         config = self.config
         if not config.network_apis:
             return
+        # With them comes an HTTP library, which few gateways need.
+        from gateway.networkapi.keeper import Around as NetworkAround  # noqa: PLC0415
+        from gateway.networkapi.making import OnNetwork  # noqa: PLC0415
+
         around = NetworkAround(
             self.intake.alarms.devices_with,
             self.identity.device,
