@@ -149,6 +149,11 @@ class FakeTap:
         self.told.append(("sent", data))
 
 
+SAMPLES_KEPT_MAX = 32
+"""As they are; of what is set aside later, only so many bytes, as the real one is bounded."""
+SAMPLE_BYTES_LATER = 16
+
+
 class FakeAside:
     """Keeps what was set aside."""
 
@@ -156,7 +161,8 @@ class FakeAside:
         self.kept: list[tuple[str, str, str, bytes]] = []
 
     def keep(self, device_id: str, driver: str, reason: str, sample: bytes) -> None:
-        self.kept.append((device_id, driver, reason, bytes(sample)))
+        size = len(sample) if len(self.kept) < SAMPLES_KEPT_MAX else SAMPLE_BYTES_LATER
+        self.kept.append((device_id, driver, reason, bytes(sample[:size])))
 
 
 class FakeState:

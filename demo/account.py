@@ -26,6 +26,7 @@ TELEMETRY_ROWS = (
     "infusion_orders WHERE lane = 'telemetry'",
     "association_changes WHERE lane = 'telemetry'",
     "notifications WHERE lane = 'telemetry'",
+    "gateway_clocks WHERE lane = 'telemetry'",
 )
 
 

@@ -378,6 +378,10 @@ class Intake:
         if isinstance(record, Gap | AlarmNotification | AssociationChange | GatewayClock):
             self._put(record, ticket)
             return
+        if isinstance(record, Statement) and record.provenance.attestation is Attestation.GATEWAY:
+            # A person's word at the gateway: no device said it, and none was seen.
+            self._understand(record, ticket, changes, mono)
+            return
         driver = record.provenance.driver
         seen = self.seen.of(record.device_id)
         # A driver's own status is no device message, nor what the gateway says to itself.

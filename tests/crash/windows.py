@@ -38,7 +38,8 @@ WHERE contexts.lane = 2 AND o.type IN ('real', 'integer')"""
 _COUNT = """
 SELECT (SELECT count(*) FROM report JOIN contexts ON contexts.key = report.context
     WHERE contexts.lane = 2 AND report.seq <= {0})
-  + (SELECT count(*) FROM statuses WHERE lane = 'telemetry' AND seq <= {0})"""
+  + (SELECT count(*) FROM statuses WHERE lane = 'telemetry' AND seq <= {0})
+  + (SELECT count(*) FROM gateway_clocks WHERE lane = 'telemetry' AND seq <= {0})"""
 
 
 class StatisticsSite(CrashSite):

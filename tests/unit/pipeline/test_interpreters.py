@@ -204,3 +204,11 @@ def test_disk_and_memory_agree_in_the_end(steps):
     said = states(b.committer)
     # What was under way behind a part that failed arrives before it: all of it does, once.
     assert said.count(DeviceState.ONLINE) - said.count(DeviceState.OFFLINE) == doors.open
+
+
+def test_a_persons_word_at_the_gateway_is_of_no_device():
+    b = DoorBench(Doors())
+    b.submit(Door(device_id="door-1", provenance=GATEWAY, received_us=1, open=True))
+    assert states(b.committer) == [DeviceState.ONLINE]
+    assert list(b.intake.seen) == []
+    assert b.outcomes == [Outcome.COMMITTED]
