@@ -13,6 +13,7 @@ from gateway.local.options import (
     IdentityOption,
     JsonOption,
     connect,
+    say_json,
 )
 
 app = typer.Typer(
@@ -206,10 +207,8 @@ def _time(text: str) -> int:
 
 
 def _print(found: Any, *, as_json: bool) -> None:
-    from google.protobuf.json_format import MessageToJson  # noqa: PLC0415
-
     if as_json:
-        typer.echo(MessageToJson(found, preserving_proto_field_name=True))
+        say_json(found, whole=False)
         return
     for each in found.entries:
         what = f"device {each.device_id}" if each.device_id else each.patient_id

@@ -14,10 +14,11 @@ from gateway.local.options import (
     IdentityOption,
     JsonOption,
     connect,
+    say_json,
 )
 
 if TYPE_CHECKING:
-    from google.protobuf.message import Message
+    pass
 
 app = typer.Typer(
     help="RFID cabinets: show, history, reconcile, issued, list-import.",
@@ -50,7 +51,7 @@ def show(
             pb.ShowCabinetsResponse,
         )
     if as_json:
-        _say_json(found)
+        say_json(found)
         return
     for number, each in enumerate(found.cabinets):
         if number:
@@ -78,7 +79,7 @@ def history(
             pb.GetCabinetHistoryResponse,
         )
     if as_json:
-        _say_json(found)
+        say_json(found)
         return
     if found.lines:
         typer.echo(f"{'when':<14}  {'what':<10}  {'item':<24}  place or door")
@@ -123,7 +124,7 @@ def reconcile(  # noqa: PLR0913, PLR0917  # a command's options
             "CabinetService", "ReconcileCabinet", request, pb.ReconcileCabinetResponse
         )
     if as_json:
-        _say_json(found)
+        say_json(found)
         return
     typer.echo(f"{'class':<{CLASS_COLUMN}} {'expected':>8} {'read':>6} {'doubt':>6} {'counted':>8}")
     for each in found.classes:
@@ -155,7 +156,7 @@ def issued(
             "CabinetService", "ListIssued", pb.ListIssuedRequest(staff=staff), pb.ListIssuedResponse
         )
     if as_json:
-        _say_json(found)
+        say_json(found)
         return
     if not found.garments:
         typer.echo("nothing is out")
@@ -187,7 +188,7 @@ def list_import(
     with connect(config, at, identity) as client:
         found = client.call("CabinetService", "ImportList", request, pb.ImportListResponse)
     if as_json:
-        _say_json(found)
+        say_json(found)
         return
     would = "would be " if dry_run else ""
     typer.echo(
@@ -269,13 +270,3 @@ def _span(us: int) -> str:
         if seconds >= 2 * size:
             return f"{seconds // size} {unit}"
     return f"{seconds} s"
-
-
-def _say_json(message: Message) -> None:
-    from google.protobuf.json_format import MessageToJson  # noqa: PLC0415
-
-    typer.echo(
-        MessageToJson(
-            message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
-        )
-    )

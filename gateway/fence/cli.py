@@ -11,6 +11,7 @@ from gateway.local.options import (
     IdentityOption,
     JsonOption,
     connect,
+    say_json,
 )
 
 app = typer.Typer(
@@ -33,8 +34,6 @@ def list_(
     as_json: JsonOption = False,
 ) -> None:
     """Every device with a fence, or of which the radio network told: class, state, zones, link."""
-    from google.protobuf.json_format import MessageToJson  # noqa: PLC0415
-
     from protos.wardgate.v1 import fence_pb2 as pb  # noqa: PLC0415  # --help needs none of it
 
     with connect(config, at, identity) as client:
@@ -42,7 +41,7 @@ def list_(
             "FenceService", "ListFenced", pb.ListFencedRequest(), pb.ListFencedResponse
         )
     if as_json:
-        typer.echo(MessageToJson(found, preserving_proto_field_name=True))
+        say_json(found, whole=False)
         return
     form = "{:<20} {:<12} {:<9} {:<28} {:<12} {}"
     typer.echo(form.format("device", "class", "state", "zones", "ward", "link").rstrip())

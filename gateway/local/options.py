@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from google.protobuf.message import Message
+
     from gateway.local.client import LocalClient
 
 ConfigOption = Annotated[
@@ -30,6 +32,16 @@ IdentityOption = Annotated[
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="For machines")]
 DEFAULT_CONFIG = Path("/etc/wardgate/gateway.toml")
+
+
+def say_json(message: Message, *, whole: bool = True) -> None:
+    """Print an answer for machines, by the contract's own names; ``whole``: also what is empty."""
+    from google.protobuf.json_format import MessageToJson  # noqa: PLC0415
+
+    text: str = MessageToJson(
+        message, preserving_proto_field_name=True, always_print_fields_with_no_presence=whole
+    )
+    typer.echo(text)
 
 
 def connect(config: Path, at: str, identity: Path | None) -> LocalClient:

@@ -11,6 +11,7 @@ from gateway.local.options import (
     IdentityOption,
     JsonOption,
     connect,
+    say_json,
 )
 
 
@@ -23,8 +24,6 @@ def status(
     """Where the running gateway stands: devices, alarms, destinations."""
     from datetime import UTC, datetime, timedelta  # noqa: PLC0415
 
-    from google.protobuf.json_format import MessageToJson  # noqa: PLC0415
-
     from protos.wardgate.v1 import status_pb2 as pb  # noqa: PLC0415
 
     with connect(config, at, identity) as client:
@@ -32,11 +31,7 @@ def status(
             "StatusService", "GetStatus", pb.GetStatusRequest(), pb.GetStatusResponse
         )
     if as_json:
-        typer.echo(
-            MessageToJson(
-                found, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
-            )
-        )
+        say_json(found)
         return
     since = datetime.fromtimestamp(found.started_us / 1e6, UTC)
     running = timedelta(seconds=round((found.now_us - found.started_us) / 1e6))

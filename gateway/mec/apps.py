@@ -11,7 +11,7 @@ import msgspec
 
 from gateway.domain.errors import MalformedError
 from gateway.mec import rules
-from gateway.mec.http import Platform, PlatformError, ProblemError
+from gateway.mec.http import Platform, PlatformError, made_name
 
 _Read = TypeVar("_Read")
 GRACE_S_MAX: Final = 86_400
@@ -85,37 +85,11 @@ class AppSupport:
         answer = await self._platform.call(
             "POST", f"{self._own}/subscriptions", body, expect=(201,)
         )
-        return self.subscription_url(answer.body, answer.location)
-
-    def subscription_url(self, body: bytes, location: str) -> str:
-        """Where a subscription that was made is: its ``Location``, or its own link.
-
-        Only its last part counts, below our own subscriptions: vendors give absolute and relative
-        URLs, some with the host by which they know themselves.
-
-        Raises:
-            PlatformError: it has none.
-        """
-        found = location
-        if not found:
-            try:
-                found = str(msgspec.json.decode(body)["_links"]["self"]["href"])
-            except (msgspec.MsgspecError, KeyError, TypeError) as error:
-                raise PlatformError(
-                    "the platform does not say where the subscription is"
-                ) from error
-        last = found.rstrip("/").rsplit("/", 1)[-1]
-        return f"{self._own}/subscriptions/{quote(last, safe='')}"
+        return f"{self._own}/subscriptions/{quote(made_name(answer), safe='')}"
 
     async def subscribed(self, url: str) -> bool:
         """Whether the platform still knows a subscription."""
-        try:
-            await self._platform.call("GET", url)
-        except ProblemError as error:
-            if error.status == 404:
-                return False
-            raise
-        return True
+        return await self._platform.knows(url)
 
     async def unsubscribe(self, url: str) -> None:
         """End a subscription; one that is gone already is no news."""

@@ -9,7 +9,7 @@ import msgspec
 
 from gateway import tomlfile
 from gateway.mec.config import BandwidthTable
-from gateway.mec.http import Platform, PlatformError, ProblemError
+from gateway.mec.http import Platform, PlatformError
 
 
 def bw_info(table: BandwidthTable, instance: str, address: str) -> Any:
@@ -48,14 +48,8 @@ class Bandwidth:
 
     async def ensure(self) -> bool:
         """Ask for it, if the platform does not know it (any more); whether that was needed."""
-        if self.allocation_id:
-            try:
-                await self._platform.call("GET", self._url)
-            except ProblemError as error:
-                if error.status != 404:
-                    raise
-            else:
-                return False
+        if self.allocation_id and await self._platform.knows(self._url):
+            return False
         answer = await self._platform.call("POST", self._base, self._info, expect=(201,))
         self.allocation_id = answer.location.rstrip("/").rsplit("/", 1)[-1]
         if not self.allocation_id:

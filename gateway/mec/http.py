@@ -150,6 +150,20 @@ class Platform:
                     return self._judged(answer, expect)
             await asyncio.sleep(self._pause(tried, after_s))
 
+    async def knows(self, url: str) -> bool:
+        """Whether something that was made is still there: platforms forget what they are told.
+
+        Raises:
+            PlatformError, ProblemError: as :meth:`call`, but for 404.
+        """
+        try:
+            await self.call("GET", url)
+        except ProblemError as error:
+            if error.status == 404:
+                return False
+            raise
+        return True
+
     def _judged(self, answer: Answer, expect: tuple[int, ...]) -> Answer:
         if answer.status in expect:
             self._counters.add(self._counted, "ok")
@@ -245,6 +259,34 @@ class Platform:
                 cookie_jar=aiohttp.DummyCookieJar(),
             )
         return self._session
+
+
+def made_name(answer: Answer, *path: str) -> str:
+    """By which name a subscription that was made is known.
+
+    Only the last part of its URL counts, below the collection that was asked: vendors give absolute
+    and relative URLs, some with a host by which they know themselves.
+
+    Args:
+        answer: to the POST.
+        path: where its own URL stands in the body, for a platform that forgets the ``Location``;
+            nothing: ``_links.self.href``.
+
+    Raises:
+        PlatformError: the platform does not say.
+    """
+    found: Any = answer.location
+    try:
+        if not found:
+            found = json.loads(answer.body)
+            for key in path or ("_links", "self", "href"):
+                found = found[key]
+        name = str(found).rstrip("/").rsplit("/", 1)[-1]
+    except (ValueError, KeyError, TypeError) as error:
+        raise PlatformError("the platform does not say where the subscription is") from error
+    if not name:
+        raise PlatformError("the platform does not say where the subscription is")
+    return name
 
 
 def _seconds(header: str) -> float:

@@ -23,7 +23,7 @@ from gateway.domain.errors import MalformedError
 from gateway.domain.network import ZoneEvent
 from gateway.domain.ports import Clock
 from gateway.fence.config import AreaTable, ZoneTable
-from gateway.mec.http import Platform, PlatformError, ProblemError
+from gateway.mec.http import Platform, PlatformError, ProblemError, made_name
 
 DURATION_S: Final = 3600
 ADDRESSES_MAX: Final = 10_000
@@ -237,7 +237,7 @@ class Location:
                 return False
             del self._kept[name]
         answer = await self._platform.call("POST", collection, told, expect=(201,))
-        last = _last_part(answer.location, answer.body, wrapper)
+        last = made_name(answer, wrapper, "resourceURL")
         url = f"{collection}/{quote(last, safe='')}"
         self._kept[name] = _Kept(url, digest, now + DURATION_S / 2)
         return True
@@ -268,22 +268,3 @@ class Location:
             "frequency": FREQUENCY_S,
             "duration": DURATION_S,
         }
-
-
-def _last_part(location: str, body: bytes, wrapper: str) -> str:
-    """By which id a subscription that was made is known.
-
-    Vendors give absolute and relative URLs, some with a host by which they know themselves.
-
-    Raises:
-        PlatformError: the platform does not say.
-    """
-    if not location:
-        try:
-            location = str(msgspec.json.decode(body)[wrapper]["resourceURL"])
-        except (msgspec.MsgspecError, KeyError, TypeError) as error:
-            raise PlatformError("the platform does not say where the subscription is") from error
-    last = location.rstrip("/").rsplit("/", 1)[-1]
-    if not last:
-        raise PlatformError("the platform does not say where the subscription is")
-    return last

@@ -16,7 +16,7 @@ from urllib.parse import quote
 import msgspec
 
 from gateway.domain.errors import MalformedError
-from gateway.mec.http import Platform, PlatformError, ProblemError
+from gateway.mec.http import Platform, PlatformError
 
 IDS_MAX: Final = 4096
 """Addresses in one notification."""
@@ -105,8 +105,8 @@ class Mobility:
 
     async def ensure(self) -> bool:
         """Register and subscribe, if the platform does not know it; whether that was needed."""
-        known = self.service_id and await self._known(self._service_url)
-        known = known and self._subscription and await self._known(self._subscription)
+        known = self.service_id and await self._platform.knows(self._service_url)
+        known = known and self._subscription and await self._platform.knows(self._subscription)
         if known:
             return False
         await self.withdraw()
@@ -138,15 +138,6 @@ class Mobility:
         if self.service_id:
             await self._platform.call("DELETE", self._service_url, expect=(204, 404))
             self.service_id = ""
-
-    async def _known(self, url: str) -> bool:
-        try:
-            await self._platform.call("GET", url)
-        except ProblemError as error:
-            if error.status == 404:
-                return False
-            raise
-        return True
 
     @property
     def _service_url(self) -> str:

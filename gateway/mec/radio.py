@@ -20,7 +20,7 @@ import msgspec
 from gateway.domain.errors import MalformedError
 from gateway.domain.network import LinkSeen
 from gateway.domain.ports import Clock
-from gateway.mec.http import Platform, PlatformError, ProblemError
+from gateway.mec.http import Platform, ProblemError, made_name
 
 DURATION_S: Final = 3600
 IDS_MAX: Final = 64
@@ -176,7 +176,7 @@ class Radio:
         collection = f"{self._base}/subscriptions"
         answer = await self._platform.call("POST", collection, self._body(kind), expect=(201,))
         self._kept[kind] = (
-            f"{collection}/{_name(answer.location, answer.body)}",
+            f"{collection}/{quote(made_name(answer), safe='')}",
             now + DURATION_S / 2,
         )
         return True
@@ -192,17 +192,3 @@ class Radio:
             criteria: filters,
         }
         return told | ({"_links": {"self": {"href": url}}} if url else {})
-
-
-def _name(location: str, body: bytes) -> str:
-    """By which id a subscription that was made is known.
-
-    Raises:
-        PlatformError: the platform does not say.
-    """
-    if not location:
-        try:
-            location = str(msgspec.json.decode(body)["_links"]["self"]["href"])
-        except (msgspec.MsgspecError, KeyError, TypeError) as error:
-            raise PlatformError("the platform does not say where the subscription is") from error
-    return quote(location.rstrip("/").rsplit("/", 1)[-1], safe="")

@@ -11,7 +11,7 @@ from urllib.parse import quote
 import msgspec
 
 from gateway.mec.config import ServiceTable
-from gateway.mec.http import Platform, PlatformError, ProblemError
+from gateway.mec.http import Platform, PlatformError
 
 VERSION = "v1"
 """Of the contract that is announced (``wardgate.v1``)."""
@@ -76,14 +76,8 @@ class Services:
 
     async def ensure(self) -> bool:
         """Announce it, if the platform does not know it (any more); whether that was needed."""
-        if self.instance_id:
-            try:
-                await self._platform.call("GET", self._url)
-            except ProblemError as error:
-                if error.status != 404:
-                    raise
-            else:
-                return False
+        if self.instance_id and await self._platform.knows(self._url):
+            return False
         answer = await self._platform.call(
             "POST", self._own, service_info(self._table, self._endpoint), expect=(201,)
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,10 +13,11 @@ from gateway.local.options import (
     IdentityOption,
     JsonOption,
     connect,
+    say_json,
 )
 
 if TYPE_CHECKING:
-    from google.protobuf.message import Message
+    pass
 
 app = typer.Typer(
     help="Alarms of a ward: list, watch, acknowledge, silence.",
@@ -58,7 +59,7 @@ def list_alarms(
             SERVICE, "ListAlarms", pb.ListAlarmsRequest(ward=ward), pb.ListAlarmsResponse
         )
     if as_json:
-        _as_json(found)
+        say_json(found)
         return
     board = Board(ward)
     told = pb.WatchAlarmsResponse(
@@ -159,12 +160,3 @@ def unsilence(
     with connect(config, at, identity) as client:
         client.call(SERVICE, "UnsilenceAlarms", request, pb.UnsilenceAlarmsResponse)
     typer.echo(f"silence {silence_id} is ended")
-
-
-def _as_json(found: Message) -> None:
-    from google.protobuf.json_format import MessageToJson  # noqa: PLC0415
-
-    text: Any = MessageToJson(
-        found, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
-    )
-    typer.echo(text)

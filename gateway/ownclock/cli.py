@@ -13,6 +13,7 @@ from gateway.local.options import (
     IdentityOption,
     JsonOption,
     connect,
+    say_json,
 )
 
 if TYPE_CHECKING:
@@ -40,8 +41,6 @@ def list_(
     as_json: JsonOption = False,
 ) -> None:
     """Each clock: how far it is off, how surely, how fast it drifts, when it was set."""
-    from google.protobuf.json_format import MessageToJson  # noqa: PLC0415
-
     from protos.wardgate.v1 import clocks_pb2 as pb  # noqa: PLC0415  # --help needs none of it
 
     with connect(config, at, identity) as client:
@@ -49,11 +48,7 @@ def list_(
             "ClocksService", "ListClocks", pb.ListClocksRequest(), pb.ListClocksResponse
         )
     if as_json:
-        typer.echo(
-            MessageToJson(
-                found, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
-            )
-        )
+        say_json(found)
         return
     for line in lines(found):
         typer.echo(line)
