@@ -9,6 +9,7 @@ from gateway.daemon.ground import Ground
 from gateway.daemon.pipeline import Pipeline
 from gateway.domain.devices import Device
 from gateway.fence.fence import Fence
+from gateway.fence.following import Following
 from gateway.fence.links import Links
 from gateway.fence.places import Associated
 from gateway.fence.ports import Around as FenceAround
@@ -34,9 +35,11 @@ class Whereabouts:
             intake,
             clock,
         )
+        following = Following(places, intake, ground.audit, clock)
+        following.restore(ground.journal.state)
         self.fence = Fence(
             config.fence,
-            FenceAround(self.sims, places, notices, ground.audit, clock, telemetry),
+            FenceAround(self.sims, following, notices, ground.audit, clock, telemetry),
         )
         self.fence.restore()
         self.links = Links(identity.devices_at, clock)

@@ -10,7 +10,8 @@ Rules:
 * Who is outside is told to :class:`~gateway.network.watch.SimWatch` as ``outside_fence``: alarm,
   quarantine and refusal, their end, and their memory over a restart are there.
 * Silence raises one alarm about the gateway, and holds no device back.
-* A device's place follows only what the network says for ``settle_s`` without a break.
+* A device's place follows only what the network says for ``settle_s`` without a break
+  (:mod:`gateway.fence.following`).
 
 No I/O. To be used on the loop's thread.
 """
@@ -95,12 +96,14 @@ class Fence:
     # Who is fenced
 
     def restore(self) -> None:
-        """Go on with who was outside, after the watch was restored; without a fence, free them."""
+        """Go on with who was outside, after the watch was restored; without a fence, forget all."""
         for device_id in sorted(self._around.watch.outside()):
             if self._config:
                 self._seen[device_id] = _Seen(self._class_of(device_id), State.OUTSIDE)
             else:
                 self._around.watch.fenced(device_id, outside=False)
+        if not self._config:
+            self._around.following.keep(())
         for device_id in sorted(self._named()):
             self._seen.setdefault(device_id, _Seen(self._class_of(device_id), State.UNKNOWN))
         self._show()
@@ -119,6 +122,7 @@ class Fence:
         for device_id in sorted(self._seen.keys() - fenced):
             del self._seen[device_id]
             self._around.watch.fenced(device_id, outside=False)
+        self._around.following.keep(fenced)
         for device_id in sorted(fenced):
             name = self._class_of(device_id)
             seen = self._seen.setdefault(device_id, _Seen(name, State.UNKNOWN))
@@ -223,7 +227,9 @@ class Fence:
                 changed = True
             if not seen.followed and mono - seen.since_mono >= self._config.settle_s:
                 seen.followed = True
-                self._move(device_id, seen.ward, seen.since_us)
+                if self._roams:
+                    self._around.following.settled(device_id, seen.ward, seen.since_us)
+        self._around.following.tick()
         if changed:
             self._show()
 
@@ -314,13 +320,13 @@ class Fence:
         elif now is State.OUTSIDE:
             log.warning("%s has left the zones where it may be", device_id)
             self._answer(device_id, seen)
-            self._move(device_id, "", self._around.clock.now_us())
+            self._move(device_id, "")
         elif before is State.OUTSIDE:
             log.info("%s is back in the zones where it may be", device_id)
             self._answer(device_id, seen)
             # Back on campus, it stands where it belongs until it is seen elsewhere.
             device = self._registered(device_id)
-            self._move(device_id, device.ward if device else "", self._around.clock.now_us())
+            self._move(device_id, device.ward if device else "")
 
     def _answer(self, device_id: str, seen: _Seen) -> None:
         outside = seen.state is State.OUTSIDE
@@ -338,14 +344,13 @@ class Fence:
         seen.since_us = self._around.clock.now_us()
         seen.followed = not ward
 
-    def _move(self, device_id: str, ward: str, at_us: int) -> None:
-        if self._config.roaming is not Roaming.FOLLOW:
-            return
-        before = self._around.places.stands(device_id)
-        if ward == before.ward and (ward or not before.bed):
-            return
-        self._around.audit.record("fence_moved", device=device_id, ward=ward, before=before.ward)
-        self._around.places.move(device_id, ward, at_us)
+    @property
+    def _roams(self) -> bool:
+        return self._config.roaming is Roaming.FOLLOW
+
+    def _move(self, device_id: str, ward: str) -> None:
+        if self._roams:
+            self._around.following.move(device_id, ward, self._around.clock.now_us())
 
     def _show(self) -> None:
         counts = Counter(each.state for each in self._seen.values())

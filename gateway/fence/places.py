@@ -14,9 +14,9 @@ from gateway.association.associator import Said
 from gateway.association.devices import Placement
 from gateway.association.events import NOWHERE, Bed
 from gateway.domain.devices import Device
-from gateway.domain.ports import Clock, Sink, Submission
+from gateway.domain.ports import Clock, Outcome, Sink, Submission
 from gateway.domain.records import Attestation, Provenance
-from gateway.fence.ports import Place
+from gateway.fence.ports import Move, Place
 
 BY: Final = "network"
 _PROVENANCE: Final = Provenance("gateway", Attestation.GATEWAY, BY)
@@ -51,16 +51,15 @@ class Associated:
         found = self._standings().at(device_id, self._clock.now_us())
         return Place(*(self._registered(device_id) if found is None else found))
 
-    def move(self, device_id: str, ward: str, at_us: int) -> None:
-        """It has been in a ward since then; empty: in none."""
-        home = self._registered(device_id)
-        now_us = self._clock.now_us()
-        back = bool(ward) and ward == home.ward
+    def move(self, move: Move, done: Callable[[Outcome], None]) -> None:
+        """Say where it is; ``done`` once, with what became of it. Saying it again is no news."""
+        home = self._registered(move.device_id)
+        back = bool(move.ward) and move.ward == home.ward
         placement = Placement(
-            device_id,
-            min(at_us, now_us),
-            now_us,
-            NOWHERE if back or not ward else Bed(ward),
+            move.device_id,
+            min(move.at_us, move.noted_us),
+            move.noted_us,
+            NOWHERE if back or not move.ward else Bed(move.ward),
             released=back,
             registry=home,
             by=BY,
@@ -68,10 +67,10 @@ class Associated:
         said = Said(
             device_id=self._own_id,
             provenance=_PROVENANCE,
-            received_us=now_us,
+            received_us=self._clock.now_us(),
             placements=(placement,),
         )
-        self._sink.submit(Submission([said]))
+        self._sink.submit(Submission([said], done))
 
     def _registered(self, device_id: str) -> Bed:
         device = self._device_of(device_id)

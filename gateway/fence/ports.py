@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection
 from typing import NamedTuple, Protocol
 
-from gateway.domain.ports import Clock, Counters
+from gateway.domain.ports import Clock, Counters, Outcome
 from gateway.fence.machine import State
 from gateway.network.config import Answer
 from security.identity import Auditor
@@ -27,14 +28,44 @@ class Place(NamedTuple):
     bed: str = ""
 
 
+class Move(NamedTuple):
+    """A device is in another ward, by the network's word."""
+
+    device_id: str
+    ward: str
+    """Empty: in none."""
+    at_us: int
+    """Since when."""
+    noted_us: int
+    """When that was found. With the rest it names the move: said again, it is the same one."""
+    before: str
+    """The ward where it stood."""
+
+
 class Places(Protocol):
     """Where devices stand for the associations; implemented by ``gateway.fence.places``."""
 
     def stands(self, device_id: str) -> Place:
         """Where it stands now."""
 
+    def move(self, move: Move, done: Callable[[Outcome], None]) -> None:
+        """Say where it is; ``done`` once, with what became of it. Saying it again is no news."""
+
+
+class Follow(Protocol):
+    """Whose place follows the network; implemented by ``gateway.fence.following``."""
+
+    def settled(self, device_id: str, ward: str, since_us: int) -> None:
+        """It is seen in a ward, and has been for long enough."""
+
     def move(self, device_id: str, ward: str, at_us: int) -> None:
-        """It has been in a ward since then; empty: in none."""
+        """It is in a ward, whatever was followed before; empty: in none."""
+
+    def keep(self, devices: Collection[str]) -> None:
+        """Forget whoever is not among these."""
+
+    def tick(self) -> None:
+        """Try again what was not committed."""
 
 
 class Bell(Protocol):
@@ -48,7 +79,7 @@ class Around(NamedTuple):
     """Its collaborators, each a port."""
 
     watch: Watch
-    places: Places
+    following: Follow
     bell: Bell
     audit: Auditor
     clock: Clock

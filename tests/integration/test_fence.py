@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +21,10 @@ from gateway.domain.ports import Outcome
 from gateway.domain.records import Alarm
 from gateway.fence.config import AreaTable, ClassTable, FenceConfig, ZoneTable
 from gateway.fence.fence import Fence
+from gateway.fence.following import Following
 from gateway.fence.links import Links
 from gateway.fence.machine import State
-from gateway.fence.ports import Around, Place
+from gateway.fence.ports import Around, Move, Place
 from gateway.mec import location, radio
 from gateway.mec.config import BreakoutTable, CallbackTable, MecConfig
 from gateway.mec.making import OnPlatform
@@ -68,8 +69,8 @@ class Nowhere:
     def stands(self, device_id: str) -> Place:
         raise AssertionError(device_id)
 
-    def move(self, device_id: str, ward: str, at_us: int) -> None:
-        raise AssertionError(device_id, ward, at_us)
+    def move(self, move: Move, done: Callable[[Outcome], None]) -> None:
+        raise AssertionError(move, done)
 
 
 class Site:
@@ -101,9 +102,10 @@ class Site:
             self.counters,
         )
         self.watch = watch.SimWatch(SimConfig(outside_fence=Answer.QUARANTINE), around)
+        following = Following(Nowhere(), self.sink, self.gateway, self.clock)
         self.fence = Fence(
             config,
-            Around(self.watch, Nowhere(), self.notices, self.gateway, self.clock, self.counters),
+            Around(self.watch, following, self.notices, self.gateway, self.clock, self.counters),
         )
         self.links = Links(lambda found: ["pump-1"] if PUMP_IP in found else [], self.clock)
         self.fence.directory([PUMP])

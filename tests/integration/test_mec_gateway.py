@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -20,6 +21,9 @@ from demo.plan import free_ports
 from demo.scrape import total
 from firmware_sim.mec.location import LOCATION
 from firmware_sim.mec.platform import APPS, Platform, traffic_rule
+from gateway.local.client import LocalClient
+from gateway.local.config import SOCKET_NAME
+from protos.wardgate.v1 import association_pb2
 from security.files import SECRET_MODE, write_atomic
 from security.tls import server_context
 from tests.crash.device import HABITS
@@ -140,12 +144,20 @@ async def test_nothing_leaves_without_the_breakout_and_everything_before_the_end
 FENCE = """
 [fence]
 grace_s = 0.2
+settle_s = 0.2
+roaming = "follow"
 
 [[fence.zones]]
 zone = "z-ward"
+ward = "icu"
+
+[[fence.zones]]
+zone = "z-er"
+ward = "er"
 
 [fence.addresses]
 "acr:10.1.7.7" = "DEVICE"
+"acr:10.1.7.8" = "roamer-1"
 
 [sim]
 outside_fence = "quarantine"
@@ -235,3 +247,41 @@ async def test_what_leaves_the_campus_is_collected_and_not_released(
                 check=False,
             )
             assert "there is no device mon-9" in refused.stderr
+
+            # Its place follows it; a person's word stands over it, through a restart, too.
+            device_id, box = listed["device_id"], site.state / "gateway" / SOCKET_NAME
+
+            def wards(name: str) -> list[str]:
+                with closing(sqlite3.connect(f"file:{site.core_db}?mode=ro", uri=True)) as db:
+                    told = db.execute(
+                        "SELECT ward FROM association_changes WHERE device_id = ? AND ward <> ''"
+                        " ORDER BY id",
+                        (name,),
+                    )
+                    return list(dict.fromkeys(ward for (ward,) in told))
+
+            def bind() -> None:
+                asked = association_pb2.BindAssociationRequest(device_id=device_id, bed="er/9")
+                with LocalClient.at_socket(box) as client:
+                    client.call(
+                        "AssociationService",
+                        "BindAssociation",
+                        asked,
+                        association_pb2.BindAssociationResponse,
+                    )
+
+            await until(lambda: wards(device_id) == ["icu"], PATIENCE_S)
+            await asyncio.to_thread(bind)
+            await until(lambda: wards(device_id) == ["icu", "er"], PATIENCE_S)
+            with closing(sqlite3.connect(f"file:{site.core_db}?mode=ro", uri=True)) as db:
+                before = db.execute("SELECT count(*) FROM association_changes").fetchone()
+            await site.end("gateway", signal.SIGKILL)
+            await site.start("gateway")
+            async with asyncio.timeout(PATIENCE_S):
+                while await counted("fence_devices", state="inside") != 1:  # noqa: ASYNC110
+                    await asyncio.sleep(0.05)
+            await users.enter("acr:10.1.7.8", "z-er")
+            await until(lambda: wards("roamer-1") == ["er"], PATIENCE_S)  # the first would be there
+            with closing(sqlite3.connect(f"file:{site.core_db}?mode=ro", uri=True)) as db:
+                of_roamer = "SELECT count(*) FROM association_changes WHERE device_id <> 'roamer-1'"
+                assert db.execute(of_roamer).fetchone() == before

@@ -12,6 +12,7 @@ from gateway.domain.ports import Outcome
 from gateway.domain.records import Alarm
 from gateway.fence.config import AreaTable, ClassTable, FenceConfig, Roaming, Scheme, ZoneTable
 from gateway.fence.fence import Fence
+from gateway.fence.following import Following
 from gateway.fence.machine import State
 from gateway.fence.ports import Around, Place
 from gateway.network import watch
@@ -70,10 +71,11 @@ class Somewhere:
     def stands(self, device_id):
         return self.now.get(device_id, Place())
 
-    def move(self, device_id, ward, at_us):
+    def move(self, move, done):
         home = (PUMP.ward, PUMP.bed)
-        self.now[device_id] = Place(*home) if ward == PUMP.ward else Place(ward)
-        self.moves.append((device_id, ward, at_us))
+        self.now[move.device_id] = Place(*home) if move.ward == PUMP.ward else Place(move.ward)
+        self.moves.append((move.device_id, move.ward, move.at_us))
+        done(Outcome.COMMITTED)
 
 
 class Session:
@@ -83,6 +85,7 @@ class Session:
 
 class Bench:
     def __init__(self, config=CONFIG, state=None, answer=Answer.QUARANTINE):
+        self._before = state or FakeState()
         self.clock, self.counters = FakeClock(), FakeCounters()
         self.sink, self.book, self.holds = FakeSink(Outcome.COMMITTED), Book(), Holds()
         self.identity = IdentityService(
@@ -102,13 +105,15 @@ class Bench:
             ),
         )
         self.places = Somewhere()
+        self.following = Following(self.places, self.sink, self.book, self.clock)
         self.fence = Fence(
             config,
-            Around(self.watch, self.places, self.notices, self.book, self.clock, self.counters),
+            Around(self.watch, self.following, self.notices, self.book, self.clock, self.counters),
         )
         if state is not None:
             self.notices.restore(state)
             self.watch.restore(state)
+            self.following.restore(state)
         self.fence.restore()
 
         def directory(devices):
@@ -155,7 +160,7 @@ class Bench:
 
     @property
     def committed(self):
-        state = FakeState()
+        state = FakeState(self._before.spaces)
         for submission in self.sink.submissions:
             for space, key, value in submission.deltas:
                 held = state.spaces.setdefault(space, {})
@@ -367,6 +372,58 @@ def test_a_place_follows_who_stays_in_another_ward():
     one.told("z-icu", here=True)
     one.wait(61)
     assert one.places.now["pump-1"] == Place("icu", "3")
+
+
+def test_a_persons_word_of_a_place_stands_through_silence_absence_and_a_restart():
+    one = bench()
+    one.looked(er=[PUMP_AT])
+    one.wait(61)
+    one.places.now["pump-1"] = Place("icu", "3")  # a person says so, whatever the network sees
+    one.fence.silent()
+    one.looked(er=[PUMP_AT])
+    one.wait(61)
+    one.looked()
+    one.looked(er=[PUMP_AT])
+    one.wait(61)
+    assert [ward for _, ward, _ in one.places.moves] == ["er"]
+    again = Bench(state=one.committed)
+    again.places.now["pump-1"] = Place("icu", "3")
+    again.identity.apply_directory([PUMP])
+    again.looked(er=[PUMP_AT])
+    again.wait(61)
+    assert not again.places.moves
+    again.looked(icu=[PUMP_AT])
+    again.wait(61)
+    assert not again.places.moves  # it stands there
+    again.looked(er=[PUMP_AT])
+    again.wait(61)
+    assert [ward for _, ward, _ in again.places.moves] == ["er"]
+
+
+def test_who_returns_from_outside_follows_anew_also_after_a_restart():
+    one = bench()
+    one.looked(er=[PUMP_AT])
+    one.wait(61)
+    one.looked(town=[PUMP_AT])
+    one.wait(31)
+    assert one.places.now["pump-1"] == Place()
+    again = Bench(state=one.committed)
+    again.places.now["pump-1"] = Place()
+    again.identity.apply_directory([PUMP])
+    again.looked(er=[PUMP_AT])
+    assert again.places.now["pump-1"] == Place("icu", "3")
+    again.wait(61)
+    assert again.places.now["pump-1"] == Place("er")
+
+
+def test_nothing_is_kept_of_who_has_no_fence_any_more():
+    one = bench()
+    one.looked(er=[PUMP_AT])
+    one.wait(61)
+    assert set(one.committed.spaces["fence"]) == {"pump-1"}
+    assert not Bench(FenceConfig(), state=one.committed).committed.spaces["fence"]
+    one.identity.apply_directory([HOME])
+    assert not one.committed.spaces["fence"]
 
 
 def test_who_is_outside_stands_at_no_bed_until_it_returns():

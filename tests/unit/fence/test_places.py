@@ -4,9 +4,10 @@ from gateway.association.associator import Associator
 from gateway.association.config import AssociationConfig
 from gateway.association.events import Bed, Event, Kind
 from gateway.domain.devices import Device
+from gateway.domain.ports import Outcome
 from gateway.domain.records import AssociationChange, AssociationSubject
 from gateway.fence.places import BY, Associated
-from gateway.fence.ports import Place
+from gateway.fence.ports import Move, Place
 from tests.fakes import FakeCounters
 from tests.unit.pipeline.support import Bench
 
@@ -42,6 +43,13 @@ class Scene:
             self.clock,
         )
 
+    def move(self, ward):
+        """What became of it."""
+        told: list[Outcome] = []
+        now_us = self.clock.now_us()
+        self.places.move(Move("monitor-1", ward, now_us, now_us, ""), told.append)
+        return told
+
     def whose(self):
         at_us = self.clock.now_us()
         said = self.bench.report("vitals", {}, ward="icu", bed="7")
@@ -53,13 +61,13 @@ def test_who_roams_is_in_the_other_ward_and_nobodys_until_it_is_home():
     assert scene.places.stands("monitor-1") == Place("icu", "7")
     assert scene.whose().patient_id == "P1"
     scene.clock.advance(60)
-    scene.places.move("monitor-1", "er", scene.clock.now_us())
+    assert scene.move("er") == [Outcome.COMMITTED]
     assert scene.places.stands("monitor-1") == Place("er", "")
     scene.clock.advance(1)
     whose = scene.whose()
     assert (whose.ward, whose.bed, whose.patient_id) == ("er", "", "")
     scene.clock.advance(60)
-    scene.places.move("monitor-1", "icu", scene.clock.now_us())
+    assert scene.move("icu") == [Outcome.COMMITTED]
     assert scene.places.stands("monitor-1") == Place("icu", "7")
     assert scene.whose().patient_id == "P1"
 
@@ -67,7 +75,7 @@ def test_who_roams_is_in_the_other_ward_and_nobodys_until_it_is_home():
 def test_who_is_outside_stands_nowhere_and_the_core_is_told():
     scene = Scene()
     scene.clock.advance(60)
-    scene.places.move("monitor-1", "", scene.clock.now_us())
+    assert scene.move("") == [Outcome.COMMITTED]
     scene.clock.advance(1)
     assert scene.places.stands("monitor-1") == Place()
     assert not scene.whose().patient_id
