@@ -28,18 +28,16 @@ import sqlite3
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESSIV
 
 from core.config import CoreConfig
+from core.context import Head
 from gateway.domain.errors import ConfigError, KeyErasedError, KeyMissingError, SealBrokenError
 from protos.wardgate.v1 import ingest_pb2 as pb
 from security.sealing import KeyRing, SealKey
-
-if TYPE_CHECKING:
-    from core.reports import Head
 
 KEY_BYTES = 64
 """AES-256-SIV takes two keys of 32 bytes."""

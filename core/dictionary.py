@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 
 from core.batches import BadBatchError
 from core.columns import BEDS, Columns
-from core.reports import Head, Named
+from core.context import Head
+from core.reports import Named
 from gateway.domain.labels import Lane
 from protos.wardgate.v1 import ingest_pb2 as pb
 

@@ -22,6 +22,7 @@ import msgspec
 from core import wire
 from core.batches import BadBatchError
 from core.columns import Columns
+from core.context import Head
 from gateway.domain.labels import Lane
 from gateway.domain.records import AssociationState, Quality, TimeQuality
 from gateway.wire.waveforms import check_waveforms, waveform_from
@@ -51,22 +52,6 @@ INSERT_REPORT = _INTO + _ROW + _ONCE
 INSERT_MANY = _INTO + ",".join((_ROW,) * MANY) + _ONCE
 SEQ = 3
 """The place of a report's sequence number in its row."""
-
-
-class Head(NamedTuple):
-    """What a report says of itself besides its label and its values."""
-
-    device_id: str
-    kind: str
-    bed: str
-    driver: str
-    attestation: int
-    attested_by: str
-    time_quality: int
-    ward: str
-    patient_id: str
-    association_id: str
-    association_state: int
 
 
 class Contexts(Protocol):

@@ -14,7 +14,7 @@ from random import Random
 from typing import NamedTuple
 
 from firmware_sim import messages
-from firmware_sim.faults import Effects
+from firmware_sim.effects import Effects
 from firmware_sim.link import DeviceLink, Outcome
 from firmware_sim.log import Log, Sent
 from firmware_sim.mqtt import backoff_s

@@ -1,8 +1,8 @@
 """What befalls a device: the effects of faults on how it behaves, and the attacks.
 
-Some faults change what the device does while they last (``Effects``); the others act by
-themselves, every ``every_s``, and write what came of it into the faults' log. Where an attack
-*works*, the outcome says so: ``admitted`` is what the demo must never see.
+Some faults change what the device does while they last (:mod:`firmware_sim.effects`); the others
+act by themselves, every ``every_s``, and write what came of it into the faults' log. Where an
+attack *works*, the outcome says so: ``admitted`` is what the demo must never see.
 """
 
 from __future__ import annotations
@@ -10,15 +10,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from random import Random
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 from firmware_sim import messages
+from firmware_sim.device import Device, Surroundings
 from firmware_sim.link import Outcome
 from firmware_sim.links import LinkMaker
 from firmware_sim.scenario import Fault, SimDevice
-
-if TYPE_CHECKING:
-    from firmware_sim.device import Device, Surroundings
 
 ATTACK_S_MAX = 5.0
 """How long an attempt may take before it counts as unanswered."""
@@ -39,28 +37,6 @@ class Trespassing(Protocol):
 
     async def trespass(self, device_id: str, kind: str, payload: bytes) -> Outcome:
         """Send once, in another's name, under this link's own certificate."""
-
-
-class Effects:
-    """How a device behaves at the moment."""
-
-    def __init__(self) -> None:
-        self.silent = False
-        self.repeat = False
-        self._offset_us = 0
-        self._drift_ppm = 0.0
-        self._drift_since_us = 0
-
-    def set_clock(self, offset_s: float, drift_ppm: float, now_us: int) -> None:
-        """Let the device's clock be off, and run fast or slow, from now on."""
-        self._offset_us = int(offset_s * 1e6)
-        self._drift_ppm = drift_ppm
-        self._drift_since_us = now_us
-
-    def clock_offset_us(self, now_us: int) -> int:
-        """By how much the device's clock is wrong."""
-        drifted = (now_us - self._drift_since_us) * self._drift_ppm / 1e6
-        return self._offset_us + int(drifted)
 
 
 async def befall(

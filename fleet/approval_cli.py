@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fleet.cli import AsJson, Fleet, Identity, one_line_errors
+from fleet.options import AsJson, Fleet, Identity, one_line_errors
 
 if TYPE_CHECKING:
     from protos.wardgate.v1 import fleet_pb2 as pb

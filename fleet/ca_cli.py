@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fleet.cli import issue as issue_any
-from fleet.cli import one_line_errors
+from fleet.options import one_line_errors
 
 if TYPE_CHECKING:
     from security.pki import Hierarchy

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from fleet.cli import AsJson, Fleet, Identity, leave_if_pending, one_line_errors
+from fleet.options import AsJson, Fleet, Identity, leave_if_pending, one_line_errors
 
 claims = typer.Typer(
     help="Devices that asked for a certificate before they were registered.",

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fleet.cli import AsJson, Fleet, Identity, leave_if_pending, one_line_errors
 from fleet.cli import revoke as revoke_any
+from fleet.options import AsJson, Fleet, Identity, leave_if_pending, one_line_errors
 
 if TYPE_CHECKING:
     from security.pki import SigningKey

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from fleet.options import one_line_errors
+
 if TYPE_CHECKING:
     from fleet.radius.config import RadiusTable
 
@@ -38,7 +40,6 @@ def export(
     """
     import asyncio  # noqa: PLC0415  # late: `--help` must stay fast
 
-    from fleet.cli import one_line_errors  # noqa: PLC0415
     from fleet.radius.exporting import export as write  # noqa: PLC0415
 
     with one_line_errors():
@@ -62,7 +63,6 @@ def watch(
     import logging  # noqa: PLC0415
     import time  # noqa: PLC0415
 
-    from fleet.cli import one_line_errors  # noqa: PLC0415
     from fleet.radius.agent import Agent, Commands  # noqa: PLC0415
 
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from fleet.cli import AsJson, Fleet, Identity, leave_if_pending, one_line_errors
+from fleet.options import AsJson, Fleet, Identity, leave_if_pending, one_line_errors
 
 app = typer.Typer(
     help="Find the devices behind a project's pseudonyms; takes two persons and the key.",

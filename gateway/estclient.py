@@ -17,26 +17,15 @@ import asyncio
 import ssl
 from collections.abc import Callable
 from importlib import import_module
-from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from cryptography import x509
 
 from gateway.domain.errors import ConfigError, MalformedError, RefusedError
+from gateway.estanswer import OutageError, Said
 from security import est, pki
-from security.est import Operation, Reply
+from security.est import Operation
 from security.names import Role, parse_identity
-
-
-class OutageError(Exception):
-    """Nobody answered, or not in time, or not to the point; another try may work."""
-
-
-class Said(NamedTuple):
-    """An answer, and when the fleet gave it, in Unix microseconds (0: it didn't say)."""
-
-    reply: Reply
-    at_us: int
 
 
 class EstClient:

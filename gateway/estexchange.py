@@ -10,7 +10,7 @@ import aiohttp
 from aiohttp.connector import Connection
 
 from gateway.domain.errors import RefusedError
-from gateway.estclient import OutageError, Said
+from gateway.estanswer import OutageError, Said
 from security import est
 from security.est import Reply
 

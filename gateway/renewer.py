@@ -30,7 +30,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from gateway.clock import SystemClock
 from gateway.domain.errors import RefusedError, WardgateError
 from gateway.domain.ports import Clock
-from gateway.estclient import EstClient, OutageError
+from gateway.estanswer import OutageError
+from gateway.estclient import EstClient
 from security import chains, est, pki
 from security.files import TlsFiles
 from security.names import Identity, parse_identity

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fleet.cli import Fleet, Identity
+from fleet.options import Fleet, Identity
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

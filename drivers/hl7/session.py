@@ -18,26 +18,24 @@ Without I/O: a Wire, and the hub's ``soon`` for the next step.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Container
+from collections.abc import Callable, Container
 from functools import partial
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
 from drivers.base.connection import Wire
 from drivers.hl7 import acknowledgement, adt, codec
 from drivers.hl7.acknowledgement import Problem
 from drivers.hl7.charsets import UNKNOWN_CHARSET
 from drivers.hl7.codec import Header, read_header
+from drivers.hl7.config import Hl7Config
 from drivers.hl7.mapping import Interpreter, Whose
 from drivers.hl7.mllp import Broken, Frame, Framer
 from drivers.hl7.orders import NO_PUMP, OrderInterpreter
-from drivers.hl7.senders import NAME, Voice
+from drivers.hl7.senders import NAME, Senders, Voice, VouchedDevices
 from gateway.domain.devices import Device
 from gateway.domain.errors import MalformedError, RefusalReason, RefusedError
-from gateway.domain.ports import Outcome, Submission, Tap, Tapped
+from gateway.domain.ports import Outcome, Ports, Submission, Tap, Tapped
 from gateway.domain.records import Attestation, Provenance
-
-if TYPE_CHECKING:
-    from drivers.hl7.hub import Hub
 
 FAULTS_MAX: Final = 64
 FOREIGN_MAX: Final = 4
@@ -93,10 +91,36 @@ def _is_order(header: Header) -> bool:
     return (header.message_code, header.trigger) == ORDER
 
 
+class Shared(Protocol):
+    """What a session has in common with the listener's others."""
+
+    ports: Ports
+    soon: Callable[[Callable[[], None]], object]
+    """Calls a function in the loop's next turn."""
+    senders: Senders
+    vouched: VouchedDevices
+
+    @property
+    def config(self) -> Hl7Config:
+        """In force."""
+
+    def is_clone(self, session: Session) -> bool:
+        """Whether several addresses with one certificate speak too often in turns."""
+
+    def brakes(self, session: Session, control_id: str) -> bool:
+        """Whether a message has to wait, because its sender repeats too much."""
+
+    def next_id(self) -> str:
+        """MSH-10 of an answer."""
+
+    def left(self, session: Session, reason: str) -> None:
+        """A session ended."""
+
+
 class Session:
     """See the module; a StreamSession, and a LiveSession that admission can kill."""
 
-    def __init__(self, peer: str, wire: Wire, hub: Hub) -> None:
+    def __init__(self, peer: str, wire: Wire, hub: Shared) -> None:
         self.peer = peer
         self.device = Device("")
         self._wire = wire

@@ -6,7 +6,7 @@ doubt, and a session that was under way goes on or is found to be over.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final, Protocol
 
 from gateway.cabinet import kept as keeping
 from gateway.cabinet.access import Session
@@ -15,9 +15,10 @@ from gateway.cabinet.cabinet import Cabinet
 from gateway.cabinet.conditions import NAMES
 from gateway.cabinet.doors import Door
 from gateway.cabinet.doors import State as DoorState
-from gateway.cabinet.garments import Issued
-from gateway.cabinet.history import Line
+from gateway.cabinet.garments import Garments, Issued
+from gateway.cabinet.history import History, Line
 from gateway.cabinet.kept import (
+    Kept,
     KeptBook,
     KeptCabinet,
     KeptDoor,
@@ -26,15 +27,12 @@ from gateway.cabinet.kept import (
     joined,
     split,
 )
-from gateway.cabinet.lists import Badge, Item, Recall
+from gateway.cabinet.lists import Badge, Item, Lists, Recall
 from gateway.cabinet.presence import State, Tag
 from gateway.cabinet.watching import At
 from gateway.domain.ports import StateView
 from gateway.domain.records import AccessVerdict
 from gateway.pipeline.alarms import state as alarms
-
-if TYPE_CHECKING:
-    from gateway.cabinet.interpreter import Cabinets
 
 _STORED: Final = {
     State.PRESENT: "present",
@@ -44,7 +42,19 @@ _STORED: Final = {
 _RESTORED: Final = {"present": State.DOUBTED, "unaccounted": State.UNACCOUNTED}
 
 
-def store(all_of: Cabinets, name: str, what: str, part: str, now: At) -> None:
+class Everything(Protocol):
+    """All cabinets, and what they share."""
+
+    cabinets: dict[str, Cabinet]
+    lists: Lists
+    garments: Garments
+    history: History
+    kept: Kept
+    standing: dict[str, tuple[str, ...]]
+    """Conditions that are told, by cabinet."""
+
+
+def store(all_of: Everything, name: str, what: str, part: str, now: At) -> None:
     """Store a piece of a cabinet's state: ``tag``, ``door``, ``book`` or ``self``."""
     cabinet, kept = all_of.cabinets[name], all_of.kept
     match what:
@@ -90,7 +100,7 @@ def _door(accesses: Accesses, name: str) -> KeptDoor:
     return KeptDoor(accesses.doors[name].is_open, sessions)
 
 
-def restore_cabinets(all_of: Cabinets, view: StateView, now_t: int) -> None:
+def restore_cabinets(all_of: Everything, view: StateView, now_t: int) -> None:
     """Take over what was stored; a cabinet or place that is configured no more is left out."""
     cabinets, kept, lists = all_of.cabinets, all_of.kept, all_of.lists
     kept.restore(view, keeping.ITEMS, Item, lists.items.__setitem__)

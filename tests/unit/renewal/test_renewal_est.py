@@ -9,7 +9,8 @@ import pytest
 
 from gateway.clock import SystemClock
 from gateway.domain.errors import ConfigError, RefusedError
-from gateway.estclient import EstClient, OutageError
+from gateway.estanswer import OutageError
+from gateway.estclient import EstClient
 from security.tls import client_context, server_context
 from tests.ward_pki import TRUST_DOMAIN, WardPki
 
