@@ -50,6 +50,8 @@ class QualityTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One session, and each extension; what is forgotten ends by itself after it."""
     total_s: Annotated[int, Meta(ge=60, le=86_400)] = 3600
     """Of one alarm, with every extension."""
+    linger_s: Annotated[float, Meta(ge=0, le=3600)] = 30.0
+    """So long the need outlasts an alarm: those that come and go keep one session."""
     devices_max: Annotated[int, Meta(ge=1, le=1024)] = 64
     """At the same time; further ones go without."""
 

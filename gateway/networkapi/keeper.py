@@ -3,7 +3,7 @@
 Rules:
 
 * Nothing waits for it: an alarm goes its way at once, with quality or without.
-* Alarms that come and go in quick turn keep one session: the need outlasts them by ``LINGER_S``.
+* Alarms that come and go in quick turn keep one session: the need outlasts them by ``linger_s``.
 * What is in memory alone is lost with the process: the session then runs out, or is taken up again.
 """
 
@@ -27,7 +27,6 @@ from gateway.networkapi.quality import TABLE, Action, Input, State
 log = logging.getLogger(__name__)
 
 LOOK_S: Final = 1.0
-LINGER_S: Final = 30.0
 CHECK_S: Final = 30.0
 """How often a session is looked at, that the network may have ended."""
 RETRY_S: Final = 10.0
@@ -162,7 +161,7 @@ class QualityKeeper:
                     left_out.add(device_id)
                     continue
                 line = self._lines[device_id] = Line(device_id, known, mono)
-            line.need_until = mono + LINGER_S
+            line.need_until = mono + self._table.linger_s
         return len(left_out)
 
     def _known(self, device_id: str) -> Whose:

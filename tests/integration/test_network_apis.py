@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import uuid
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from aiohttp import web
 
 from gateway.domain.devices import Device
 from gateway.domain.network import parse_binding
@@ -17,92 +15,17 @@ from gateway.fence.config import FenceConfig
 from gateway.local.access import ENGINEER, Caller
 from gateway.local.calls import CallError, Unary, UnknownError
 from gateway.networkapi.config import AreaTable, NetworkApisConfig, QualityTable
-from gateway.networkapi.keeper import LINGER_S, RETRY_S, Around
+from gateway.networkapi.keeper import RETRY_S, Around
 from gateway.networkapi.making import OnNetwork
 from gateway.networkapi.quality import State
 from protos.wardgate.v1 import network_pb2 as pb
 from security.files import TlsFiles
 from tests.fakes import FakeClock, FakeCounters
-from tests.openapi import SHARED_FILES, Specification, needs_openapi, watching
+from tests.integration.operator_network import LOCATION, QUALITY, Operator
+from tests.openapi import needs_openapi
 from tests.unit.fence.test_fence import bench as fence_bench
 
-LOCATION, QUALITY = "/location-verification/v3", "/quality-on-demand/v1"
 pytestmark = pytest.mark.timeout(120)
-
-
-class Operator:
-    """Grants what is asked for, one session per device, and knows where each is."""
-
-    def __init__(self) -> None:
-        self.sessions: dict[str, dict[str, object]] = {}
-        self.inside: dict[str, str] = {}
-        self.lose_answer = False
-        self.faults: list[str] = []
-
-    @property
-    def granted(self) -> list[tuple[object, object]]:
-        """Device and duration of each session."""
-        return [(each["device"], each["duration"]) for each in self.sessions.values()]
-
-    def application(self) -> web.Application:
-        """Its two interfaces; whatever the files do not allow is among ``faults``."""
-        folder = SHARED_FILES / "camara"
-        watched = watching(
-            Specification(folder / "location-verification.yaml", LOCATION),
-            Specification(folder / "quality-on-demand.yaml", QUALITY),
-            faults=self.faults,
-        )
-        application = web.Application(middlewares=[watched])
-        post = application.router.add_post
-        post(f"{LOCATION}/verify", self._verify)
-        post(f"{QUALITY}/sessions", self._create)
-        post(f"{QUALITY}/retrieve-sessions", self._retrieve)
-        post(f"{QUALITY}/sessions/{{name}}/extend", self._extend)
-        application.router.add_get(f"{QUALITY}/sessions/{{name}}", self._show)
-        application.router.add_delete(f"{QUALITY}/sessions/{{name}}", self._delete)
-        return application
-
-    async def _verify(self, request: web.Request) -> web.Response:
-        said = await request.json()
-        verdict = self.inside.get(said["device"]["phoneNumber"])
-        if verdict is None:
-            return _error(422, "LOCATION_VERIFICATION.UNABLE_TO_LOCATE", "not seen")
-        found = {"verificationResult": verdict, "lastLocationTime": "2026-01-01T00:00:00Z"}
-        return web.json_response(found | ({"matchRate": 74} if verdict == "PARTIAL" else {}))
-
-    async def _create(self, request: web.Request) -> web.Response:
-        said = await request.json()
-        if any(each["device"] == said["device"] for each in self.sessions.values()):
-            return _error(409, "CONFLICT", "there is one")
-        name = str(uuid.uuid4())
-        self.sessions[name] = said | {"sessionId": name, "qosStatus": "AVAILABLE"}
-        if self.lose_answer:
-            self.lose_answer = False
-            return web.Response(status=503)
-        return web.json_response(self.sessions[name], status=201)
-
-    async def _retrieve(self, request: web.Request) -> web.Response:
-        said = await request.json()
-        found = [each for each in self.sessions.values() if each["device"] == said["device"]]
-        return web.json_response(found)
-
-    async def _extend(self, request: web.Request) -> web.Response:
-        session = self.sessions[request.match_info["name"]]
-        more = (await request.json())["requestedAdditionalDuration"]
-        session["duration"] = int(str(session["duration"])) + more
-        return web.json_response(session)
-
-    async def _show(self, request: web.Request) -> web.Response:
-        found = self.sessions.get(request.match_info["name"])
-        return web.json_response(found) if found else _error(404, "NOT_FOUND", "none")
-
-    async def _delete(self, request: web.Request) -> web.Response:
-        found = self.sessions.pop(request.match_info["name"], None)
-        return web.Response(status=204) if found else _error(404, "NOT_FOUND", "none")
-
-
-def _error(status: int, code: str, message: str) -> web.Response:
-    return web.json_response({"status": status, "code": code, "message": message}, status=status)
 
 
 class Log:
@@ -173,16 +96,12 @@ class Bench:
 async def asked() -> AsyncIterator[Bench]:
     """An operator on loopback, and who asks it."""
     operator = Operator()
-    runner = web.AppRunner(operator.application(), access_log=None)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    bench = Bench(runner.addresses[0][1], operator)
-    try:
-        yield bench
-    finally:
-        await bench.part.stop()
-        await runner.cleanup()
-        assert operator.faults == []
+    async with operator.listening() as port:
+        bench = Bench(port, operator)
+        try:
+            yield bench
+        finally:
+            await bench.part.stop()
 
 
 @needs_openapi
@@ -194,7 +113,7 @@ async def test_a_session_is_asked_for_extended_and_given_back() -> None:
         await bench.goes_on(80)
         assert bench.operator.granted == [({"phoneNumber": "+8613800000001"}, 200)]
         bench.grave = []
-        await bench.goes_on(LINGER_S + 1)
+        await bench.goes_on(31)
         assert bench.operator.sessions == {}
         assert bench.log.states == ["granted", "none"]
 

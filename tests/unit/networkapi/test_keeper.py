@@ -10,7 +10,7 @@ from gateway.domain.records import AlarmPriority
 from gateway.mec.http import PlatformError, ProblemError
 from gateway.networkapi.config import QualityTable
 from gateway.networkapi.interface import Flow, Session, Status, Whose
-from gateway.networkapi.keeper import LINGER_S, RETRY_S, Around, QualityKeeper
+from gateway.networkapi.keeper import RETRY_S, Around, QualityKeeper
 from gateway.networkapi.quality import State
 from tests.fakes import FakeClock, FakeCounters
 
@@ -119,7 +119,7 @@ def test_a_grave_alarm_has_quality_until_a_while_after_it(bench):
     assert bench.state_of("defi-1") is State.GRANTED
     assert bench.counters.gauges["network_quality", "granted"] == 1
     bench.alarms.clear()
-    bench.goes_on(int(LINGER_S) - 1)
+    bench.goes_on(int(TABLE.linger_s) - 1)
     assert "end" not in bench.told
     bench.goes_on(2)
     assert bench.network.sessions == {}
@@ -159,7 +159,7 @@ def test_it_is_extended_up_to_its_sum_and_then_runs_out(bench):
     assert [call[2] for call in bench.network.calls if call[0] == "extend"] == [100, 50]
     assert bench.state_of("defi-1") is State.SPENT
     bench.alarms.clear()
-    bench.goes_on(int(LINGER_S) + 2)
+    bench.goes_on(int(TABLE.linger_s) + 2)
     bench.alarms["defi-1"] = AlarmPriority.HIGH  # the next one has its own
     bench.goes_on(2)
     assert bench.told.count("ask") == 2
@@ -172,7 +172,7 @@ def test_a_refusal_counts_until_the_alarm_has_ended(bench):
     assert bench.told == ["ask"]
     assert bench.state_of("defi-1") is State.SPENT
     bench.alarms.clear()
-    bench.goes_on(int(LINGER_S) + 2)
+    bench.goes_on(int(TABLE.linger_s) + 2)
     assert bench.told == ["ask"]  # there was none to end
     assert bench.keeper.shown() == []
 
@@ -231,7 +231,7 @@ def test_who_leaves_the_registry_loses_it(bench):
     bench.alarms["defi-1"] = AlarmPriority.HIGH
     bench.goes_on(1)
     del bench.devices["defi-1"], bench.alarms["defi-1"]  # its alarms end with it
-    bench.goes_on(int(LINGER_S) + 2)
+    bench.goes_on(int(TABLE.linger_s) + 2)
     assert bench.told[-1] == "end"
 
 
