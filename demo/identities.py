@@ -6,9 +6,10 @@ Besides those who belong there are those who must fail: ``stranger`` (another ro
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 from demo.plan import CORE, GATEWAY, PLATFORM, READER, TRUST_DOMAIN, VENDOR, Plan
@@ -104,12 +105,17 @@ def device_files(plan: Plan, device_id: str) -> TlsFiles:
 
 
 def enrol(
-    plan: Plan, operator: Path, devices: Sequence[SimDevice], cabinets: Sequence[Cabinet] = ()
+    plan: Plan,
+    operator: Path,
+    devices: Sequence[SimDevice],
+    cabinets: Sequence[Cabinet] = (),
+    gpsis: Mapping[str, str] = MappingProxyType({}),
 ) -> None:
     """Enrol every device with the fleet service, and revoke the one that must fail.
 
     Each key is made here and only a certificate request is sent, as `wardgate device add
     --bundle` does; a device on a line, or behind a gateway, is registered without a certificate.
+    ``gpsis`` are what a mobile network knows some of them by.
     """
     with FleetClient(f"localhost:{plan.ports.fleet}", operator) as service:
         for device in devices:
@@ -122,6 +128,7 @@ def enrol(
                     ward=device.ward,
                     bed=device.bed,
                     transport=_transport(device),
+                    network=pb.NetworkIdentity(gpsi=gpsis.get(device.device_id, "")),
                 ),
             )
         for sender in senders(devices):

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from demo.plan import CORE
 from demo.report import Ledger
+from gateway.domain.labels import HELD
 
 LEDGER = "ledger.sqlite"
 NOTICES = "health_resources"
@@ -21,12 +22,14 @@ def read(gateway_state: Path) -> Ledger:
     reports: dict[str, dict[str, int]] = {}
     alarms: dict[str, int] = {}
     telemetry: dict[str, int] = {}
-    notices = 0
+    notices = quarantined = breached = 0
     with sqlite3.connect(f"file:{gateway_state / LEDGER}?mode=ro", uri=True) as db:
-        for destination, lane, data_class, treatment, records in db.execute(
-            "SELECT destination, lane, class, treatment, sum(records) FROM entries"
-            " GROUP BY destination, lane, class, treatment"
+        for destination, lane, data_class, level, treatment, records in db.execute(
+            "SELECT destination, lane, class, level, treatment, sum(records) FROM entries"
+            " GROUP BY destination, lane, class, level, treatment"
         ):
+            if level == HELD and treatment != "withhold":
+                breached += records
             if lane == "alarms":
                 if treatment != "withhold":
                     alarms[destination] = alarms.get(destination, 0) + records
@@ -38,6 +41,8 @@ def read(gateway_state: Path) -> Ledger:
             if data_class != NOTICES:
                 counts = reports.setdefault(destination, {})
                 counts[treatment] = counts.get(treatment, 0) + records
+                if level == HELD and destination == CORE:
+                    quarantined += records
             elif destination == CORE:
                 notices += records
         # Settled with the next entries: these are the last that left, or were about to.
@@ -48,4 +53,4 @@ def read(gateway_state: Path) -> Ledger:
                 " GROUP BY destination, lane"
             )
         }
-    return Ledger(reports, alarms, telemetry, notices, waiting)
+    return Ledger(reports, alarms, telemetry, notices, waiting, quarantined, breached)

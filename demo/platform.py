@@ -1,7 +1,8 @@
 """``PLATFORM=fake``: the gateway on a simulated MEC platform, which takes the breakout away once.
 
-The platform is :mod:`firmware_sim.mec`, over TLS with tokens. In the middle of the run its traffic
-rule points off campus for a while; in the end it is the platform that ends the gateway.
+The platform is :mod:`firmware_sim.mec`, over TLS with tokens. It tells of a device that leaves the
+campus (:mod:`demo.outing`). In the middle of the run its traffic rule points off campus for a
+while; in the end it is the platform that ends the gateway.
 """
 
 from __future__ import annotations
@@ -12,7 +13,10 @@ from typing import Any, NamedTuple
 
 from aiohttp import web
 
+from demo.outing import FENCE, Outing
 from demo.plan import Plan
+from demo.scrape import scrape
+from firmware_sim.mec.location import LOCATION
 from firmware_sim.mec.platform import APPS, BANDWIDTH, MOBILITY, SERVICES, Platform, traffic_rule
 from security.files import SECRET_MODE, TlsFiles, write_atomic
 from security.tls import server_context
@@ -51,7 +55,11 @@ class DemoPlatform:
         self.platform = Platform(INSTANCE, (CLIENT, self._password))
         self.platform.traffic_rules[RULE] = traffic_rule(RULE, state="INACTIVE")
         self._runner: web.AppRunner | None = None
-        self._playing: asyncio.Task[None] | None = None
+        self._playing: list[asyncio.Task[None]] = []
+        metrics = f"http://127.0.0.1:{plan.ports.gateway_metrics}/metrics"
+        self.outing = Outing(
+            self.platform.whereabouts, lambda: asyncio.to_thread(scrape, metrics), plan.sim_log
+        )
         self.withdrawn = False
         self.held = False
 
@@ -69,8 +77,8 @@ class DemoPlatform:
         await site.start()
 
     def play(self) -> None:
-        """The ward begins: take the rule away in a while, and give it back."""
-        self._playing = asyncio.create_task(self._play())
+        """The ward begins: devices go out, and the rule is taken away in a while and given back."""
+        self._playing = [asyncio.create_task(each) for each in (self._play(), self.outing.play())]
 
     async def _play(self) -> None:
         await asyncio.sleep(WITHDRAWN_AT_S)
@@ -84,11 +92,19 @@ class DemoPlatform:
         self.platform.traffic_rules[RULE] = traffic_rule(RULE)
 
     async def calm(self) -> None:
-        """Play no further, and leave the rule in force."""
-        if self._playing is not None:
-            self._playing.cancel()
+        """Play no further, and leave the rule in force and everybody on campus.
+
+        Raises:
+            Exception: of what was played.
+        """
+        playing, self._playing = self._playing, []
+        for task in playing:
+            task.cancel()
+        for task in playing:
             with contextlib.suppress(asyncio.CancelledError):
-                await self._playing
+                await task
+        if playing:
+            await self.outing.end()
         self.restore()
 
     async def terminate(self) -> None:
@@ -118,6 +134,7 @@ app_support = "{base}{APPS}"
 service_mgmt = "{base}{SERVICES}"
 bandwidth_mgmt = "{base}{BANDWIDTH}"
 mobility = "{base}{MOBILITY}"
+location = "{base}{LOCATION}"
 look_s = 0.5
 
 [mec.token]
@@ -135,7 +152,7 @@ campus = ["{CAMPUS}"]
 
 [mec.bandwidth]
 bits_per_s = 1000000
-"""
+{FENCE}"""
 
 
 def broken(found: OnPlatform) -> list[str]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from demo import account
+from demo import account, fence
 from demo.account import Cabinets, DevicesSaw, Held
+from demo.fence import Fenced
 from demo.platform import OnPlatform, as_report
 from demo.platform import broken as broken_on_platform
 from demo.scrape import Samples, matching, total
@@ -46,6 +47,10 @@ class Ledger(NamedTuple):
     waiting: dict[tuple[str, str], int] = {}  # noqa: RUF012  # never changed
     """(Destination, lane) -> records that were released when the gateway was stopped, and not
     acknowledged: they leave, or leave again, after its next start."""
+    quarantined: int = 0
+    """Device messages that were withheld from the core because their device was held back."""
+    breached: int = 0
+    """Records of held devices that were released nevertheless, to anybody."""
 
     @property
     def journaled(self) -> int:
@@ -68,6 +73,8 @@ class Evidence(NamedTuple):
     cabinets: Cabinets
     platform: OnPlatform | None
     """None: on none."""
+    fenced: Fenced | None
+    """None: without a platform."""
     rss_mib: dict[str, float]
     cpu_seconds: dict[str, float]
 
@@ -81,7 +88,9 @@ def build(evidence: Evidence) -> dict[str, Any]:
         evidence.gateway,
     )
     delays = account.latencies_us(devices, core)
-    missing = len(account.lost(devices, core))
+    fenced, quarantined = evidence.fenced, evidence.ledger.quarantined
+    explained = fenced.explained(quarantined) if fenced is not None else 0
+    missing = len(account.lost(devices, core)) - explained
     return {
         "seconds": round(evidence.seconds, 1),
         "devices_saw": {
@@ -127,6 +136,7 @@ def build(evidence: Evidence) -> dict[str, Any]:
         },
         "cabinets": evidence.cabinets._asdict(),
         **({"platform": as_report(evidence.platform)} if evidence.platform else {}),
+        **({"fence": fence.as_report(fenced, quarantined)} if fenced is not None else {}),
         "rss_mib": {name: round(value, 1) for name, value in evidence.rss_mib.items()},
         "cpu_seconds": {name: round(value, 2) for name, value in evidence.cpu_seconds.items()},
     }
@@ -168,6 +178,9 @@ def broken_promises(evidence: Evidence, report: dict[str, Any]) -> list[str]:
         )
     if evidence.platform is not None:
         broken += broken_on_platform(evidence.platform)
+    if evidence.fenced is not None:
+        broken += fence.broken(evidence.fenced, ledger.quarantined)
+    promise(not ledger.breached, f"{ledger.breached} records of held devices were released")
     cabinets = evidence.cabinets
     promise(
         cabinets.right + cabinets.doubted == cabinets.items,
@@ -222,6 +235,7 @@ def summary(report: dict[str, Any], broken: list[str], path: Path | None) -> str
         "  cabinets       {right} of {items} things where they are, {doubted} in doubt".format(
             **report["cabinets"]
         ),
+        *(fence.summary(report["fence"]) if "fence" in report else ()),
         (
             f"  alarms         {report['alarms']['raised']} raised, "
             f"{report['alarms']['delivered']} delivered, p99 {report['alarms']['p99_ms']} ms"

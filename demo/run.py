@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from demo import account, configs, endpoints, identities, ledger, platform
+from demo import account, configs, endpoints, fence, identities, ledger, outing, platform
 from demo.plan import Plan, free_ports, prepare
 from demo.platform import GRACE_S, DemoPlatform
 from demo.processes import Process
@@ -146,7 +146,12 @@ class Demo:
         )
         await self._answers("fleet", ports.fleet_metrics, bool)
         await asyncio.to_thread(
-            identities.enrol, plan, self.identities.operator, self.devices, self.ward.cabinet
+            identities.enrol,
+            plan,
+            self.identities.operator,
+            self.devices,
+            self.ward.cabinet,
+            outing.gpsis() if self.platform is not None else {},
         )
         for name, config in (("core", plan.core_config), ("vendor", plan.vendor_config)):
             await self._spawn(name, ["-m", "wardgate", "core", "run", "--config", str(config)])
@@ -302,16 +307,21 @@ class Demo:
             identities.NEIGHBOUR,
             *senders(self.devices),
         ]
+        devices, core = account.read_sim_log(plan.sim_log), account.read_store(plan.core_db)
+        fenced = None
+        if self.platform is not None:
+            fenced = fence.account(self.platform.outing.moments, devices, core, plan.core_db)
         evidence = Evidence(
             seconds=seconds,
-            devices=account.read_sim_log(plan.sim_log),
-            core=account.read_store(plan.core_db),
+            devices=devices,
+            core=core,
             vendor=account.read_store(plan.vendor_db),
             ledger=ledger.read(plan.gateway_state),
             gateway=self._counted.sums(),
             gateway_restarts=self.processes["gateway"].restarts,
             cabinets=account.read_cabinets(plan.sim_log, plan.core_db, KNOWN_AFTER_S),
             platform=on_platform,
+            fenced=fenced,
             vendor_leaks=account.contains_any(plan.vendor_db, withheld),
             rss_mib={name: used.rss_mib_peak for name, used in usage.items()},
             cpu_seconds={name: used.cpu_seconds for name, used in usage.items()},

@@ -112,6 +112,12 @@ def render(picture: Picture) -> list[str]:
     ] or ["    none yet"]
     if total(gateway, "wardgate_held"):
         lines += ["", "  NOTHING LEAVES: the local breakout is not in force"]
+    outside = total(gateway, "wardgate_fence_devices", state="outside")
+    if outside:
+        lines += [
+            "",
+            f"  OUTSIDE THE FENCE: what {outside:.0f} device says is released to nobody",
+        ]
     if any(picture.restarts.values()):
         restarted = ", ".join(f"{name} {n}x" for name, n in picture.restarts.items() if n)
         lines += ["", f"  started again: {restarted}"]
@@ -120,9 +126,11 @@ def render(picture: Picture) -> list[str]:
 
 def _line(picture: Picture) -> str:
     gateway = picture.gateway
+    outside = total(gateway, "wardgate_fence_devices", state="outside")
     return (
         f"{picture.seconds:4.0f} s  accepted {total(gateway, 'wardgate_accepted_total'):.0f}  "
         f"waiting {total(gateway, 'wardgate_lag_records'):.0f}  "
         f"refused {total(gateway, 'wardgate_refused_total'):.0f}  "
         f"alarms at the core {len(picture.alarms)}"
+        + (f"  outside the fence {outside:.0f}" if outside else "")
     )

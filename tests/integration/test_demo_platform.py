@@ -1,4 +1,6 @@
-"""The demo on a simulated MEC platform: the breakout is lost and found, the end is ordered."""
+"""The demo on a simulated MEC platform: the breakout is lost and found, a device leaves the campus
+and comes back, the end is ordered.
+"""
 
 from __future__ import annotations
 
@@ -33,4 +35,12 @@ async def test_the_demo_keeps_its_promises_on_a_platform(tmp_path: Path) -> None
         "exit_code": 0,
     }
     assert found["lost"] == 0
+    fence = found["fence"]
+    assert fence["alarmed"]
+    assert fence["returned"]
+    assert fence["collected"] > 0
+    assert fence["arrived"] == 0
+    assert fence["withheld"] >= fence["explained"] >= fence["collected"]
+    assert fence["free_again"] > 0
+    assert fence["roamed"] == "ward-4"
     assert found["cabinets"]["items"] > 0

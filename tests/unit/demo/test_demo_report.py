@@ -37,6 +37,7 @@ def evidence(**changed):
     healthy = Evidence(
         cabinets=Cabinets(12, 11, 1),
         platform=None,
+        fenced=None,
         seconds=1,
         devices=DevicesSaw(saw, MESSAGES, Counter()),
         core=held(5, 7),
