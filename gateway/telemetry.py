@@ -41,6 +41,7 @@ METRICS: Mapping[str, Declared] = {
     "sim_mismatches": Declared("gauge", "Devices that the network knows by other words", ("kind",)),
     "devices_held": Declared("gauge", "Devices in quarantine: collected, and not released"),
     "fence_devices": Declared("gauge", "Devices by where they are to their fence", ("state",)),
+    "fence_silent": Declared("gauge", "1 while the network tells nothing of its zones"),
     "fence_told": Declared(
         "counter",
         "Words of the network: in, out, old, unknown_device, unknown_zone",

@@ -178,6 +178,30 @@ GATEWAY = (
         ),
     ),
     Row(
+        "Devices are where they may be",
+        (
+            Panel(
+                "Devices and their fence",
+                "none",
+                (("sum by (state) (wardgate_fence_devices)", "{{state}}"),),
+            ),
+            Panel(
+                "Known by other words",
+                "none",
+                (("sum by (kind) (wardgate_sim_mismatches)", "{{kind}}"),),
+            ),
+            Panel("In quarantine", "none", (("wardgate_devices_held", "{{instance}}"),)),
+            Panel(
+                "The platform is silent, or nothing leaves",
+                "none",
+                (
+                    ("wardgate_fence_silent", "silent {{instance}}"),
+                    ("sum by (instance, reason) (wardgate_held)", "held {{instance}} {{reason}}"),
+                ),
+            ),
+        ),
+    ),
+    Row(
         "Time and quality are data",
         (
             Panel("Time quality", "cps", ((_rate("time_quality", "quality"), "{{quality}}"),)),

@@ -170,7 +170,9 @@ class Gateway:
             policies=Policies(policy_book(config, ground.control.void_authorities)),
         )
         stack.push_async_callback(self.outbound.stop)
-        if config.mec.platform != "none":
+        if config.mec.platform == "none":
+            ground.telemetry.set("held", 0.0, BREAKOUT)
+        else:
             self.outbound.hold(BREAKOUT)  # until the platform says that data stays on campus
         await self.outbound.start()
         if ground.journal.cursors_lost or ground.journal.state_incomplete:

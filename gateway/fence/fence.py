@@ -356,3 +356,4 @@ class Fence:
         counts = Counter(each.state for each in self._seen.values())
         for state in State:
             self._around.counters.set("fence_devices", counts[state], state.value)
+        self._around.counters.set("fence_silent", self._silent)

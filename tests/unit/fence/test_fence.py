@@ -273,11 +273,13 @@ def test_silence_is_one_alarm_and_holds_nobody():
     one.fence.silent()
     one.fence.silent()
     assert one.alarms == ["fence_unknown START"]
+    assert one.counters.gauges["fence_silent",] == 1
     assert {each.state for each in one.fence.list()} == {State.UNKNOWN}
     one.wait(1000)
     assert not one.holds.devices
     one.looked(icu=[PUMP_AT])
     assert one.alarms == ["fence_unknown START", "fence_unknown END"]
+    assert one.counters.gauges["fence_silent",] == 0
     assert one.state() is State.INSIDE
 
 
