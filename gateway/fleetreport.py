@@ -68,7 +68,7 @@ class Reporter:
         report = pb.HealthReport(
             gateway=pb.GatewayFacts(
                 started_us=self._started_us,
-                sessions=self._identity.live_sessions(),
+                sessions=len(self._identity.live),
                 directory_version=directory_version,
                 revocations_number=revocations_number,
                 certificate_end_us=self.certificate_end_us,
@@ -91,7 +91,7 @@ class Reporter:
             device_id=seen.device_id,
             driver=seen.driver,
             last_seen_us=seen.last_us,
-            connected=self._identity.is_live(seen.device_id),
+            connected=seen.device_id in self._identity.live,
             messages=seen.messages,
             marked_values=seen.marked_values,
             errors=seen.errors,
@@ -101,7 +101,7 @@ class Reporter:
             facts.clock_offset_us = seen.offset_us
         if seen.battery_percent >= 0:
             facts.battery_percent = seen.battery_percent
-        end = self._identity.certificate_end(seen.device_id)
+        end = self._identity.live.certificate_end(seen.device_id)
         if end is not None:
             facts.certificate_end_us = round(end * 1e6)
         return facts

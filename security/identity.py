@@ -29,8 +29,8 @@ import asyncio
 import hashlib
 import logging
 from collections.abc import Callable, Iterable, Mapping
-from collections.abc import Set as AbstractSet
-from typing import Literal, NamedTuple, Protocol, TypeVar, assert_never
+from functools import partial
+from typing import Literal, Protocol, assert_never
 
 import msgspec
 
@@ -46,6 +46,7 @@ from gateway.domain.devices import (
 )
 from gateway.domain.errors import RefusalReason, RefusedError
 from gateway.domain.ports import Clock, Counters, LiveSession
+from security.livesessions import Live, LiveSessions
 from security.names import Identity, Role, parse_identity
 from security.serials import NO_SERIALS, Serials
 from security.suspicions import Suspicions
@@ -64,8 +65,6 @@ SWEEP_MARKS = 1000
 SUSPECT = frozenset({RefusalReason.IDENTITY_MISMATCH, RefusalReason.WRONG_TRANSPORT})
 PROTOCOLS = {"coap": "coaps", "hl7": "mllp"}
 """What the registry calls the transports that drivers call otherwise."""
-
-_Key = TypeVar("_Key", str, int)
 
 log = logging.getLogger(__name__)
 
@@ -99,15 +98,6 @@ class SessionAuditor(Auditor, Protocol):
         """A device's session ended; counted."""
 
 
-class _Live(NamedTuple):
-    device: Device
-    transport: str
-    marks: tuple[int, ...]
-    """By what a revocation list may name its certificate; none where no certificate vouches."""
-    not_after: float
-    peer: str = ""
-
-
 class IdentityService:
     """Implements ``gateway.domain.ports.Admission``; to be used on the loop's thread."""
 
@@ -121,23 +111,22 @@ class IdentityService:
         self._directory: Mapping[str, Device] | None = None
         self._revoked = NO_SERIALS
         self._identities: dict[bytes, Identity] = {}
-        self._live: dict[LiveSession, _Live] = {}
-        self._by_device: dict[str, set[LiveSession]] = {}
-        self._by_mark: dict[int, set[LiveSession]] = {}
+        self.live = LiveSessions()
+        """Who is here."""
         self._unswept: list[int] = []
         """Marks of live sessions that are still to be looked up in a new set."""
         self._suspicions = Suspicions()
         self._clones: dict[str, float] = {}
         self._barred: dict[str, str] = {}
-        self.on_directory: Callable[[Iterable[Device]], None] = _no_directory
+        self.on_directory: Callable[[Iterable[Device]], None] = _nobody
         """Called with everything that the fleet says of devices, once it is applied."""
-        self.on_suspicion: Callable[[Device, str, str], None] = _no_suspicion
+        self.on_suspicion: Callable[[Device, str, str], None] = _nobody
         """Called with a device, a reason of RefusalReason and a transport, for an alarm."""
-        self.on_live: Callable[[str, LiveSession], None] = _no_live
+        self.on_live: Callable[[str, LiveSession], None] = _nobody
         """Called with a device and its session once it is live …"""
-        self.on_gone: Callable[[LiveSession], None] = _no_session
+        self.on_gone: Callable[[LiveSession], None] = _nobody
         """… and when it is so no longer."""
-        self.on_dismissed: Callable[[str], None] = _ignore
+        self.on_dismissed: Callable[[str], None] = _nobody
         """Called with a device that is retired or without a good certificate, and has no live
         session: nobody is to wait for it. Called again with every directory that says so."""
 
@@ -167,19 +156,15 @@ class IdentityService:
         except RefusedError as refusal:
             self.refuse(refusal.reason, transport, peer, device_id)
             raise
-        self._register(session, _Live(device, transport, (), float("inf")), peer)
+        self._register(session, Live(device, transport, (), float("inf"), peer))
         return device
 
     def leave(self, session: LiveSession) -> None:
         """The session ended; idempotent."""
-        live = self._live.pop(session, None)
-        if live is None:
-            return
-        self._audit.left(live.device.device_id, live.transport)
-        self.on_gone(session)
-        _discard(self._by_device, live.device.device_id, session)
-        for mark in live.marks:
-            _discard(self._by_mark, mark, session)
+        live = self.live.remove(session)
+        if live is not None:
+            self._audit.left(live.device.device_id, live.transport)
+            self.on_gone(session)
 
     def refuse(
         self, reason: str, transport: str, peer: str, device_id: str = "", *, told: bool = False
@@ -226,22 +211,18 @@ class IdentityService:
         """
         self._directory = {device.device_id: device for device in devices}
         ended = 0
-        for device_id in list(self._by_device):
+        for device_id in self.live.devices():
             try:
                 device = self._standing(device_id)
             except RefusedError as refusal:
                 ended += self.end_device(device_id, refusal.reason)
                 continue
-            sessions = self._by_device.get(device_id, ())
             if device.revoked:
-                vouched = [each for each in sessions if not self._live[each].marks]
-                ended += self._end(vouched, RefusalReason.REVOKED)
-            sessions = self._by_device.get(device_id, ())
-            strayed = [each for each in sessions if not _may(device, self._live[each].transport)]
-            ended += self._end(strayed, RefusalReason.WRONG_TRANSPORT)
-            sessions = self._by_device.get(device_id, ())
-            moved = [each for each in sessions if _moved(self._live[each].device, device)]
-            ended += self._end(moved, MOVED)
+                ended += self._end_if(device_id, _is_vouched_for, RefusalReason.REVOKED)
+            ended += self._end_if(
+                device_id, partial(_strays, device), RefusalReason.WRONG_TRANSPORT
+            )
+            ended += self._end_if(device_id, partial(_moved, device), MOVED)
         for device in self._directory.values():
             if device.dismissed:
                 self._dismiss(device.device_id)
@@ -271,37 +252,21 @@ class IdentityService:
 
     def end_device(self, device_id: str, reason: str) -> int:
         """End all sessions of a device; returns how many."""
-        return self._end(self._by_device.get(device_id, ()), reason)
+        return self._end(self.live.of(device_id), reason)
 
     # What the daemon asks
 
     def expire(self) -> int:
         """End sessions whose certificate has ended; to be called now and then."""
-        now = self._clock.now_us() / 1e6
-        over = [session for session, live in self._live.items() if live.not_after <= now]
-        return self._end(over, RefusalReason.EXPIRED)
+        return self._end(self.live.over(self._clock.now_us() / 1e6), RefusalReason.EXPIRED)
 
     def device(self, device_id: str) -> Device | None:
         """What the directory says of a device."""
         return None if self._directory is None else self._directory.get(device_id)
 
-    def live_sessions(self) -> int:
-        """How many sessions are live."""
-        return len(self._live)
-
     def sessions_of(self, device_id: str) -> tuple[LiveSession, ...]:
         """A device's live sessions."""
-        return tuple(self._by_device.get(device_id, ()))
-
-    def is_live(self, device_id: str) -> bool:
-        """Whether a device has a live session."""
-        return device_id in self._by_device
-
-    def certificate_end(self, device_id: str) -> float | None:
-        """When the certificate of a device's live session ends, in Unix seconds."""
-        ends = [self._live[each].not_after for each in self._by_device.get(device_id, ())]
-        soonest = min(ends, default=float("inf"))
-        return None if soonest == float("inf") else soonest
+        return self.live.of(device_id)
 
     def _admit_certificate(self, credential: CertificateCredential, session: LiveSession) -> Device:
         device_id = ""
@@ -314,8 +279,8 @@ class IdentityService:
             self.refuse(refusal.reason, credential.transport, credential.peer, device_id)
             raise
         marks = (identity.serial, identity.authority)
-        live = _Live(device, credential.transport, marks, identity.not_after)
-        self._register(session, live, credential.peer)
+        live = Live(device, credential.transport, marks, identity.not_after, credential.peer)
+        self._register(session, live)
         return device
 
     def _admit_host(self, credential: HostCredential, session: LiveSession) -> Device:
@@ -332,8 +297,8 @@ class IdentityService:
             self.refuse(refusal.reason, credential.transport, credential.peer, device_id)
             raise
         marks = (identity.serial, identity.authority)
-        live = _Live(device, credential.transport, marks, identity.not_after)
-        self._register(session, live, credential.peer)
+        live = Live(device, credential.transport, marks, identity.not_after, credential.peer)
+        self._register(session, live)
         return device
 
     def _check(self, identity: Identity) -> None:
@@ -405,39 +370,15 @@ class IdentityService:
             case _:
                 assert_never(device.standing)
 
-    def _register(self, session: LiveSession, live: _Live, peer: str) -> None:
+    def _register(self, session: LiveSession, live: Live) -> None:
         self.leave(session)
-        self._audit.admitted(live.device.device_id, live.transport, peer)
-        self._live[session] = live._replace(peer=peer)
-        self._by_device.setdefault(live.device.device_id, set()).add(session)
-        for mark in live.marks:
-            self._by_mark.setdefault(mark, set()).add(session)
+        self._audit.admitted(live.device.device_id, live.transport, live.peer)
+        self.live.add(session, live)
         self.on_live(live.device.device_id, session)
-
-    def sessions_at(self, addresses: AbstractSet[str]) -> list[LiveSession]:
-        """Live sessions of devices at these addresses, whatever their ports."""
-        return [
-            session
-            for session, live in self._live.items()
-            if live.peer.rpartition(":")[0].strip("[]") in addresses
-        ]
-
-    def devices_at(self, addresses: AbstractSet[str]) -> set[str]:
-        """Devices with live sessions at these addresses."""
-        return {
-            live.device.device_id
-            for live in self._live.values()
-            if live.peer.rpartition(":")[0].strip("[]") in addresses
-        }
-
-    def addresses_of(self, device_id: str) -> frozenset[str]:
-        """Where a device's live sessions come from, without ports."""
-        peers = (self._live[each].peer for each in self.sessions_of(device_id))
-        return frozenset(peer.rpartition(":")[0].strip("[]") for peer in peers) - {""}
 
     def _end_revoked(self) -> int:
         # What an earlier sweep has not seen yet is among these, too.
-        self._unswept = list(self._by_mark)
+        self._unswept = self.live.marks()
         return self._sweep()
 
     def _sweep(self) -> int:
@@ -447,13 +388,13 @@ class IdentityService:
             asyncio.get_running_loop().call_soon(self._sweep)
         hit = self._revoked.among(part)
         devices = {
-            self._live[session].device.device_id
+            self.live[session].device.device_id
             for mark in hit
-            for session in self._by_mark.get(mark, ())  # it may have left meanwhile
+            for session in self.live.marked(mark)  # it may have left meanwhile
         }
         ended = 0
         for mark in hit:
-            ended += self._end(self._by_mark.get(mark, ()), RefusalReason.REVOKED)
+            ended += self._end(self.live.marked(mark), RefusalReason.REVOKED)
         for device_id in devices:
             device = self.device(device_id)
             if device is not None and device.dismissed:
@@ -462,13 +403,17 @@ class IdentityService:
 
     def _dismiss(self, device_id: str) -> None:
         # A session of a certificate that is not on our list yet ends with that list.
-        if not self.is_live(device_id):
+        if device_id not in self.live:
             self.on_dismissed(device_id)
+
+    def _end_if(self, device_id: str, applies: Callable[[Live], bool], reason: str) -> int:
+        hit = [each for each in self.live.of(device_id) if applies(self.live[each])]
+        return self._end(hit, reason)
 
     def _end(self, sessions: Iterable[LiveSession], reason: str) -> int:
         ended = 0
-        for session in list(sessions):
-            live = self._live.get(session)
+        for session in sessions:
+            live = self.live.get(session)
             if live is None:  # a driver's leave() ran while we were at it
                 continue
             self.leave(session)
@@ -492,36 +437,22 @@ class IdentityService:
         return ended
 
 
-def _ignore(_device_id: str) -> None:
-    """Nobody waits for devices."""
-
-
-def _no_directory(_devices: Iterable[Device]) -> None:
-    """Nobody else follows the registry."""
-
-
-def _no_session(_session: LiveSession) -> None:
-    """Nobody watches who goes."""
-
-
-def _no_live(_device_id: str, _session: LiveSession) -> None:
-    """Nobody watches who comes."""
-
-
-def _no_suspicion(_device: Device, _reason: str, _transport: str) -> None:
-    """Nobody raises an alarm of it."""
+def _nobody(*_: object) -> None:
+    """Nobody listens."""
 
 
 def _may(device: Device, transport: str) -> bool:
     return device.transport in {"", PROTOCOLS.get(transport, transport)}
 
 
-def _moved(was: Device, now: Device) -> bool:
+def _is_vouched_for(live: Live) -> bool:
+    return not live.marks
+
+
+def _strays(device: Device, live: Live) -> bool:
+    return not _may(device, live.transport)
+
+
+def _moved(now: Device, live: Live) -> bool:
+    was = live.device
     return (was.kind, was.ward, was.bed) != (now.kind, now.ward, now.bed)
-
-
-def _discard(index: dict[_Key, set[LiveSession]], key: _Key, session: LiveSession) -> None:
-    sessions = index[key]
-    sessions.discard(session)
-    if not sessions:
-        del index[key]

@@ -102,7 +102,7 @@ class Networks:
         around = Around(
             self._pipeline.intake.alarms.devices_with,
             ground.identity.device,
-            ground.identity.addresses_of,
+            ground.identity.live.addresses_of,
             ground.clock,
             ground.telemetry,
             ground.audit,
@@ -126,7 +126,7 @@ class Networks:
 
     def _move(self, addresses: frozenset[str], place: str) -> int:
         """Send devices at these addresses to another gateway; how many sessions that were."""
-        found = self._ground.identity.sessions_at(addresses)
+        found = self._ground.identity.live.at(addresses)
         for session in found:
             if isinstance(session, Movable):
                 session.move(place)

@@ -42,7 +42,7 @@ class Whereabouts:
             FenceAround(self.sims, following, notices, ground.audit, clock, telemetry),
         )
         self.fence.restore()
-        self.links = Links(identity.devices_at, clock)
+        self.links = Links(identity.live.devices_at, clock)
         identity.on_directory = self._registered
 
     def follow(self, config: GatewayConfig) -> None:

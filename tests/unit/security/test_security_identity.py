@@ -96,12 +96,12 @@ def test_a_device_is_who_its_certificate_says(ward, service):
     service.apply_directory([Device("one", "monitor", "icu", "7")])
     session, device = admitted(service, certificate(der))
     assert device == Device("one", "monitor", "icu", "7")
-    assert service.live_sessions() == 1
-    assert service.is_live("one")
+    assert len(service.live) == 1
+    assert "one" in service.live
     service.leave(session)
     service.leave(session)
-    assert service.live_sessions() == 0
-    assert not service.is_live("one")
+    assert len(service.live) == 0
+    assert "one" not in service.live
 
 
 def test_who_comes_and_goes_is_audited(ward, service, audit):
@@ -120,8 +120,8 @@ def test_a_session_that_is_admitted_again_leaves_no_trace_of_who_it_was(ward, se
     second, _ = ward.der(Role.DEVICE, "monitor-2")
     session, _ = admitted(service, certificate(first))
     service.admit(certificate(second), session)
-    assert service.live_sessions() == 1
-    assert not service.is_live("monitor-1")
+    assert len(service.live) == 1
+    assert "monitor-1" not in service.live
     assert service.revoke([serial]) == 0
     assert service.end_device("monitor-1", RefusalReason.SUSPENDED) == 0
     assert session.killed == []
@@ -147,7 +147,7 @@ def test_other_roles_are_no_devices(ward, service, counters, audit, role):
     assert refused(service, certificate(der)) == RefusalReason.IDENTITY_MISMATCH
     assert counters.counts[("refused", "identity_mismatch", "mqtt")] == 1
     assert audit.refusals == [("identity_mismatch", "mqtt", "one")]
-    assert service.live_sessions() == 0
+    assert len(service.live) == 0
 
 
 def test_an_expired_certificate_is_refused_and_a_session_ends_with_its_own(ward, service, clock):
@@ -195,7 +195,7 @@ def test_revocation_ends_the_live_sessions_of_that_certificate_alone(ward, servi
     assert (session.killed, twin.killed, renewed.killed) == (["revoked"], ["revoked"], [])
     assert refused(service, certificate(first)) == RefusalReason.REVOKED
     assert counters.gauges[("revocations",)] == 2
-    assert service.live_sessions() == 1
+    assert len(service.live) == 1
     assert service.revoke([serial]) == 0
 
 
@@ -213,7 +213,7 @@ async def test_many_live_sessions_are_looked_up_in_turns(ward, service, monkeypa
     for _ in range(10):
         await asyncio.sleep(0)
     assert [each.killed for each in sessions] == [["revoked"]] * 4 + [[], []]
-    assert service.live_sessions() == 1
+    assert len(service.live) == 1
 
 
 def test_a_void_authority_ends_all_that_it_has_issued(ward, stranger, service):
@@ -318,8 +318,8 @@ def test_many_identities_are_cached_within_bounds(ward, service, monkeypatch):
     for number in range(10):
         admitted(service, certificate(ward.der(Role.DEVICE, f"d{number}")[0]))
     assert len(service._identities) == 3
-    assert service.live_sessions() == 10
-    assert all(service.is_live(f"d{number}") for number in range(10))
+    assert len(service.live) == 10
+    assert all(f"d{number}" in service.live for number in range(10))
 
 
 def test_the_rule_for_unknown_devices_changes_for_live_sessions_too(ward, clock, counters, audit):
@@ -343,16 +343,16 @@ def test_the_soonest_end_of_a_devices_certificates_is_known(ward, service):
     for days in (20, 10):
         admitted(service, certificate(ward.der(Role.DEVICE, "one", days=days)[0]))
     admitted(service, PortCredential("two", "/dev/ttyS0"))
-    end = service.certificate_end("one")
+    end = service.live.certificate_end("one")
     assert end == pytest.approx(ward.now.timestamp() + 10 * 86400, abs=1)
-    assert service.certificate_end("two") is None
-    assert service.certificate_end("three") is None
+    assert service.live.certificate_end("two") is None
+    assert service.live.certificate_end("three") is None
 
 
 def test_where_a_devices_sessions_come_from_is_known_while_they_live(ward, service):
     der, _ = ward.der(Role.DEVICE, "one")
     session, _ = admitted(service, certificate(der))
-    assert service.addresses_of("one") == {"127.0.0.1"}
-    assert service.addresses_of("two") == frozenset()
+    assert service.live.addresses_of("one") == {"127.0.0.1"}
+    assert service.live.addresses_of("two") == frozenset()
     service.leave(session)
-    assert service.addresses_of("one") == frozenset()
+    assert service.live.addresses_of("one") == frozenset()
