@@ -69,15 +69,16 @@ def account(moments: Moments, devices: DevicesSaw, core: Held, core_db: Path) ->
     )
 
 
-def broken(found: Fenced, quarantined: int) -> list[str]:
+def broken(found: Fenced, quarantined: int, restarts: int) -> list[str]:
     """What was promised and not kept, in words.
 
     Args:
         found: both accounts.
         quarantined: messages that the ledger says it withheld from the core in quarantine.
+        restarts: of the gateway, which then waits anew before it follows.
     """
     moments, known = found.moments, len(found.absent)
-    in_time = moments.ended_us - moments.roamed_us > FOLLOWED_S * 1e6
+    in_time = moments.ended_us - moments.roamed_us > FOLLOWED_S * 1e6 and not restarts
     faults: list[tuple[bool, str]] = [
         (
             "start" in found.alarm or not moments.held_us,

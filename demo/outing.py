@@ -67,7 +67,7 @@ class Moments(NamedTuple):
     free_us: int = 0
     """The gateway holds it back no longer."""
     roamed_us: int = 0
-    """The network has said that the other one is in another ward."""
+    """The gateway has heard that the other one is in another ward."""
     ended_us: int = 0
     """The ward has stopped."""
 
@@ -109,8 +109,8 @@ class Outing:
         await asyncio.sleep(max(0.0, began + LEAVES_AT_S - time.monotonic()))
         self._note(left_us=_now_us())
         await self._go(LEAVER, TOWN, HOME)
-        await self._go(ROAMER, NEXT, HOME)
-        self._note(roamed_us=_now_us())
+        if await self._go(ROAMER, NEXT, HOME):
+            self._note(roamed_us=_now_us())
         await self._until(_holds)
         self._note(held_us=_now_us())
         await asyncio.sleep(OUT_FOR_S)
@@ -130,10 +130,11 @@ class Outing:
         self._note(back_us=_now_us())
         await self._go(LEAVER, HOME, TOWN)
 
-    async def _go(self, device_id: str, to: str, away_from: str) -> None:
+    async def _go(self, device_id: str, to: str, away_from: str) -> bool:
+        """Go from one zone to another; whether the gateway heard it."""
         address = _address(device_id)
-        await _told(self._users.enter(address, to))
-        await _told(self._users.leave(address, away_from))
+        entered = await _told(self._users.enter(address, to))
+        return await _told(self._users.leave(address, away_from)) and entered
 
     async def _until(self, what: Callable[[Samples], bool]) -> None:
         while not what(await self._look()):  # noqa: ASYNC110  # another process says it
@@ -156,10 +157,11 @@ def _address(device_id: str) -> str:
     return f"tel:+{NUMBERS[device_id]}"
 
 
-async def _told(telling: Awaitable[int]) -> None:
-    """The network says it; a gateway that does not hear it now asks later."""
+async def _told(telling: Awaitable[int]) -> bool:
+    """The network says it; whether it was heard. A gateway that does not hear it now asks later."""
     with contextlib.suppress(aiohttp.ClientError, TimeoutError):
-        await telling
+        return await telling > 0
+    return False
 
 
 def _now_us() -> int:

@@ -179,7 +179,7 @@ def broken_promises(evidence: Evidence, report: dict[str, Any]) -> list[str]:
     if evidence.platform is not None:
         broken += broken_on_platform(evidence.platform)
     if evidence.fenced is not None:
-        broken += fence.broken(evidence.fenced, ledger.quarantined)
+        broken += fence.broken(evidence.fenced, ledger.quarantined, evidence.gateway_restarts)
     promise(not ledger.breached, f"{ledger.breached} records of held devices were released")
     cabinets = evidence.cabinets
     promise(

@@ -133,7 +133,7 @@ def test_a_run_that_ended_before_it_left_promises_nothing(tmp_path):
     saw = DevicesSaw({}, {(LEAVER, "1"): Sent(1, 2)}, Counter())
     nothing = Held(0, {}, 0, 0, 0, 0, [], Counter(), {})
     found = fence.account(Moments(ended_us=9 * S), saw, nothing, core_db)
-    assert fence.broken(found, 0) == []
+    assert fence.broken(found, 0, 0) == []
     assert found.explained(5) == 0
     assert fence.summary(fence.as_report(found, 0)) == []
 
