@@ -184,8 +184,10 @@ def build(source: Source, raw: dict[str, Any] | None = None) -> GatewayConfig:
         check_cabinets(config.cabinets)
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from error
-    if config.fence and not (config.mec.platform != "none" and config.mec.location):
-        raise ConfigError(f"{path}: fence: mec.location says who tells of zones")
+    try:
+        _check_fence(config)
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from error
     names = [each.name for each in config.receivers]
     twice = {name for name in names if names.count(name) > 1}
     if twice:
@@ -194,6 +196,22 @@ def build(source: Source, raw: dict[str, Any] | None = None) -> GatewayConfig:
         if isinstance(outlet, MqttOutlet) and outlet.driver not in config.drivers:
             raise ConfigError(f"{path}: outlet {outlet.name}: there is no driver {outlet.driver}")
     return config
+
+
+def _check_fence(config: GatewayConfig) -> None:
+    """Refuse a fence of which nobody tells, or two do.
+
+    Raises:
+        ConfigError: naming the key.
+    """
+    platform = config.mec.platform != "none" and bool(config.mec.location)
+    circles = bool(config.network_apis) and config.network_apis.rounds.fence
+    if config.fence and not (platform or circles):
+        raise ConfigError("fence: mec.location, or network_apis.rounds.fence, says who tells of it")
+    if circles and platform:
+        raise ConfigError("network_apis.rounds.fence: mec.location tells of the fence already")
+    if circles and (config.fence.zones or not config.fence.areas):
+        raise ConfigError("network_apis.rounds.fence: the network knows fence.areas, and no zones")
 
 
 def load(path: Path) -> GatewayConfig:

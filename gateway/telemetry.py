@@ -77,8 +77,11 @@ METRICS: Mapping[str, Declared] = {
     "mec_calls": Declared("counter", "Calls of the platform", ("result",)),
     "network_calls": Declared("counter", "Calls of the operator's network", ("result",)),
     "network_quality": Declared(
-        "gauge", "Devices with a high alarm by what has become of their session", ("state",)
+        "gauge",
+        "Devices whose flow is to be first, by what has become of their session",
+        ("state",),
     ),
+    "network_located": Declared("counter", "Answers whether a device is in an area", ("verdict",)),
     "mec_failures": Declared("counter", "Looks at the platform that failed", ("what",)),
     "mec_told": Declared("counter", "What the platform told", ("kind",)),
     "mec_state": Declared("gauge", "1 for where the gateway stands with it", ("state",)),

@@ -28,7 +28,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import partial
 from typing import Literal, Protocol, assert_never
 
@@ -263,6 +263,10 @@ class IdentityService:
     def device(self, device_id: str) -> Device | None:
         """What the directory says of a device."""
         return None if self._directory is None else self._directory.get(device_id)
+
+    def devices(self) -> Collection[Device]:
+        """Every device of the directory; none while there is no directory."""
+        return () if self._directory is None else self._directory.values()
 
     def sessions_of(self, device_id: str) -> tuple[LiveSession, ...]:
         """A device's live sessions."""

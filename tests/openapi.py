@@ -22,10 +22,11 @@ needs_openapi = pytest.mark.skipif(
 
 
 class Specification:
-    """One file; ``base`` is where its paths begin on the server under test."""
+    """One file, or its content; ``base`` is where its paths begin on the server under test."""
 
-    def __init__(self, path: Path, base: str) -> None:
-        self._document = lenient(yaml.safe_load(path.read_text()))
+    def __init__(self, told: Path | dict[str, Any], base: str) -> None:
+        read = yaml.safe_load(told.read_text()) if isinstance(told, Path) else told
+        self._document = lenient(read)
         self._base = base
         self._paths = [
             (re.compile(re.sub(r"\{[^/]+\}", "[^/]+", template)), operations)

@@ -82,7 +82,7 @@ PARTS = {
     "network": Part(
         "gateway.networkapi.cli",
         "app",
-        "The operator's network: where it sees a device, and whose flow it puts first.",
+        "The operator's network: where it sees a device, whose flow is first, whose SIM changed.",
     ),
     "sim": Part("firmware_sim.cli", "app", "Simulated devices: play a recording."),
     "attack": Part("attack.cli", "attack", "Attack a running system, and see it withstand."),

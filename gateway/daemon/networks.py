@@ -97,7 +97,7 @@ class Networks:
         if not config.network_apis:
             return None
         from gateway.networkapi.keeper import Around  # noqa: PLC0415
-        from gateway.networkapi.making import OnNetwork  # noqa: PLC0415
+        from gateway.networkapi.making import Hearers, OnNetwork  # noqa: PLC0415
 
         around = Around(
             self._pipeline.intake.alarms.devices_with,
@@ -107,10 +107,11 @@ class Networks:
             ground.telemetry,
             ground.audit,
         )
-        network = OnNetwork(config.network_apis, config.tls.files, around)
+        hearers = Hearers(ground.identity.devices, self._whereabouts.swaps, self._whereabouts.fence)
+        network = OnNetwork(config.network_apis, config.tls.files, around, hearers)
         stack.push_async_callback(network.stop)
         self._supervisor.start(Part("network", network.run))
-        return network.service(self._whereabouts.fence)
+        return network.service()
 
     async def _drain(self, seconds: float) -> None:
         """Take no more from devices; return when everything has left, or the time is over."""

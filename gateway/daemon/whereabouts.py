@@ -13,6 +13,7 @@ from gateway.fence.following import Following
 from gateway.fence.links import Links
 from gateway.fence.places import Associated
 from gateway.fence.ports import Around as FenceAround
+from gateway.network.swaps import Swaps
 from gateway.network.watch import Around, SimWatch
 
 
@@ -28,6 +29,8 @@ class Whereabouts:
             Around(identity, ground.holds, intake, notices, ground.audit, clock, telemetry),
         )
         self.sims.restore(ground.journal.state)
+        self.swaps = Swaps(self.sims, intake)
+        self.swaps.restore(ground.journal.state, asked=config.network_apis.asks_swaps)
         places = Associated(
             config.gateway.name,
             lambda: pipeline.associator.devices,
@@ -54,9 +57,11 @@ class Whereabouts:
         """Once a second."""
         self.fence.tick()
         self.sims.tick()
+        self.swaps.tick()
 
     def _registered(self, devices: Iterable[Device]) -> None:
         """The fleet said which devices there are."""
         known = list(devices)
         self.fence.directory(known)
         self.sims.directory(known)
+        self.swaps.directory(known)

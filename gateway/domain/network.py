@@ -11,7 +11,7 @@ Rules:
 from __future__ import annotations
 
 import re
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -107,6 +107,19 @@ class LinkSeen(msgspec.Struct, frozen=True):
     """… its quality, …"""
     sinr_db: float | None = None
     """… and how far it is above interference and noise."""
+
+
+class Swapped(NamedTuple):
+    """When a network last saw a number get another SIM, and its SIM another modem; never which.
+
+    None: it did not say. 0: never, as far back as it remembers.
+    """
+
+    sim_us: int | None = None
+    modem_us: int | None = None
+
+    def __bool__(self) -> bool:
+        return self.sim_us is not None or self.modem_us is not None
 
 
 def equipment(imei: str) -> str:

@@ -29,6 +29,8 @@ class SimConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     outside_tac: Answer = Answer.ALARM
     outside_fence: Answer = Answer.ALARM
     """Of devices whose class in ``[fence]`` says nothing else."""
+    sim_changed: Answer = Answer.ALARM
+    modem_changed: Answer = Answer.ALARM
 
     def answer(self, kind: Mismatch) -> Answer:
         """What is done about one kind."""

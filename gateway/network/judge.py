@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
+from typing import Final
 
 import msgspec
 
@@ -31,7 +32,12 @@ class Mismatch(StrEnum):
     WRONG_SLICE = "wrong_slice"
     OUTSIDE_TAC = "outside_tac"
     OUTSIDE_FENCE = "outside_fence"
-    """Told by the fence (:mod:`gateway.fence`), not judged here."""
+    SIM_CHANGED = "sim_changed"
+    MODEM_CHANGED = "modem_changed"
+
+
+SAID: Final = frozenset((Mismatch.OUTSIDE_FENCE, Mismatch.SIM_CHANGED, Mismatch.MODEM_CHANGED))
+"""Told by the fence (:mod:`gateway.fence`) and :mod:`gateway.network.swaps`, not judged here."""
 
 
 class Bindings:

@@ -10,7 +10,8 @@ Rules:
 * Quarantine and refusal apply in memory first. Then what stands is committed, so that it is in
   force after a restart before a device is let in; what the journal did not take is committed again.
 * The fence says itself who is outside (:meth:`SimWatch.fenced`), and may say another answer than
-  the policy's; it is kept, and ends, as the others are.
+  the policy's; :mod:`gateway.network.swaps` says whose SIM or modem was changed
+  (:meth:`SimWatch.changed`). Both are kept, and end, as the others are.
 * A word that is older than what is known of a device changes nothing. The network's clock may be
   ahead: its time counts as now at the latest.
 """
@@ -20,6 +21,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from typing import NamedTuple, Protocol
 
 import msgspec
@@ -29,7 +31,7 @@ from gateway.domain.network import Attachment
 from gateway.domain.ports import Clock, Counters, Outcome, Sink, StateDelta, StateView, Submission
 from gateway.network.config import Answer, SimConfig
 from gateway.network.holds import Holds
-from gateway.network.judge import Bindings, Mismatch, judge, merge
+from gateway.network.judge import SAID, Bindings, Mismatch, judge, merge
 from security.identity import Auditor
 
 log = logging.getLogger(__name__)
@@ -46,6 +48,8 @@ TEXTS: Mapping[Mismatch, str] = {
     Mismatch.WRONG_SLICE: "it is in another slice than its own",
     Mismatch.OUTSIDE_TAC: "it is outside its tracking areas",
     Mismatch.OUTSIDE_FENCE: "it has left the zones where it may be",
+    Mismatch.SIM_CHANGED: "its number has got another SIM",
+    Mismatch.MODEM_CHANGED: "its SIM is in another modem than before",
 }
 _DONE: Mapping[Answer, str] = {
     Answer.ALARM: "",
@@ -53,6 +57,7 @@ _DONE: Mapping[Answer, str] = {
     Answer.REFUSE: "; it is kept out",
 }
 _STRICTNESS = tuple(Answer)
+SWAPS = frozenset((Mismatch.SIM_CHANGED, Mismatch.MODEM_CHANGED))
 
 
 class Gate(Protocol):
@@ -147,25 +152,23 @@ class SimWatch:
             outside: whether it is.
             answer: what is done while it is; None: what the policy says.
         """
-        before = self._known.get(device_id)
-        if before is None and not outside:
-            return
-        known = before or _NOTHING
+        known = self._known.get(device_id, _NOTHING)
         others = known.kinds - {Mismatch.OUTSIDE_FENCE}
-        now = _Known(
-            known.seen,
-            others | ({Mismatch.OUTSIDE_FENCE} if outside else set()),
-            answer if outside else None,
-        )
-        if now != before:
-            self._put(device_id, now)
-            self._tidy(device_id)
+        kinds = others | ({Mismatch.OUTSIDE_FENCE} if outside else set())
+        self._say(device_id, _Known(known.seen, kinds, answer if outside else None))
+
+    def changed(self, device_id: str, kinds: frozenset[Mismatch]) -> None:
+        """Of a device's SIM and modem, these were changed, and no others; repeating is no news."""
+        known = self._known.get(device_id, _NOTHING)
+        self._say(device_id, _Known(known.seen, (known.kinds - SWAPS) | kinds, known.answer))
 
     def outside(self) -> frozenset[str]:
         """The devices that the fence found outside."""
-        return frozenset(
-            name for name, known in self._known.items() if Mismatch.OUTSIDE_FENCE in known.kinds
-        )
+        return self._those({Mismatch.OUTSIDE_FENCE})
+
+    def changed_ones(self) -> frozenset[str]:
+        """The devices of which SIM or modem was changed."""
+        return self._those(SWAPS)
 
     def directory(self, devices: Iterable[Device]) -> None:
         """The registry changed: everything that is known is judged anew."""
@@ -192,10 +195,19 @@ class SimWatch:
         """What is not as it should be of a device."""
         return self._known.get(device_id, _NOTHING).kinds
 
+    def _those(self, kinds: AbstractSet[Mismatch]) -> frozenset[str]:
+        return frozenset(name for name, known in self._known.items() if kinds & known.kinds)
+
+    def _say(self, device_id: str, now: _Known) -> None:
+        """Somebody who judges by himself says what is so."""
+        before = self._known.get(device_id)
+        if now != (before or _NOTHING):
+            self._put(device_id, now)
+            self._tidy(device_id)
+
     def _judge(self, device_id: str, seen: Attachment) -> None:
         known = self._known.get(device_id, _NOTHING)
-        fence = known.kinds & {Mismatch.OUTSIDE_FENCE}
-        kinds = judge(self._bindings, device_id, seen) | fence
+        kinds = judge(self._bindings, device_id, seen) | (known.kinds & SAID)
         self._put(device_id, _Known(seen, kinds, known.answer))
 
     def _put(self, device_id: str, known: _Known) -> None:

@@ -1,6 +1,6 @@
 """An operator's network by CAMARA's interfaces.
 
-Location Verification 3.0.0, Quality On Demand 1.1.0 and Geofencing Subscriptions 0.5.0, as
+Location Verification 3.0.0, Quality On Demand 1.1.0, SIM Swap 2.1.0 and Device Swap 1.0.0, as
 published; tokens are two-legged, so that the device stands in each request.
 """
 
@@ -14,10 +14,10 @@ from urllib.parse import quote
 import msgspec
 
 from gateway.domain.errors import MalformedError
+from gateway.domain.network import Swapped
 from gateway.mec.http import Platform, ProblemError
 from gateway.networkapi.interface import (
     Circle,
-    Edge,
     Flow,
     Located,
     Session,
@@ -26,10 +26,8 @@ from gateway.networkapi.interface import (
     Whose,
 )
 
-EVENT: Final = "org.camaraproject.geofencing-subscriptions.v0."
 UNABLE: Final = frozenset((404, 422))
 """The device is none of the network's, or it can't be located so well, there, or now."""
-SUBSCRIPTIONS_MAX: Final = 4096
 
 
 class Bases(NamedTuple):
@@ -37,7 +35,8 @@ class Bases(NamedTuple):
 
     location: str = ""
     quality: str = ""
-    geofencing: str = ""
+    sim_swap: str = ""
+    device_swap: str = ""
 
 
 class _Verification(msgspec.Struct, frozen=True):
@@ -61,11 +60,16 @@ class _Session(msgspec.Struct, frozen=True):
         return Session(self.sessionId, self.qosStatus, float(self.duration))
 
 
-class _Subscription(msgspec.Struct, frozen=True):
-    """``Subscription``, and ``SubscriptionAsync`` where it is made later (202)."""
+class _SimSwap(msgspec.Struct, frozen=True):
+    """``SimSwapInfo``; no time: none within what the network may remember."""
 
-    id: str
-    status: str = "ACTIVE"
+    latestSimChange: datetime | None  # noqa: N815
+
+
+class _DeviceSwap(msgspec.Struct, frozen=True):
+    """``DeviceSwapInfo``."""
+
+    latestDeviceChange: datetime | None  # noqa: N815
 
 
 Read = TypeVar("Read")
@@ -92,7 +96,7 @@ class Camara:
                 raise
             return Located(Verdict.UNKNOWN, why=str(error))
         found = _read(answer.body, _Verification)
-        at_us = microseconds(found.lastLocationTime) if found.lastLocationTime else 0
+        at_us = _at_us(found.lastLocationTime)
         return Located(found.verificationResult, at_us, found.matchRate)
 
     async def request_quality(
@@ -166,45 +170,35 @@ class Camara:
     def _session(self, session_id: str) -> str:
         return f"{self._bases.quality}/sessions/{quote(session_id, safe='')}"
 
-    async def subscribe(self, whose: Whose, area: Circle, edge: Edge, sink: str) -> str:
-        """``POST /subscriptions``; one event of one device each, as the release wants it.
+    @property
+    def swap_calls(self) -> int:
+        """One for each interface that there is."""
+        return bool(self._bases.sim_swap) + bool(self._bases.device_swap)
+
+    async def swapped(self, whose: Whose) -> Swapped:
+        """``POST /retrieve-date`` of both; what the network does not know is not said.
 
         Raises:
             PlatformError, ProblemError, MalformedError: see :mod:`gateway.networkapi.interface`.
         """
-        body = {
-            "protocol": "HTTP",
-            "sink": sink,
-            "types": [EVENT + edge.value],
-            "config": {
-                "subscriptionDetail": {"device": device(whose), "area": circle(area)},
-                "initialEvent": True,
-            },
-        }
-        url = f"{self._bases.geofencing}/subscriptions"
-        answer = await self._call("POST", url, body, expect=(201, 202))
-        return _read(answer.body, _Subscription).id
+        sim = await self._swap(self._bases.sim_swap, whose, _SimSwap)
+        modem = await self._swap(self._bases.device_swap, whose, _DeviceSwap)
+        return Swapped(
+            None if sim is None else _at_us(sim.latestSimChange),
+            None if modem is None else _at_us(modem.latestDeviceChange),
+        )
 
-    async def subscriptions(self) -> frozenset[str]:
-        """``GET /subscriptions``.
-
-        Raises:
-            PlatformError, ProblemError, MalformedError: see :mod:`gateway.networkapi.interface`.
-        """
-        answer = await self._call("GET", f"{self._bases.geofencing}/subscriptions")
-        found = _read(answer.body, list[_Subscription])
-        if len(found) > SUBSCRIPTIONS_MAX:
-            raise MalformedError("subscriptions", "too many")
-        return frozenset(each.id for each in found if each.status not in ("EXPIRED", "DELETED"))
-
-    async def unsubscribe(self, subscription_id: str) -> None:
-        """``DELETE /subscriptions/{id}``; 404 is fine.
-
-        Raises:
-            PlatformError, ProblemError: see :mod:`gateway.networkapi.interface`.
-        """
-        url = f"{self._bases.geofencing}/subscriptions/{quote(subscription_id, safe='')}"
-        await self._call("DELETE", url, expect=(202, 204, 404))
+    async def _swap(self, base: str, whose: Whose, kind: type[Read]) -> Read | None:
+        if not base:
+            return None
+        body = {"phoneNumber": whose.phone}
+        try:
+            answer = await self._call("POST", f"{base}/retrieve-date", body)
+        except ProblemError as error:
+            if error.status not in UNABLE:
+                raise
+            return None
+        return _read(answer.body, kind)
 
 
 def device(whose: Whose) -> dict[str, Any]:
@@ -226,12 +220,14 @@ def circle(area: Circle) -> dict[str, Any]:
     return {"areaType": "CIRCLE", "center": center, "radius": area.radius_m}
 
 
-def microseconds(at: datetime) -> int:
-    """Since 1970.
+def _at_us(at: datetime | None) -> int:
+    """Since 1970; 0: none.
 
     Raises:
         MalformedError: it has no time zone.
     """
+    if at is None:
+        return 0
     if at.tzinfo is None:
         raise MalformedError("time", "it has no time zone")
     return int(at.timestamp() * 1e6)

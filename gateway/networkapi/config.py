@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 import msgspec
 from msgspec import Meta
@@ -15,6 +15,15 @@ from gateway.networkapi.interface import Circle, Flow
 
 _Name = Annotated[str, Meta(min_length=3, max_length=256, pattern=r"\A[a-zA-Z0-9_.-]+\Z")]
 _Port = Annotated[int, Meta(ge=1, le=65_535)]
+
+
+_INTERFACES: Final = {
+    "network-location": "location_verification",
+    "network-quality": "quality_on_demand",
+    "network-sim-swap": "sim_swap",
+    "network-device-swap": "device_swap",
+}
+"""A name for whom the gateway calls -> the setting that says where."""
 
 
 class AreaTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -76,6 +85,21 @@ class QualityTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return Flow(self.server, self.ports)
 
 
+class RoundsTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """``[network_apis.rounds]``: how often the network is asked about every device."""
+
+    every_s: Annotated[float, Meta(ge=1, le=86_400)] = 900.0
+    """About one device, at most."""
+    calls_per_minute: Annotated[float, Meta(gt=0, le=6000)] = 60.0
+    """About all of them together, at most."""
+    fence: bool = False
+    """Whether it is asked about the areas of ``[fence]``, too."""
+    age_s: Annotated[int, Meta(ge=0, le=86_400)] = 120
+    """Of a place: so old may be what the network knows; 0: it looks anew."""
+    unknown_s: Annotated[float, Meta(gt=0, le=86_400)] = 1800.0
+    """After so long without an answer, where devices are is not known."""
+
+
 class NetworkApisConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The whole table."""
 
@@ -84,6 +108,10 @@ class NetworkApisConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
     """As ``https://api.operator.example/location-verification/v3``; empty: not asked."""
     quality_on_demand: str = ""
     """As ``https://api.operator.example/quality-on-demand/v1``."""
+    sim_swap: str = ""
+    """As ``https://api.operator.example/sim-swap/v2``."""
+    device_swap: str = ""
+    """As ``https://api.operator.example/device-swap/v1``."""
     trust: Path | None = None
     """PEM: the operator's root, where it is not the gateway's own."""
     plain: bool = False
@@ -93,6 +121,7 @@ class NetworkApisConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
     token: TokenTable | None = None
     area: AreaTable | None = None
     quality: QualityTable | None = None
+    rounds: RoundsTable = RoundsTable()
     timeout_s: Annotated[float, Meta(gt=0, le=60)] = 5.0
 
     def __post_init__(self) -> None:
@@ -103,12 +132,15 @@ class NetworkApisConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
         """
         if not self:
             return
-        for key in ("location_verification", "quality_on_demand"):
+        for key in _INTERFACES.values():
             check_url(f"network_apis.{key}", getattr(self, key), plain=self.plain)
         if self.token is not None:
             check_url("network_apis.token.endpoint", self.token.endpoint, plain=self.plain)
-        if bool(self.location_verification) != (self.area is not None):
-            raise ConfigError("network_apis.area: it goes with location_verification")
+        used = self.area is not None or self.rounds.fence
+        if bool(self.location_verification) != used:
+            raise ConfigError(
+                "network_apis.location_verification: it goes with area or rounds.fence"
+            )
         if bool(self.quality_on_demand) != (self.quality is not None):
             raise ConfigError("network_apis.quality: it goes with quality_on_demand")
 
@@ -116,13 +148,20 @@ class NetworkApisConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
         return self.provider != "none"
 
     @property
+    def in_rounds(self) -> bool:
+        """Whether the network is asked about every device in turn."""
+        return bool(self) and (self.asks_swaps or self.rounds.fence)
+
+    @property
+    def asks_swaps(self) -> bool:
+        """Whether it is asked whose SIM or modem was changed."""
+        return bool(self) and bool(self.sim_swap or self.device_swap)
+
+    @property
     def addresses(self) -> dict[str, str]:
         """Whom the gateway calls, by a name for it: ``host:port``."""
         if not self:
             return {}
-        urls = {
-            "network-location": self.location_verification,
-            "network-quality": self.quality_on_demand,
-            "network-token": self.token.endpoint if self.token else "",
-        }
+        urls = {name: getattr(self, key) for name, key in _INTERFACES.items()}
+        urls["network-token"] = self.token.endpoint if self.token else ""
         return {name: place_of(url) for name, url in urls.items() if url}

@@ -15,7 +15,7 @@ import ipaddress
 from enum import Enum
 from typing import NamedTuple, Protocol
 
-from gateway.domain.network import Binding
+from gateway.domain.network import Binding, Swapped
 
 
 class Whose(NamedTuple):
@@ -87,28 +87,6 @@ class Session(NamedTuple):
     """As granted, from its start on; extensions included."""
 
 
-class Edge(Enum):
-    """What of an area one is told of."""
-
-    ENTERED = "area-entered"
-    LEFT = "area-left"
-
-
-class Crossing(NamedTuple):
-    """The network's word that a device went over an area's edge."""
-
-    subscription_id: str
-    edge: Edge
-    at_us: int
-
-
-class Ended(NamedTuple):
-    """No more is told under a subscription."""
-
-    subscription_id: str
-    why: str
-
-
 class LocationApi(Protocol):
     """A network that can be asked where a device is."""
 
@@ -134,20 +112,18 @@ class QualityApi(Protocol):
         """No more of it; one that has ended is fine."""
 
 
-class GeofencingApi(Protocol):
-    """A network that tells when a device goes over an area's edge."""
+class SwapApi(Protocol):
+    """A network that can be asked when SIM and modem of a device were last changed."""
 
-    async def subscribe(self, whose: Whose, area: Circle, edge: Edge, sink: str) -> str:
-        """Have a device's crossings told to ``sink``; the subscription's id."""
+    @property
+    def swap_calls(self) -> int:
+        """How many calls one question takes at most; 0: it can't be asked."""
 
-    async def subscriptions(self) -> frozenset[str]:
-        """Ids of those that stand."""
-
-    async def unsubscribe(self, subscription_id: str) -> None:
-        """Have no more told; one that has ended is fine."""
+    async def swapped(self, whose: Whose) -> Swapped:
+        """When; of a device that has a number."""
 
 
-class NetworkApis(LocationApi, QualityApi, GeofencingApi, Protocol):
+class NetworkApis(LocationApi, QualityApi, SwapApi, Protocol):
     """A network that can be asked for all of it."""
 
 

@@ -1,9 +1,11 @@
-"""Asks the network for quality while an alarm stands, and gives it back.
+"""Asks the network for quality while an alarm stands or a person wants it, and gives it back.
 
 Rules:
 
 * Nothing waits for it: an alarm goes its way at once, with quality or without.
 * Alarms that come and go in quick turn keep one session: the need outlasts them by ``linger_s``.
+* A person asks for a device and a time. An alarm that finds no room takes that of a device which
+  only a person asked for, the one that would end first.
 * What is in memory alone is lost with the process: the session then runs out, or is taken up again.
 """
 
@@ -16,7 +18,7 @@ from collections.abc import Callable, Iterable
 from typing import Final, NamedTuple, Protocol
 
 from gateway.domain.devices import Device
-from gateway.domain.errors import MalformedError
+from gateway.domain.errors import MalformedError, WardgateError
 from gateway.domain.ports import Clock, Counters
 from gateway.domain.records import AlarmPriority
 from gateway.mec.http import PlatformError, ProblemError
@@ -66,15 +68,16 @@ class Line:
     """One device's session; times are monotonic."""
 
     __slots__ = (
-        "began",
+        "alarm_until",
+        "asked_until",
         "check_at",
         "device_id",
         "ends_at",
-        "need_until",
         "rest_until",
         "session_id",
         "started",
         "state",
+        "total_until",
         "whose",
     )
 
@@ -83,10 +86,16 @@ class Line:
         self.whose = known
         self.state = State.NONE
         self.session_id = ""
-        self.began = mono
-        """Of the need: what the sum is counted from."""
-        self.need_until = mono
+        self.alarm_until = self.asked_until = mono
+        """When alarms, and people, will need it no more."""
+        self.total_until = mono
+        """It may not be longer in sum."""
         self.started = self.ends_at = self.check_at = self.rest_until = 0.0
+
+    @property
+    def need_until(self) -> float:
+        """When nobody will need it any more."""
+        return max(self.alarm_until, self.asked_until)
 
 
 class Shown(NamedTuple):
@@ -95,6 +104,14 @@ class Shown(NamedTuple):
     device_id: str
     state: State
     left_s: float
+    needs: tuple[str, ...] = ()
+    """Whose it is: ``alarm``, ``person``."""
+
+
+class NotGivenError(WardgateError):
+    """What a person asked for is not to be had now; the message says why."""
+
+    reason = "not_given"
 
 
 class QualityKeeper:
@@ -132,7 +149,7 @@ class QualityKeeper:
         """Give back what stands, within ``STOP_S``; the rest runs out."""
         self._stopped = True
         for line in self._lines.values():
-            line.need_until = 0.0
+            line.alarm_until = line.asked_until = 0.0
         try:
             async with asyncio.timeout(STOP_S):
                 lines = list(self._lines.values())
@@ -143,10 +160,41 @@ class QualityKeeper:
     def shown(self) -> list[Shown]:
         """Every session, by device."""
         mono = self._around.clock.monotonic()
-        return [
-            Shown(name, line.state, max(line.ends_at - mono, 0.0) if line.session_id else 0.0)
-            for name, line in sorted(self._lines.items())
-        ]
+        return [_shown(line, mono) for _, line in sorted(self._lines.items())]
+
+    def ask(self, device_id: str, seconds: float) -> None:
+        """A person needs it from now on for so long; the next look asks the network.
+
+        Raises:
+            NotGivenError: it can't be asked for.
+        """
+        mono = self._around.clock.monotonic()
+        line = self._lines.get(device_id)
+        if seconds > self._table.total_s:
+            raise NotGivenError(f"at most {self._table.total_s // 60} minutes at a time")
+        if line is not None and line.state in (State.SPENT, State.ENDING):
+            raise NotGivenError(f"the device's last session is {line.state.value}: ask again later")
+        if line is None:
+            known = self._known(device_id)
+            if not known:
+                raise NotGivenError("the network knows the device by nothing: no GPSI, no address")
+            if len(self._lines) >= self._table.devices_max:
+                raise NotGivenError("as many devices have quality as may: devices_max")
+            line = self._lines[device_id] = Line(device_id, known, mono)
+        line.asked_until = mono + seconds
+        line.total_until = max(line.total_until, line.asked_until)
+
+    def give_back(self, device_id: str) -> None:
+        """A person needs it no more; an alarm keeps its own.
+
+        Raises:
+            NotGivenError: nobody had asked for it.
+        """
+        mono = self._around.clock.monotonic()
+        line = self._lines.get(device_id)
+        if line is None or line.asked_until <= mono:
+            raise NotGivenError("nobody asked for it")
+        line.asked_until = mono
 
     def _note_needs(self, mono: float) -> int:
         """Whose flow is to have a session; returns how many find no room."""
@@ -154,20 +202,43 @@ class QualityKeeper:
         for device_id in self._around.standing(self._priority):
             line = self._lines.get(device_id)
             if line is None:
-                known = self._known(device_id)
+                known = self._meant(device_id)
                 if not known:
                     continue
                 if len(self._lines) >= self._table.devices_max:
                     left_out.add(device_id)
                     continue
                 line = self._lines[device_id] = Line(device_id, known, mono)
-            line.need_until = mono + self._table.linger_s
+            if line.alarm_until <= mono:
+                if line.state is State.SPENT:
+                    # A need of its own: what a person had left of it ends, and it is asked anew.
+                    line.asked_until = mono
+                    continue
+                line.total_until = max(line.total_until, mono + self._table.total_s)
+            line.alarm_until = max(mono + self._table.linger_s, line.alarm_until)
+        self._make_room(len(left_out), mono)
         return len(left_out)
 
-    def _known(self, device_id: str) -> Whose:
-        """What the network knows a device by, if it is one of those that are meant."""
+    def _make_room(self, count: int, mono: float) -> None:
+        """For so many devices with an alarm; sessions that already end count."""
+        lines = self._lines.values()
+        ending = sum(each.need_until <= mono for each in lines)
+        asked = [each for each in lines if each.alarm_until <= mono < each.asked_until]
+        asked.sort(key=lambda line: line.asked_until)
+        for line in asked[: max(count - ending, 0)]:
+            log.info("%s gives up its quality for a device with an alarm", line.device_id)
+            line.asked_until = mono
+
+    def _meant(self, device_id: str) -> Whose:
+        """What the network knows a device by, if its alarms are meant."""
         found = self._around.device(device_id)
-        if found is None or found.kind not in self._table.kinds:
+        meant = found is not None and found.kind in self._table.kinds
+        return self._known(device_id) if meant else Whose()
+
+    def _known(self, device_id: str) -> Whose:
+        """What the network knows a device by."""
+        found = self._around.device(device_id)
+        if found is None:
             return Whose()
         return whose(found.network, self._around.addresses(device_id))
 
@@ -185,7 +256,7 @@ class QualityKeeper:
 
     def _room(self, line: Line, since: float) -> int:
         """Seconds that a session may go on, ``since`` a time."""
-        return min(self._table.session_s, int(line.began + self._table.total_s - since))
+        return min(self._table.session_s, int(line.total_until - since))
 
     async def _step(self, line: Line, told: Input) -> None:
         before = line.state
@@ -244,3 +315,11 @@ class QualityKeeper:
         line.ends_at = line.started + session.duration_s
         line.check_at = self._around.clock.monotonic() + CHECK_S
         return STATUS_INPUT[session.status]
+
+
+def _shown(line: Line, mono: float) -> Shown:
+    left_s = max(line.ends_at - mono, 0.0) if line.session_id else 0.0
+    needs = {"alarm": line.alarm_until > mono, "person": line.asked_until > mono}
+    return Shown(
+        line.device_id, line.state, left_s, tuple(name for name, there in needs.items() if there)
+    )

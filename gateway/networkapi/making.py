@@ -1,38 +1,56 @@
-"""Puts client, keeper and service together from the configuration."""
+"""Puts client, keeper, rounds and service together from the configuration."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Iterable
 from random import SystemRandom
+from typing import NamedTuple
 
+from gateway.domain.devices import Device
 from gateway.fence.fence import Fence
 from gateway.local.calls import Service
 from gateway.mec.http import Platform
 from gateway.mec.making import fresh
+from gateway.network.swaps import Swaps
 from gateway.networkapi.camara import Bases, Camara
 from gateway.networkapi.config import NetworkApisConfig
 from gateway.networkapi.keeper import Around, QualityKeeper
-from gateway.networkapi.service import Looks, network_service
+from gateway.networkapi.rounds import Asked, Rounds
+from gateway.networkapi.service import Looks, NetworkDesk
 from security.files import TlsFiles
 from security.tls import client_context
 
 
-class OnNetwork:
-    """Client and keeper of one gateway: started and stopped together."""
+class Hearers(NamedTuple):
+    """Who hears what the network says of devices."""
 
-    def __init__(self, config: NetworkApisConfig, files: TlsFiles, around: Around) -> None:
+    devices: Callable[[], Iterable[Device]]
+    """Of the registry."""
+    swaps: Swaps
+    fence: Fence
+
+
+class OnNetwork:
+    """Client, keeper and rounds of one gateway: started and stopped together."""
+
+    def __init__(
+        self, config: NetworkApisConfig, files: TlsFiles, around: Around, hearers: Hearers
+    ) -> None:
         """Make them; opens nothing.
 
         Args:
             config: checked, of a network.
             files: the gateway's certificate.
             around: the gateway.
+            hearers: who hears what the network says of devices.
         """
         if not config.by_address:
             around = around._replace(addresses=lambda _device_id: frozenset())
         theirs = files._replace(trust=config.trust or files.trust)
         self._config = config
         self._around = around
+        self._hearers = hearers
         self._platform = Platform(
             fresh(theirs, client_context) if not config.plain else lambda: None,
             config.token,
@@ -43,30 +61,53 @@ class OnNetwork:
             "network_calls",
         )
         self.apis = Camara(
-            self._platform, Bases(config.location_verification, config.quality_on_demand)
+            self._platform,
+            Bases(
+                config.location_verification,
+                config.quality_on_demand,
+                config.sim_swap,
+                config.device_swap,
+            ),
         )
         self.keeper = (
             QualityKeeper(self.apis, config.quality, around) if config.quality is not None else None
         )
 
-    def service(self, fence: Fence) -> Service:
+        self.rounds = self._made_rounds() if config.in_rounds else None
+
+    def _made_rounds(self) -> Rounds:
+        around, config, hearers = self._around, self._config, self._hearers
+        asked = Asked(
+            self.apis if config.asks_swaps else None,
+            self.apis if config.rounds.fence else None,
+            hearers.devices,
+            around.addresses,
+            hearers.swaps.told,
+            hearers.fence,
+        )
+        return Rounds(config.rounds, asked, around.clock, around.counters)
+
+    def service(self) -> Service:
         """For people on site."""
         around = self._around
-        return network_service(
+        return NetworkDesk(
             Looks(
                 self.apis,
                 self._config.area,
                 self.keeper,
                 around.device,
                 around.addresses,
-                fence,
+                self._hearers.fence,
+                self._hearers.swaps if self._config.asks_swaps else None,
             )
-        )
+        ).service()
 
     async def run(self) -> None:
-        """The keeper's life; without one there is nothing to be done."""
-        if self.keeper is not None:
-            await self.keeper.run()
+        """The life of keeper and rounds; without either there is nothing to be done."""
+        lives = [each.run() for each in (self.keeper, self.rounds) if each is not None]
+        async with asyncio.TaskGroup() as tasks:
+            for life in lives:
+                tasks.create_task(life)
         await asyncio.Event().wait()
 
     async def stop(self) -> None:

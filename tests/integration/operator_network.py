@@ -11,9 +11,11 @@ from typing import Any
 
 from aiohttp import web
 
+from tests.integration import network_contracts as contracts
 from tests.openapi import SHARED_FILES, Specification, watching
 
 LOCATION, QUALITY = "/location-verification/v3", "/quality-on-demand/v1"
+SIM_SWAP, DEVICE_SWAP = "/sim-swap/v2", "/device-swap/v1"
 
 
 class Operator:
@@ -22,6 +24,9 @@ class Operator:
     def __init__(self) -> None:
         self.sessions: dict[str, dict[str, Any]] = {}
         self.inside: dict[str, str] = {}
+        self.sims: dict[str, str | None] = {}
+        """Number -> when it got its SIM, RFC 3339; None: not within what may be remembered."""
+        self.modems: dict[str, str | None] = {}
         self.granted_s_max = 86_400
         """Of a session at first; extensions are granted whole."""
         self.lose_answer = False
@@ -44,11 +49,15 @@ class Operator:
         watched = watching(
             Specification(folder / "location-verification.yaml", LOCATION),
             Specification(folder / "quality-on-demand.yaml", QUALITY),
+            Specification(contracts.SIM_SWAP, SIM_SWAP),
+            Specification(contracts.DEVICE_SWAP, DEVICE_SWAP),
             faults=self.faults,
         )
         application = web.Application(middlewares=[self._awaiting, watched])
         post = application.router.add_post
         post(f"{LOCATION}/verify", self._verify)
+        post(f"{SIM_SWAP}/retrieve-date", self._sim)
+        post(f"{DEVICE_SWAP}/retrieve-date", self._modem)
         post(f"{QUALITY}/sessions", self._create)
         post(f"{QUALITY}/retrieve-sessions", self._retrieve)
         post(f"{QUALITY}/sessions/{{name}}/extend", self._extend)
@@ -84,6 +93,12 @@ class Operator:
         found = {"verificationResult": verdict, "lastLocationTime": "2026-01-01T00:00:00Z"}
         return web.json_response(found | ({"matchRate": 74} if verdict == "PARTIAL" else {}))
 
+    async def _sim(self, request: web.Request) -> web.Response:
+        return _date("latestSimChange", self.sims, await request.json())
+
+    async def _modem(self, request: web.Request) -> web.Response:
+        return _date("latestDeviceChange", self.modems, await request.json())
+
     async def _create(self, request: web.Request) -> web.Response:
         said = await request.json()
         if any(each["device"] == said["device"] for each in self.sessions.values()):
@@ -115,6 +130,12 @@ class Operator:
     async def _delete(self, request: web.Request) -> web.Response:
         found = self.sessions.pop(request.match_info["name"], None)
         return web.Response(status=204) if found else _error(404, "NOT_FOUND", "none")
+
+
+def _date(field: str, dates: dict[str, str | None], said: dict[str, str]) -> web.Response:
+    if said["phoneNumber"] not in dates:
+        return _error(404, "IDENTIFIER_NOT_FOUND", "not one of ours")
+    return web.json_response({field: dates[said["phoneNumber"]], "monitoredPeriod": 120})
 
 
 def _error(status: int, code: str, message: str) -> web.Response:

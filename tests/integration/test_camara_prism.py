@@ -8,22 +8,18 @@ example is not always of them.
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-import yaml
 from aiohttp import web
 
 from gateway.mec.config import TokenTable
 from gateway.mec.http import Platform, ProblemError
 from gateway.networkapi.camara import Bases, Camara
-from gateway.networkapi.events import read_geofence
-from gateway.networkapi.interface import Circle, Crossing, Edge, Ended, Flow, Verdict, Whose
+from gateway.networkapi.interface import Circle, Flow, Verdict, Whose
 from security.files import SECRET_MODE, write_atomic
 from tests.integration import test_mec_prism as prism
-from tests.openapi import SHARED_FILES
 
 pytestmark = prism.pytestmark
 AREA = Circle(50.735851, 7.10066, 2000.0)
@@ -80,34 +76,3 @@ async def test_quality_on_demand(tmp_path: Path) -> None:
         await apis.end_quality(SESSION)
         with pytest.raises(ProblemError):
             await apis.request_quality(DEVICES[0], Flow("10.20.0.1"), "no profile", 300)
-
-
-async def test_geofencing(tmp_path: Path) -> None:
-    async with network("geofencing-subscriptions", tmp_path) as (base, platform):
-        apis = Camara(platform, Bases(geofencing=base))
-        for whose in DEVICES:
-            for edge in Edge:
-                assert await apis.subscribe(whose, AREA, edge, "https://gw.campus:7448/secret")
-        assert isinstance(await apis.subscriptions(), frozenset)
-        await apis.unsubscribe("qs15-h556-rt89-1298")
-        with pytest.raises(ProblemError):
-            await apis.subscribe(DEVICES[0], AREA, Edge.LEFT, "http://gw.campus:7448/secret")
-
-
-def test_the_events_that_the_file_shows_are_read() -> None:
-    text = (SHARED_FILES / "camara/geofencing-subscriptions.yaml").read_text()
-    # All are strings in their types, and some examples forget the quotes.
-    document = yaml.load(text, Loader=yaml.BaseLoader)
-    shown = {
-        name: json.dumps(each["value"]).encode()
-        for name, each in document["components"]["examples"].items()
-        if "subscriptionId" in each["value"].get("data", {})
-    }
-    assert {"CIRCLE_AREA_ENTERED", "CIRCLE_AREA_LEFT", "SUBSCRIPTION_ENDED"} <= set(shown)
-    for name, body in shown.items():
-        found = read_geofence(body)
-        if name == "CIRCLE_AREA_LEFT":
-            assert isinstance(found, Crossing)
-            assert found.edge is Edge.LEFT
-        elif name == "SUBSCRIPTION_ENDED":
-            assert isinstance(found, Ended)

@@ -1,4 +1,4 @@
-"""A device's alarm and its flow: a whole gateway, a device over MQTT, and the operator's network.
+"""A whole gateway, a device over MQTT, and the operator's network: alarms, changed SIMs, places.
 
 Everything has certificates. The gateway knows its devices by the fleet's last word, as it does
 while the fleet is away.
@@ -12,7 +12,7 @@ import itertools
 import json
 import secrets
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,13 +21,21 @@ import aiomqtt
 import msgspec
 import pytest
 from msgspec.structs import replace
+from typer.testing import CliRunner
 
 from gateway.domain.network import parse_binding
 from gateway.fleetlink import DIRECTORY_FILE, Directory
+from gateway.networkapi.cli import app
 from security import tls
 from security.files import SECRET_MODE, write_atomic
-from tests.integration.alarm_ward import SCREEN, AlarmWard, free_port, running, until
-from tests.integration.operator_network import QUALITY, Operator
+from tests.integration.alarm_ward import SCREEN, AlarmWard, Gateway, free_port, running, until
+from tests.integration.operator_network import (
+    DEVICE_SWAP,
+    LOCATION,
+    QUALITY,
+    SIM_SWAP,
+    Operator,
+)
 from tests.openapi import needs_openapi
 from tests.ward_pki import WardPki
 
@@ -39,7 +47,7 @@ FAST, CALM = 160.0, 70.0
 """Heart rates: of a high alarm, and of none."""
 
 
-def settings(mqtt: int, fleet: int, network: int) -> str:
+def settings(mqtt: int, fleet: int, network: int, more: str = "") -> str:
     """What is added to the ward's configuration."""
     return f"""
 [drivers.beds]
@@ -49,7 +57,7 @@ listen = ["127.0.0.1:{mqtt}"]
 [fleet]
 address = "localhost:{fleet}"
 
-[network_apis]
+{more or "[network_apis]"}
 provider = "camara"
 quality_on_demand = "https://localhost:{network}{QUALITY}"
 timeout_s = 60.0
@@ -62,6 +70,30 @@ ports = [8883]
 session_s = 60
 linger_s = 0.5
 {SCREEN}"""
+
+
+def rounds(network: int) -> str:
+    """What it is asked about every device in turn."""
+    at = f"https://localhost:{network}"
+    return f"""
+[network_apis.rounds]
+every_s = 1
+calls_per_minute = 6000
+fence = true
+
+[fence]
+grace_s = 0.5
+areas = [{{ name = "campus", latitude = 31.23, longitude = 121.47, radius_m = 2000 }}]
+
+[sim]
+sim_changed = "quarantine"
+outside_fence = "quarantine"
+
+[network_apis]
+location_verification = "{at}{LOCATION}"
+sim_swap = "{at}{SIM_SWAP}"
+device_swap = "{at}{DEVICE_SWAP}"
+"""
 
 
 class Bed:
@@ -109,47 +141,96 @@ def shown(ward: AlarmWard, count: int) -> bool:
     return len(grave(ward)) == count
 
 
-async def test_an_alarm_has_quality_until_it_ends_and_over_a_kill(
-    pki: WardPki, tmp_path: Path
-) -> None:
+class Watched:
+    """What a gateway tells of itself, and answers."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self.gateway = gateway
+
+    async def until(self, what: Callable[[], Any]) -> None:
+        """Wait for it; a failure tells the gateway's log."""
+        await until(what, self.gateway.log)
+
+    def held(self, kind: str) -> bool:
+        """Whether a device is in quarantine, and for this."""
+        mismatches = self.gateway.value("wardgate_sim_mismatches", kind=kind)
+        return mismatches == self.gateway.value("wardgate_devices_held") == 1
+
+    def free(self) -> bool:
+        """Whether none is."""
+        return self.gateway.value("wardgate_devices_held") == 0
+
+    def granted(self) -> bool:
+        """Whether a device's flow is first."""
+        return self.gateway.value("wardgate_network_quality", state="granted") == 1
+
+    async def network(self, *words: str) -> str:
+        """What the command line says."""
+        command = [*words, "--config", str(self.gateway.config)]
+        done = await asyncio.to_thread(CliRunner().invoke, app, command)
+        assert done.exit_code == 0, done.output
+        return done.output
+
+
+async def test_alarms_sims_and_places_over_a_kill(pki: WardPki, tmp_path: Path) -> None:
     operator = Operator()
     operator.granted_s_max = 5  # so that it has to be extended at once
+    operator.sims[NUMBER], operator.modems[NUMBER] = "2026-01-01T00:00:00Z", None
+    operator.inside[NUMBER] = "TRUE"
     mqtt = free_port()
     register(pki, tmp_path / "state")
-    async with (
-        operator.listening(tls.server_context(pki.broker().files)) as port,
-        running(pki, tmp_path, settings(mqtt, free_port(), port)) as ward,
-    ):
-        gateway = ward.gateway
-        async with at_bedside(pki, mqtt) as bed:
-            await bed.says(CALM)
-            assert operator.made == 0
-            await bed.says(FAST)
-            await until(lambda: operator.extended, gateway.log)
-            assert operator.granted == [(PHONE, 65)]
-            assert gateway.value("wardgate_network_quality", state="granted") == 1
-            (name,) = operator.sessions
-            gateway.end(signal.SIGKILL)
-        assert list(operator.sessions) == [name]
+    async with operator.listening(tls.server_context(pki.broker().files)) as port:
+        more = settings(mqtt, free_port(), port, rounds(port))
+        async with running(pki, tmp_path, more, screen=False) as ward:
+            gateway, seen = ward.gateway, Watched(ward.gateway)
+            async with at_bedside(pki, mqtt) as bed:
+                await bed.says(CALM)
+                assert operator.made == 0
+                await bed.says(FAST)
+                await seen.until(lambda: operator.extended)
+                await seen.until(seen.granted)
+                assert operator.granted == [(PHONE, 65)]
+                (name,) = operator.sessions
+                await seen.until(lambda: gateway.value("wardgate_fence_devices", state="inside"))
+                assert "2026-01-01 00:00:00+00:00" in await seen.network("swaps")
+                operator.sims[NUMBER] = "2026-02-01T00:00:00Z"
+                await seen.until(lambda: seen.held("sim_changed"))
+                gateway.end(signal.SIGKILL)
+            assert list(operator.sessions) == [name]
 
-        await gateway.start()
-        async with at_bedside(pki, mqtt) as bed:
-            await bed.says(FAST)
-            await until(
-                lambda: gateway.value("wardgate_network_quality", state="granted"), gateway.log
-            )
-            # What there is was taken up: no second one.
-            assert (list(operator.sessions), operator.made) == ([name], 1)
-            await bed.says(CALM)
-            await until(lambda: not operator.sessions, gateway.log)
+            await gateway.start()
+            assert seen.held("sim_changed")
+            async with at_bedside(pki, mqtt) as bed:
+                await bed.says(FAST)
+                await seen.until(seen.granted)
+                # What there is was taken up: no second one.
+                assert (list(operator.sessions), operator.made) == ([name], 1)
+                await bed.says(CALM)
+                await seen.until(lambda: not operator.sessions)
 
-            # Who stops in good order gives back what stands.
-            await bed.says(FAST)
-            await until(lambda: operator.sessions, gateway.log)
-            await asyncio.to_thread(gateway.end)
-            assert not operator.sessions
+                why = ("--reason", "a new SIM")
+                assert "sim_changed" in await seen.network("confirm", NAME, *why)
+                await seen.until(seen.free)
+                operator.inside[NUMBER] = "FALSE"
+                await seen.until(lambda: seen.held("outside_fence"))
+                operator.inside[NUMBER] = "TRUE"
+                await seen.until(seen.free)
+
+                asked = await seen.network("quality", "ask", NAME, "--minutes", "5", *why)
+                assert "granted" in asked
+                assert "person" in await seen.network("quality")
+                await seen.network("quality", "give-back", NAME)
+                await seen.until(lambda: not operator.sessions)
+
+                # Who stops in good order gives back what stands.
+                await bed.says(FAST)
+                await seen.until(lambda: operator.sessions)
+                await asyncio.to_thread(gateway.end)
+                assert not operator.sessions
     audited = (tmp_path / "state" / "audit" / "audit.log").read_text()
-    assert '"network_quality"' in audited
+    assert audited.count('"sim_mismatch"') == audited.count('"sim_agrees"') == 2
+    for word in ("network_quality", "ConfirmSwaps", "AskQuality", "GiveBackQuality", "a new SIM"):
+        assert word in audited
     assert NUMBER.removeprefix("+") not in audited
 
 

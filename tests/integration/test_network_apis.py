@@ -2,30 +2,43 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from google.protobuf.message import Message
 
 from gateway.domain.devices import Device
-from gateway.domain.network import parse_binding
+from gateway.domain.network import Swapped, parse_binding
 from gateway.domain.records import AlarmPriority
 from gateway.fence.config import FenceConfig
 from gateway.local.access import ENGINEER, Caller
-from gateway.local.calls import CallError, Unary, UnknownError
+from gateway.local.calls import CallError, InvalidError, Unary, UnknownError
+from gateway.network.judge import Mismatch
+from gateway.network.swaps import Swaps
 from gateway.networkapi.config import AreaTable, NetworkApisConfig, QualityTable
+from gateway.networkapi.interface import Whose
 from gateway.networkapi.keeper import RETRY_S, Around
-from gateway.networkapi.making import OnNetwork
+from gateway.networkapi.making import Hearers, OnNetwork
 from gateway.networkapi.quality import State
 from protos.wardgate.v1 import network_pb2 as pb
 from security.files import TlsFiles
 from tests.fakes import FakeClock, FakeCounters
-from tests.integration.operator_network import LOCATION, QUALITY, Operator
+from tests.integration.operator_network import (
+    DEVICE_SWAP,
+    LOCATION,
+    QUALITY,
+    SIM_SWAP,
+    Operator,
+)
 from tests.openapi import needs_openapi
 from tests.unit.fence.test_fence import bench as fence_bench
 
 pytestmark = pytest.mark.timeout(120)
+NUMBER = "+8613800000001"
 
 
 class Log:
@@ -52,6 +65,8 @@ class Bench:
             provider="camara",
             location_verification=base + LOCATION,
             quality_on_demand=base + QUALITY,
+            sim_swap=base + SIM_SWAP,
+            device_swap=base + DEVICE_SWAP,
             plain=True,
             area=AreaTable(31.23, 121.47),
             quality=QualityTable(("monitor",), "QOS_E", "10.20.0.1", (8883,), session_s=100),
@@ -69,7 +84,13 @@ class Bench:
             self.log,
         )
         nowhere = TlsFiles(Path("cert"), Path("key"), Path("trust"))
-        self.part = OnNetwork(config, nowhere, around)
+        fenced = fence_bench()
+        fenced.fence.follow(FenceConfig())
+        self.watch = fenced.watch
+        self.swaps = Swaps(self.watch, fenced.sink)
+        self.swaps.directory(devices.values())
+        hearers = Hearers(devices.values, self.swaps, fenced.fence)
+        self.part = OnNetwork(config, nowhere, around, hearers)
         assert self.part.keeper is not None
         self.keeper = self.part.keeper
 
@@ -78,16 +99,18 @@ class Bench:
         self.clock.advance(seconds)
         await self.keeper.look()
 
-    async def verify(self, device_id: str) -> pb.VerifyLocationResponse:
-        """As somebody on site asks."""
-        fence = fence_bench().fence
-        fence.follow(FenceConfig())
-        method = self.part.service(fence).methods[0]
+    async def call(self, name: str, request: Message) -> Any:
+        """As somebody on site asks: whatever an operator hears of is an engineer's, and audited."""
+        (method,) = [each for each in self.part.service().methods if each.name == name]
         assert isinstance(method, Unary)
-        assert method.allowed == ENGINEER
-        assert method.changes
+        assert method.changes == (not name.startswith("List"))
+        assert not method.changes or method.allowed == ENGINEER
+        return await method.answer(Caller("operator/anna", ENGINEER), request)
+
+    async def verify(self, device_id: str) -> pb.VerifyLocationResponse:
+        """Where a device is."""
         request = pb.VerifyLocationRequest(device_id=device_id)
-        answer = await method.answer(Caller("operator/anna", ENGINEER), request)
+        answer = await self.call("VerifyLocation", request)
         assert isinstance(answer, pb.VerifyLocationResponse)
         return answer
 
@@ -157,3 +180,54 @@ async def test_the_network_gives_a_second_opinion() -> None:
             await bench.verify("mon-9")
         with pytest.raises(CallError, match="by nothing"):
             await bench.verify("wired-1")
+
+
+@needs_openapi
+async def test_an_engineer_asks_for_a_device_and_gives_it_back() -> None:
+    async with asked() as bench:
+        request = pb.AskQualityRequest(device_id="mon-1", minutes=2, reason="remote session")
+        asking = asyncio.create_task(bench.call("AskQuality", request))
+        await asyncio.sleep(0)
+        await bench.goes_on(1)
+        session = (await asking).session
+        assert (session.state, list(session.needs)) == ("granted", ["person"])
+        assert bench.operator.granted == [({"phoneNumber": NUMBER}, 100)]
+        listed = await bench.call("ListQuality", pb.ListQualityRequest())
+        assert [each.device_id for each in listed.sessions] == ["mon-1"]
+        await bench.call("GiveBackQuality", pb.GiveBackQualityRequest(device_id="mon-1"))
+        await bench.goes_on(1)
+        assert bench.operator.sessions == {}
+        with pytest.raises(CallError, match="nobody"):
+            await bench.call("GiveBackQuality", pb.GiveBackQualityRequest(device_id="mon-1"))
+        request = pb.AskQualityRequest(device_id="wired-1", minutes=2, reason="remote session")
+        with pytest.raises(CallError, match="by nothing"):
+            await bench.call("AskQuality", request)
+        for wrong in (
+            pb.AskQualityRequest(device_id="mon-1", minutes=2),
+            pb.AskQualityRequest(device_id="mon-1", reason="remote session"),
+        ):
+            with pytest.raises(InvalidError):
+                await bench.call("AskQuality", wrong)
+
+
+@needs_openapi
+async def test_the_network_says_when_sim_and_modem_were_changed() -> None:
+    async with asked() as bench:
+        whose = Whose(NUMBER)
+        assert await bench.part.apis.swapped(whose) == Swapped()
+        bench.operator.sims[NUMBER] = "2026-01-01T01:00:00.5+01:00"
+        bench.operator.modems[NUMBER] = None
+        told = await bench.part.apis.swapped(whose)
+        assert told == Swapped(1_767_225_600_500_000, 0)
+
+        request = pb.ConfirmSwapsRequest(device_id="mon-1", reason="new SIM, ticket 7")
+        with pytest.raises(UnknownError):
+            await bench.call("ConfirmSwaps", request)
+        bench.swaps.told("mon-1", told)
+        bench.swaps.told("mon-1", Swapped(told.sim_us, 5))
+        (listed,) = (await bench.call("ListSwaps", pb.ListSwapsRequest())).devices
+        assert (listed.sim_us, listed.modem_us) == (told.sim_us, 5)
+        assert list(listed.standing) == ["modem_changed"]
+        assert bench.watch.standing("mon-1") == {Mismatch.MODEM_CHANGED}
+        assert list((await bench.call("ConfirmSwaps", request)).ended) == ["modem_changed"]
+        assert not bench.watch.standing("mon-1")

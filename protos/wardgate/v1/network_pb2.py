@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19wardgate/v1/network.proto\x12\x0bwardgate.v1\"*\n\x15VerifyLocationRequest\x12\x11\n\tdevice_id\x18\x01 \x01(\t\"\x8d\x01\n\x16VerifyLocationResponse\x12\x0f\n\x07verdict\x18\x01 \x01(\t\x12\x12\n\nlocated_us\x18\x02 \x01(\x03\x12\x1a\n\rmatch_percent\x18\x03 \x01(\x05H\x00\x88\x01\x01\x12\x0b\n\x03why\x18\x04 \x01(\t\x12\x13\n\x0b\x66\x65nce_state\x18\x05 \x01(\tB\x10\n\x0e_match_percent\"\x14\n\x12ListQualityRequest\"D\n\x13ListQualityResponse\x12-\n\x08sessions\x18\x01 \x03(\x0b\x32\x1b.wardgate.v1.QualitySession\"H\n\x0eQualitySession\x12\x11\n\tdevice_id\x18\x01 \x01(\t\x12\r\n\x05state\x18\x02 \x01(\t\x12\x14\n\x0cleft_seconds\x18\x03 \x01(\x01\x32\xbd\x01\n\x0eNetworkService\x12Y\n\x0eVerifyLocation\x12\".wardgate.v1.VerifyLocationRequest\x1a#.wardgate.v1.VerifyLocationResponse\x12P\n\x0bListQuality\x12\x1f.wardgate.v1.ListQualityRequest\x1a .wardgate.v1.ListQualityResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19wardgate/v1/network.proto\x12\x0bwardgate.v1\"*\n\x15VerifyLocationRequest\x12\x11\n\tdevice_id\x18\x01 \x01(\t\"\x8d\x01\n\x16VerifyLocationResponse\x12\x0f\n\x07verdict\x18\x01 \x01(\t\x12\x12\n\nlocated_us\x18\x02 \x01(\x03\x12\x1a\n\rmatch_percent\x18\x03 \x01(\x05H\x00\x88\x01\x01\x12\x0b\n\x03why\x18\x04 \x01(\t\x12\x13\n\x0b\x66\x65nce_state\x18\x05 \x01(\tB\x10\n\x0e_match_percent\"\x14\n\x12ListQualityRequest\"D\n\x13ListQualityResponse\x12-\n\x08sessions\x18\x01 \x03(\x0b\x32\x1b.wardgate.v1.QualitySession\"W\n\x0eQualitySession\x12\x11\n\tdevice_id\x18\x01 \x01(\t\x12\r\n\x05state\x18\x02 \x01(\t\x12\x14\n\x0cleft_seconds\x18\x03 \x01(\x01\x12\r\n\x05needs\x18\x04 \x03(\t\"G\n\x11\x41skQualityRequest\x12\x11\n\tdevice_id\x18\x01 \x01(\t\x12\x0f\n\x07minutes\x18\x02 \x01(\r\x12\x0e\n\x06reason\x18\x03 \x01(\t\"B\n\x12\x41skQualityResponse\x12,\n\x07session\x18\x01 \x01(\x0b\x32\x1b.wardgate.v1.QualitySession\"+\n\x16GiveBackQualityRequest\x12\x11\n\tdevice_id\x18\x01 \x01(\t\"\x19\n\x17GiveBackQualityResponse\"\x12\n\x10ListSwapsRequest\">\n\x11ListSwapsResponse\x12)\n\x07\x64\x65vices\x18\x01 \x03(\x0b\x32\x18.wardgate.v1.DeviceSwaps\"v\n\x0b\x44\x65viceSwaps\x12\x11\n\tdevice_id\x18\x01 \x01(\t\x12\x13\n\x06sim_us\x18\x02 \x01(\x03H\x00\x88\x01\x01\x12\x15\n\x08modem_us\x18\x03 \x01(\x03H\x01\x88\x01\x01\x12\x10\n\x08standing\x18\x04 \x03(\tB\t\n\x07_sim_usB\x0b\n\t_modem_us\"8\n\x13\x43onfirmSwapsRequest\x12\x11\n\tdevice_id\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\"%\n\x14\x43onfirmSwapsResponse\x12\r\n\x05\x65nded\x18\x01 \x03(\t2\x8b\x04\n\x0eNetworkService\x12Y\n\x0eVerifyLocation\x12\".wardgate.v1.VerifyLocationRequest\x1a#.wardgate.v1.VerifyLocationResponse\x12P\n\x0bListQuality\x12\x1f.wardgate.v1.ListQualityRequest\x1a .wardgate.v1.ListQualityResponse\x12M\n\nAskQuality\x12\x1e.wardgate.v1.AskQualityRequest\x1a\x1f.wardgate.v1.AskQualityResponse\x12\\\n\x0fGiveBackQuality\x12#.wardgate.v1.GiveBackQualityRequest\x1a$.wardgate.v1.GiveBackQualityResponse\x12J\n\tListSwaps\x12\x1d.wardgate.v1.ListSwapsRequest\x1a\x1e.wardgate.v1.ListSwapsResponse\x12S\n\x0c\x43onfirmSwaps\x12 .wardgate.v1.ConfirmSwapsRequest\x1a!.wardgate.v1.ConfirmSwapsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -40,7 +40,25 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTQUALITYRESPONSE']._serialized_start=252
   _globals['_LISTQUALITYRESPONSE']._serialized_end=320
   _globals['_QUALITYSESSION']._serialized_start=322
-  _globals['_QUALITYSESSION']._serialized_end=394
-  _globals['_NETWORKSERVICE']._serialized_start=397
-  _globals['_NETWORKSERVICE']._serialized_end=586
+  _globals['_QUALITYSESSION']._serialized_end=409
+  _globals['_ASKQUALITYREQUEST']._serialized_start=411
+  _globals['_ASKQUALITYREQUEST']._serialized_end=482
+  _globals['_ASKQUALITYRESPONSE']._serialized_start=484
+  _globals['_ASKQUALITYRESPONSE']._serialized_end=550
+  _globals['_GIVEBACKQUALITYREQUEST']._serialized_start=552
+  _globals['_GIVEBACKQUALITYREQUEST']._serialized_end=595
+  _globals['_GIVEBACKQUALITYRESPONSE']._serialized_start=597
+  _globals['_GIVEBACKQUALITYRESPONSE']._serialized_end=622
+  _globals['_LISTSWAPSREQUEST']._serialized_start=624
+  _globals['_LISTSWAPSREQUEST']._serialized_end=642
+  _globals['_LISTSWAPSRESPONSE']._serialized_start=644
+  _globals['_LISTSWAPSRESPONSE']._serialized_end=706
+  _globals['_DEVICESWAPS']._serialized_start=708
+  _globals['_DEVICESWAPS']._serialized_end=826
+  _globals['_CONFIRMSWAPSREQUEST']._serialized_start=828
+  _globals['_CONFIRMSWAPSREQUEST']._serialized_end=884
+  _globals['_CONFIRMSWAPSRESPONSE']._serialized_start=886
+  _globals['_CONFIRMSWAPSRESPONSE']._serialized_end=923
+  _globals['_NETWORKSERVICE']._serialized_start=926
+  _globals['_NETWORKSERVICE']._serialized_end=1449
 # @@protoc_insertion_point(module_scope)

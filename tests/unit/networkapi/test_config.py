@@ -42,7 +42,10 @@ def test_nothing_is_called_unless_it_is_configured():
 @pytest.mark.parametrize(
     ("changed", "key"),
     [
-        ({"area": None}, "area: "),
+        ({"area": None}, "location_verification: "),
+        ({"location_verification": ""}, "location_verification: "),
+        ({"area": None, "rounds": {"fence": True}, "location_verification": ""}, "verification: "),
+        ({"sim_swap": "operator"}, "sim_swap: "),
         ({"quality": None}, "quality: "),
         ({"quality_on_demand": "http://api.operator.example/qod"}, "quality_on_demand: https"),
         ({"location_verification": "operator"}, "location_verification: "),
@@ -50,11 +53,20 @@ def test_nothing_is_called_unless_it_is_configured():
         ({"quality": QUALITY | {"server": "gateway"}}, "quality.server: "),
         ({"quality": QUALITY | {"session_s": 600, "total_s": 300}}, "total_s: "),
     ],
-    ids=["area", "quality", "http", "url", "kinds", "server", "sum"],
+    ids=["area", "no area", "fence", "swap", "quality", "http", "url", "kinds", "server", "sum"],
 )
 def test_what_can_not_be_meant_is_refused(changed, key):
     with pytest.raises(ConfigError, match=key):
         made(**changed)
+
+
+def test_every_device_is_asked_about_where_it_is_wished():
+    assert not made().in_rounds
+    assert made(rounds={"fence": True}).in_rounds
+    swapping = made(device_swap="https://swaps.example/device-swap/v1")
+    assert swapping.in_rounds
+    assert swapping.addresses["network-device-swap"] == "swaps.example:443"
+    assert not made(provider="none", sim_swap="https://swaps.example/sim-swap/v2").in_rounds
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from gateway.domain.records import AlarmPriority
 from gateway.mec.http import PlatformError, ProblemError
 from gateway.networkapi.config import QualityTable
 from gateway.networkapi.interface import Flow, Session, Status, Whose
-from gateway.networkapi.keeper import RETRY_S, Around, QualityKeeper
+from gateway.networkapi.keeper import RETRY_S, Around, NotGivenError, QualityKeeper
 from gateway.networkapi.quality import State
 from tests.fakes import FakeClock, FakeCounters
 
@@ -242,3 +242,96 @@ def test_what_stands_is_given_back_at_the_end(bench):
     assert bench.network.sessions == {}
     bench.goes_on(2)
     assert bench.told == ["ask", "ask", "end", "end"]
+
+
+def test_a_person_has_quality_for_a_time_and_gives_it_back(bench):
+    bench.keeper.ask("pump-1", 120)  # whatever its kind: kinds are for alarms
+    bench.goes_on(1)
+    assert bench.network.calls == [
+        ("ask", Whose("+8613800000099"), Flow("10.20.0.1", (8883,)), "QOS_E", 100)
+    ]
+    assert [each.needs for each in bench.keeper.shown()] == [("person",)]
+    bench.goes_on(100)
+    assert [call[2] for call in bench.network.calls if call[0] == "extend"] == [19]
+    bench.goes_on(25)
+    assert bench.keeper.shown() == []
+    bench.keeper.ask("pump-1", 120)
+    bench.goes_on(1)
+    bench.keeper.give_back("pump-1")
+    bench.goes_on(2)
+    assert bench.told[-2:] == ["ask", "end"]
+    assert bench.keeper.shown() == []
+    with pytest.raises(NotGivenError, match="nobody"):
+        bench.keeper.give_back("pump-1")
+
+
+def test_a_person_and_an_alarm_share_one_session_and_each_ends_its_own_need(bench):
+    bench.alarms["defi-1"] = AlarmPriority.HIGH
+    bench.goes_on(1)
+    bench.keeper.ask("defi-1", 200)
+    bench.goes_on(1)
+    assert [each.needs for each in bench.keeper.shown()] == [("alarm", "person")]
+    bench.alarms.clear()
+    bench.goes_on(int(TABLE.linger_s) + 5)
+    assert [each.needs for each in bench.keeper.shown()] == [("person",)]
+    bench.alarms["defi-1"] = AlarmPriority.HIGH
+    bench.goes_on(1)
+    bench.keeper.give_back("defi-1")
+    bench.goes_on(5)
+    assert [each.needs for each in bench.keeper.shown()] == [("alarm",)]
+    assert bench.told.count("ask") == 1
+    assert "end" not in bench.told
+
+
+def test_an_alarm_behind_a_persons_session_has_its_own_sum(bench):
+    bench.keeper.ask("defi-1", 30)
+    bench.goes_on(25)
+    bench.alarms["defi-1"] = AlarmPriority.HIGH
+    bench.goes_on(3)
+    assert bench.told == ["ask", "end", "ask"]
+    bench.goes_on(200)
+    assert bench.state_of("defi-1") is State.GRANTED
+    bench.goes_on(100)
+    assert bench.state_of("defi-1") is State.SPENT
+
+
+@pytest.mark.parametrize(
+    ("name", "seconds", "why"),
+    [("wired-1", 60, "by nothing"), ("unknown-1", 60, "by nothing"), ("pump-1", 600, "minutes")],
+)
+def test_what_a_person_can_not_have_is_refused(bench, name, seconds, why):
+    with pytest.raises(NotGivenError, match=why):
+        bench.keeper.ask(name, seconds)
+    bench.goes_on(2)
+    assert bench.network.calls == []
+
+
+def test_a_person_finds_no_room_and_what_was_refused_is_not_asked_for_again(bench):
+    bench.alarms["defi-1"] = bench.alarms["defi-2"] = AlarmPriority.HIGH
+    bench.goes_on(1)
+    with pytest.raises(NotGivenError, match="devices_max"):
+        bench.keeper.ask("pump-1", 60)
+    bench.alarms.clear()
+    bench.goes_on(int(TABLE.linger_s) + 3)
+    bench.network.error = ProblemError(403, "not for you")
+    bench.keeper.ask("pump-1", 60)
+    bench.goes_on(1)
+    with pytest.raises(NotGivenError, match="spent"):
+        bench.keeper.ask("pump-1", 60)
+
+
+def test_an_alarm_takes_the_room_of_the_persons_session_that_would_end_first(bench):
+    bench.keeper.ask("pump-1", 200)
+    bench.keeper.ask("defi-3", 100)
+    bench.goes_on(1)
+    bench.alarms["defi-1"] = AlarmPriority.HIGH
+    bench.goes_on(4)
+    assert {each.device_id: each.needs for each in bench.keeper.shown()} == {
+        "defi-1": ("alarm",),
+        "pump-1": ("person",),
+    }
+    assert bench.counters.gauges["network_quality", "without"] == 0
+    bench.alarms["defi-2"] = bench.alarms["defi-0"] = AlarmPriority.HIGH
+    bench.goes_on(4)
+    assert {each.needs for each in bench.keeper.shown()} == {("alarm",)}
+    assert bench.counters.gauges["network_quality", "without"] == 1
