@@ -24,6 +24,7 @@ from bench import rounds, table
 from bench.bridge import available
 from bench.decode import decode
 from bench.hl7 import hl7_senders
+from bench.intake import intake
 from bench.long_list import long_list
 from bench.neighbours import neighbours
 from bench.notification import notification
@@ -74,6 +75,7 @@ async def measure(arguments: argparse.Namespace, root: Path) -> dict[str, Any]:
         "storm": lambda: storm(root, int(5000 * scale)),
         "neighbours": lambda: neighbours(root, scale),
         "decode": decode,
+        "intake": intake,
         "long_list": lambda: long_list(root, arguments.rounds),
         "help": rounds.help_time,
     }

@@ -153,7 +153,7 @@ class TimeRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     uncertain_s: float = 0.05
     """A report whose time may be off by more is marked, the gateway's own clock included."""
     delay_floor_s: float = 0.02
-    """The quickest of eight reports takes no longer from measurement to receipt."""
+    """The quickest report of a window takes no longer from measurement to receipt."""
     drift_max_ppm: float = 200.0
     """No device's clock runs faster or slower by more."""
     wander_ppm: float = 10.0

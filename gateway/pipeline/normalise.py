@@ -25,6 +25,7 @@ from gateway.pipeline.clocks.bounds import Rule
 from gateway.pipeline.clocks.device import DeviceClock
 from gateway.pipeline.clocks.keeping import Keeping
 from gateway.pipeline.clocks.steady import Steady
+from gateway.pipeline.clocks.succession import PROMPT
 from gateway.pipeline.config import TimeRule
 from gateway.pipeline.seen import Seen
 from gateway.wire.reports import Measured
@@ -71,7 +72,7 @@ class Clockwork:
         self._own_marks = 0 if synchronised else UNSYNCHRONISED
         self._room_us = self._limit_us - error_us if synchronised else -1
 
-    def look(self, report: Report, seen: Seen) -> When:  # noqa: C901  # a call costs as much as all this
+    def look(self, report: Report, seen: Seen) -> When:  # noqa: C901, PLR0912, PLR0915  # a call costs as much as most of this
         """When a report was measured; keeps its device's books."""
         device_us = report.device_us
         if not device_us:
@@ -85,33 +86,47 @@ class Clockwork:
         base_us = steady.base_us
         x = offset_us + base_us
         g = device_us - x
+        uncertainty_us = 0
         if not clock.low <= x <= clock.high or g >= clock.due or device_us % clock.resolution:
-            when = self._unusual(report, clock, offset_us)
-            if when is not None:
-                return when
-            base_us = steady.base_us
-            g = steady.received_us(report.received_us)
-            x = device_us - g
-        # Prompt: what DeviceClock keeps of such a report is kept here.
-        clock.heard += 1
-        if x > clock.best:
-            clock.best = x
-            clock.best_at = g
-        if not clock.gap_min <= device_us - clock.told <= clock.gap_max:
-            clock.widen(device_us - clock.told)
-        uncertainty_us = clock.uncertainty
-        measured = device_us - clock.center
-        if measured > g:  # noqa: PLR1730  # a call of min costs more than all of this line
-            measured = g
-        if measured < clock.measured:
-            # No earlier than the one before; the bounds are still around where it was alone.
-            alone, measured = measured, min(clock.measured, g)
-            uncertainty_us += measured - alone
-        clock.told = device_us
-        clock.told_id = report.message_id
-        clock.measured = measured
-        clock.claimed = uncertainty_us
-        clock.prompt = True
+            if (
+                clock.depth <= x < clock.low
+                and clock.told <= device_us
+                and steady.calm_from_us <= g < clock.due
+                and not device_us % clock.resolution
+            ):
+                uncertainty_us = clock.delayed(device_us, g, report.message_id)
+            if not uncertainty_us:
+                when = self._unusual(report, clock, offset_us)
+                if when is not None:
+                    return when
+                base_us = steady.base_us
+                g = steady.received_us(report.received_us)
+                x = device_us - g
+        if uncertainty_us:
+            measured = clock.measured
+        else:
+            # Prompt: what DeviceClock keeps of such a report is kept here.
+            if g != clock.told_g:
+                clock.told_g = g
+                clock.heard += 1
+            if x > clock.best:
+                clock.best = x
+                clock.best_at = g
+            if not clock.gap_min <= device_us - clock.told <= clock.gap_max:
+                clock.widen(device_us - clock.told)
+            uncertainty_us = clock.uncertainty
+            measured = device_us - clock.center
+            if measured > g:  # noqa: PLR1730  # a call of min costs more than all of this line
+                measured = g
+            if measured < clock.measured:
+                # No earlier than the one before; the bounds are still around where it was alone.
+                alone, measured = measured, min(clock.measured, g)
+                uncertainty_us += measured - alone
+            clock.told = device_us
+            clock.told_id = report.message_id
+            clock.measured = measured
+            clock.claimed = uncertainty_us
+            clock.how = PROMPT
         marks = self._own_marks
         if uncertainty_us > self._room_us:
             marks |= UNCERTAIN
@@ -119,9 +134,12 @@ class Clockwork:
             quality = GOOD
         else:
             quality = self.judge(device_us, offset_us)
+        late = clock.center - x > self._stale_us and quality != IMPLAUSIBLE
+        if late:
+            marks |= LATE
         if measured >= steady.calm_from_us:
-            return quality, offset_us, False, (measured + base_us, uncertainty_us, marks, 0)
-        return quality, offset_us, False, self._told(measured, uncertainty_us, marks)
+            return quality, offset_us, late, (measured + base_us, uncertainty_us, marks, 0)
+        return quality, offset_us, late, self._told(measured, uncertainty_us, marks)
 
     def judge(self, device_us: int, offset_us: int) -> int:
         """The TimeQuality of a report with this device time and offset, as a plain int."""
@@ -134,23 +152,28 @@ class Clockwork:
         return OFFSET
 
     def _unusual(self, report: Report, clock: DeviceClock, offset_us: int) -> When | None:
-        """When a report was measured that isn't prompt by what is known; None: it is after all."""
+        """The long way of what no known clock explains; None: it is prompt after all."""
+        device_us = report.device_us
         self.steady.look()
         g = self.steady.received_us(report.received_us)
-        placed = clock.take(report.device_us, g, report.message_id)
-        if placed is None:
-            return None
-        quality = self.judge(report.device_us, offset_us)
-        late = placed.late_us > self._stale_us and quality != IMPLAUSIBLE
+        if clock.is_again(device_us, g, report.message_id):
+            measured_us, claimed_us, stepped = clock.measured, clock.claimed, False
+            late_us = clock.center - device_us + g
+        else:
+            placed = clock.take(device_us, g, report.message_id)
+            if placed is None:
+                return None
+            measured_us, claimed_us, late_us, stepped = placed
+        quality = self.judge(device_us, offset_us)
+        late = late_us > self._stale_us and quality != IMPLAUSIBLE
         marks = self._own_marks
         if late:
             marks |= LATE
-        if placed.stepped:
+        if stepped:
             marks |= SET
-        claimed_us = placed.uncertainty_us
         if not 0 < claimed_us <= self._room_us:
             marks |= UNCERTAIN
-        return quality, offset_us, late, self._told(placed.measured_us, claimed_us, marks)
+        return quality, offset_us, late, self._told(measured_us, claimed_us, marks)
 
     def _undated(self, received_us: int) -> When:
         moment_us = received_us - self.steady.base_us

@@ -32,6 +32,8 @@ and bytes); columns; when it was measured; the rest. A scalar's default may be w
 parses to the same."""
 _MEASURED = b"\xa8\x01%b\xb0\x01%b"
 """measured_us (21) and uncertainty_us (22)."""
+_MARKED = _MEASURED + b"\xb8\x01%c"
+"""And time_marks (23), below 128."""
 _TAGS_MEASURED = (b"\xa8\x01", b"\xb0\x01", b"\xb8\x01", b"\xc0\x01")
 """measured_us, uncertainty_us, time_marks (23), order_us (24)."""
 _TAG_VALUES = b"\x6a"
@@ -47,7 +49,7 @@ Measured = tuple[int, int, int, int]
 """measured_us, uncertainty_us, time_marks and order_us of a report."""
 
 
-def encode_report(
+def encode_report(  # noqa: C901  # the hot path stays in one piece
     report: Report,
     time_quality: int | None = None,
     offset_us: int | None = None,
@@ -86,6 +88,13 @@ def encode_report(
             rest = _TAG_QUALITIES + _varint(len(qualities)) + bytes(qualities)
     if report.enumerations or report.texts or report.waveforms:
         rest += _rest(report)
+    measured_us, uncertainty_us, marks, order_us = measured
+    if order_us or marks > 0x7F or not measured_us:
+        when = _measured(*measured)
+    elif marks:
+        when = _MARKED % (_varint(measured_us), _varint(uncertainty_us), marks)
+    else:
+        when = _MEASURED % (_varint(measured_us), _varint(uncertainty_us))
     body = _BODY % (
         _head(report.device_id, report.kind, report.provenance, whose),
         _time(report.received_us),
@@ -95,9 +104,7 @@ def encode_report(
         _varint(len(message_id)),
         message_id,
         columns,
-        _measured(*measured)
-        if measured[2] or measured[3] or not measured[0] or not measured[1]
-        else _MEASURED % (_varint(measured[0]), _varint(measured[1])),
+        when,
         rest,
     )
     return _TAG_RECORD_REPORT + _varint(len(body)) + body

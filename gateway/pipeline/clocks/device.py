@@ -5,52 +5,52 @@ Between lies delivery, of unknown length, never negative. So ``x = d - g`` is at
 offset, and the greatest ``x`` of many is the nearest to it: the clock filter of NTP (RFC 5905, 10)
 with one way only. What bounds the offset from above can't be measured with one way; it is
 
-- *Assumption 1*: of a window's reports the quickest took ``delay_floor_us`` at most. A delay that
-  all have in common is not seen. A window is WINDOW_REPORTS, or SLOW_REPORTS over WINDOW_US.
+- *Assumption 1*: of a window's receipts the quickest took ``delay_floor_us`` at most. A delay that
+  all have in common is not seen. A clock's first window is WINDOW_RECEIPTS within the band of the
+  quickest, or SLOW_RECEIPTS over WINDOW_US; later ones are of WINDOW_US at least.
 
-A clock shows time cut off to its resolution, which is the coarsest of :data:`RESOLUTIONS` that
-divides everything it showed.
+A report is *prompt* when its ``x`` lies no more than ``BAND_US`` below the bounds, and *delayed*
+when it lies no more than ``DELAYED_US`` below the estimate. Neither teaches anything but a window's
+greatest ``x``, and both cost a few comparisons. A delayed one was measured when the clock says, if
+it went on by one of the device's usual steps (*assumption 2*: no clock is set back by just as long
+as its device was silent); else between then and its receipt, as the clock may have been set back by
+as much. Anything else is late, or the clock was set. Told apart by:
 
-A report is *prompt* when its ``x`` lies no more than ``BAND_US`` below the bounds. Otherwise either
-it is late, or the clock was set. Told apart by:
-
-- ``x`` above the bounds: set forward, once two in a row agree (one alone is a slip).
 - Numbered later and yet of an earlier device time: set back.
-- The device's time went on by one of its usual steps: late. (*Assumption 2*: no clock is set back
-  by just as long as its device was silent.)
-- Else what stays so: reports that are equally low were not late, unless prompt ones come between.
-  Up to ``DELAYED_US`` that takes a window, beyond it ``forget_us``. Lower than ``backlog_us``
-  nothing is late.
+- The device's time went on by one of its usual steps: late.
+- Else what stays so (:mod:`gateway.pipeline.clocks.runs`).
 
 While that is open, what is claimed rests on order alone
 (:mod:`gateway.pipeline.clocks.succession`). *Assumption 3*: a step doesn't hide behind a delay of
-its own size. A step smaller than ``BAND_US`` and what the clock cuts off is followed with the next
-window and not called one.
+its own size or a greater one. A step smaller than ``BAND_US`` and what the clock cuts off is
+followed with the next window and not called one.
 """
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
-from gateway.pipeline.clocks.bounds import Bounds, Rule, Window
-from gateway.pipeline.clocks.succession import NEVER, Order, Succession, order_of
-
-RESOLUTIONS: Final = (60_000_000, 1_000_000, 100_000, 10_000, 1_000, 1)
-"""Of clocks, in microseconds: minutes, seconds, and decimal parts."""
-BAND_US: Final = 50_000
-"""The jitter of delivery on a quiet network, and what a hospital wants to know of."""
-DELAYED_US: Final = 2_000_000
-WINDOW_US: Final = 16_000_000
-"""At 200 ppm a clock moves 3 ms in it."""
-WINDOW_US_MAX: Final = 128_000_000
-GROWN_US: Final = 3_000
-"""A clock whose drift is known is looked at the less often."""
-WINDOW_REPORTS: Final = 8
-"""As many as NTP's clock filter."""
-READ_US: Final = 10
-"""Clocks are read one after the other."""
-SLOW_REPORTS: Final = 4
-"""Enough of a device that reports seldom."""
+from gateway.pipeline.clocks.bounds import Rule
+from gateway.pipeline.clocks.offset import READ_US, Kept, Offset
+from gateway.pipeline.clocks.runs import (
+    BAND_US,
+    DELAYED_US,
+    SLOW_RECEIPTS,
+    WINDOW_US,
+    Run,
+    Side,
+    enough,
+    side_of,
+)
+from gateway.pipeline.clocks.succession import (
+    DELAYED,
+    IN_ROW,
+    NEVER,
+    PROMPT,
+    Order,
+    follows,
+    order_of,
+)
 
 
 class Placed(NamedTuple):
@@ -66,81 +66,23 @@ class Placed(NamedTuple):
     """It told that the clock was set."""
 
 
-class Kept(NamedTuple):
-    """What survives a restart, by moments."""
-
-    at_us: int
-    lo_us: int
-    hi_us: int
-    drift: float
-    spread: float
-    resolution_us: int
-    told_us: int
-    told_id: str
-    measured_us: int
-    measured_lo_us: int
-    stepped_us: int
-    stepped_at_us: int
-    steps: int
-
-
-class _Run:
-    """Reports in a row that contradict the bounds alike."""
-
-    __slots__ = ("best", "best_at", "count", "first", "heard", "opened")
-
-    def __init__(self, x: int, g: int, heard: int) -> None:
-        self.first = self.best = x
-        self.opened = self.best_at = g
-        self.count = 1
-        self.heard = heard
-
-
-class DeviceClock(Succession):
+class DeviceClock(Offset):
     """One device.
 
     What a prompt report needs is done by ``Clockwork.look``, thousands of times a second: it reads
-    the attributes up to ``uncertainty``, and writes ``best`` to ``heard`` and the public ones of
-    Succession.
+    the public attributes, and writes ``best`` to ``heard`` and those of Succession.
     """
 
-    __slots__ = (
-        "_chain",
-        "_doubted",
-        "_first",
-        "_opened",
-        "_run",
-        "_suspect",
-        "best",
-        "best_at",
-        "bounds",
-        "center",
-        "due",
-        "heard",
-        "high",
-        "low",
-        "stepped_at",
-        "stepped_by",
-        "steps",
-        "uncertainty",
-    )
+    __slots__ = ("_doubted", "_first", "_run", "_suspect", "stepped_at", "stepped_by", "steps")
 
     def __init__(self, rule: Rule) -> None:
-        super().__init__(rule, RESOLUTIONS[0])
-        self.low, self.high, self.due = 0, NEVER, NEVER
-        """Prompt is ``low <= x <= high`` before ``due``: nothing before the first window."""
-        self.center = self.uncertainty = 0
-        self.best, self.best_at, self.heard = NEVER, 0, 0
-        """Of this window: the greatest ``x``, when, and how many prompt reports."""
-        self.bounds = Bounds(rule.drift_max)
+        super().__init__(rule)
         self.stepped_by, self.stepped_at, self.steps = 0, 0, 0
         """When the clock was set, how far, and how often."""
-        self._opened = 0
         self._first = NEVER
         """The ``x`` that learning began with."""
-        self._run: _Run | None = None
-        self._chain = False
-        """Each report since the last prompt one followed by a usual step."""
+        self._run: Run | None = None
+        """A prompt report ends it: it counts no more where ``how`` is PROMPT."""
         self._doubted = False
         """A report was late or showed a step: one that looks prompt must prove that it is."""
         self._suspect = False
@@ -148,9 +90,38 @@ class DeviceClock(Succession):
 
     # What the pipeline calls
 
-    def follow(self, rule: Rule) -> None:
-        """Go on under a changed rule, from the next window on."""
-        self._rule = rule
+    def delayed(self, d: int, g: int, message_id: str) -> int:
+        """Take a report that is delayed by the present bounds, and of no earlier device time.
+
+        Returns:
+            How far ``measured`` may be off; 0: it needs :meth:`take`.
+        """
+        x = d - g
+        usual = self.how & IN_ROW and self.usual_min <= d - self.told <= self.usual_max
+        if usual and not follows(message_id, self.told_id):
+            return 0
+        if not (usual and self.center - x > self.hidden_us):
+            run = self._run
+            if self.how == PROMPT or run is None or run.side is not Side.DELAYED:
+                self._run = Run(Side.DELAYED, x, g)
+            elif g - run.opened >= WINDOW_US:
+                return 0
+            else:
+                run.take(x, g)
+        elif self.how == PROMPT:
+            self._run = None
+        return self._place_delayed(d, g, message_id, DELAYED | IN_ROW if usual else DELAYED)
+
+    def is_again(self, d: int, g: int, message_id: str) -> bool:
+        """Whether a report was received together with the one before, and is of the same time.
+
+        Then no more is known of it than ``measured`` and ``claimed`` say, which went by order.
+        """
+        same = self.by_order and d == self.told and g == self.told_g
+        if not same or not follows(message_id, self.told_id):
+            return False
+        self.told_id = message_id
+        return True
 
     def take(self, d: int, g: int, message_id: str) -> Placed | None:
         """Take a report that is not prompt by the present bounds, or not surely.
@@ -158,25 +129,8 @@ class DeviceClock(Succession):
         Returns:
             When it was measured; None: it is prompt by bounds that are new now.
         """
-        while d % self.resolution:
-            self.resolution = RESOLUTIONS[RESOLUTIONS.index(self.resolution) + 1]
-            if self.bounds.known:
-                self._place(g)
+        self._refine(d, g)
         return self._known(d, g, message_id) if self.bounds.known else self._learn(d, g, message_id)
-
-    def offset_us(self, g: int) -> int:
-        """The best estimate at a moment: device clock minus moment."""
-        if not self.bounds.known:
-            return self.center
-        lo, hi = self.bounds.at(g)
-        return round((lo + hi) / 2)
-
-    def offset_uncertainty_us(self, g: int) -> int:
-        """How far that may be off; 0 before it is known."""
-        if not self.bounds.known:
-            return 0
-        lo, hi = self.bounds.at(g)
-        return max(1, round((hi - lo) / 2))
 
     def keep(self) -> Kept | None:
         """What :meth:`restore` takes; None while nothing is known."""
@@ -230,7 +184,7 @@ class DeviceClock(Succession):
     def _known(self, d: int, g: int, message_id: str) -> Placed | None:
         x = d - g
         if g >= self.due:
-            if g - self._opened >= WINDOW_US and self.heard >= SLOW_REPORTS:
+            if g - self._opened >= WINDOW_US and self.heard >= SLOW_RECEIPTS:
                 self._close(g)
             else:
                 self._place(g)
@@ -240,27 +194,13 @@ class DeviceClock(Succession):
         if not self.low <= x <= self.high:
             return self._apart(d, g, message_id)
         if self._doubted and not self.live(d, g, BAND_US):
-            return self._by_order(d, g, message_id, stepped=False)
+            return self._by_order(d, g, message_id)
         self._run, self._doubted = None, False
         if self._suspect:
             # The clock was set meanwhile, and back: by a little less, perhaps.
             self._begin(x, g)
             return self._learn(d, g, message_id)
         return None
-
-    def _place(self, g: int) -> None:
-        """Say what is prompt from now on, for the length of a window or longer."""
-        bounds, resolution = self.bounds, self.resolution
-        lo, hi = bounds.at(g)
-        rate = bounds.spread + abs(bounds.drift)
-        length = min(max(WINDOW_US, int(GROWN_US / rate)), WINDOW_US_MAX)
-        ahead = bounds.drift * length
-        grown = rate * length
-        self.center = round((lo + hi - resolution + ahead) / 2)
-        self.uncertainty = int((hi - lo + resolution) / 2 + grown) + READ_US
-        self.low = int(lo - grown) - resolution - BAND_US
-        self.high = int(hi + grown) + 1
-        self.due = g + length
 
     # A clock that is being learnt
 
@@ -270,117 +210,135 @@ class DeviceClock(Succession):
             # The offset is at least so great: what was before, was late.
             self._begin(x, g)
         if not -band <= x - self.center <= band:
-            self._open(g)
             return self._apart(d, g, message_id)
-        self.heard += 1
+        if g != self.told_g or not self.heard:
+            self.heard += 1
         if x > self.best:
             self.best, self.best_at = x, g
         self.center = self.best
         self._run = None
-        if self._has_window(g):
+        if enough(self.heard, g - self._opened, self.resolution):
             self._close(g)
             return None
-        return self._by_order(d, g, message_id, stepped=False)
-
-    def _begin(self, x: int, g: int) -> None:
-        self.bounds.forget(self._rule.drift_max)
-        self.low, self.high, self.due = 0, NEVER, NEVER
-        self._doubted = self._suspect = False
-        self.center = self._first = x
-        self._open(g)
-
-    def _open(self, g: int) -> None:
-        self.best, self.best_at, self.heard, self._opened = NEVER, g, 0, g
-
-    def _has_window(self, g: int) -> bool:
-        return self._enough(self.heard, g - self._opened)
-
-    def _enough(self, reports: int, span: int) -> bool:
-        """Whether so many reports, equally late within the band, were not late at all."""
-        if span < self._proof_us():
-            return False
-        return reports >= (SLOW_REPORTS if span >= WINDOW_US else WINDOW_REPORTS)
-
-    def _proof_us(self) -> int:
-        """After so long a backlog has left the band, if it comes a quarter faster than life."""
-        return 4 * (BAND_US + self.resolution)
+        return self._by_order(d, g, message_id)
 
     def _close(self, g: int) -> None:
-        """Take what the window says, and open the next."""
-        window = Window(self._opened, self.best, self.best_at)
-        self.bounds.take(window, g, self.resolution, self._rule)
-        self.turn()
+        super()._close(g)
         self._doubted = False
-        self._open(g)
-        self._place(g)
 
-    # Late, or set
+    def _place(self, g: int) -> None:
+        super()._place(g)
+        run = self._run
+        if self.how != PROMPT and run is not None and run.side is Side.DELAYED:
+            # Bounds that have grown prove nothing of a clock that may have been set back.
+            self.low = max(self.low, min(run.best + BAND_US, self.center))
+
+    def _begin(self, x: int, g: int) -> None:
+        self._learn_anew(x, g)
+        self._doubted = self._suspect = False
+        self._first = x
+
+    # Delayed, late, or set
 
     def _apart(self, d: int, g: int, message_id: str) -> Placed:
         """A report that is not prompt."""
         order = order_of(message_id, self.told_id)
         x, gap = d - g, d - self.told
-        if (self.prompt or self._chain) and x < self.center and self.usual(gap, order):
-            self._chain, self._run = True, None
-            return self._by_order(d, g, message_id, stepped=False)
-        self._chain = False
+        low_by = self.center - x
+        side = side_of(low_by, self.resolution, self._rule)
+        if self.how == PROMPT:
+            self._run = None
         if order is Order.AFTER and gap < -BAND_US and self.measured != NEVER:
-            return self._set(d, g, message_id)
-        if order not in (Order.BEFORE, Order.SAME) and self._agree(x, g) and self._believed(x, g):
-            return self._set(d, g, message_id)
-        if not 0 <= self.center - x <= DELAYED_US + self.resolution:
-            self._suspect = True
-        placed = self._by_order(d, g, message_id, stepped=False)
-        self._doubted, self.due = True, NEVER
+            return self._set(d, g, message_id, Run(Side.ABOVE, x, g))
+        usual = self.in_row and low_by > 0 and self.usual(gap, order)
+        among = order in (Order.BEFORE, Order.SAME)
+        if not among and not (usual and low_by > self.hidden_us):
+            run = self._went_on(side, x, g)
+            if run.tells(g, self.resolution, self._rule):
+                return self._set(d, g, message_id, run)
+        if side is Side.DELAYED and self.bounds.known and not self._doubted:
+            if order is Order.BEFORE:
+                return self._place_earlier(d, g)
+            if order is not Order.SAME or not self.in_row:
+                how = DELAYED | IN_ROW if usual else DELAYED
+                claim = self._place_delayed(d, g, message_id, how)
+                return Placed(self.measured, claim, low_by, stepped=False)
+        if not usual:
+            self._wonder(side, among=among)
+        placed = self._by_order(d, g, message_id)
+        if not usual:
+            self._doubted, self.due = True, NEVER
         return placed
 
-    def _agree(self, x: int, g: int) -> bool:
-        """Whether the report agrees with the run; if not, a run begins with it."""
-        run, band = self._run, BAND_US + self.resolution
-        if run is None or run.heard != self.heard or not -band <= x - run.first <= band:
-            self._run = _Run(x, g, self.heard)
-            return False
-        run.count += 1
-        if x > run.best:
-            run.best, run.best_at = x, g
-        return True
+    def _wonder(self, side: Side, *, among: bool) -> None:
+        """What was not explained: it is in no row, unless it stands among others."""
+        if not among:
+            self.how &= ~IN_ROW
+        if side is not Side.DELAYED:
+            self._suspect = True
 
-    def _believed(self, x: int, g: int) -> bool:
-        """Whether the run is long enough to say that the clock was set."""
-        run, rule, low_by = self._run, self._rule, self.center - x
-        if run is None:
-            return False
-        span = g - run.opened
-        if low_by < 0 or low_by > rule.backlog_us:
-            return run.count >= 2 and span >= self._proof_us()
-        if low_by <= DELAYED_US + self.resolution:
-            return self._enough(run.count, span)
-        return self._enough(run.count, span) and span >= rule.forget_us
-
-    def _set(self, d: int, g: int, message_id: str) -> Placed:
-        """The clock was set: learn it anew, from the run that says so."""
-        x, run = d - g, self._run
-        self.stepped_by, self.stepped_at = x - self.offset_us(g), g
-        self.steps += 1
-        self._begin(x, g)
-        if run is not None and abs(run.best - x) <= BAND_US + self.resolution:
-            self._first, self._opened, self.heard = run.first, run.opened, run.count
-            self.center = self.best = run.best
-            self.best_at = run.best_at
+    def _went_on(self, side: Side, x: int, g: int) -> Run:
+        """The run that the report goes on with, or begins."""
+        run = self._run
+        if run is None or not run.agrees(side, x, self.resolution):
+            run = self._run = Run(side, x, g)
         else:
-            self.best, self.heard = x, 1
+            run.take(x, g)
+        if side is Side.DELAYED and not run.tells(g, self.resolution, self._rule):
+            if not self.bounds.known and self._has_long_window(run, g):
+                self._close(g)
+            if g - run.opened >= WINDOW_US:
+                self._run = Run(side, x, g)
+        return run
+
+    def _has_long_window(self, run: Run, g: int) -> bool:
+        """Whether enough was received to learn from, if most of it was delayed."""
+        return g - self._opened >= WINDOW_US and self.heard + run.count >= SLOW_RECEIPTS
+
+    def _place_delayed(self, d: int, g: int, message_id: str, how: int) -> int:
+        """Remember a delayed report; how far ``measured`` may be off.
+
+        It was measured when the clock says, or after: the clock may have been set back by what
+        usual steps hide, or else by anything up to the delay.
+        """
+        alone = d - self.center
+        measured = alone if alone > self.measured else min(self.measured, g)
+        claim = self.uncertainty + measured - alone
+        back = g - measured + READ_US
+        if how & IN_ROW:
+            back = min(back, claim + self.hidden_us)
+        self.how = how
+        self.told, self.told_g, self.told_id = d, g, message_id
+        self.measured = measured
+        self.claimed = claim = max(claim, back)
+        return claim
+
+    def _place_earlier(self, d: int, g: int) -> Placed:
+        """A delayed report that others have overtaken."""
+        alone, latest = d - self.center, min(g, self.before()[1])
+        measured = min(alone, latest)
+        claim = max(self.uncertainty + alone - measured, latest - measured + READ_US)
+        return Placed(measured, claim, g - alone, stepped=False)
+
+    def _set(self, d: int, g: int, message_id: str, run: Run) -> Placed:
+        """The clock was set: learn it anew, from the run that says so."""
+        self.stepped_by, self.stepped_at = run.best - self.offset_us(g), g
+        self.steps += 1
+        self._begin(run.best, run.opened)
+        self.best, self.best_at, self.heard = run.best, run.best_at, run.count
         self._run = None
+        self.how &= ~IN_ROW
         placed = self._by_order(d, g, message_id, stepped=True)
-        if self._has_window(g):
+        if enough(self.heard, g - self._opened, self.resolution):
             self._close(g)
         return placed
 
-    def _by_order(self, d: int, g: int, message_id: str, *, stepped: bool) -> Placed:
+    def _by_order(self, d: int, g: int, message_id: str, *, stepped: bool = False) -> Placed:
         """Place a report between the one before and its receipt, and remember its bounds."""
         order = order_of(message_id, self.told_id)
         low_by = self.center - (d - g)
         alone = guess = min(d - self.center, g)
-        if order is Order.SAME and self.prompt and self.bounds.known:
+        if order is Order.SAME and self.how > DELAYED and self.bounds.known:
             # Told together with one that proved the clock.
             lo, hi = alone - self.uncertainty, min(g, alone + self.uncertainty)
         else:
@@ -393,14 +351,8 @@ class DeviceClock(Succession):
         claim = max(guess - lo, hi - guess) + READ_US if lo > NEVER else 0
         if low_by > DELAYED_US + self.resolution:
             self._doubted = True
-        delayed = self.bounds.known and not stepped and not self._doubted
-        delayed = delayed and low_by > 0 and order is not Order.BEFORE
-        if delayed and (not claim or claim > max(self.uncertainty, low_by)):
-            guess = max(alone, min(self.measured, g))
-            claim = max(self.uncertainty + guess - alone, g - guess) + READ_US
-            lo, hi = guess - claim, g
         if order is not Order.BEFORE:
-            self.remember((d, message_id, g), guess, lo, hi, order)
+            self.remember((d, message_id, g), (guess, claim), lo, hi, order)
             if self._doubted:
                 self.due = NEVER
         return Placed(guess, claim, max(0, low_by) if not stepped else 0, stepped)

@@ -23,7 +23,8 @@ import msgspec
 
 from gateway.domain.ports import StateDelta, StateView
 from gateway.pipeline.clocks.bounds import Rule
-from gateway.pipeline.clocks.device import DeviceClock, Kept
+from gateway.pipeline.clocks.device import DeviceClock
+from gateway.pipeline.clocks.offset import Kept
 from gateway.pipeline.clocks.steady import Segment, Steady
 
 log = logging.getLogger(__name__)

@@ -3,6 +3,7 @@
 import pytest
 
 from gateway.domain.records import TimeMark
+from gateway.pipeline.clocks.device import DeviceClock
 from tests.unit.clocks.world import SECOND, WALL_US, DeviceTime, Ward
 
 MS = 1000
@@ -113,3 +114,89 @@ def test_after_a_great_step_back_the_order_goes_on_beside_the_time():
     assert order == sorted(order)
     assert all(right(found) for found in ward.outcomes[40:])
     assert all(found.uncertainty_us <= 50 * MS for found in ward.outcomes[40:])
+
+
+def test_a_delay_behind_a_usual_step_costs_no_certainty():
+    ward = Ward()
+    ward.live(40, delays=JITTER)
+    ward.live(40, delays=[900 * MS, 300 * MS, 600 * MS, 100 * MS])
+    assert all(right(found) and found.uncertainty_us <= 50 * MS for found in ward.outcomes[20:])
+    assert not any(found.marks for found in ward.outcomes[20:])
+
+
+def test_behind_an_unusual_step_a_delay_may_have_been_a_clock_set_back():
+    ward = Ward()
+    ward.live(40, delays=JITTER)
+    ward.world.true_us += 3 * SECOND
+    ward.live(1, delays=[900 * MS])
+    late = ward.outcomes[-1]
+    assert right(late)
+    assert late.uncertainty_us >= 900 * MS
+    ward.live(1, delays=[5 * MS])
+    assert ward.outcomes[-1].uncertainty_us <= 50 * MS
+
+
+def test_a_clock_set_back_within_the_jitter_is_noticed_with_a_window():
+    ward = Ward()
+    ward.live(40, delays=JITTER)
+    ward.clock.offset_us -= 700 * MS
+    ward.live(40, delays=JITTER)
+    after = ward.outcomes[40:]
+    assert all(right(found) for found in after)
+    assert [bool(found.marks & TimeMark.SET) for found in after].index(True) == 16
+    assert ward.estimate.steps == 1
+    assert after[-1].uncertainty_us <= 50 * MS
+
+
+def test_a_busy_network_is_no_clock_that_was_set():
+    ward = Ward()
+    ward.live(40, delays=JITTER)
+    ward.world.true_us += 3 * SECOND
+    ward.live(200, delays=[1200 * MS, 300 * MS, 700 * MS, 1900 * MS, 400 * MS])
+    assert ward.estimate.steps == 0
+    assert all(right(found) for found in ward.outcomes[40:])
+
+
+def test_what_is_read_at_once_counts_once():
+    ward = Ward(clock=DeviceTime(WALL_US, resolution_us=SECOND))
+    for _ in range(7):
+        for _ in range(100):
+            ward.measure()
+        ward.world.true_us += 5 * MS
+        while ward.waiting:
+            ward.deliver()
+        ward.world.true_us += SECOND
+    assert all(found.uncertainty_us == 0 for found in ward.outcomes[:100])
+    assert not ward.estimate.bounds.known
+
+
+def test_a_report_that_was_overtaken_is_placed_and_raises_no_doubt():
+    ward = Ward()
+    ward.live(40, delays=JITTER)
+    ward.away(2, 300 * MS)
+    for at in (1, 0):
+        ward.world.true_us += 10 * MS
+        ward.deliver(at)
+    ward.live(1)
+    assert [found.n for found in ward.outcomes[40:]] == [42, 41, 43]
+    assert all(right(found) for found in ward.outcomes[40:])
+    assert ward.outcomes[-1].uncertainty_us <= 50 * MS
+
+
+@pytest.mark.parametrize("steps", [[500 * MS], [200 * MS, 240 * MS, 390 * MS]])
+def test_delays_that_vary_take_the_short_way(monkeypatch, steps):
+    took: list[str] = []
+    take = DeviceClock.take
+
+    def counted(self: DeviceClock, d: int, g: int, message_id: str):
+        took.append(message_id)
+        return take(self, d, g, message_id)
+
+    monkeypatch.setattr(DeviceClock, "take", counted)
+    ward = Ward()
+    ward.live(40, delays=JITTER)
+    took.clear()
+    ward.busy([(n * 7919 % 1490 + 10) * MS for n in range(1000)], steps, overtaking=False)
+    # Twice per window: one that is due, and a run of delays that ends.
+    assert len(took) <= 2 * (ward.world.true_us - ward.outcomes[40].true_us) / (16 * SECOND) + 2
+    assert all(right(found) for found in ward.outcomes[40:])

@@ -6,9 +6,10 @@ device's drifts besides, is cut off to its resolution, and may wrap around as a 
 does.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from gateway.domain.records import Attestation, Provenance, Report
+from gateway.domain.records import Attestation, Provenance, Report, TimeMark
 from gateway.pipeline.clocks.device import DeviceClock
 from gateway.pipeline.config import TimeRule
 from gateway.pipeline.normalise import Clockwork
@@ -74,6 +75,12 @@ class Outcome:
     def error_us(self) -> int:
         return abs(self.measured_us - self.true_us - self.base_us)
 
+    @property
+    def is_wrong(self) -> bool:
+        """It claims what isn't so. A clock that shows 1970 to the second says it has no time."""
+        claimed = self.uncertainty_us and not self.marks & TimeMark.UNDATED
+        return bool(claimed) and self.error_us > self.uncertainty_us
+
 
 @dataclass
 class Ward:
@@ -132,6 +139,33 @@ class Ward:
             self.world.true_us += delay
             self.deliver()
             self.world.true_us += every_us - delay
+
+    def busy(self, delays: Sequence[int], every_us: Sequence[int], *, overtaking: bool) -> None:
+        """Measure a report for each delay, and deliver them beside one another.
+
+        Args:
+            delays: of each; without overtaking, one also waits for those before it.
+            every_us: from one to the next, in turn.
+            overtaking: as datagrams do; else in order, as a connection delivers.
+        """
+        world, under_way = self.world, list[tuple[int, int]]()
+        latest = at = world.true_us
+        for number, delay in enumerate(delays):
+            self._arrive(under_way, at)
+            world.true_us = at
+            self.measure()
+            latest = at + delay if overtaking else max(at + delay, latest + 1)
+            under_way.append((latest, self.n))
+            at += every_us[number % len(every_us)]
+        self._arrive(under_way, max(at, *(arrival for arrival, _ in under_way)))
+        world.true_us = max(world.true_us, at)
+
+    def _arrive(self, under_way: list[tuple[int, int]], until_us: int) -> None:
+        for due in sorted(under_way):
+            if due[0] <= until_us:
+                under_way.remove(due)
+                self.world.true_us = due[0]
+                self.deliver([n for n, *_ in self.waiting].index(due[1]))
 
     def away(self, count: int, every_us: int = SECOND) -> None:
         """Measure, without a connection."""
