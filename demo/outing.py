@@ -50,6 +50,10 @@ outside_fence = "quarantine"
 """
 
 
+Look = Callable[[], Awaitable[Samples]]
+"""At a process's metrics."""
+
+
 def gpsis() -> dict[str, str]:
     """What the registry binds devices to."""
     return {device_id: f"msisdn-{number}" for device_id, number in NUMBERS.items()}
@@ -92,9 +96,7 @@ class Outing:
         sim_log: what the devices saw.
     """
 
-    def __init__(
-        self, users: Whereabouts, look: Callable[[], Awaitable[Samples]], sim_log: Path
-    ) -> None:
+    def __init__(self, users: Whereabouts, look: Look, sim_log: Path) -> None:
         self._users = users
         self._look = look
         self._sim_log = sim_log
@@ -105,19 +107,21 @@ class Outing:
         began = time.monotonic()
         for device_id in NUMBERS:
             await _told(self._users.enter(_address(device_id), HOME))
-        await self._until(lambda seen: total(seen, "wardgate_fence_devices", state="inside") >= 2)
+        await until(
+            self._look, lambda seen: total(seen, "wardgate_fence_devices", state="inside") >= 2
+        )
         await asyncio.sleep(max(0.0, began + LEAVES_AT_S - time.monotonic()))
         self._note(left_us=_now_us())
         await self._go(LEAVER, TOWN, HOME)
         if await self._go(ROAMER, NEXT, HOME):
             self._note(roamed_us=_now_us())
-        await self._until(_holds)
+        await until(self._look, _holds)
         self._note(held_us=_now_us())
         await asyncio.sleep(OUT_FOR_S)
         while not await asyncio.to_thread(self._has_spoken):  # noqa: ASYNC110  # it is a file
             await asyncio.sleep(POLL_S)
         await self._return()
-        await self._until(lambda seen: bool(seen) and not _holds(seen))
+        await until(self._look, lambda seen: bool(seen) and not _holds(seen))
         self._note(free_us=_now_us())
 
     async def end(self) -> None:
@@ -136,10 +140,6 @@ class Outing:
         entered = await _told(self._users.enter(address, to))
         return await _told(self._users.leave(address, away_from)) and entered
 
-    async def _until(self, what: Callable[[Samples], bool]) -> None:
-        while not what(await self._look()):  # noqa: ASYNC110  # another process says it
-            await asyncio.sleep(POLL_S)
-
     def _has_spoken(self) -> bool:
         """Whether the gateway has taken anything of the leaver's while it held it back."""
         said = read_sim_log(self._sim_log).messages.items()
@@ -147,6 +147,12 @@ class Outing:
 
     def _note(self, **moments: int) -> None:
         self.moments = self.moments._replace(**moments)
+
+
+async def until(look: Look, what: Callable[[Samples], bool]) -> None:
+    """Wait until a process's metrics say so; no longer than the run."""
+    while not what(await look()):  # noqa: ASYNC110  # another process says it
+        await asyncio.sleep(POLL_S)
 
 
 def _holds(seen: Samples) -> bool:

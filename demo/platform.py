@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from typing import Any, NamedTuple
 
 from aiohttp import web
 
-from demo.outing import FENCE, Outing
+from demo.outing import FENCE, Outing, until
 from demo.plan import Plan
-from demo.scrape import scrape
+from demo.scrape import Samples, scrape, total
 from firmware_sim.mec.location import LOCATION
 from firmware_sim.mec.platform import APPS, BANDWIDTH, MOBILITY, SERVICES, Platform, traffic_rule
 from security.files import SECRET_MODE, TlsFiles, write_atomic
@@ -27,6 +28,7 @@ SECRET = "platform.secret"  # noqa: S105  # a file's name
 RULE = "local-breakout"
 CAMPUS = "10.1.0.0/16"
 WITHDRAWN_AT_S, WITHDRAWN_FOR_S = 8.0, 4.0
+"""For longer, until the gateway notices."""
 GRACE_S = 20
 ELSEWHERE = "203.0.113.9"
 
@@ -37,7 +39,7 @@ class OnPlatform(NamedTuple):
     ready: int
     """How often it said that it was."""
     withdrawn: bool
-    """The rule was away for a while."""
+    """The rule was away for long enough to be noticed."""
     held: bool
     """The gateway let nothing leave then."""
     terminated: bool
@@ -56,12 +58,10 @@ class DemoPlatform:
         self.platform.traffic_rules[RULE] = traffic_rule(RULE, state="INACTIVE")
         self._runner: web.AppRunner | None = None
         self._playing: list[asyncio.Task[None]] = []
-        metrics = f"http://127.0.0.1:{plan.ports.gateway_metrics}/metrics"
-        self.outing = Outing(
-            self.platform.whereabouts, lambda: asyncio.to_thread(scrape, metrics), plan.sim_log
-        )
-        self.withdrawn = False
-        self.held = False
+        self.outing = Outing(self.platform.whereabouts, self._look, plan.sim_log)
+        self._away_since = 0.0
+        self._away_s = 0.0
+        self._held = False
 
     async def start(self) -> None:
         """Listen."""
@@ -82,14 +82,22 @@ class DemoPlatform:
 
     async def _play(self) -> None:
         await asyncio.sleep(WITHDRAWN_AT_S)
+        self._away_since = time.monotonic()
         self.platform.traffic_rules[RULE] = traffic_rule(RULE, address=ELSEWHERE)
-        self.withdrawn = True
-        await asyncio.sleep(WITHDRAWN_FOR_S)
-        self.restore()
+        await until(self._look, lambda seen: total(seen, "wardgate_held") > 0)
+        self._held = True
+        await asyncio.sleep(self._away_since + WITHDRAWN_FOR_S - time.monotonic())
+        self._restore()
 
-    def restore(self) -> None:
+    def _restore(self) -> None:
         """The rule is as it should be."""
         self.platform.traffic_rules[RULE] = traffic_rule(RULE)
+        if self._away_since:
+            self._away_s, self._away_since = time.monotonic() - self._away_since, 0.0
+
+    async def _look(self) -> Samples:
+        metrics = f"http://127.0.0.1:{self._plan.ports.gateway_metrics}/metrics"
+        return await asyncio.to_thread(scrape, metrics)
 
     async def calm(self) -> None:
         """Play no further, and leave the rule in force and everybody on campus.
@@ -105,7 +113,7 @@ class DemoPlatform:
                 await task
         if playing:
             await self.outing.end()
-        self.restore()
+        self._restore()
 
     async def terminate(self) -> None:
         """Tell the gateway to end."""
@@ -120,7 +128,8 @@ class DemoPlatform:
     def outcome(self, exit_code: int | None) -> OnPlatform:
         """What became of it all."""
         terminated = self.platform.terminated == ["TERMINATING"]
-        return OnPlatform(self.platform.ready, self.withdrawn, self.held, terminated, exit_code)
+        withdrawn = self._held or self._away_s >= WITHDRAWN_FOR_S
+        return OnPlatform(self.platform.ready, withdrawn, self._held, terminated, exit_code)
 
 
 def config(plan: Plan) -> str:

@@ -272,8 +272,6 @@ class Demo:
                 break
             picture = await asyncio.to_thread(self._picture)
             self._counted.take(picture.gateway)
-            if self.platform is not None and total(picture.gateway, "wardgate_held"):
-                self.platform.held = True
             view.draw(picture)
             for process in self.processes.values():
                 process.sample()

@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 
-from demo.account import Cabinets, DevicesSaw, Held, Sent
+from demo.account import Cabinets, DevicesSaw, Held, Sent, read_sim_log
 from demo.report import Evidence, Ledger, broken_promises, build
 from demo.scrape import OverRestarts, total
 
@@ -63,6 +63,10 @@ def verdict(run):
 
 def test_accounts_that_agree_break_no_promise():
     assert verdict(evidence()) == []
+
+
+def test_a_ward_that_did_not_come_to_say_anything_is_no_crash(tmp_path):
+    assert read_sim_log(tmp_path / "sim.jsonl") == DevicesSaw({}, {}, Counter())
 
 
 def test_what_was_journaled_is_counted_in_device_messages():
