@@ -9,6 +9,9 @@ REPORT ?=
 REPLAY ?=
 STATE ?= .wardgate-demo
 PLATFORM ?=
+# Tests and demo start hundreds of processes, and half of each start would be compiling anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 SOURCES := contract gateway drivers security fleet core attack firmware_sim wardgate demo bench tools tests examples
 
 VENV_DEPLOY ?= .venv-deploy
