@@ -3,16 +3,18 @@
 Rules:
 
 * Each look makes good what the platform has forgotten: subscription, service, bandwidth, mobility.
-  None of these keeps the others, or the judgement of the path, from being looked at.
-* What the platform must hear (ready, the end) is said until it has heard, or says that it knows.
-* A platform that is away is asked at every look; after ``unknown_s`` its last word counts no more.
+  None of these keeps the others from being looked at, the path is looked at by itself
+  (:mod:`gateway.mec.path`), and what the platform tells is heard meanwhile.
+* What the platform must hear (ready, the end) is said until it has heard, or says that it knows;
+  READY only while it is so.
+* Before the end, announcements are taken back as far as there is time; the confirmation has the
+  rest, and the path is looked at until then.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import ipaddress
 import logging
 from collections.abc import Awaitable, Callable
 from typing import Final, NamedTuple
@@ -20,7 +22,7 @@ from typing import Final, NamedTuple
 from gateway.domain.errors import WardgateError
 from gateway.domain.network import LinkSeen, ZoneEvent
 from gateway.domain.ports import Clock, Counters
-from gateway.mec import apps, mobility, rules
+from gateway.mec import apps, mobility
 from gateway.mec.apps import AppSupport, Operation, PlatformTime
 from gateway.mec.bandwidth import Bandwidth
 from gateway.mec.callbacks import Callbacks, Told
@@ -28,6 +30,7 @@ from gateway.mec.config import BreakoutTable, MecConfig
 from gateway.mec.http import PlatformError, ProblemError
 from gateway.mec.life import HOLD, Effect, Input, Life, State
 from gateway.mec.mobility import Mobility
+from gateway.mec.path import Pace, Path
 from gateway.mec.seeing import Seeing, Watchers
 from gateway.mec.services import Services
 from gateway.notices import Notices
@@ -39,6 +42,8 @@ CONDITION: Final = "breakout_lost"
 FORGETFUL_LOOKS: Final = 15
 """Services, bandwidth and mobility are looked at every so many looks."""
 END_TRIES: Final = 5
+LOOK_ENDS_S: Final = 0.5
+"""For a look that is under way at the end: what it makes can be taken back only once it is made."""
 LEAVING_S: Final = 2.0
 """For what is taken back at the end, while the platform may be gone."""
 
@@ -88,18 +93,27 @@ class Agent:
         around: Around,
     ) -> None:
         self._config = config
-        self._breakout = breakout
-        self._campus = [ipaddress.ip_network(each) for each in breakout.campus]
         self._interfaces = interfaces
         self._callbacks = callbacks
         self._around = around
         self._life = Life()
+        self._path = Path(
+            breakout,
+            Pace(config.look_s, config.unknown_s),
+            interfaces.apps,
+            self._feed,
+            around.clock,
+            around.counters,
+            around.audit,
+        )
+        self._looking: asyncio.Task[None] | None = None
+        self._soon = asyncio.Event()
+        """There is something to be looked at before the next look is due."""
+        self._leaving = False
         self._subscription = ""
         self._owes_ready = False
-        self._judged_at = around.clock.monotonic()
         self._timed_at = float("-inf")
         self._looks = 0
-        self._said: list[rules.Found] | None = None
 
     @property
     def state(self) -> State:
@@ -108,26 +122,20 @@ class Agent:
 
     async def run(self) -> None:
         """Look and listen until the platform ends the gateway, or this is cancelled."""
-        await self._feed(Input.GATEWAY_READY)
-        while self._life.state is not State.ENDED:
-            await self.look()
-            try:
-                async with asyncio.timeout(self._config.look_s):
-                    told = await self._callbacks.told.get()
-            except TimeoutError:
-                continue
-            await self._hear(told)
-            await self._hear_all()
-
-    async def _hear_all(self) -> None:
-        """What waits besides: a ward that moves must not wait for a look between each of it."""
-        with contextlib.suppress(asyncio.QueueEmpty):
-            while self._life.state is not State.ENDED:
-                await self._hear(self._callbacks.told.get_nowait())
+        self._feed(Input.GATEWAY_READY)
+        try:
+            async with asyncio.TaskGroup() as group:
+                path = group.create_task(self._path.run())
+                self._looking = group.create_task(self._keep_looking())
+                while self._life.state is not State.ENDED:
+                    await self._hear(await self._callbacks.told.get())
+                path.cancel()
+        except ExceptionGroup as group_error:
+            raise group_error.exceptions[0] from group_error  # a log shows what it was
 
     async def leave(self) -> None:
         """The gateway ends by itself: take back what was announced, if the platform answers."""
-        with contextlib.suppress(WardgateError, TimeoutError):
+        with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(LEAVING_S):
                 await self._withdraw()
 
@@ -149,26 +157,12 @@ class Agent:
             "mec_termination", operation=str(told.operation_action), grace_s=grace_s
         )
         began = self._around.clock.monotonic()
-        draining = Effect.DRAIN in await self._feed(Input.TERMINATE)
-        if not draining:
-            return
-        room_s = max(0.0, grace_s - self._config.drain_margin_s)
-        looking = asyncio.create_task(self._keep_looking())
-        try:
-            await self._around.drain(room_s)
-        finally:
-            looking.cancel()
-            await asyncio.wait((looking,))
-        await self._feed(Input.DRAINED)
+        self._feed(Input.TERMINATE)
+        await self._around.drain(max(0.0, grace_s - self._config.drain_margin_s))
+        self._feed(Input.DRAINED)
         left_s = max(self._config.timeout_s, grace_s - (self._around.clock.monotonic() - began))
         await self._confirm_end(told.operation_action, left_s)
         self._around.stop()
-
-    async def _keep_looking(self) -> None:
-        """What the path does counts while the gateway drains, too."""
-        while True:
-            await asyncio.sleep(self._config.look_s)
-            await self._look_at_path()
 
     def _moved(self, told: mobility.Moved) -> None:
         count = 0
@@ -184,13 +178,19 @@ class Agent:
 
     # Looking
 
+    async def _keep_looking(self) -> None:
+        while not self._leaving:
+            await self.look()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._config.look_s):
+                    await self._soon.wait()
+            self._soon.clear()
+
     async def look(self) -> None:
-        """Look at everything once."""
+        """Look at everything but the path once."""
         seeing = self._interfaces.seeing
         await self._guarded("subscription", self._look_at_subscription)
-        await self._look_at_path()
-        if self._owes_ready:
-            await self._guarded("ready", self._confirm_ready)
+        await self._guarded("ready", self._look_at_ready)
         now = self._around.clock.monotonic()
         if now - self._timed_at >= self._config.time_s:
             await self._guarded("time", self._look_at_time)
@@ -200,15 +200,17 @@ class Agent:
             await self._guarded("mobility", self._look_at_mobility)
             await self._guarded("radio", seeing.look_at_links)
             seeing.owed = True
+        self._looks += 1
+        seeing.owed |= self._callbacks.missed
+        self._callbacks.missed = False
         if seeing.owed:
             await self._guarded("location", seeing.look)
-        self._looks += 1
 
     async def _guarded(self, what: str, look: Callable[[], Awaitable[None]]) -> None:
         """One look, whose failure is counted and keeps nothing else from being looked at."""
         try:
             await look()
-        except (PlatformError, ProblemError) as error:
+        except WardgateError as error:
             self._around.counters.add("mec_failures", what)
             self._interfaces.seeing.owed = True  # it may not tell of zones either
             log.debug("the platform, %s: %s", what, error)
@@ -222,55 +224,19 @@ class Agent:
         if forgotten:
             log.warning("the platform has forgotten the gateway: it is told anew")
             self._looks = 0
-            await self._feed(Input.ANEW)
+            self._feed(Input.ANEW)
 
-    async def _look_at_path(self) -> None:
-        try:
-            found = await self._judge()
-        except (PlatformError, ProblemError) as error:
-            self._around.counters.add("mec_failures", "rules")
-            silent_s = self._around.clock.monotonic() - self._judged_at
-            if silent_s >= self._config.unknown_s:
-                await self._told(Input.PATH_UNKNOWN, None, str(error))
+    async def _look_at_ready(self) -> None:
+        if not self._owes_ready or self._life.state is not State.READY:
             return
-        self._judged_at = self._around.clock.monotonic()
-        words = ", ".join(str(each) for each in found)
-        await self._told(Input.PATH_BAD if found else Input.PATH_GOOD, found, words)
-
-    async def _judge(self) -> list[rules.Found]:
-        """What is wrong with the path, after what can be switched on was."""
-        found = await self._rules()
-        sleeping = {each.rule for each in found if each.fault is rules.Fault.INACTIVE}
-        if not sleeping or not self._breakout.activate:
-            return found
-        for name in self._breakout.rules:
-            if name in sleeping:
-                await self._interfaces.apps.activate_traffic_rule(name)
-        for name in self._breakout.dns_rules:
-            if name in sleeping:
-                await self._interfaces.apps.activate_dns_rule(name)
-        return await self._rules()
-
-    async def _rules(self) -> list[rules.Found]:
-        wanted = self._breakout
-        dns = await self._interfaces.apps.dns_rules() if wanted.dns_rules else ()
-        return rules.judge(
-            await self._interfaces.apps.traffic_rules(),
-            dns,
-            rules=wanted.rules,
-            dns_rules=wanted.dns_rules,
-            campus=self._campus,
-        )
-
-    async def _told(self, seen: Input, found: list[rules.Found] | None, words: str) -> None:
-        """Act on a judgement; a changed one is a line in the log and the audit log."""
-        if found != self._said or (seen is Input.PATH_UNKNOWN and self._said is not None):
-            self._said = found
-            log.warning("local breakout: %s", words or "in force")
-            self._around.audit.record(
-                "breakout", state=seen.name.removeprefix("PATH_").lower(), detail=words
-            )
-        await self._feed(seen, words)
+        try:
+            await self._interfaces.apps.confirm_ready()
+        except ProblemError as error:
+            if error.status != 409:  # it is in that state already
+                raise
+        self._owes_ready = False
+        self._looks = 0  # now it may be announced
+        self._around.audit.record("mec_ready")
 
     async def _look_at_time(self) -> None:
         clock = self._around.clock
@@ -291,7 +257,7 @@ class Agent:
 
     async def _look_at_services(self) -> None:
         services = self._interfaces.services
-        if services is not None and self._life.state is State.READY:
+        if services is not None and self._life.state is State.READY and not self._owes_ready:
             await services.ensure()
 
     async def _look_at_bandwidth(self) -> None:
@@ -304,7 +270,7 @@ class Agent:
 
     # Acting
 
-    async def _feed(self, seen: Input, words: str = "") -> tuple[Effect, ...]:
+    def _feed(self, seen: Input, words: str = "") -> None:
         before = self._life.state
         effects = self._life.feed(seen)
         if self._life.state is not before:
@@ -323,27 +289,17 @@ class Agent:
                     self._around.notices.condition(CONDITION, "", active=False)
                 case Effect.CONFIRM_READY:
                     self._owes_ready = True
-                    await self._guarded("ready", self._confirm_ready)
-                    await self._guarded("services", self._look_at_services)
+                    self._soon.set()
                 case Effect.DRAIN | Effect.CONFIRM_END:
                     pass  # by whoever feeds
-        return effects
-
-    async def _confirm_ready(self) -> None:
-        try:
-            await self._interfaces.apps.confirm_ready()
-        except ProblemError as error:
-            if error.status != 409:  # it is in that state already
-                raise
-        self._owes_ready = False
-        self._around.audit.record("mec_ready")
 
     async def _confirm_end(self, operation: Operation, left_s: float) -> None:
         result = "not_confirmed"
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(left_s):
-                with contextlib.suppress(WardgateError):
-                    await self._withdraw()
+            async with asyncio.timeout(left_s / 2):
+                await self._withdraw()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(left_s / 2):
                 for _ in range(END_TRIES):
                     try:
                         await self._interfaces.apps.confirm_termination(operation)
@@ -358,11 +314,24 @@ class Agent:
         self._around.audit.record("mec_ended", operation=str(operation), result=result)
 
     async def _withdraw(self) -> None:
+        """Take back what can be; nothing is announced anew behind it."""
+        self._leaving = True
+        self._soon.set()
+        if self._looking is not None:
+            await asyncio.wait((self._looking,), timeout=LOOK_ENDS_S)
+            self._looking.cancel()
+            await asyncio.wait((self._looking,))
         found = self._interfaces
         if found.services is not None:
-            await found.services.withdraw()
+            await _suppressed(found.services.withdraw)
         if found.mobility is not None:
-            await found.mobility.withdraw()
+            await _suppressed(found.mobility.withdraw)
         if found.bandwidth is not None:
-            await found.bandwidth.give_back()
-        await found.seeing.withdraw()
+            await _suppressed(found.bandwidth.give_back)
+        await _suppressed(found.seeing.withdraw)
+
+
+async def _suppressed(withdraw: Callable[[], Awaitable[None]]) -> None:
+    """What can't be taken back keeps nothing else from being."""
+    with contextlib.suppress(WardgateError):
+        await withdraw()

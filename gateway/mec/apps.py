@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from enum import StrEnum
-from typing import Any, Final, Literal, NamedTuple, TypeVar
+from typing import Annotated, Any, Final, Literal, NamedTuple, TypeVar
 from urllib.parse import quote
 
 import msgspec
@@ -12,9 +12,11 @@ import msgspec
 from gateway.domain.errors import MalformedError
 from gateway.mec import rules
 from gateway.mec.http import Platform, PlatformError, made_name
+from gateway.mec.reading import Nanoseconds, Seconds, decoded
 
 _Read = TypeVar("_Read")
 GRACE_S_MAX: Final = 86_400
+"""A platform that gives more time has this much of it used."""
 
 
 class Operation(StrEnum):
@@ -29,15 +31,15 @@ class Termination(msgspec.Struct, frozen=True, rename="camel"):
 
     notification_type: Literal["AppTerminationNotification"]
     operation_action: Operation
-    max_graceful_timeout: int
+    max_graceful_timeout: Annotated[int, msgspec.Meta(ge=0)]
     """Seconds."""
 
 
 class CurrentTime(msgspec.Struct, frozen=True, rename="camel"):
     """``CurrentTime``."""
 
-    seconds: int
-    nano_seconds: int
+    seconds: Seconds
+    nano_seconds: Nanoseconds
     time_source_status: Literal["TRACEABLE", "NONTRACEABLE"]
 
 
@@ -67,12 +69,14 @@ class AppSupport:
     async def confirm_ready(self) -> None:
         """Say that the application is up and running."""
         body = {"indication": "READY"}
-        await self._platform.call("POST", f"{self._own}/confirm_ready", body, expect=(204,))
+        await self._platform.call("POST", f"{self._own}/confirm_ready", body, expect=(200, 204))
 
     async def confirm_termination(self, operation: Operation) -> None:
         """Say that what there was to be done is done."""
         body = {"operationAction": str(operation)}
-        await self._platform.call("POST", f"{self._own}/confirm_termination", body, expect=(204,))
+        await self._platform.call(
+            "POST", f"{self._own}/confirm_termination", body, expect=(200, 204)
+        )
 
     async def subscribe(self, callback: str) -> str:
         """Ask to be told of the end; where the subscription is, as an absolute URL."""
@@ -93,36 +97,34 @@ class AppSupport:
 
     async def unsubscribe(self, url: str) -> None:
         """End a subscription; one that is gone already is no news."""
-        await self._platform.call("DELETE", url, expect=(204, 404))
+        await self._platform.end(url)
 
-    async def traffic_rules(self) -> tuple[rules.TrafficRule, ...]:
+    async def traffic_rules(self) -> tuple[rules.TrafficRule | rules.Unread, ...]:
         """Every traffic rule of the application."""
         answer = await self._platform.call("GET", f"{self._own}/traffic_rules")
         return _understood(rules.read_traffic_rules, answer.body)
 
-    async def dns_rules(self) -> tuple[rules.DnsRule, ...]:
+    async def dns_rules(self) -> tuple[rules.DnsRule | rules.Unread, ...]:
         """Every DNS rule of the application."""
         answer = await self._platform.call("GET", f"{self._own}/dns_rules")
         return _understood(rules.read_dns_rules, answer.body)
 
-    async def activate_traffic_rule(self, rule_id: str) -> None:
-        """Switch a rule on that is there."""
-        await self._activate(f"{self._own}/traffic_rules/{quote(rule_id, safe='')}")
+    async def activate_traffic_rule(self, rule: rules.TrafficRule) -> None:
+        """Switch a rule on, as it was judged."""
+        await self._activate(f"{self._own}/traffic_rules/{quote(rule.name, safe='')}", rule)
 
-    async def activate_dns_rule(self, rule_id: str) -> None:
-        """Switch a DNS rule on that is there."""
-        await self._activate(f"{self._own}/dns_rules/{quote(rule_id, safe='')}")
+    async def activate_dns_rule(self, rule: rules.DnsRule) -> None:
+        """Switch a DNS rule on, as it was judged."""
+        await self._activate(f"{self._own}/dns_rules/{quote(rule.name, safe='')}", rule)
 
-    async def _activate(self, url: str) -> None:
+    async def _activate(self, url: str, judged: rules.TrafficRule | rules.DnsRule) -> None:
         """PUT what is there with another state; nobody else's change in between is overwritten."""
         answer = await self._platform.call("GET", url)
-        try:
-            rule: Any = msgspec.json.decode(answer.body)
-            rule["state"] = rules.ACTIVE
-        except (msgspec.MsgspecError, TypeError) as error:
-            raise PlatformError("the platform's answer is no rule") from error
+        if _understood(lambda body: decoded(body, type(judged), "rule"), answer.body) != judged:
+            raise PlatformError("the rule was changed meanwhile")
+        rule = _understood(lambda body: decoded(body, dict[str, Any], "rule"), answer.body)
         headers = {"If-Match": answer.etag} if answer.etag else {}
-        await self._platform.call("PUT", url, rule, headers=headers)
+        await self._platform.call("PUT", url, rule | {"state": rules.ACTIVE}, headers=headers)
 
     async def current_time(self) -> CurrentTime:
         """The platform's clock."""
@@ -147,30 +149,22 @@ def read_time(body: bytes) -> CurrentTime:
     Raises:
         MalformedError: it is none.
     """
-    return _decoded(body, CurrentTime)
+    return decoded(body, CurrentTime, "CurrentTime")
 
 
 def read_termination(body: bytes) -> Termination:
     """A notification of the end.
 
     Raises:
-        MalformedError: it is none, or its time makes no sense.
+        MalformedError: it is none, or its time is negative.
     """
-    found = _decoded(body, Termination)
-    if not 0 <= found.max_graceful_timeout <= GRACE_S_MAX:
-        raise MalformedError("termination", "the grace time makes no sense")
-    return found
+    found = decoded(body, Termination, "AppTerminationNotification")
+    longest = min(found.max_graceful_timeout, GRACE_S_MAX)
+    return msgspec.structs.replace(found, max_graceful_timeout=longest)
 
 
 def _read_sources(body: bytes) -> _Sources:
-    return _decoded(body, _Sources)
-
-
-def _decoded(body: bytes, kind: type[_Read]) -> _Read:
-    try:
-        return msgspec.json.decode(body, type=kind)
-    except msgspec.MsgspecError as error:
-        raise MalformedError("mec", f"no {kind.__name__.strip('_')}") from error
+    return decoded(body, _Sources, "TimingCaps")
 
 
 def _understood(read: Callable[[bytes], _Read], body: bytes) -> _Read:

@@ -5,11 +5,9 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import quote
 
-import msgspec
-
 from gateway import tomlfile
 from gateway.mec.config import BandwidthTable
-from gateway.mec.http import Platform, PlatformError
+from gateway.mec.http import Platform, made_name
 
 
 def bw_info(table: BandwidthTable, instance: str, address: str) -> Any:
@@ -51,18 +49,13 @@ class Bandwidth:
         if self.allocation_id and await self._platform.knows(self._url):
             return False
         answer = await self._platform.call("POST", self._base, self._info, expect=(201,))
-        self.allocation_id = answer.location.rstrip("/").rsplit("/", 1)[-1]
-        if not self.allocation_id:
-            try:
-                self.allocation_id = str(msgspec.json.decode(answer.body)["allocationId"])
-            except (msgspec.MsgspecError, KeyError, TypeError) as error:
-                raise PlatformError("the platform does not say where the allocation is") from error
+        self.allocation_id = made_name(answer, "allocationId")
         return True
 
     async def give_back(self) -> None:
         """End it; idempotent."""
         if self.allocation_id:
-            await self._platform.call("DELETE", self._url, expect=(204, 404))
+            await self._platform.end(self._url)
             self.allocation_id = ""
 
     @property

@@ -73,6 +73,8 @@ class Callbacks:
         self._secret = secrets.token_urlsafe(SECRET_BYTES)
         self.place = Place(f"{table.url.rstrip('/')}/mec/{self._secret}")
         self.told: asyncio.Queue[Told] = asyncio.Queue(WAITING_MAX)
+        self.missed = False
+        """Something found no room, until whoever looks at the platform instead says otherwise."""
         self._runner: web.AppRunner | None = None
         self.port = 0
 
@@ -121,6 +123,7 @@ class Callbacks:
         try:
             self.told.put_nowait(found)
         except asyncio.QueueFull as error:
+            self.missed = True
             self._counters.add("mec_told", "busy")
             raise web.HTTPServiceUnavailable from error
         self._counters.add("mec_told", kind)

@@ -142,6 +142,8 @@ class MecConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         for key in ("app_instance", "app_support", "callback", "breakout"):
             if not getattr(self, key):
                 raise ConfigError(f"mec.{key}: a platform takes it")
+        if self.look_s >= self.unknown_s:
+            raise ConfigError("mec.look_s: less than unknown_s")
         if (self.cert is None) != (self.key is None):
             raise ConfigError("mec.cert: cert and key go together")
         for key in ("app_support", "service_mgmt", "bandwidth_mgmt", "mobility", *_SEEING):

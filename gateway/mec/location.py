@@ -2,17 +2,14 @@
 
 Rules:
 
-* One subscription per zone (zonalTraffic), and two per area (area/circle: entering, leaving). Each
-  ends by itself after :data:`DURATION_S`, so that a gateway that is gone is told nothing for ever;
-  it is renewed when half of that has passed, and made anew when the platform has forgotten it.
+* One subscription per zone (zonalTraffic), and two per area (area/circle: entering, leaving),
+  kept as :mod:`gateway.mec.kept` does.
 * Areas name the addresses that are meant: their subscriptions follow the registry.
 * Both releases' bodies are read; what a body says besides is left.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable
 from typing import Any, Final, Literal, NamedTuple
 from urllib.parse import quote
@@ -23,9 +20,11 @@ from gateway.domain.errors import MalformedError
 from gateway.domain.network import ZoneEvent
 from gateway.domain.ports import Clock
 from gateway.fence.config import AreaTable, ZoneTable
-from gateway.mec.http import Platform, PlatformError, ProblemError, made_name
+from gateway.mec import kept
+from gateway.mec.http import Platform, PlatformError
+from gateway.mec.kept import Kept, Wish
+from gateway.mec.reading import Stamp, decoded
 
-DURATION_S: Final = 3600
 ADDRESSES_MAX: Final = 10_000
 """In one notification."""
 FREQUENCY_S: Final = 1
@@ -34,20 +33,11 @@ ZONAL: Final = "zonalTrafficSubscription"
 CIRCLE: Final = "circleNotificationSubscription"
 
 
-class _Stamp(msgspec.Struct, frozen=True, rename="camel"):
-    seconds: int
-    nano_seconds: int = 0
-
-    @property
-    def at_us(self) -> int:
-        return self.seconds * 1_000_000 + self.nano_seconds // 1000
-
-
 class _ZonalPresence(msgspec.Struct, frozen=True, rename="camel"):
     zone_id: str
     address: str
     user_event_type: Literal["Entering", "Leaving", "Transferring"]
-    timestamp: _Stamp | None = None
+    timestamp: Stamp | None = None
 
 
 class _ZonalNotice(msgspec.Struct, frozen=True, rename="camel"):
@@ -55,7 +45,7 @@ class _ZonalNotice(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class _Located(msgspec.Struct, frozen=True):
-    timestamp: _Stamp | None = None
+    timestamp: Stamp | None = None
 
 
 class _Terminal(msgspec.Struct, frozen=True, rename="camel"):
@@ -78,7 +68,7 @@ class _AreaNotice(msgspec.Struct, frozen=True, rename="camel"):
 
 class _User(msgspec.Struct, frozen=True, rename="camel"):
     address: str
-    timestamp: _Stamp | None = None
+    timestamp: Stamp | None = None
 
 
 class _Users(msgspec.Struct, frozen=True):
@@ -100,23 +90,13 @@ class Wanted(NamedTuple):
     area_callback: str
 
 
-class _Kept(NamedTuple):
-    url: str
-    digest: bytes
-    renew_at: float
-    """Monotonic."""
-
-
 def read_zonal(body: bytes) -> ZoneEvent:
     """A ``ZonalPresenceNotification``; who changes access points within a zone is in it.
 
     Raises:
         MalformedError: it is none.
     """
-    try:
-        told = msgspec.json.decode(body, type=_ZonalNotice).zonal_presence_notification
-    except msgspec.MsgspecError as error:
-        raise MalformedError("zonal") from error
+    told = decoded(body, _ZonalNotice, "zonal notification").zonal_presence_notification
     at_us = told.timestamp.at_us if told.timestamp else 0
     return ZoneEvent(told.zone_id, (told.address,), told.user_event_type != "Leaving", at_us)
 
@@ -127,10 +107,7 @@ def read_crossing(body: bytes) -> ZoneEvent:
     Raises:
         MalformedError: it is none, or names too many.
     """
-    try:
-        told = msgspec.json.decode(body, type=_AreaNotice).subscription_notification
-    except msgspec.MsgspecError as error:
-        raise MalformedError("crossing") from error
+    told = decoded(body, _AreaNotice, "notification of an area").subscription_notification
     if len(told.terminal_location) > ADDRESSES_MAX:
         raise MalformedError("crossing", "too many addresses")
     found = [each for each in told.terminal_location if _is_found(each)]
@@ -158,7 +135,7 @@ class Location:
         base: of the interface.
         instance: tells our subscriptions from others' of the platform.
         wanted: what is asked for.
-        clock: monotonic time, and ours for what a question's answer is compared with.
+        clock: monotonic time.
     """
 
     def __init__(
@@ -173,26 +150,25 @@ class Location:
         self._base = base.rstrip("/")
         self._instance = instance
         self._wanted = wanted
-        self._clock = clock
-        self._kept: dict[str, _Kept] = {}
+        self._kept = Kept(platform, clock)
 
     async def ensure(self) -> bool:
         """Make or renew what has to be; whether any of it was not there."""
         made = False
         for zone in self._wanted.zones:
-            body = self._zonal(zone)
-            made |= await self._ensure(f"zone/{zone.zone}", "zonalTraffic", ZONAL, body)
+            wish = self._wish(f"zone/{zone.zone}", "zonalTraffic", ZONAL, self._zonal(zone))
+            made |= await self._kept.ensure(wish)
         addresses = self._wanted.addresses()
         for area in self._wanted.areas if addresses else ():
             for criteria in ("Entering", "Leaving"):
                 body = self._circle(area, criteria, addresses)
                 name = f"area/{criteria}/{area.name}"
-                made |= await self._ensure(name, "area/circle", CIRCLE, body)
+                made |= await self._kept.ensure(self._wish(name, "area/circle", CIRCLE, body))
         return made
 
     def forget(self) -> None:
         """Make everything anew at the next occasion, so that areas say who is in them."""
-        self._kept.clear()
+        self._kept.forget()
 
     async def users(self) -> dict[str, dict[str, int]]:
         """Who is in each zone: zone -> address -> when that was found, 0: not said."""
@@ -201,8 +177,8 @@ class Location:
             url = f"{self._base}/queries/users?zoneId={quote(zone.zone, safe='')}"
             answer = await self._platform.call("GET", url)
             try:
-                told = msgspec.json.decode(answer.body, type=_UserList).user_list
-            except msgspec.MsgspecError as error:
+                told = decoded(answer.body, _UserList, "list of users").user_list
+            except MalformedError as error:
                 raise PlatformError("the platform's list of users can't be read") from error
             found[zone.zone] = {
                 each.address: each.timestamp.at_us if each.timestamp else 0 for each in told.user
@@ -211,36 +187,14 @@ class Location:
 
     async def withdraw(self) -> None:
         """End every subscription; idempotent."""
-        while self._kept:
-            name, kept = next(iter(self._kept.items()))
-            await self._platform.call("DELETE", kept.url, expect=(204, 404))
-            del self._kept[name]
+        await self._kept.withdraw()
 
-    async def _ensure(self, name: str, kind: str, wrapper: str, body: dict[str, Any]) -> bool:
+    def _wish(self, name: str, kind: str, wrapper: str, wanted: dict[str, Any]) -> Wish:
+        def body(url: str) -> Any:
+            return {wrapper: wanted | ({"resourceURL": url} if url else {})}
+
         collection = f"{self._base}/subscriptions/{kind}"
-        told = {wrapper: body}
-        digest = hashlib.sha256(json.dumps(told).encode()).digest()
-        kept = self._kept.get(name)
-        now = self._clock.monotonic()
-        if kept is not None:
-            try:
-                if kept.digest == digest and now < kept.renew_at:
-                    await self._platform.call("GET", kept.url)
-                    return False
-                renewed = {wrapper: body | {"resourceURL": kept.url}}
-                await self._platform.call("PUT", kept.url, renewed)
-            except ProblemError as error:
-                if error.status != 404:
-                    raise
-            else:
-                self._kept[name] = kept._replace(digest=digest, renew_at=now + DURATION_S / 2)
-                return False
-            del self._kept[name]
-        answer = await self._platform.call("POST", collection, told, expect=(201,))
-        last = made_name(answer, wrapper, "resourceURL")
-        url = f"{collection}/{quote(last, safe='')}"
-        self._kept[name] = _Kept(url, digest, now + DURATION_S / 2)
-        return True
+        return Wish(name, collection, wanted, body, (wrapper, "resourceURL"))
 
     def _zonal(self, zone: ZoneTable) -> dict[str, Any]:
         return {
@@ -248,7 +202,7 @@ class Location:
             "callbackReference": {"notifyURL": self._wanted.zonal_callback},
             "zoneId": zone.zone,
             "userEventCriteria": ["Entering", "Leaving", "Transferring"],
-            "duration": DURATION_S,
+            "duration": kept.DURATION_S,
         }
 
     def _circle(self, area: AreaTable, criteria: str, addresses: tuple[str, ...]) -> dict[str, Any]:
@@ -266,5 +220,5 @@ class Location:
             "enteringLeavingCriteria": criteria,
             "checkImmediate": True,
             "frequency": FREQUENCY_S,
-            "duration": DURATION_S,
+            "duration": kept.DURATION_S,
         }

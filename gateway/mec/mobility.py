@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import ipaddress
 from enum import StrEnum
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal
 from urllib.parse import quote
 
 import msgspec
 
 from gateway.domain.errors import MalformedError
-from gateway.mec.http import Platform, PlatformError
+from gateway.mec.http import Platform, made_name
+from gateway.mec.reading import decoded
 
 IDS_MAX: Final = 4096
 """Addresses in one notification."""
@@ -32,8 +33,9 @@ class Status(StrEnum):
 
 
 class _Address(msgspec.Struct, frozen=True):
-    host: str
-    port: int
+    host: Annotated[str, msgspec.Meta(min_length=1, max_length=255, pattern=r"^[0-9A-Za-z.:_-]+$")]
+    """A name or an address: devices are sent there, so nothing else is let through."""
+    port: Annotated[int, msgspec.Meta(ge=1, le=65535)]
 
 
 class _Interface(msgspec.Struct, frozen=True, rename="camel"):
@@ -78,12 +80,12 @@ def read_moved(body: bytes) -> Moved:
     Raises:
         MalformedError: it is none.
     """
+    found = decoded(body, Moved, "MobilityProcedureNotification")
     try:
-        found = msgspec.json.decode(body, type=Moved)
         for address in found.addresses:
             ipaddress.ip_address(address)
-    except (msgspec.MsgspecError, ValueError) as error:
-        raise MalformedError("moved") from error
+    except ValueError as error:
+        raise MalformedError("moved", "no address") from error
     if len(found.associate_id) > IDS_MAX:
         raise MalformedError("moved", "too many devices")
     return found
@@ -114,7 +116,7 @@ class Mobility:
         answer = await self._platform.call(
             "POST", f"{self._base}/app_mobility_services", consumer, expect=(201,)
         )
-        self.service_id = _id_of(answer.body, "appMobilityServiceId", answer.location)
+        self.service_id = made_name(answer, "appMobilityServiceId")
         subscription: Any = {
             "subscriptionType": "MobilityProcedureSubscription",
             "callbackReference": self._callback,
@@ -126,38 +128,19 @@ class Mobility:
         answer = await self._platform.call(
             "POST", f"{self._base}/subscriptions", subscription, expect=(201,)
         )
-        last = _id_of(answer.body, "", answer.location)
-        self._subscription = f"{self._base}/subscriptions/{quote(last, safe='')}"
+        last = quote(made_name(answer), safe="")
+        self._subscription = f"{self._base}/subscriptions/{last}"
         return True
 
     async def withdraw(self) -> None:
         """End both; idempotent."""
         if self._subscription:
-            await self._platform.call("DELETE", self._subscription, expect=(204, 404))
+            await self._platform.end(self._subscription)
             self._subscription = ""
         if self.service_id:
-            await self._platform.call("DELETE", self._service_url, expect=(204, 404))
+            await self._platform.end(self._service_url)
             self.service_id = ""
 
     @property
     def _service_url(self) -> str:
         return f"{self._base}/app_mobility_services/{quote(self.service_id, safe='')}"
-
-
-def _id_of(body: bytes, field: str, location: str) -> str:
-    """By which id something that was made is known: a field of the answer, or its place.
-
-    Raises:
-        PlatformError: the platform does not say.
-    """
-    try:
-        found: Any = msgspec.json.decode(body) if body else {}
-    except msgspec.MsgspecError:
-        found = {}
-    text = str(found.get(field, "")) if isinstance(found, dict) and field else ""
-    if not text and not location and isinstance(found, dict):
-        location = str(found.get("_links", {}).get("self", {}).get("href", ""))
-    text = text or location.rstrip("/").rsplit("/", 1)[-1]
-    if not text:
-        raise PlatformError("the platform does not say by which id it is known")
-    return text

@@ -15,6 +15,7 @@ from typing import Final
 import msgspec
 
 from gateway.domain.errors import MalformedError
+from gateway.mec.reading import decoded
 
 EARLY_S: Final = 5.0
 UNSTATED_S: Final = 300.0
@@ -27,7 +28,7 @@ class _Answer(msgspec.Struct, frozen=True):
 
     access_token: str
     token_type: str
-    expires_in: float = UNSTATED_S
+    expires_in: float | None = None
 
 
 class Token(msgspec.Struct, frozen=True):
@@ -50,14 +51,12 @@ def parse(body: bytes, mono: float) -> Token:
     Raises:
         MalformedError: it is no answer of a token endpoint, or of another kind of token.
     """
-    try:
-        answer = msgspec.json.decode(body, type=_Answer)
-    except msgspec.MsgspecError as error:
-        raise MalformedError("token") from error
+    answer = decoded(body, _Answer, "answer of a token endpoint")
     if answer.token_type.lower() != "bearer":
         raise MalformedError("token", "of another type than bearer")
     text = answer.access_token
     if not 0 < len(text) <= TOKEN_CHARS_MAX or not text.isascii() or not text.isprintable():
         raise MalformedError("token")
-    life = min(max(answer.expires_in, 0.0), LIFE_S_MAX)
+    told_s = UNSTATED_S if answer.expires_in is None else answer.expires_in
+    life = min(max(told_s, 0.0), LIFE_S_MAX)
     return Token(f"Bearer {text}", mono + life - max(EARLY_S, life / 10))

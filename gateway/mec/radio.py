@@ -3,8 +3,8 @@
 Rules:
 
 * Context for people, nothing else: it is in no report, and nothing is decided by it.
-* Two subscriptions, cell changes that are complete and NR measurements. They end by themselves,
-  are renewed when half of their time has passed, and made anew when the platform forgot them.
+* Two subscriptions, cell changes that are complete and NR measurements, kept as
+  :mod:`gateway.mec.kept` does.
 * A device is known by the address from which it speaks to the gateway: the interface has no SIM.
 * Numbers are as in TS 38.331: power (value - 156) dBm, quality (value - 87) / 2 dB, signal to
   noise (value - 46) / 2 dB; 127 means that or better, and 0 that or worse.
@@ -12,17 +12,19 @@ Rules:
 
 from __future__ import annotations
 
-from typing import Any, Final
-from urllib.parse import quote
+from functools import partial
+from typing import Annotated, Any, Final
 
 import msgspec
 
 from gateway.domain.errors import MalformedError
 from gateway.domain.network import LinkSeen
 from gateway.domain.ports import Clock
-from gateway.mec.http import Platform, ProblemError, made_name
+from gateway.mec import kept
+from gateway.mec.http import Platform
+from gateway.mec.kept import Kept, Wish
+from gateway.mec.reading import Stamp, decoded
 
-DURATION_S: Final = 3600
 IDS_MAX: Final = 64
 """Identifiers of one device in one notification."""
 COMPLETED: Final = 3
@@ -33,11 +35,6 @@ FILTERS: Final[dict[str, tuple[str, dict[str, Any]]]] = {
     "CellChangeSubscription": ("filterCriteriaAssocHo", {"hoStatus": [COMPLETED]}),
     "NrMeasRepUeSubscription": ("filterCriteriaNrMrs", {}),
 }
-
-
-class _Stamp(msgspec.Struct, frozen=True, rename="camel"):
-    seconds: int
-    nano_seconds: int = 0
 
 
 class _Plmn(msgspec.Struct, frozen=True):
@@ -62,7 +59,7 @@ class _AssociateId(msgspec.Struct, frozen=True):
 
 class _Notice(msgspec.Struct, frozen=True, rename="camel", tag_field="notificationType"):
     associate_id: tuple[_AssociateId, ...] = ()
-    time_stamp: _Stamp | None = None
+    time_stamp: Stamp | None = None
 
 
 class _CellChange(_Notice, frozen=True, tag="CellChangeNotification", kw_only=True):
@@ -70,10 +67,14 @@ class _CellChange(_Notice, frozen=True, tag="CellChangeNotification", kw_only=Tr
     ho_status: int
 
 
+_Range = Annotated[int, msgspec.Meta(ge=0, le=127)]
+"""TS 38.331: ``RSRP-Range``, ``RSRQ-Range``, ``SINR-Range``."""
+
+
 class _Quantities(msgspec.Struct, frozen=True):
-    rsrp: int | None = None
-    rsrq: int | None = None
-    sinr: int | None = None
+    rsrp: _Range | None = None
+    rsrq: _Range | None = None
+    sinr: _Range | None = None
 
 
 class _Serving(msgspec.Struct, frozen=True):
@@ -89,7 +90,7 @@ class _NrMeasured(_Notice, frozen=True, tag="NrMeasRepUeNotification", kw_only=T
     serv_cell_meas_info: tuple[_Measured, ...] = ()
 
 
-_decoder = msgspec.json.Decoder(_CellChange | _NrMeasured)
+_Told = _CellChange | _NrMeasured
 
 
 def read_radio(body: bytes) -> LinkSeen:
@@ -98,14 +99,10 @@ def read_radio(body: bytes) -> LinkSeen:
     Raises:
         MalformedError: it is neither.
     """
-    try:
-        told = _decoder.decode(body)
-    except msgspec.MsgspecError as error:
-        raise MalformedError("radio") from error
+    told: _Told = decoded(body, _Told, "notification of the radio network")  # type: ignore[arg-type]
     if len(told.associate_id) > IDS_MAX:
         raise MalformedError("radio", "too many identifiers")
-    stamp = told.time_stamp
-    at_us = stamp.seconds * 1_000_000 + stamp.nano_seconds // 1000 if stamp else 0
+    at_us = told.time_stamp.at_us if told.time_stamp else 0
     addresses = frozenset(each.value for each in told.associate_id if each.type in _ADDRESSES)
     if isinstance(told, _CellChange):
         done = told.ho_status == COMPLETED and told.trg_ecgi
@@ -136,55 +133,27 @@ class Radio:
     """
 
     def __init__(self, platform: Platform, base: str, callback: str, clock: Clock) -> None:
-        self._platform = platform
         self._base = base.rstrip("/")
         self._callback = callback
         self._clock = clock
-        self._kept: dict[str, tuple[str, float]] = {}
-        """Kind -> URL, and when to renew it (monotonic)."""
+        self._kept = Kept(platform, clock)
 
     async def ensure(self) -> bool:
         """Make or renew what has to be; whether any of it was not there."""
         made = False
         for kind in FILTERS:
-            made |= await self._ensure(kind)
+            body = partial(self._body, kind)
+            made |= await self._kept.ensure(Wish(kind, f"{self._base}/subscriptions", kind, body))
         return made
 
     async def withdraw(self) -> None:
         """End every subscription; idempotent."""
-        while self._kept:
-            kind, (url, _) = next(iter(self._kept.items()))
-            await self._platform.call("DELETE", url, expect=(204, 404))
-            del self._kept[kind]
+        await self._kept.withdraw()
 
-    async def _ensure(self, kind: str) -> bool:
-        now = self._clock.monotonic()
-        url, renew_at = self._kept.get(kind, ("", 0.0))
-        if url:
-            try:
-                if now < renew_at:
-                    await self._platform.call("GET", url)
-                    return False
-                await self._platform.call("PUT", url, self._body(kind, url))
-            except ProblemError as error:
-                if error.status != 404:
-                    raise
-                del self._kept[kind]
-            else:
-                self._kept[kind] = url, now + DURATION_S / 2
-                return False
-        collection = f"{self._base}/subscriptions"
-        answer = await self._platform.call("POST", collection, self._body(kind), expect=(201,))
-        self._kept[kind] = (
-            f"{collection}/{quote(made_name(answer), safe='')}",
-            now + DURATION_S / 2,
-        )
-        return True
-
-    def _body(self, kind: str, url: str = "") -> dict[str, Any]:
+    def _body(self, kind: str, url: str) -> dict[str, Any]:
         """A subscription; with ``url`` as it is changed."""
         criteria, filters = FILTERS[kind]
-        end_s = self._clock.now_us() // 1_000_000 + DURATION_S
+        end_s = self._clock.now_us() // 1_000_000 + kept.DURATION_S
         told: dict[str, Any] = {
             "subscriptionType": kind,
             "callbackReference": self._callback,

@@ -8,10 +8,8 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import quote
 
-import msgspec
-
 from gateway.mec.config import ServiceTable
-from gateway.mec.http import Platform, PlatformError
+from gateway.mec.http import Platform, made_name
 
 VERSION = "v1"
 """Of the contract that is announced (``wardgate.v1``)."""
@@ -81,18 +79,13 @@ class Services:
         answer = await self._platform.call(
             "POST", self._own, service_info(self._table, self._endpoint), expect=(201,)
         )
-        try:
-            self.instance_id = str(msgspec.json.decode(answer.body)["serInstanceId"])
-        except (msgspec.MsgspecError, KeyError, TypeError):
-            self.instance_id = answer.location.rstrip("/").rsplit("/", 1)[-1]
-        if not self.instance_id:
-            raise PlatformError("the platform does not say by which id the service is known")
+        self.instance_id = made_name(answer, "serInstanceId")
         return True
 
     async def withdraw(self) -> None:
         """Take it back; idempotent."""
         if self.instance_id:
-            await self._platform.call("DELETE", self._url, expect=(204, 404))
+            await self._platform.end(self._url)
             self.instance_id = ""
 
     @property

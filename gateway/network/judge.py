@@ -6,7 +6,8 @@ Rules:
   judged by what was last said of it, kind by kind; what was not said, or is not bound, is no
   evidence either way.
 * ``sim_moved``: a device's SIM is seen with another registered device, or the device with another
-  SIM than its own. A modem that nobody has registered is ``wrong_imei``.
+  SIM than its own. Any other modem than its own is ``wrong_imei``: it may be nobody's, or the
+  device have no SIM that could have moved.
 
 No I/O, no clock.
 """
@@ -98,10 +99,9 @@ def _sim_moved(bindings: Bindings, bound: Binding, device_id: str, seen: Attachm
 
 
 def _wrong_imei(bindings: Bindings, bound: Binding, device_id: str, seen: Attachment) -> bool:
-    if seen.device_id not in {"", device_id} or seen.supi not in {"", bound.supi}:
-        return False  # it is told as a SIM that has moved
-    unknown = equipment(seen.imei) not in bindings.modems
-    return unknown and _differs(bound.equipment, equipment(seen.imei))
+    if seen.device_id not in {"", device_id} or _sim_moved(bindings, bound, device_id, seen):
+        return False  # it is another's modem, or told as a SIM that has moved
+    return _differs(bound.equipment, equipment(seen.imei))
 
 
 def _differs(bound: str, seen: str) -> bool:

@@ -25,7 +25,7 @@ from gateway.fence.following import Following
 from gateway.fence.links import Links
 from gateway.fence.machine import State
 from gateway.fence.ports import Around, Move, Place
-from gateway.mec import location, radio
+from gateway.mec import kept
 from gateway.mec.config import BreakoutTable, CallbackTable, MecConfig
 from gateway.mec.making import OnPlatform
 from gateway.mec.seeing import Watchers
@@ -180,10 +180,10 @@ async def living(
     try:
         yield made
     finally:
+        await on_platform.stop()  # as the daemon does: parts are cancelled behind it
         for task in tasks:
             task.cancel()
         await asyncio.wait(tasks)
-        await on_platform.stop()
         await made.close()
     for task in tasks:
         if not task.cancelled():
@@ -240,7 +240,7 @@ async def test_a_platform_that_is_silent_is_one_alarm_and_knows_what_happened_me
 
 
 async def test_subscriptions_are_renewed_before_they_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(location, "DURATION_S", 2)
+    monkeypatch.setattr(kept, "DURATION_S", 2)
     async with living() as site:
         await until(lambda: len(site.users.zonal) == 2)
         names = set(site.users.zonal)
@@ -309,7 +309,7 @@ async def test_what_is_told_of_zones_is_as_the_files_say() -> None:
 async def test_the_radio_network_is_heard_and_asked_anew(
     names: Files, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(radio, "DURATION_S", 2)
+    monkeypatch.setattr(kept, "DURATION_S", 2)
     async with living(names) as site:
         told = site.platform.radio_subscriptions
         await until(lambda: len(told) == 2)

@@ -189,9 +189,9 @@ async def living(made: Site, **changed: Any) -> AsyncIterator[Agent]:
     try:
         yield on_platform.agent
     finally:
+        await on_platform.stop()  # as the daemon does: parts are cancelled behind it
         task.cancel()
         await asyncio.wait((task,))
-        await on_platform.stop()
         if not task.cancelled():
             task.result()
 
@@ -289,7 +289,7 @@ async def test_a_platform_that_is_away_counts_for_a_while_and_then_no_more(tmp_p
     async with site(tmp_path) as made:
         gateway = made.gateway
         async with living(made) as agent:
-            await until(lambda: not is_held(gateway))
+            await until(lambda: made.platform.ready)
             await made.close()
             await until(lambda: is_held(gateway))
             assert state_of(agent) is State.WITHHELD

@@ -54,6 +54,36 @@ def test_each_device_that_is_named_is_judged(words, one, two):
     assert not judge(BINDINGS, "pump-3", said)
 
 
+BY_MODEM = Device("pump-4", network=parse_binding(imei=NEW_MODEM, dnn="med"))
+MIXED = Bindings((ONE, TWO, BY_MODEM))
+
+
+@pytest.mark.parametrize(
+    ("words", "kinds"),
+    [
+        ({"device_id": "pump-4", "imei": NEW_MODEM}, set()),
+        # A network always says a SIM, and this device is bound to none.
+        ({"device_id": "pump-4", "imei": NEW_MODEM, "supi": NEW_SIM}, set()),
+        ({"device_id": "pump-4", "imei": "866425031234567", "supi": NEW_SIM}, {"wrong_imei"}),
+        ({"device_id": "pump-4", "imei": "866425031234567"}, {"wrong_imei"}),
+        # In another registered device's modem.
+        ({"device_id": "pump-4", "imei": MODEM}, {"wrong_imei"}),
+        ({"device_id": "pump-4", "imei": MODEM, "supi": SIM}, {"wrong_imei"}),
+        ({"device_id": "pump-1", "imei": MODEM, "supi": SIM}, set()),
+        ({"device_id": "", "imei": NEW_MODEM, "supi": NEW_SIM}, set()),
+    ],
+    ids=range(8),
+)
+def test_a_device_that_is_bound_to_a_modem_alone_is_judged_by_it(words, kinds):
+    assert judge(MIXED, "pump-4", seen(**words)) == kinds
+
+
+def test_a_device_with_a_sim_is_seen_in_anothers_modem_also_if_no_sim_was_said():
+    assert judge(MIXED, "pump-1", seen(device_id="pump-1", imei=OTHER_MODEM)) == {
+        Mismatch.WRONG_IMEI
+    }
+
+
 def test_what_is_not_said_stays_but_certificate_sim_and_modem_are_seen_together():
     before = seen(**GOOD, zone="ward")
     now = merge(before, Attachment(2, supi=SIM, tac="000009"))

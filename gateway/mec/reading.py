@@ -1,0 +1,60 @@
+"""Reads what a platform says: JSON into one type, or one error.
+
+Whatever the bytes are: cut off, nested without end, no UTF-8, or of another shape.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Final, TypeVar
+
+import msgspec
+from msgspec import Meta
+
+from gateway.domain.errors import MalformedError
+
+_Read = TypeVar("_Read")
+UNREADABLE: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+"""What msgspec raises for bytes: the last two are errors of Python's own."""
+NAME_CHARS_MAX: Final = 128
+"""Of what the platform calls a rule or a device, in logs, alarms and the audit log."""
+
+SECONDS_END: Final = 1 << 40
+Seconds = Annotated[int, Meta(ge=0, lt=SECONDS_END)]
+"""Since 1970: of a clock that may be wrong, but not of one without end."""
+Nanoseconds = Annotated[int, Meta(ge=0, lt=1_000_000_000)]
+
+
+class Stamp(msgspec.Struct, frozen=True, rename="camel"):
+    """``TimeStamp``, which says when something was seen: one that makes no sense says nothing."""
+
+    seconds: int
+    nano_seconds: int = 0
+
+    @property
+    def at_us(self) -> int:
+        """Microseconds since 1970; 0: not said."""
+        if not (0 <= self.seconds < SECONDS_END and 0 <= self.nano_seconds < 1_000_000_000):
+            return 0
+        return self.seconds * 1_000_000 + self.nano_seconds // 1000
+
+
+def decoded(body: bytes | msgspec.Raw, kind: type[_Read], what: str) -> _Read:
+    """What a body says.
+
+    Args:
+        body: JSON.
+        kind: its type.
+        what: it should be, for the error.
+
+    Raises:
+        MalformedError: it is none.
+    """
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except UNREADABLE as error:
+        raise MalformedError("mec", f"no {what}") from error
+
+
+def shown(name: str) -> str:
+    """A name of the platform's as people may see it: one line, and not a long one."""
+    return "".join(each if each.isprintable() else "?" for each in name[:NAME_CHARS_MAX])
