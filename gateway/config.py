@@ -189,6 +189,10 @@ def build(source: Source, raw: dict[str, Any] | None = None) -> GatewayConfig:
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from error
     names = [each.name for each in config.receivers]
+    bandwidth = config.mec.bandwidth
+    wanted = bandwidth.destination if bandwidth is not None else ""
+    if wanted and wanted not in {each.name for each in config.destinations}:
+        raise ConfigError(f"{path}: mec.bandwidth.destination: there is no destination {wanted}")
     twice = {name for name in names if names.count(name) > 1}
     if twice:
         raise ConfigError(f"{path}: destinations named twice: {', '.join(sorted(twice))}")

@@ -59,6 +59,7 @@ def examine(path: Path) -> list[Finding]:
     ]
     if config.fleet is not None:
         findings.append(_reach("reach fleet", config.fleet.receiver, config.tls.files))
+    findings += _networks(config)
     findings.append(_packet_filter(config))
     return findings
 
@@ -116,6 +117,9 @@ def _ports(config: GatewayConfig, path: Path) -> Iterator[Finding]:
         kind = getattr(options, "listens_over", socket.SOCK_STREAM)
         for address in getattr(options, "listen", ()):
             yield _port(f"listen {name}", *tomlfile.address(address, name), kind)
+    if config.mec.platform != "none" and config.mec.callback is not None:
+        place = tomlfile.address(config.mec.callback.listen, "mec.callback.listen")
+        yield _port("listen callback", *place, socket.SOCK_STREAM)
     yield _port("listen metrics", config.metrics.host, config.metrics.port, socket.SOCK_STREAM)
 
 
@@ -173,6 +177,17 @@ def _reach(what: str, receiver: Receiver, files: TlsFiles) -> Finding:
             return Finding(what, True, f"{way.door} answers with {secured.version()}{pinned}")
     except (OSError, ssl.SSLError) as error:
         return Finding(what, False, f"{receiver.address}: {error}")
+
+
+def _networks(config: GatewayConfig) -> Iterator[Finding]:
+    """Whether the platform and the operator's network answer, where they do over TLS."""
+    own = config.tls.files
+    mec, network = config.mec, config.network_apis
+    ours = TlsFiles(mec.cert or own.cert, mec.key or own.key, mec.trust or own.trust)
+    theirs = own._replace(trust=network.trust or own.trust)
+    for table, files in ((mec, ours), (network, theirs)):
+        for place in sorted(set(table.addresses.values())) if not table.plain else ():
+            yield _reach(f"reach {place}", Receiver(place), files)
 
 
 def _packet_filter(config: GatewayConfig) -> Finding:

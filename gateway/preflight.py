@@ -81,6 +81,7 @@ def check_start(config: GatewayConfig, path: Path) -> list[Finding]:
         check_outlet(outlet, config.tls.files)
         findings.append(Finding(f"outlet {outlet.name}", True, f"zone {outlet.zone}"))
     findings += cabinet_findings(config)
+    findings += network_findings(config)
     if config.fleet is not None:
         findings.append(Finding("fleet", True, config.fleet.address))
     if config.audit.syslog is not None:
@@ -100,6 +101,32 @@ def cabinet_findings(config: GatewayConfig) -> list[Finding]:
         if missing:
             told = f"no driver has the reader {', '.join(missing)}"
         findings.append(Finding(f"cabinet {each.name}", not missing, told))
+    return findings
+
+
+def network_findings(config: GatewayConfig) -> list[Finding]:
+    """What the network around is asked, and by what devices are followed.
+
+    Raises:
+        ConfigError: it can't be asked.
+    """
+    from gateway.mec import checking  # noqa: PLC0415  # not for every command
+
+    findings = []
+    if config.mec.platform != "none":
+        checking.check_platform(config.mec, config.tls.files)
+        rules = ", ".join(config.mec.breakout.rules) if config.mec.breakout else ""
+        told = f"{config.mec.addresses['mec-apps']}; nothing leaves unless {rules} is in force"
+        findings.append(Finding("platform", True, told))
+    if config.fence:
+        fence = config.fence
+        counts = (("zones", fence.zones), ("areas", fence.areas), ("classes", fence.classes))
+        told = ", ".join(f"{name}: {len(each)}" for name, each in counts)
+        findings.append(Finding("fence", True, f"{told}, roaming: {fence.roaming}"))
+    if config.network_apis:
+        checking.check_network(config.network_apis, config.tls.files)
+        told = ", ".join(sorted(set(config.network_apis.addresses.values())))
+        findings.append(Finding("operator's network", True, told))
     return findings
 
 

@@ -75,7 +75,10 @@ def resolve(value: str, base: Path) -> Path:
     if value.startswith("credential:"):
         directory = os.environ.get("CREDENTIALS_DIRECTORY")
         if not directory:
-            raise ValueError(f"{value}: $CREDENTIALS_DIRECTORY is not set")
+            raise ValueError(
+                f"{value}: $CREDENTIALS_DIRECTORY is not set; the unit's is what systemd passes it,"
+                " by hand it is the directory of the secrets"
+            )
         return Path(directory) / value.removeprefix("credential:")
     return base / Path(value).expanduser()
 

@@ -138,7 +138,7 @@ class LocalClient:
         if code is grpc.StatusCode.DEADLINE_EXCEEDED:
             return f"no answer from {self._place} within {TIMEOUT_S:g} s"
         if code is grpc.StatusCode.UNIMPLEMENTED:
-            return f"the gateway at {self._place} is too old for this"
+            return f"the gateway at {self._place} has nothing configured for this, or is too old"
         if code is grpc.StatusCode.RESOURCE_EXHAUSTED:
             return f"the gateway at {self._place} answers too many already; try again"
         return str(details or code.name.lower())

@@ -52,6 +52,24 @@ POLICY = (
     '@id("a") permit (principal, action == Action::"pass", resource) when { resource.level < 2 };'
 )
 
+NETWORKS = """
+[mec]
+platform = "etsi"
+app_instance = "instance-1"
+app_support = "https://127.0.0.1:1/mec_app_support/v1"
+location = "https://127.0.0.1:1/location/v2"
+trust = "theirs.pem"
+callback = {{ listen = "127.0.0.1:{callback}", url = "https://gw-1.campus:7448" }}
+breakout = {{ rules = ["local-breakout"], campus = ["10.0.0.0/8"] }}
+token = {{ endpoint = "https://127.0.0.1:1/token", client_id = "wardgate", secret = "mec.secret" }}
+[[fence.zones]]
+zone = "zone-icu"
+[network_apis]
+provider = "camara"
+location_verification = "https://127.0.0.1:2/location-verification/v3"
+area = {{ latitude = 31.23, longitude = 121.47 }}
+"""
+
 
 class Box:
     """An edge box whose parts a test breaks."""
@@ -74,16 +92,16 @@ class Box:
         keys.write_text(f"1 {base64.b64encode(bytes(range(32))).decode()}\n")
         (directory / "policy.signed").write_bytes(self.pki.policy(POLICY))
 
-    def configured(self, **options: object) -> Path:
+    def configured(self, extra: str = "", **options: object) -> Path:
         path = self.directory / "gateway.toml"
-        path.write_text(CONFIG.format(**self.options | options))
+        path.write_text(CONFIG.format(**self.options | options) + extra)
         return path
 
-    def wrong(self, **options: object) -> dict[str, str]:
+    def wrong(self, extra: str = "", **options: object) -> dict[str, str]:
         """What the doctor finds wrong; the machine's clock and certificates of a day are not."""
         return {
             each.what: each.detail
-            for each in examine(self.configured(**options))
+            for each in examine(self.configured(extra, **options))
             if not each.well and each.what not in {"clock", "renewal"}
         }
 
@@ -145,6 +163,39 @@ def test_a_policy_that_is_refused_hides_nothing_else(box):
 def test_a_trust_file_of_another_authority_is_told(box):
     other = WardPki(box.directory / "other").gateway.files.trust
     assert "unable to get local issuer certificate" in box.wrong(trust=other)["chain"]
+
+
+def test_what_a_platform_and_an_operators_network_are_called_with_is_looked_at(box):
+    secret, trust = box.directory / "mec.secret", box.directory / "theirs.pem"
+    tables = NETWORKS.format(callback=0)
+    with pytest.raises(ConfigError, match=r"mec\.token\.secret: .*mec.secret: can't read"):
+        check(box.configured(tables))
+    secret.touch(mode=0o600)
+    assert "mec.token.secret" in box.wrong(tables)["configuration"]
+    secret.write_text("hidden")
+    with pytest.raises(ConfigError, match=r"mec\.trust: "):
+        check(box.configured(tables))
+    trust.write_text("no certificate")
+    assert "mec.trust" in box.wrong(tables)["configuration"]
+    trust.write_bytes(box.pki.gateway.files.trust.read_bytes())
+    found = {each.what: each.detail for each in check(box.configured(tables))}
+    assert found["platform"] == "127.0.0.1:1; nothing leaves unless local-breakout is in force"
+    assert found["fence"] == "zones: 1, areas: 0, classes: 0, roaming: stay"
+    assert found["operator's network"] == "127.0.0.1:2"
+    assert {"reach 127.0.0.1:1", "reach 127.0.0.1:2"} <= box.wrong(tables).keys()
+    with socket.create_server(("127.0.0.1", 0)) as tcp:
+        port = tcp.getsockname()[1]
+        wrong = box.wrong(NETWORKS.format(callback=port))
+    assert wrong["listen callback"] == f"127.0.0.1 port {port}: Address already in use"
+
+
+def test_bandwidth_for_a_destination_that_is_not_there_is_refused(box):
+    bandwidth = """bandwidth_mgmt = "https://127.0.0.1:1/bwm/v1"
+bandwidth = {{ bits_per_s = 1000, destination = "{}" }}
+callback"""
+    text = NETWORKS.format(callback=0)
+    with pytest.raises(ConfigError, match=r"mec\.bandwidth\.destination: .* no destination cor"):
+        check(box.configured(text.replace("callback", bandwidth.format("cor"), 1)))
 
 
 def test_a_disk_that_is_too_small_is_told(box):
