@@ -124,6 +124,16 @@ def run(config: Annotated[Path, typer.Option(help="Configuration file (TOML)")])
 
 
 @app.command()
+def check(config: Annotated[Path, typer.Option(help="Configuration file (TOML)")]) -> None:
+    """Read a configuration, and say what is wrong with it; what it names need not be there."""
+    from fleet import config as fleet_config  # noqa: PLC0415
+
+    with one_line_errors():
+        fleet_config.load(config)
+    typer.echo(f"{config}: ok")
+
+
+@app.command()
 def status(fleet: Fleet = None, identity: Identity = None, as_json: AsJson = False) -> None:
     """Show gateways and the health of the fleet."""
     from fleet import client, tables  # noqa: PLC0415

@@ -1,4 +1,4 @@
-"""``fleet radius export | watch``: secondary authentication, on the fleet's host."""
+"""``fleet radius check | export | watch``: secondary authentication, on the fleet's host."""
 
 from __future__ import annotations
 
@@ -25,6 +25,17 @@ LOOK_EVERY_S = 1.0
 @app.callback()
 def main() -> None:
     """Secondary authentication of a 5G network, by FreeRADIUS."""
+
+
+@app.command()
+def check(config: Config) -> None:
+    """Say what is wrong with the table [radius] and the SMFs' secrets, or for whom it is."""
+    from fleet.radius.making import read_secrets  # noqa: PLC0415  # late: `--help` must stay fast
+
+    with one_line_errors():
+        table = _table(config)
+        read_secrets(table)
+    typer.echo(f"{config}: for {', '.join(table.clients) or 'no SMF: see [radius.clients.NAME]'}")
 
 
 @app.command()

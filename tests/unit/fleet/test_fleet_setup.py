@@ -172,3 +172,37 @@ def test_a_new_fleet_has_its_enrolment_listener(tmp_path, listen, port, listener
     )
     web = config.load(setup.init(options, CLOCK).config).web
     assert (web and (web.listen, web.url)) == listener
+
+
+def test_a_configuration_is_checked_before_it_is_used(made, tmp_path):
+    done, _ = made
+    run = CliRunner().invoke
+    path = done.config.with_name("next.toml")
+    checked = run(cli.app, ["check", "--config", str(done.config)])
+    assert (checked.exit_code, checked.output) == (0, f"{done.config}: ok\n")
+    missing = run(cli.app, ["radius", "check", "--config", str(done.config)])
+    assert missing.exit_code == 2
+    assert "no table [radius]" in missing.output
+    secret = tmp_path / "smf"
+    table = f"""
+[radius]
+directory = "radius"
+certificate = "cert.pem"
+key = "key.pem"
+[radius.clients.smf]
+address = "10.3.0.4"
+secret = "{secret}"
+"""
+    path.write_text(done.config.read_text() + table)
+    assert run(cli.app, ["check", "--config", str(path)]).exit_code == 0
+    missing = run(cli.app, ["radius", "check", "--config", str(path)])
+    assert (missing.exit_code, "can't read the secret" in missing.output) == (2, True)
+    secret.write_text("some secret\n")
+    secret.chmod(0o600)
+    wrong = run(cli.app, ["radius", "check", "--config", str(path)])
+    assert "radius.clients.smf: the secret is empty, or has blanks" in wrong.output
+    secret.write_text("a-secret\n")
+    assert run(cli.app, ["radius", "check", "--config", str(path)]).output == f"{path}: for smf\n"
+    path.write_text(done.config.read_text() + table.replace("address", "adress"))
+    wrong = run(cli.app, ["check", "--config", str(path)])
+    assert (wrong.exit_code, "radius" in wrong.output) == (2, True)
