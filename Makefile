@@ -76,11 +76,13 @@ check-deploy: $(VENV)/.ready $(VENV_DEPLOY)/.ready
 	$(BIN)/python -m pytest tests/integration/test_identity_role.py
 
 # The roles in a virtual machine without a network, and its power cut under load: half an hour, and
-# two GiB of disk. ACTS=power: only install, then cut the power CUTS times.
+# two GiB of disk. ACTS=power: only install, then cut the power CUTS times; ACTS=mec,
+# ACTS=radius: a MEC platform, or secondary authentication, alone.
 test-vm: $(VENV)/.ready $(VENV_DEPLOY)/.ready
-	@tools/apt-install debootstrap e2fsprogs libcoap3-bin openssh-client qemu-system-x86
+	@tools/apt-install debootstrap e2fsprogs eapoltest iproute2 libcoap3-bin nftables openssh-client qemu-system-x86
+	@tools/unpack-deb chrony $(VENV)/chrony
 	PATH="$(abspath $(VENV_DEPLOY))/bin:$$PATH" $(BIN)/python -m tests.vm \
-		$(if $(ACTS),--acts $(ACTS)) $(if $(CUTS),--cuts $(CUTS)) $(if $(SEED),--seed $(SEED))
+		$(if $(ACTS),--acts $(ACTS)) $(if $(MACHINE),--machine $(MACHINE)) $(if $(CUTS),--cuts $(CUTS)) $(if $(SEED),--seed $(SEED))
 
 format: $(VENV)/.ready
 	$(BIN)/ruff format $(SOURCES)

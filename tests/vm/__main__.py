@@ -8,7 +8,9 @@ and a serial line, and whose reports must be in the core's store.
 from __future__ import annotations
 
 import argparse
+import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -17,7 +19,7 @@ from functools import partial
 from pathlib import Path
 from random import Random
 
-from tests.vm import acts, machine, power, site
+from tests.vm import acts, box, clock, machine, mec, power, radius, site
 from tests.vm.rehearsal import Rehearsal, say
 
 CACHE = site.ROOT / ".wardgate-vm"
@@ -25,23 +27,32 @@ CUTS = 4
 Act = Callable[[Rehearsal], None]
 
 
-def chosen(which: str, cuts: int) -> list[Act]:
+def chosen(which: str, cuts: int, *, emulated: bool) -> list[Act]:
     """The acts of a rehearsal, in their order."""
     broken: list[Act] = [partial(power.cuts, number=cuts), power.even, power.control]
+    if not emulated:
+        broken = [power.even]
     if which == "power":
         return [acts.install, *broken]
+    if which == "radius":
+        return [radius.whole]
+    if which == "mec":
+        return [acts.install, mec.mec]
     return [
         acts.check_on_a_bare_box,
         acts.install,
         acts.units,
         acts.address_limits,
         acts.packet_filter,
+        clock.clock,
         acts.monitoring,
         acts.again,
         acts.change_the_policy,
-        acts.serial_port,
+        *([acts.serial_port] if emulated else []),
+        mec.mec,
         acts.kill,
         acts.upgrade,
+        radius.whole,
         *broken,
     ]
 
@@ -60,29 +71,53 @@ def make_image(image: Path) -> None:
 def main() -> int:
     """Run the rehearsal."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--acts", choices=["all", "power"], default="all")
+    parser.add_argument("--acts", choices=["all", "power", "mec", "radius"], default="all")
+    parser.add_argument(
+        "--machine",
+        choices=["emulator", "namespaces"],
+        default="emulator",
+        help="namespaces: as fast as this host; without the power cuts and the serial port",
+    )
     parser.add_argument("--cuts", type=int, default=CUTS, help="of the power")
     parser.add_argument("--seed", type=int, default=1, help="of the moments of the cuts")
     arguments = parser.parse_args()
     began = time.monotonic()
     image, prepared, shelf = CACHE / "image", CACHE / "prepared", CACHE / "shelf"
-    make_image(image)
-    shutil.rmtree(prepared, ignore_errors=True)
-    prepared.mkdir(parents=True)
-    say("building the wheel and fetching what it needs")
-    wheel = site.build_wheel(prepared)
-    site.fill_shelf(wheel, shelf)
-    files = site.Site(prepared / "site")
-    services = {"mqtt": ("tcp", site.MQTT_PORT), "coaps": ("udp", site.COAPS_PORT)}
+    if not os.environ.get(box.ISOLATED):
+        make_image(image)
+        shutil.rmtree(prepared, ignore_errors=True)
+        prepared.mkdir(parents=True)
+        say("building the wheel and fetching what it needs")
+        site.fill_shelf(site.build_wheel(prepared), shelf)
+    (wheel,) = prepared.glob("wardgate-*.whl")
+    services = {
+        "mqtt": ("tcp", site.MQTT_PORT),
+        "coaps": ("udp", site.COAPS_PORT),
+        "radius": ("udp", site.RADIUS_PORT),
+        "callback": ("tcp", site.CALLBACK_PORT),
+    }
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # the machine ends with us
+    emulated = arguments.machine == "emulator"
+    if not emulated:
+        box.isolated()
     say("switching the machine on")
-    with machine.running(image, CACHE / "run", shelf, services) as vm:
+    kind = machine.Machine if emulated else box.Box
+
+    def make(work: Path, sockets: Path) -> machine.Host:
+        return kind(image, work, sockets, shelf, services)
+
+    with (
+        clock.time_server() as time_port,
+        machine.running(make, CACHE / "run") as vm,
+    ):
+        files = site.Site(prepared / "site", time_port)
         vm.ssh(site.WARM)
-        for name, (kind, behind) in services.items():
-            if kind == "udp" and not vm.echoes(name, behind):
+        for name, (protocol, behind) in services.items():
+            if protocol == "udp" and not vm.echoes(name, behind):
                 raise RuntimeError(f"no datagram gets into the machine and back ({name})")
         say(f"booted: {vm.ssh('uname -sr').stdout.strip()}, {vm.ssh('python3 -V').stdout.strip()}")
         rehearsal = Rehearsal(vm, files, wheel, Random(arguments.seed))
-        rehearsed = chosen(arguments.acts, arguments.cuts)
+        rehearsed = chosen(arguments.acts, arguments.cuts, emulated=emulated)
         for act in rehearsed:
             act(rehearsal)
         rehearsal.ward.close()

@@ -16,9 +16,10 @@ import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from random import Random
+from typing import TypeVar
 
 from tests.vm.disk import Disk, Loss
 
@@ -31,6 +32,7 @@ KERNEL = "root=/dev/vda rw console=ttyS0 quiet mitigations=off"
 CPU = "Westmere"
 """AES, and neither ERMS nor AVX: an emulator copies memory by them at a tenth of the speed."""
 NICE = 5
+H = TypeVar("H", bound="Host")
 
 
 def free_ports(kinds: Sequence[str]) -> list[int]:
@@ -48,84 +50,35 @@ def free_ports(kinds: Sequence[str]) -> list[int]:
         return ports
 
 
-class Machine:
-    """A computer that is switched on, cut off, and switched on again."""
+class Host:
+    """A Debian that is logged in to over ssh, and whose services are reached on the loopback."""
 
-    def __init__(
-        self,
-        image: Path,
-        work: Path,
-        sockets: Path,
-        shelf: Path,
-        services: Mapping[str, tuple[str, int]],
-    ) -> None:
-        """Make its disks; it is off.
+    def __init__(self, work: Path, sockets: Path, services: Mapping[str, tuple[str, int]]) -> None:
+        """Make the key that opens it; it is off.
 
         Args:
-            image: a directory with base.ext4, vmlinuz and initrd.img.
             work: a directory for its disks and logs.
             sockets: a directory with a short name, for Unix sockets.
-            shelf: files that it finds on a second disk, on /mnt.
-            services: what to forward besides ssh, name -> (tcp or udp, port inside).
+            services: what to reach besides ssh, name -> (tcp or udp, port inside).
         """
         self.work = work
         self.key = work / "ssh.key"
-        self.serial_line = sockets / "serial"
-        """The other end of the machine's /dev/ttyS1."""
         self._master = sockets / "ssh"
-        self._socket = sockets / "disk"
-        self._image = image
-        inside = {"ssh": ("tcp", 22), **services}
-        ports = free_ports([kind for kind, _ in inside.values()])
-        self.ports = dict(zip(inside, ports, strict=True))
-        self._forwards = ",".join(
-            f"hostfwd={kind}:127.0.0.1:{port}-:{behind}"
-            for port, (kind, behind) in zip(ports, inside.values(), strict=True)
-        )
+        self.inside = {"ssh": ("tcp", 22), **services}
+        ports = free_ports([kind for kind, _ in self.inside.values()])
+        self.ports = dict(zip(self.inside, ports, strict=True))
         self._process: subprocess.Popen[bytes] | None = None
         self._connection: subprocess.Popen[bytes] | None = None
-        self._server: threading.Thread | None = None
-        self._listener: socket.socket | None = None
-        self._shelf = self.work / "shelf.ext4"
-        self.disk = Disk(self._make_disks(shelf))
-
-    def _make_disks(self, shelf: Path) -> Path:
         run = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(self.key)]
         subprocess.run(run, check=True)
-        disk = self.work / "disk.ext4"
-        subprocess.run(
-            ["cp", "--sparse=always", "--reflink=auto", self._image / "base.ext4", disk], check=True
-        )
-        write = f"write {self.key}.pub /root/.ssh/authorized_keys"
-        subprocess.run(["debugfs", "-w", "-R", write, disk], check=True, capture_output=True)
-        make = ["mke2fs", "-q", "-t", "ext4", "-d", str(shelf), str(self._shelf), "512M"]
-        subprocess.run(make, check=True, capture_output=True)
-        return disk
 
-    def boot(self) -> None:
-        """Switch it on, and wait until it can be logged in to.
+    def _connect(self) -> None:
+        """Wait until it can be logged in to.
 
         Raises:
             RuntimeError: it does not boot.
         """
-        self._socket.unlink(missing_ok=True)
-        self._listener = socket.socket(socket.AF_UNIX)
-        self._listener.bind(str(self._socket))
-        self._listener.listen(1)
-        self._server = self.disk.serve(self._listener)
-        command = ["nice", "-n", str(NICE), "qemu-system-x86_64", "-accel", "tcg", "-cpu", CPU]
-        command += ["-smp", "2", "-m", str(MEMORY_MIB), "-display", "none", "-no-reboot"]
-        command += ["-monitor", "none", "-serial", f"file:{self.work / 'console.log'}"]
-        command += ["-serial", f"unix:{self.serial_line},server=on,wait=off"]
-        command += ["-kernel", str(self._image / "vmlinuz")]
-        command += ["-initrd", str(self._image / "initrd.img"), "-append", KERNEL]
-        # cache=writeback: the guest is told that there is a cache to flush.
-        command += ["-drive", f"file=nbd+unix:///?socket={self._socket},if=virtio,format=raw"]
-        command[-1] += ",cache=writeback,discard=ignore"
-        command += ["-drive", f"file={self._shelf},if=virtio,format=raw,readonly=on"]
-        command += ["-netdev", f"user,id=net,{self._forwards}"]
-        command += ["-device", "virtio-net-pci,netdev=net", "-device", "virtio-rng-pci"]
-        self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL)
+        assert self._process is not None
         deadline = time.monotonic() + BOOT_S_MAX
         while self.ssh("true", check=False).returncode != 0:
             if self._process.poll() is not None or time.monotonic() > deadline:
@@ -135,7 +88,6 @@ class Machine:
         # A connection that all commands share: a handshake takes an emulated machine a second.
         master = ["ssh", *self._login(), "-M", "-N", "root@127.0.0.1"]
         self._connection = subprocess.Popen(master, stdin=subprocess.DEVNULL)
-        self.ssh("mountpoint -q /mnt || mount -o ro /dev/vdb /mnt")
 
     def echoes(self, service: str, behind: int) -> bool:
         """Whether a datagram to a forwarded port comes back, while nobody else has the port."""
@@ -192,40 +144,136 @@ s.sendto(*s.recvfrom(99))
             check=False,
         )
 
-    def cut(self, random: Random) -> Loss:
-        """Cut the power; what was not flushed is lost, or some of it."""
-        self.off()
-        return self.disk.cut(random)
-
     def off(self) -> None:
-        """Stop the emulator where it is."""
+        """Stop it where it is."""
         for process in (self._process, self._connection):
             if process is not None:
                 process.kill()
                 process.wait()
         self._process = self._connection = None
         self._master.unlink(missing_ok=True)
+
+    def boot(self) -> None:
+        """Switch it on, and wait until it can be logged in to.
+
+        Raises:
+            RuntimeError: it does not boot.
+        """
+        raise NotImplementedError
+
+    def cut(self, random: Random) -> Loss:
+        """Cut the power; what was not flushed is lost, or some of it."""
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """Switch it off, and remove what it wrote."""
+        raise NotImplementedError
+
+
+class Machine(Host):
+    """A computer in an emulator that is switched on, cut off, and switched on again."""
+
+    def __init__(
+        self,
+        image: Path,
+        work: Path,
+        sockets: Path,
+        shelf: Path,
+        services: Mapping[str, tuple[str, int]],
+    ) -> None:
+        """Make its disks; it is off.
+
+        Args:
+            image: a directory with base.ext4, vmlinuz and initrd.img.
+            work: as for :class:`Host`.
+            sockets: as for :class:`Host`.
+            shelf: files that it finds on a second disk, on /mnt.
+            services: as for :class:`Host`.
+        """
+        super().__init__(work, sockets, services)
+        self.serial_line = sockets / "serial"
+        """The other end of the machine's /dev/ttyS1."""
+        self._socket = sockets / "disk"
+        self._image = image
+        self._forwards = ",".join(
+            f"hostfwd={kind}:127.0.0.1:{self.ports[name]}-:{behind}"
+            for name, (kind, behind) in self.inside.items()
+        )
+        self._server: threading.Thread | None = None
+        self._listener: socket.socket | None = None
+        self._shelf = self.work / "shelf.ext4"
+        self.disk = Disk(self._make_disks(shelf))
+
+    def _make_disks(self, shelf: Path) -> Path:
+        disk = self.work / "disk.ext4"
+        subprocess.run(
+            ["cp", "--sparse=always", "--reflink=auto", self._image / "base.ext4", disk], check=True
+        )
+        write = f"write {self.key}.pub /root/.ssh/authorized_keys"
+        subprocess.run(["debugfs", "-w", "-R", write, disk], check=True, capture_output=True)
+        make = ["mke2fs", "-q", "-t", "ext4", "-d", str(shelf), str(self._shelf), "512M"]
+        subprocess.run(make, check=True, capture_output=True)
+        return disk
+
+    def boot(self) -> None:
+        """As :meth:`Host.boot`."""
+        self._socket.unlink(missing_ok=True)
+        self._listener = socket.socket(socket.AF_UNIX)
+        self._listener.bind(str(self._socket))
+        self._listener.listen(1)
+        self._server = self.disk.serve(self._listener)
+        command = ["nice", "-n", str(NICE), "qemu-system-x86_64", "-accel", "tcg", "-cpu", CPU]
+        command += ["-smp", "2", "-m", str(MEMORY_MIB), "-display", "none", "-no-reboot"]
+        command += ["-monitor", "none", "-serial", f"file:{self.work / 'console.log'}"]
+        command += ["-serial", f"unix:{self.serial_line},server=on,wait=off"]
+        command += ["-kernel", str(self._image / "vmlinuz")]
+        command += ["-initrd", str(self._image / "initrd.img"), "-append", KERNEL]
+        # cache=writeback: the guest is told that there is a cache to flush.
+        command += ["-drive", f"file=nbd+unix:///?socket={self._socket},if=virtio,format=raw"]
+        command[-1] += ",cache=writeback,discard=ignore"
+        command += ["-drive", f"file={self._shelf},if=virtio,format=raw,readonly=on"]
+        command += ["-netdev", f"user,id=net,{self._forwards}"]
+        command += ["-device", "virtio-net-pci,netdev=net", "-device", "virtio-rng-pci"]
+        self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL)
+        self._connect()
+        self.ssh("mountpoint -q /mnt || mount -o ro /dev/vdb /mnt")
+
+    def cut(self, random: Random) -> Loss:
+        """As :meth:`Host.cut`."""
+        self.off()
+        return self.disk.cut(random)
+
+    def off(self) -> None:
+        """Stop the emulator where it is."""
+        super().off()
         if self._listener is not None and self._server is not None:
             with contextlib.suppress(OSError):
                 self._listener.shutdown(socket.SHUT_RDWR)  # wakes who waits for a connection
             self._server.join()
             self._listener.close()
 
+    def close(self) -> None:
+        """As :meth:`Host.close`."""
+        self.off()
+        self.disk.close()
+        for name in ("disk.ext4", "shelf.ext4", "ssh.key", "ssh.key.pub"):
+            (self.work / name).unlink(missing_ok=True)
+
 
 @contextlib.contextmanager
-def running(
-    image: Path, work: Path, shelf: Path, services: Mapping[str, tuple[str, int]]
-) -> Iterator[Machine]:
-    """A booted machine; its disk is removed afterwards, its console's log stays."""
+def running(make: Callable[[Path, Path], H], work: Path) -> Iterator[H]:
+    """A booted machine; its disk is removed afterwards, its console's log stays.
+
+    Args:
+        make: makes it in a directory, with sockets in another.
+        work: the directory, which is emptied.
+    """
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir(parents=True)
     with tempfile.TemporaryDirectory(prefix="wardgate-vm-") as sockets:
-        machine = Machine(image, work, Path(sockets), shelf, services)
+        made = make(work, Path(sockets))
         try:
-            machine.boot()
-            yield machine
+            made.boot()
+            yield made
         finally:
-            machine.off()
-            machine.disk.close()
-            for name in ("disk.ext4", "shelf.ext4", "ssh.key", "ssh.key.pub"):
-                (work / name).unlink(missing_ok=True)
+            made.close()

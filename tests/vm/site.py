@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from security import pki
-from security.files import SECRET_MODE, write_atomic
+from security.files import SECRET_MODE, TlsFiles, write_atomic
 from security.names import Role
 from security.policy import default_policy
 from security.policybundle import Bundle, sign_bundle
@@ -30,10 +30,14 @@ GATEWAY, CORE, DEVICE = "gw-vm", "core", "mon-1"
 WARD = tuple(f"ward-{n}" for n in range(1, len(SPOKEN) + 1))
 BED = "bed-9"
 MQTT_PORT, COAPS_PORT, CORE_PORT = 8883, 5684, 7500
+RADIUS_PORT, CALLBACK_PORT = 1812, 7448
 EMULATORS_NETWORK = "10.0.2.0/24"
+THIS_HOST = "10.0.2.2"
+"""The host that runs the emulator, as the machine sees it: what listens on its loopback."""
 ELSEWHERE = "192.0.2.1"
 """An address of the machine's own in a network that nobody allowed (see make-image)."""
 DAYS = 2.0
+MEC_SECRET = "of-the-application"
 
 GATEWAY_TOML = f"""\
 [gateway]
@@ -87,6 +91,18 @@ certificate = "/var/lib/wardgate-core/identity/cert.pem"
 key = "/var/lib/wardgate-core/identity/key.pem"
 client_ca = "/var/lib/wardgate-core/identity/ca.pem"
 trust_domain = "{TRUST_DOMAIN}"
+"""
+
+RADIUS_TOML = f"""\
+[radius]
+directory = "radius"
+certificate = "/etc/freeradius/wardgate-identity/cert.pem"
+key = "/etc/freeradius/wardgate-identity/key.pem"
+listen = "0.0.0.0:{RADIUS_PORT}"
+accounting = "0.0.0.0:1813"
+[radius.clients.smf]
+address = "{THIS_HOST}"
+secret = "credentials/radius-smf"
 """
 
 
@@ -190,8 +206,10 @@ def _fill_wheels(wheel: Path, shelf: Path) -> None:
 class Site:
     """The files of one hospital."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, time_port: int) -> None:
+        """``time_port``: of this host's time server."""
         self.directory = directory
+        self._time_port = time_port
         directory.mkdir()
         now = datetime.now(UTC)
         issuing = pki.create_issuing(pki.create_root(TRUST_DOMAIN, now), now)
@@ -204,8 +222,10 @@ class Site:
         write_atomic(directory / "other.key", secrets.token_bytes(32), SECRET_MODE)
         self.serial = False
         self.gateway_config = directory / "gateway.toml"
-        self.gateway_config.write_text(GATEWAY_TOML)
+        self._extra = ""
+        self._write_gateway()
         (directory / "core.toml").write_text(CORE_TOML)
+        self.radius_config = directory / "radius.toml"
         self.policy = directory / "policy.signed"
         self._issuing = issuing
         self.sign_policy(1, default_policy())
@@ -219,7 +239,30 @@ class Site:
     def add_serial_port(self) -> None:
         """From the next run of the roles on: a monitor at the box's second serial port."""
         self.serial = True
-        self.gateway_config.write_text(GATEWAY_TOML + SERIAL_TOML)
+        self._write_gateway()
+
+    def extend_gateway(self, tables: str) -> None:
+        """From the next run of the roles on: these tables, too, and a secret for a platform."""
+        self._extra = tables
+        write_atomic(self.directory / "mec", MEC_SECRET.encode(), SECRET_MODE)
+        self._write_gateway()
+
+    def issue_platform(self) -> TlsFiles:
+        """The identity of a MEC platform on this host."""
+        now = datetime.now(UTC)
+        subject = pki.Subject(Role.SERVICE, "platform", ("localhost", THIS_HOST))
+        validity = pki.Validity.days(now, DAYS)
+        return pki.make_identity(self._issuing, subject, self.directory / "platform", validity)[0]
+
+    def _write_gateway(self) -> None:
+        serial = SERIAL_TOML if self.serial else ""
+        self.gateway_config.write_text(GATEWAY_TOML + serial + self._extra)
+
+    def let_smf_in(self, disconnect: int, secret: str) -> None:
+        """For the role radius: an SMF on this host, which takes Disconnect-Requests at a port."""
+        disconnects = f'disconnect = "{THIS_HOST}:{disconnect}"\n'
+        self.radius_config.write_text(RADIUS_TOML + disconnects)
+        (self.directory / "smf.secret").write_text(secret)
 
     def inventory(self, wheel: Path, login: Mapping[str, object], groups: Sequence[str]) -> Path:
         """Everything on the one machine; ``login``: how ansible gets there."""
@@ -231,6 +274,9 @@ class Site:
             "wardgate_wheelhouse": "/mnt/wheels",
             "wardgate_trust_domain": TRUST_DOMAIN,
             "wardgate_fleet_hosts": ["localhost", "127.0.0.1"],
+            "wardgate_radius_config": str(self.radius_config),
+            "wardgate_radius_hosts": ["radius.vm"],
+            "wardgate_radius_secrets": [{"name": "smf", "src": str(here / "smf.secret")}],
             "wardgate_core_config": str(here / "core.toml"),
             "wardgate_core_identity_dir": str(here / CORE),
             "wardgate_gateway_config": str(self.gateway_config),
@@ -238,8 +284,10 @@ class Site:
             "wardgate_policy": str(self.policy),
             "wardgate_identity_dir": str(here / GATEWAY),
             "wardgate_secrets": [
-                {"name": name, "src": str(here / name)} for name in ("seal.keys", "other.key")
+                {"name": name, "src": str(here / name)}
+                for name in ("seal.keys", "other.key", *(("mec",) if self._extra else ()))
             ],
+            "wardgate_time_servers": [f"{THIS_HOST} port {self._time_port} iburst minpoll 2"],
             "wardgate_scrape_gateways": ["127.0.0.1:9464"],
             "wardgate_scrape_fleets": ["127.0.0.1:9465"],
             "wardgate_scrape_cores": ["127.0.0.1:9466"],
