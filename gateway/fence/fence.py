@@ -42,7 +42,6 @@ class _Seen:
 
     __slots__ = (
         "class_name",
-        "followed",
         "since_mono",
         "since_us",
         "state",
@@ -61,7 +60,6 @@ class _Seen:
         self.ward = ""
         self.since_mono = 0.0
         self.since_us = 0
-        self.followed = True
 
     @property
     def zones(self) -> frozenset[str]:
@@ -220,15 +218,14 @@ class Fence:
     def tick(self) -> None:
         """Every second or so: graces that end, and places that follow."""
         mono = self._around.clock.monotonic()
-        changed = False
+        changed, roams, settle_s = False, self._roams, self._config.settle_s
         for device_id, seen in self._seen.items():
             if seen.state is State.LEFT and mono >= seen.until_mono:
                 self._feed(device_id, seen, Input.GRACE_OVER)
                 changed = True
-            if not seen.followed and mono - seen.since_mono >= self._config.settle_s:
-                seen.followed = True
-                if self._roams:
-                    self._around.following.settled(device_id, seen.ward, seen.since_us)
+            follows = roams and seen.ward and seen.state is not State.OUTSIDE
+            if follows and mono - seen.since_mono >= settle_s:
+                self._around.following.settled(device_id, seen.ward, seen.since_us)
         self._around.following.tick()
         if changed:
             self._show()
@@ -324,7 +321,8 @@ class Fence:
         elif before is State.OUTSIDE:
             log.info("%s is back in the zones where it may be", device_id)
             self._answer(device_id, seen)
-            # Back on campus, it stands where it belongs until it is seen elsewhere.
+            # It stands where it belongs until it is seen elsewhere, for long enough from now on.
+            self._since(seen)
             device = self._registered(device_id)
             self._move(device_id, device.ward if device else "")
 
@@ -340,9 +338,11 @@ class Fence:
         if ward == seen.ward:
             return
         seen.ward = ward
+        self._since(seen)
+
+    def _since(self, seen: _Seen) -> None:
         seen.since_mono = self._around.clock.monotonic()
         seen.since_us = self._around.clock.now_us()
-        seen.followed = not ward
 
     @property
     def _roams(self) -> bool:

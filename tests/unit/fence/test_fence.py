@@ -438,6 +438,32 @@ def test_who_is_outside_stands_at_no_bed_until_it_returns():
     assert one.places.now["pump-1"] == Place("icu", "3")
 
 
+def test_who_is_outside_in_another_ward_stands_nowhere_and_from_its_return_on_where_it_is():
+    strict = CLASSES | {"icu-only": ClassTable(devices=("pump-1",), zones=("z-icu",))}
+    one = bench(config=FenceConfig(ZONES, classes=strict, roaming=Roaming.FOLLOW))
+    one.looked(er=[PUMP_AT])
+    one.wait(31)
+    assert one.state() is State.OUTSIDE
+    one.wait(100)
+    assert one.places.now["pump-1"] == Place()
+    one.fence.follow(CONFIG)
+    assert one.places.now["pump-1"] == Place("icu", "3")
+    one.wait(59)
+    assert one.places.now["pump-1"] == Place("icu", "3")
+    one.wait(2)
+    assert one.places.now["pump-1"] == Place("er")
+
+
+def test_places_follow_from_when_the_hospital_wants_them_to():
+    one = bench(config=FenceConfig(ZONES, classes=CLASSES))
+    one.looked(er=[PUMP_AT])
+    one.wait(61)
+    assert not one.places.moves
+    one.fence.follow(CONFIG)
+    one.wait(1)
+    assert [ward for _, ward, _ in one.places.moves] == ["er"]
+
+
 def test_places_stay_where_the_hospital_does_not_want_them_to_follow():
     one = bench(config=FenceConfig(ZONES))
     one.looked(er=[PUMP_AT])
