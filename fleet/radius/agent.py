@@ -5,8 +5,13 @@ Rules:
 * A configuration that FreeRADIUS itself refuses (``-XC``) is never put in force: what was stays,
   and the refused one is told once.
 * What changed says what it takes: tables a HUP, authorities and lists nothing, anything else a
-  restart. FreeRADIUS ignores a HUP that follows another too soon, so that one waits.
-* A command that failed is run again.
+  restart.
+* A HUP is no promise. FreeRADIUS 3.2 ignores one within two seconds of another, or of its own
+  start, and one by which no file's time has changed, to the second (``main_config_hup``,
+  ``module_hup_module``, ``file_callback``). So the tables' times are set, and each change takes two
+  HUPs with enough time between.
+* A command that failed is run again. What is still to be run is written down before it is needed
+  (:data:`DUE`): an agent that ends in the middle goes on from there.
 """
 
 from __future__ import annotations
@@ -19,16 +24,21 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable, Mapping
+from enum import StrEnum
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from fleet.radius import publish
 from fleet.radius.config import RadiusTable
-from fleet.radius.raddb import EXECUTABLE, TABLES, TRUST
+from fleet.radius.raddb import TABLES, TRUST
+from security.files import write_atomic
 
 CHECK_S_MAX: Final = 60.0
 COMMAND_S_MAX: Final = 90.0
 HUP_EVERY_S: Final = 6.0
+HUPS: Final = 2
+DUE: Final = ".due"
+"""Beside what is in force: what it still takes."""
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +51,13 @@ class Commands(NamedTuple):
     restart: str = "systemctl restart wardgate-radius.service"
 
 
+class _Due(StrEnum):
+    """What it takes for a change to count."""
+
+    RELOAD = "reload"
+    RESTART = "restart"
+
+
 class Agent:
     """Call :meth:`look` every second or so."""
 
@@ -51,9 +68,10 @@ class Agent:
         self._commands = commands
         self._monotonic = monotonic
         self._refused = ""
-        self._due = ""
-        """The command that is still to be run."""
-        self._hup_at = float("-inf")
+        self._due = self._written_due()
+        self._hups = HUPS
+        """That are still to be sent, where that is due."""
+        self._ran_at = float("-inf")
 
     def look(self) -> bool:
         """Put the newest in force, if it is not; whether something was.
@@ -78,14 +96,25 @@ class Agent:
             self._refused = name
             log.error("FreeRADIUS refuses configuration %s, what was stays: %s", name, wrong)
             return False
-        publish.publish(self._table.in_force, files, EXECUTABLE, group=_group(self._table.group))
-        log.info("configuration %s is in force: %s", name, ", ".join(sorted(changed)[:8]))
         rest = {each for each in changed if not each.startswith(f"{TRUST}/")}
-        if rest - TABLES:
-            self._due = self._commands.restart
-        elif rest and self._due != self._commands.restart:
-            self._due = self._commands.reload
+        if rest:
+            self._is_due(_Due.RESTART if rest - TABLES else _Due.RELOAD)
+        publish.publish(self._table.in_force, files, group=_group(self._table.group))
+        log.info("configuration %s is in force: %s", name, ", ".join(sorted(changed)[:8]))
         return True
+
+    def _is_due(self, due: _Due) -> None:
+        if due is _Due.RELOAD and self._due is _Due.RESTART:
+            return
+        self._table.in_force.mkdir(parents=True, exist_ok=True)
+        write_atomic(self._table.in_force / DUE, due.encode())
+        self._due, self._hups = due, HUPS
+
+    def _written_due(self) -> _Due | None:
+        try:
+            return _Due((self._table.in_force / DUE).read_text())
+        except (FileNotFoundError, ValueError):
+            return None
 
     def _wrong(self, files: Mapping[str, bytes]) -> str:
         """What FreeRADIUS has against a configuration; empty: nothing."""
@@ -112,22 +141,30 @@ class Agent:
         return " / ".join(told[-3:]) or f"exit code {done.returncode}"
 
     def _run_due(self) -> None:
-        hup = self._due == self._commands.reload
-        if not self._due or (hup and self._monotonic() - self._hup_at < HUP_EVERY_S):
+        hup = self._due is _Due.RELOAD
+        if self._due is None or (hup and self._monotonic() - self._ran_at < HUP_EVERY_S):
             return
+        if hup:
+            for name in TABLES:
+                os.utime(self._table.in_force / publish.CURRENT / name)
+        command = self._commands.reload if hup else self._commands.restart
         done = subprocess.run(  # noqa: S603  # the operator's own words
-            shlex.split(self._due),
+            shlex.split(command),
             capture_output=True,
             text=True,
             errors="replace",
             check=False,
             timeout=COMMAND_S_MAX,
         )
+        self._ran_at = self._monotonic()
         if done.returncode:
-            log.error("%s: exit code %d: %s", self._due, done.returncode, done.stderr.strip())
+            log.error("%s: exit code %d: %s", command, done.returncode, done.stderr.strip())
             return
-        self._hup_at = self._monotonic()
-        self._due = ""
+        self._hups -= hup
+        if hup and self._hups:
+            return
+        self._due = None
+        (self._table.in_force / DUE).unlink(missing_ok=True)
 
 
 def _changed(old: Mapping[str, bytes], new: Mapping[str, bytes]) -> set[str]:

@@ -27,7 +27,7 @@ from fleet.radius.disconnect import disconnect
 from fleet.radius.log import Tail
 from fleet.radius.making import Maker
 from fleet.radius.publish import publish
-from fleet.radius.raddb import EXECUTABLE, Facts, render, serial_text
+from fleet.radius.raddb import Facts, render, serial_text
 from fleet.radius.sessions import Key, Kind, Line, Session, Sessions, attachment
 from fleet.registry import Registry
 from fleet.store import Store
@@ -110,7 +110,7 @@ class RadiusDesk:
         try:
             facts = await self._maker.facts()
             files = await asyncio.to_thread(render, self._table, facts)
-            new = await asyncio.to_thread(publish, self._table.directory, files, EXECUTABLE)
+            new = await asyncio.to_thread(publish, self._table.directory, files)
         except (WardgateError, pki.TokenError, sqlite3.Error, OSError) as error:
             log.error("FreeRADIUS' configuration can't be made: %s", error)  # noqa: TRY400  # the cause is told
             self._counters.set("radius_fails", 1)

@@ -120,6 +120,7 @@ OWN: Final = (
     "Refusal",
     "Device",
     "Serial",
+    "Name",
     "Bound-Supi",
     "Bound-Gpsi",
     "Bound-Equipment",
@@ -131,6 +132,10 @@ OWN: Final = (
 """What the generated rules keep for themselves, as ``Wardgate-…``; never on the wire."""
 OWN_FIRST: Final = 3000
 """FreeRADIUS leaves 3000 to 3999 to whoever runs it."""
+NAMES: Final = "TLS-Client-Cert-X509v3-Subject-Alternative-Name"
+"""A peer's alternative names, as OpenSSL prints them (``URI:spiffe://…``). FreeRADIUS makes an
+attribute of each extension whose name a dictionary has; its own has this one not."""
+NAMES_NUMBER: Final = 3999
 
 
 def vendor_dictionary() -> str:
@@ -151,4 +156,4 @@ def own_dictionary() -> str:
     lines += [
         f"ATTRIBUTE Wardgate-{name} {number} string" for number, name in enumerate(OWN, OWN_FIRST)
     ]
-    return "\n".join((*lines, ""))
+    return "\n".join((*lines, f"ATTRIBUTE {NAMES} {NAMES_NUMBER} string", ""))

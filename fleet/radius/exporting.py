@@ -9,7 +9,7 @@ from typing import NamedTuple
 from fleet import config as fleet_config
 from fleet.radius.making import Maker
 from fleet.radius.publish import publish
-from fleet.radius.raddb import EXECUTABLE, render
+from fleet.radius.raddb import render
 from fleet.registry import Registry
 from fleet.store import Store
 from gateway.clock import SystemClock
@@ -51,5 +51,5 @@ async def export(path: Path, directory: Path) -> Exported:
             facts = await Maker(config.radius, store, registry, clock).facts()
     finally:
         store.close()
-    publish(directory, render(config.radius, facts), EXECUTABLE)
+    publish(directory, render(config.radius, facts))
     return Exported(directory, len(facts.entries))

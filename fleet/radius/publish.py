@@ -19,7 +19,7 @@ from security.files import sync_directory
 
 CURRENT = "current"
 DIGEST_CHARS = 16
-_DIRECTORY_MODE, _FILE_MODE, _PROGRAM_MODE = 0o750, 0o640, 0o750
+_DIRECTORY_MODE, _FILE_MODE = 0o750, 0o640
 
 
 def digest(files: Mapping[str, bytes]) -> str:
@@ -30,15 +30,10 @@ def digest(files: Mapping[str, bytes]) -> str:
     return found.hexdigest()[:DIGEST_CHARS]
 
 
-def publish(
-    directory: Path,
-    files: Mapping[str, bytes],
-    programs: frozenset[str] = frozenset(),
-    group: int | None = None,
-) -> bool:
+def publish(directory: Path, files: Mapping[str, bytes], group: int | None = None) -> bool:
     """Make ``files`` the newest; False: they are it already.
 
-    ``programs`` are executable; ``group`` may read all of it.
+    ``group`` may read all of it.
 
     Raises:
         OSError: the newest is what it was.
@@ -49,7 +44,7 @@ def publish(
     if not directory.exists():
         directory.mkdir(parents=True)
         directory.chmod(_DIRECTORY_MODE)
-    _write(directory / name, files, programs, group)
+    _write(directory / name, files, group)
     put(directory, name)
     return True
 
@@ -95,18 +90,17 @@ def read(directory: Path) -> dict[str, bytes]:
     }
 
 
-def _write(
-    place: Path, files: Mapping[str, bytes], programs: frozenset[str], group: int | None
-) -> None:
+def _write(place: Path, files: Mapping[str, bytes], group: int | None) -> None:
     scratch = place.with_name(f".{place.name}.{secrets.token_hex(4)}")
     try:
         for name, content in files.items():
             path = scratch / name
             path.parent.mkdir(parents=True, exist_ok=True)
-            mode = _PROGRAM_MODE if name in programs else _FILE_MODE
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+            descriptor = os.open(
+                path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _FILE_MODE
+            )
             with os.fdopen(descriptor, "wb") as file:
-                os.fchmod(file.fileno(), mode)  # the umask may only have taken bits away
+                os.fchmod(file.fileno(), _FILE_MODE)  # the umask may only have taken bits away
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())

@@ -4,8 +4,10 @@ Rules:
 
 * Each fact is brought into one spelling (:mod:`gateway.domain.network`) before it is compared.
   What is not in a form that is known is no fact.
-* A certificate that the table does not have is refused. What a device is bound to must be told, and
-  be that: a fact that is missing is refused like one that is wrong.
+* A certificate that the table does not have is refused, and one whose only name is not the one that
+  the table has for its serial number.
+* What a device is bound to must be told, and be that: a fact that is missing is refused like one
+  that is wrong.
 * The first thing that is wrong is the reason.
 """
 
@@ -15,7 +17,7 @@ from collections.abc import Iterable, Mapping
 from typing import Final, NamedTuple
 
 from fleet.radius.config import AttributeMap
-from fleet.radius.dictionary import ATTRIBUTES
+from fleet.radius.dictionary import ATTRIBUTES, NAMES
 
 _OCTETS: Final = frozenset(each.name for each in ATTRIBUTES if each.type.startswith("octets"))
 
@@ -77,6 +79,7 @@ REASONS: Final = {
     "Area": "outside_tac",
 }
 UNKNOWN: Final = "unknown_certificate"
+WRONG_NAME: Final = "wrong_name"
 
 
 def mapping(name: str, attributes: AttributeMap) -> str:
@@ -100,6 +103,10 @@ def judged() -> str:
     """The policy that compares the facts with what the table has of the certificate."""
     lines = ["wardgate_judge {"]
     lines += _refused("!&control:Wardgate-Device", UNKNOWN)
+    # OpenSSL's text has every name of the extension, so that another one beside it differs, too;
+    # and there is one extension, be it the device's or its issuer's.
+    one = f'"%{{{NAMES}[#]}}" == "1"'
+    lines += _refused(f"!(({one}) && (&{NAMES} == &control:Wardgate-Name))", WRONG_NAME)
     for fact, reason in REASONS.items():
         lines += _refused(_differs(fact), reason)
     return "\n".join((*lines, "}", ""))

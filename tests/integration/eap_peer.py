@@ -11,10 +11,9 @@ import asyncio
 import hashlib
 import hmac
 import os
+import ssl
 import time
 from typing import Final, NamedTuple
-
-from OpenSSL import SSL
 
 from security.files import TlsFiles
 
@@ -45,9 +44,9 @@ def attribute(kind: int, value: bytes) -> bytes:
 class EapTls:
     """A device's side: takes each EAP request, and has the response to it."""
 
-    def __init__(self, context: SSL.Context) -> None:
-        self._tls = SSL.Connection(context, None)
-        self._tls.set_connect_state()
+    def __init__(self, context: ssl.SSLContext) -> None:
+        self._in, self._out = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self._tls = context.wrap_bio(self._in, self._out)
         self._came = b""
         self._leaves = b""
         self._whole = 0
@@ -64,18 +63,14 @@ class EapTls:
         return response(number, TLS, self._fragment())
 
     def _step(self) -> None:
-        if self._came:
-            self._tls.bio_write(self._came)
-            self._came = b""
+        self._in.write(self._came)
+        self._came = b""
         try:
             self._tls.do_handshake()
-            self._tls.recv(1)  # TLS 1.3: the server's word that it is done
-        except SSL.WantReadError:
+            self._tls.read(1)  # TLS 1.3: the server's word that it is done
+        except ssl.SSLWantReadError:
             pass
-        try:
-            self._leaves = self._tls.bio_read(1 << 16)
-        except SSL.WantReadError:
-            self._leaves = b""
+        self._leaves = self._out.read()
         self._whole = len(self._leaves)
 
     def _fragment(self) -> bytes:
@@ -94,25 +89,37 @@ def response(number: int, kind: int, data: bytes) -> bytes:
     )
 
 
-def context_of(files: TlsFiles) -> SSL.Context:
+def context_of(files: TlsFiles) -> ssl.SSLContext:
     """A device's certificate, for all of its attachments."""
-    context = SSL.Context(SSL.TLS_CLIENT_METHOD)
-    context.use_certificate_chain_file(str(files.cert))
-    context.use_privatekey_file(str(files.key))
-    context.load_verify_locations(str(files.trust))
-    context.set_verify(SSL.VERIFY_PEER)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False  # RFC 5216, 5.2: a network's server has no host that was dialled
+    context.load_cert_chain(files.cert, files.key)
+    context.load_verify_locations(files.trust)
     return context
 
 
 class _Answers(asyncio.DatagramProtocol):
     def __init__(self) -> None:
-        self.queue: asyncio.Queue[bytes] = asyncio.Queue()
+        self._queue: asyncio.Queue[bytes] = asyncio.Queue()
 
     def datagram_received(self, data: bytes, _address: object) -> None:
-        self.queue.put_nowait(data)
+        self._queue.put_nowait(data)
+
+    async def to(self, number: int) -> bytes:
+        """The answer to a request; empty: none within :data:`AGAIN_S`."""
+        try:
+            async with asyncio.timeout(AGAIN_S):
+                while (answer := await self._queue.get())[1] != number:
+                    pass
+        except TimeoutError:  # with so many beside it, it may have come all the same
+            while not self._queue.empty():
+                if (answer := self._queue.get_nowait())[1] == number:
+                    return answer
+            return b""
+        return answer
 
 
-async def attach(port: int, secret: bytes, context: SSL.Context, facts: bytes) -> Attached:
+async def attach(port: int, secret: bytes, context: ssl.SSLContext, facts: bytes) -> Attached:
     """Attach once.
 
     Args:
@@ -129,21 +136,16 @@ async def attach(port: int, secret: bytes, context: SSL.Context, facts: bytes) -
     eap = response(0, IDENTITY, b"anonymous")
     try:
         for number in range(256):
-            request = _request(number, secret, facts + state, eap)
+            asked = request(number, secret, facts + state, eap)
             answer = b""
             for tries in range(TRIES):
-                transport.sendto(request)
+                transport.sendto(asked)
                 repeats += tries > 0
-                try:
-                    async with asyncio.timeout(AGAIN_S):
-                        while (answer := await answers.queue.get())[1] != number:
-                            pass
+                if answer := await answers.to(number):
                     break
-                except TimeoutError:
-                    continue
             else:
                 return Attached(None, time.monotonic() - began, repeats)
-            _verify(answer, request, secret)
+            _verify(answer, asked, secret)
             if answer[0] in (ACCEPT, REJECT):
                 return Attached(answer[0] == ACCEPT, time.monotonic() - began, repeats)
             found = list(_attributes(answer))
@@ -154,7 +156,8 @@ async def attach(port: int, secret: bytes, context: SSL.Context, facts: bytes) -
         transport.close()
 
 
-def _request(number: int, secret: bytes, facts: bytes, eap: bytes) -> bytes:
+def request(number: int, secret: bytes, facts: bytes, eap: bytes) -> bytes:
+    """An Access-Request that carries an EAP packet."""
     body = facts
     for at in range(0, len(eap), VALUE_BYTES_MAX):
         body += attribute(EAP_MESSAGE, eap[at : at + VALUE_BYTES_MAX])

@@ -13,17 +13,38 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
+import socket
+import ssl
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from random import Random
+from time import process_time
 from typing import NamedTuple
 
 import pytest
-from OpenSSL import SSL
 
 from bench.rounds import quantiles
-from tests.integration.eap_peer import attach, attribute, context_of
-from tests.integration.test_secondary_authentication import NUMBER, RIGHT, SECRET, SIM, Site
+from fleet.radius.raddb import NEWCOMER_WAIT_S
+from tests.integration.eap_peer import (
+    IDENTITY,
+    REJECT,
+    STATE,
+    TLS,
+    attach,
+    attribute,
+    context_of,
+    request,
+    response,
+)
+from tests.integration.test_secondary_authentication import (
+    NUMBER,
+    RIGHT,
+    SECRET,
+    SIM,
+    Site,
+    free_port,
+)
 
 ATTACHMENTS = int(os.environ.get("WARDGATE_ATTACHMENTS", "60"))
 OTHER_SIM = "001010000000002"
@@ -76,7 +97,7 @@ class Try(NamedTuple):
     """Times that the SMF had no answer, and the device began anew."""
 
 
-async def persist(site: Site, context: SSL.Context, facts: bytes, random: Random) -> Try:
+async def persist(site: Site, context: ssl.SSLContext, facts: bytes, random: Random) -> Try:
     """Attach, and try again after a while as long as nobody answers."""
     loop = asyncio.get_running_loop()
     began, repeats, given_up = loop.time(), 0, 0
@@ -93,7 +114,7 @@ async def test_everybody_gets_in_and_who_has_anothers_sim_does_not(site: Site) -
     context, random = context_of(site.good), Random(7)
     sims = [SIM] * ATTACHMENTS + [OTHER_SIM] * STRANGERS
     jobs = [persist(site, context, said(n, sim), random) for n, sim in enumerate(sims)]
-    cpu, began = cpu_s(site.radiusd.pid), asyncio.get_running_loop().time()
+    cpu, own, began = cpu_s(site.radiusd.pid), process_time(), asyncio.get_running_loop().time()
     found = await asyncio.gather(*jobs)
     took_s = asyncio.get_running_loop().time() - began
     own_s, started_s = (b - a for a, b in zip(cpu, cpu_s(site.radiusd.pid), strict=True))
@@ -102,12 +123,48 @@ async def test_everybody_gets_in_and_who_has_anothers_sim_does_not(site: Site) -
         f" each {quantiles([round(each.took_s * 1e6) for each in found])};"
         f" asked again {sum(each.repeats for each in found)} times,"
         f" given up {sum(each.given_up for each in found)} times;"
-        f" CPU of FreeRADIUS {own_s:.1f} s, of what it starts {started_s:.1f} s"
+        f" CPU of FreeRADIUS {own_s:.1f} s, of what it starts {started_s:.1f} s,"
+        f" of the SMF and the devices {process_time() - own:.1f} s"
     )
     assert {each.accepted for each in found[:ATTACHMENTS]} == {True}
     assert {each.accepted for each in found[ATTACHMENTS:]} == {False}
     everybody = {f"STORM-{number}" for number in range(ATTACHMENTS)}
     site.until(lambda: logged(site, "accepted") == everybody)
+
+
+def test_a_newcomer_is_left_while_who_has_begun_is_answered(site: Site, tmp_path: Path) -> None:
+    """The same server, for which any newcomer waits for too long."""
+    here, port = tmp_path / "current", free_port()
+    shutil.copytree(site.in_force / "current", here)
+    conf = (here / "radiusd.conf").read_text()
+    busy = conf.replace(f">= {NEWCOMER_WAIT_S})", ">= 0)")
+    assert busy != conf
+    for old, new in (
+        (site.in_force / "current", here),
+        (site.folder / "run", tmp_path),
+        (site.port, port),
+        (site.accounting, free_port()),
+    ):
+        busy = busy.replace(str(old), str(new))
+    (here / "radiusd.conf").write_text(busy)
+    server = subprocess.Popen(["freeradius", "-f", "-d", here], stderr=subprocess.DEVNULL)
+    try:
+        site.until(lambda: "Ready to process" in (tmp_path / "radius.log").read_text())
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as smf:
+            smf.settimeout(30)
+            smf.connect(("127.0.0.1", port))
+            hello, more = response(0, IDENTITY, b"anonymous"), response(1, TLS, b"\0")
+            state = attribute(STATE, bytes(16))
+            smf.send(request(1, SECRET.encode(), said(1), hello))
+            smf.send(request(2, SECRET.encode(), said(2) + state, hello))
+            smf.send(request(3, SECRET.encode(), said(3) + state, more))
+            assert smf.recv(4096)[:2] == bytes((REJECT, 3))  # of what it has begun nothing is known
+            smf.setblocking(False)
+            with pytest.raises(BlockingIOError):
+                smf.recv(4096)
+    finally:
+        server.terminate()
+        server.wait(30)
 
 
 def logged(site: Site, kind: str) -> set[str]:

@@ -21,6 +21,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from fleet.store import CredentialRow, DeviceRow, Store
 from gateway.domain.devices import Standing
@@ -112,7 +116,7 @@ class Site:
         self.smf = Smf()
         self.port, self.accounting = free_port(), free_port()
         run = folder / "run"
-        (run / "peers").mkdir(parents=True)
+        run.mkdir()
         (folder / "secret").write_text(SECRET)
         (folder / "secret").chmod(0o600)
         self.in_force = folder / "force"
@@ -165,6 +169,32 @@ class Site:
         end = round((now + timedelta(days=9)).timestamp() * 1e6)
         store.add_credential(CredentialRow(serial, Role.DEVICE, "old", 1, end))
         store.close()
+        return files
+
+    def like_the_good_one(self, names: list[x509.GeneralName]) -> TlsFiles:
+        """A certificate of our authority with the good one's serial number, and other names."""
+        good = pki.load_certificates(self.good.cert)
+        authority = pki.load_authority(self.fleet.directory / "authority")
+        key = ec.generate_private_key(ec.SECP256R1())
+        made = (
+            x509.CertificateBuilder()
+            .subject_name(good[0].subject)
+            .issuer_name(good[0].issuer)
+            .public_key(key.public_key())
+            .serial_number(good[0].serial_number)
+            .not_valid_before(good[0].not_valid_before_utc)
+            .not_valid_after(good[0].not_valid_after_utc)
+        )
+        for each in good[0].extensions:
+            if not isinstance(each.value, x509.SubjectAlternativeName):
+                made = made.add_extension(each.value, each.critical)
+        if names:
+            made = made.add_extension(x509.SubjectAlternativeName(names), critical=False)
+        folder = self.folder / "like"
+        folder.mkdir(exist_ok=True)
+        files = TlsFiles.within(folder)
+        files.cert.write_bytes(pki.to_pem(made.sign(authority.key, SHA256()), *good[1:]))
+        files.key.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
         return files
 
     def add(self, name: str, sim: str = "", number: str = "", modem: str = "") -> TlsFiles:
@@ -272,6 +302,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     made.close()
 
 
+NAME = x509.UniformResourceIdentifier(f"spiffe://{TRUST_DOMAIN}/device/pump-1")
 WRONG = {
     "wrong_sim": {"imsi": "001010000000002"},
     "wrong_number": {"number": "8613800000009"},
@@ -323,20 +354,29 @@ def test_certificates_that_are_none_of_a_bound_device_stay_out(site: Site) -> No
     assert all(line[0] == "refused" for line in site.logged()[before:])
 
 
-def test_a_name_that_was_not_noted_for_the_serial_number_stays_out(site: Site) -> None:
-    names = site.in_force / "current" / "names"
-    check = site.in_force / "current" / "check-name"
-    held = names.read_text()
-    leaf = site.folder / "leaf.pem"
-    leaf.write_bytes(site.good.cert.read_bytes())
-    assert subprocess.run([check, leaf], check=False).returncode == 0
-    names.write_text(held.replace("/device/pump-1", "/device/pump-9"))
-    assert subprocess.run([check, leaf], check=False).returncode == 1
-    names.write_text("")
-    assert subprocess.run([check, leaf], check=False).returncode == 1
-    leaf.write_text("no certificate")
-    assert subprocess.run([check, leaf], check=False, stderr=subprocess.DEVNULL).returncode == 1
-    names.write_text(held)
+NAMES = {
+    "another device's": [x509.UniformResourceIdentifier(f"spiffe://{TRUST_DOMAIN}/device/pump-9")],
+    "one beside it": [
+        NAME,
+        x509.UniformResourceIdentifier(f"spiffe://{TRUST_DOMAIN}/device/pump-9"),
+    ],
+    "one of another kind beside it": [NAME, x509.DNSName("pump-1")],
+    "of another kind": [x509.DNSName(NAME.value)],
+    "twice": [NAME, NAME],
+    "none": [],
+}
+
+
+@pytest.mark.parametrize("names", NAMES)
+def test_a_name_that_was_not_noted_for_the_serial_number_stays_out(site: Site, names: str) -> None:
+    """Our own authority's certificate with the serial number of another, were there ever one."""
+    assert not site.attach(Peer(site.like_the_good_one(NAMES[names])))
+    assert site.logged()[-1][6:10:3] == ["pump-1", "wrong_name"]
+
+
+def test_a_certificate_is_told_by_what_is_in_it(site: Site) -> None:
+    """The way in which the ones before are made, with the right name."""
+    assert site.attach(Peer(site.like_the_good_one([NAME]))), site.words()
 
 
 def test_what_an_smf_says_can_not_forge_a_line_of_the_log(site: Site) -> None:
@@ -387,15 +427,15 @@ def test_the_configuration_is_written_once_to_be_looked_at(site: Site, tmp_path:
     def names() -> str:
         words = ("--config", str(site.fleet.config), "--out", str(tmp_path / "out"))
         site.fleet.command("fleet", "radius", "export", *words)
-        return (tmp_path / "out" / "current" / "names").read_text()
+        return (tmp_path / "out" / "current" / "devices").read_text()
 
     site.add("pump-4", "001010000000004")
-    assert "/device/pump-4\n" in names()
-    assert "/device/pump-3\n" not in names()
+    assert "/device/pump-4" in names()
+    assert "/device/pump-3" not in names()
     site.fleet.command("device", "update", "pump-4", "--standing", "suspended")
-    assert "/device/pump-4\n" not in names()
+    assert "/device/pump-4" not in names()
     site.fleet.command("device", "update", "pump-4", "--standing", "active", "--supi", "")
-    assert "/device/pump-4\n" not in names()
+    assert "/device/pump-4" not in names()
 
 
 async def test_a_gateway_hears_what_the_network_says(site: Site, tmp_path: Path) -> None:
