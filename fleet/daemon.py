@@ -11,6 +11,8 @@ import sqlite3
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Final
 
 import grpc.aio
 
@@ -23,10 +25,12 @@ from fleet.follow import follow
 from fleet.metrics import METRICS
 from fleet.monitor import Monitor
 from fleet.operators import Operators
-from fleet.own_renewal import renew_own
+from fleet.own_renewal import Kept, renew_own
 from fleet.policies import Policies
 from fleet.policy_store import PolicyStore
 from fleet.radius.desk import RadiusDesk
+from fleet.radius.publish import CURRENT
+from fleet.radius.raddb import IDENTITY_CERT
 from fleet.registry import Registry
 from fleet.rollouts import Rollouts
 from fleet.service import FleetService
@@ -50,6 +54,9 @@ from security.tls import grpc_server_credentials
 STOP_GRACE_S = 2.0
 TICK_S = 1.0
 SAVE_EVERY_S = 15.0
+SERVICE: Final = "service"
+RADIUS: Final = "radius"
+"""Uses of the certificates that are watched and renewed."""
 
 log = logging.getLogger(__name__)
 
@@ -98,13 +105,12 @@ async def serve(config: FleetConfig, stop: asyncio.Event, ready: Callable[[], No
         audit.record("started", devices=len(registry.devices))
         log.info("fleet answers on %s:%d with %d devices", host, bound, len(registry.devices))
         ready()
-        own = renew_own(config, registry, EnrolmentStore(store), clock, telemetry, audit)
         shipping = _shipper(config, clock, telemetry).run()
         async with _beside(
             audit.run(),
             shipping,
             follow(config, registry, seen),
-            own,
+            _renew_own(config, store, registry, telemetry, audit),
             *_radius(config, store, registry, telemetry, audit, service),
         ):
             await keeper.run(stop)
@@ -226,13 +232,22 @@ class _Keeper:
 
     def _gauge_certificate(self) -> None:
         """Read anew each time, since a renewed certificate applies without a restart."""
+        self._gauge(SERVICE, self._config.tls.cert)
+        if (radius := self._config.radius) is not None:
+            in_use = radius.in_force / CURRENT / IDENTITY_CERT
+            try:
+                self._gauge(RADIUS, in_use if in_use.exists() else radius.certificate)
+            except OSError as error:  # another's directory
+                log.error("the EAP server's certificate: %s", error)  # noqa: TRY400  # the cause is told
+
+    def _gauge(self, use: str, certificate: Path) -> None:
         try:
-            end = pki.load_certificates(self._config.tls.cert)[0].not_valid_after_utc
+            end = pki.load_certificates(certificate)[0].not_valid_after_utc
         except ConfigError as error:
-            log.error("the service's certificate: %s", error)  # noqa: TRY400  # the cause is told
+            log.error("the certificate (%s): %s", use, error)  # noqa: TRY400  # the cause is told
             return
         left = end.timestamp() - SystemClock().now_us() / 1e6
-        self._telemetry.set("certificate_seconds_left", left, "service")
+        self._telemetry.set("certificate_seconds_left", left, use)
 
     async def save(self) -> None:
         """Write health and gateways; what can't be written is tried again next time."""
@@ -246,6 +261,14 @@ class _Keeper:
             await self._registry.run(put)
         except sqlite3.Error as error:
             log.error("health can't be saved: %s", error)  # noqa: TRY400  # the cause is told
+
+
+def _renew_own(
+    config: FleetConfig, store: Store, registry: Registry, telemetry: Telemetry, audit: AuditLog
+) -> Coroutine[None, None, None]:
+    """Keeps the service's certificate alive. Listeners look at the files with each handshake."""
+    kept, enrolments = Kept(SERVICE, config.tls.files, lambda: None), EnrolmentStore(store)
+    return renew_own(kept, config, registry, enrolments, SystemClock(), telemetry, audit)
 
 
 def _radius(
@@ -262,7 +285,12 @@ def _radius(
         return []
     desk = RadiusDesk(config.radius, store, registry, SystemClock(), telemetry, audit)
     desk.on_attachment = service.tell_attachment
-    return [desk.run()]
+    kept = Kept(RADIUS, config.radius.identity, desk.certificate_changed)
+    enrolments = EnrolmentStore(store)
+    return [
+        desk.run(),
+        renew_own(kept, config, registry, enrolments, SystemClock(), telemetry, audit),
+    ]
 
 
 def _audit_log(config: FleetConfig, clock: Clock) -> AuditLog:

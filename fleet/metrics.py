@@ -35,6 +35,6 @@ METRICS: Mapping[str, Declared] = {
     "radius_sessions": Declared("gauge", "Sessions of SMFs that are known", ()),
     "radius_disconnects": Declared("counter", "Sessions that SMFs were to end", ("outcome",)),
     "radius_unread": Declared("counter", "Lines of its log that can't be read", ()),
-    "renewals": Declared("counter", "Renewals of our certificate", ("result",)),
-    "renewal_fails": Declared("gauge", "1 while a renewal keeps failing", ()),
+    "renewals": Declared("counter", "Renewals of our certificates", ("result",)),
+    "renewal_fails": Declared("gauge", "1 while a renewal keeps failing", ("use",)),
 }

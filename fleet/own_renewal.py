@@ -1,4 +1,6 @@
-"""The fleet service renews its own certificate by its own authority, without asking anybody.
+"""The fleet service renews certificates of its own by its own authority, without asking anybody.
+
+Its own, and the EAP server's of secondary authentication, for which nobody else could.
 
 It does not go through its own listener: a service whose certificate has ended could not, and
 would lock everybody out. The new certificate is noted and audited as everybody's is, and probed
@@ -11,6 +13,7 @@ import logging
 import ssl
 from collections.abc import Callable
 from datetime import timedelta
+from typing import NamedTuple
 
 from cryptography import x509
 
@@ -115,7 +118,18 @@ def shake_hands(files: TlsFiles, host: str) -> None:
     raise ssl.SSLError("the handshake does not end")
 
 
+class Kept(NamedTuple):
+    """An identity that the service keeps alive."""
+
+    use: str
+    """Names it in metrics and the log."""
+    files: TlsFiles
+    on_swapped: Callable[[], None]
+    """Called when another certificate is in force."""
+
+
 async def renew_own(  # what renewing touches
+    kept: Kept,
     config: FleetConfig,
     registry: Registry,
     store: EnrolmentStore,
@@ -123,25 +137,29 @@ async def renew_own(  # what renewing touches
     telemetry: Telemetry,
     audit: Auditor,
 ) -> None:
-    """Keep the service's certificate alive, if it lies in two slots; until cancelled."""
+    """Keep a certificate alive, if it lies in two slots; until cancelled."""
     telemetry.begin("renewals", RESULTS)
-    slots = Slots.of(config.tls.files)
-    if slots is None:
-        log.warning("the certificate is not renewed by itself: it is not in two slots")
-        return
-    around = Surroundings(
-        counted=lambda result: telemetry.add("renewals", result),
-        audit=lambda result, serial, words: audit.record(
-            "own_renewal", result=result, serial=serial, words=words
-        ),
-        on_swapped=lambda: None,  # listeners look at the files with each handshake
-        on_trouble=lambda reason: telemetry.set("renewal_fails", float(bool(reason))),
-        proved=lambda _time_us: None,
-    )
-    issuer = OwnIssuer(registry, store, clock)
+    telemetry.set("renewal_fails", 0, kept.use)  # an alert rule watches it
     try:
+        slots = Slots.of(kept.files)
+        if slots is None:
+            log.warning(
+                "the certificate (%s) is not renewed by itself: it is not in two slots", kept.use
+            )
+            return
+        around = Surroundings(
+            counted=lambda result: telemetry.add("renewals", result),
+            audit=lambda result, serial, words: audit.record(
+                "own_renewal", result=result, serial=serial, words=words, use=kept.use
+            ),
+            on_swapped=kept.on_swapped,
+            on_trouble=lambda reason: telemetry.set("renewal_fails", float(bool(reason)), kept.use),
+            proved=lambda _time_us: None,
+        )
+        issuer = OwnIssuer(registry, store, clock)
         renewer = Renewer(slots, issuer, config.renewal, clock, registry.trust_domain, around)
     except (WardgateError, OSError) as error:
-        log.error("the certificate is not renewed by itself: %s", error)  # noqa: TRY400  # the cause is told
+        log.error("the certificate (%s) is not renewed by itself: %s", kept.use, error)  # noqa: TRY400  # the cause is told
+        telemetry.set("renewal_fails", 1, kept.use)
         return
     await renewer.run()

@@ -14,6 +14,7 @@ import msgspec
 
 from fleet.radius.dictionary import ATTRIBUTES
 from gateway.tomlfile import address
+from security.files import TlsFiles
 
 Positive = Annotated[float, msgspec.Meta(gt=0)]
 Word = Annotated[str, msgspec.Meta(pattern=r"\A[a-z][a-z0-9_]{0,31}\Z")]
@@ -70,7 +71,8 @@ class RadiusTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     in_force: Path = Path("/etc/freeradius/wardgate")
     """Where FreeRADIUS finds it: `wardgate fleet radius watch` puts it there."""
     certificate: Path
-    """Of the EAP server, leaf and issuer: a service's, `wardgate ca issue service`."""
+    """Of the EAP server, leaf and issuer: a service's, `wardgate ca issue service`. The fleet
+    service reads it, renews it where it lies in two slots, and hands it on with the rest."""
     key: Path
     listen: str = "0.0.0.0:1812"
     accounting: str = "0.0.0.0:1813"
@@ -92,6 +94,11 @@ class RadiusTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
         for name, client in self.clients.items():
             if client.map not in self.all_maps:
                 raise ValueError(f"clients.{name}: no map {client.map!r}")
+
+    @property
+    def identity(self) -> TlsFiles:
+        """The EAP server's, as other services have theirs."""
+        return TlsFiles(self.certificate, self.key, self.certificate.parent / "ca.pem")
 
     @property
     def all_maps(self) -> dict[str, AttributeMap]:

@@ -9,7 +9,8 @@ Rules:
   by a Disconnect-Request where its SMF takes one. An attempt is bounded, and so is how often it is
   made again; each ending is audited, with the device and never the SIM.
 * What SMFs say of a device is told to the gateways, which hold it against the registry themselves.
-* Refusals are audited as those of any transport. What was in the log at the start was told before.
+* Refusals are audited as those of any transport. What was in the log when it was first found was
+  never news; what came while the service was away is (:mod:`fleet.radius.book`).
 """
 
 from __future__ import annotations
@@ -21,14 +22,14 @@ import sqlite3
 from collections.abc import Callable, Mapping
 from typing import Final
 
+from fleet.radius.book import Book
 from fleet.radius.codec import Answer, Target
 from fleet.radius.config import RadiusTable
 from fleet.radius.disconnect import disconnect
-from fleet.radius.log import Tail
 from fleet.radius.making import Maker
 from fleet.radius.publish import publish
 from fleet.radius.raddb import Facts, render, serial_text
-from fleet.radius.sessions import Key, Kind, Line, Session, Sessions, attachment
+from fleet.radius.sessions import Key, Kind, Line, Session, attachment
 from fleet.registry import Registry
 from fleet.store import Store
 from gateway.domain.errors import WardgateError
@@ -66,18 +67,20 @@ class RadiusDesk:
         self._clock = clock
         self._counters = counters
         self._audit = audit
-        self._sessions = Sessions()
-        self._tail = Tail(table.sessions)
+        self._sessions = Book(table.sessions, store, registry)
         self._good: Mapping[str, tuple[str, Binding]] | None = None
         """Serial number -> device and binding; None: not known yet, and nobody is ended."""
         self._ending: dict[Key, tuple[int, float]] = {}
         """Sessions that may not be: attempts made, and when the next is due."""
         self._changed = asyncio.Event()
         self._secrets: Mapping[str, str] = {}
-        self._caught_up = False
         self.on_attachment: Callable[[Attachment], None] = _nobody
         """Called with what an SMF says of a device, for gateways to hear."""
         registry.listen(self._changed.set)
+        self._changed.set()
+
+    def certificate_changed(self) -> None:
+        """The EAP server has another; FreeRADIUS is to have it."""
         self._changed.set()
 
     async def run(self) -> None:
@@ -93,6 +96,7 @@ class RadiusDesk:
 
     async def _keep_current(self) -> None:
         made = self._clock.monotonic()
+        await self._load()
         try:
             while True:
                 now = self._clock.monotonic()
@@ -103,7 +107,16 @@ class RadiusDesk:
                 self._counters.set("radius_sessions", len(self._sessions))
                 await asyncio.sleep(LOOK_EVERY_S)
         finally:
-            self._tail.close()
+            await self._sessions.save()
+            self._sessions.close()
+
+    async def _load(self) -> None:
+        while True:
+            try:
+                return await self._sessions.load()
+            except sqlite3.Error as error:
+                log.error("what was kept of sessions can't be read: %s", error)  # noqa: TRY400  # the cause is told
+            await asyncio.sleep(AGAIN_S)
 
     async def _make(self) -> bool:
         """Write the configuration; whether that was possible."""
@@ -133,23 +146,23 @@ class RadiusDesk:
     # Sessions
 
     async def _follow(self) -> None:
-        while True:
-            try:
-                data = await asyncio.to_thread(self._tail.read)
-            except OSError as error:
-                log.error("the sessions' log can't be read: %s", error)  # noqa: TRY400  # the cause is told
-                return
-            if not data:
-                self._caught_up = True
-                return
-            unread = self._sessions.unread
-            for line in self._sessions.feed(data):
-                session = self._sessions.get(line.key)
-                if session is not None:
-                    self._judge(session)
-                if self._caught_up:
-                    self._tell(line)
-            self._counters.add("radius_unread", n=self._sessions.unread - unread)
+        try:
+            while True:
+                unread = self._sessions.unread
+                lines = await self._sessions.read()
+                for line in lines or ():
+                    session = self._sessions.get(line.key)
+                    if session is not None:
+                        self._judge(session)
+                    if self._sessions.began:
+                        self._tell(line)
+                self._counters.add("radius_unread", n=self._sessions.unread - unread)
+                await self._sessions.save()
+                if lines is None:
+                    self._sessions.began = True
+                    return
+        except OSError as error:
+            log.error("the sessions' log can't be read: %s", error)  # noqa: TRY400  # the cause is told
 
     def _tell(self, line: Line) -> None:
         seen = attachment(line)

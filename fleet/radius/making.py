@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 from cryptography import x509
 
 from fleet.radius.config import RadiusTable
-from fleet.radius.raddb import Entry, Facts
+from fleet.radius.raddb import Entry, Facts, Identity
 from fleet.radius.trust import trust_files
 from fleet.registry import Registry
 from fleet.store import CredentialRow, Store
@@ -54,7 +54,7 @@ class Maker:
         """Everything as it is now.
 
         Raises:
-            ConfigError: a client's secret can't be used.
+            ConfigError: a client's secret, or the EAP server's identity, can't be used.
             TokenError: an authority's key is away.
         """
         secrets = await asyncio.to_thread(read_secrets, self._table)
@@ -65,6 +65,7 @@ class Maker:
             tuple(sorted(self._entries(rows))),
             trust_files(self._trusted(), lists),
             secrets,
+            await asyncio.to_thread(read_identity, self._table),
         )
 
     def _entries(self, rows: Iterable[CredentialRow]) -> Iterable[Entry]:
@@ -115,6 +116,16 @@ class Maker:
         """A list's content; on the store's thread."""
         rows = self._store.revoked_credentials(now_us - ENDED_KEPT_US)
         return [row for row in rows if row.issuer in {"", authority}]
+
+
+def read_identity(table: RadiusTable) -> Identity:
+    """The EAP server's certificate and key, of one issue.
+
+    Raises:
+        ConfigError: they can't be read, or the key may be read by others.
+    """
+    files = table.identity.pinned()
+    return Identity(pki.to_pem(*pki.load_certificates(files.cert)), read_secret(files.key))
 
 
 def read_secrets(table: RadiusTable) -> dict[str, str]:

@@ -43,10 +43,15 @@ LOGGED: Final = {
 """The words of a line in the sessions' log, behind its kind; separated by tabs. What others choose
 freely is escaped (``=0A``): else it could be another line."""
 TRUST: Final = "trust"
+IDENTITY_CERT: Final = "identity/cert.pem"
+IDENTITY_KEY: Final = "identity/key.pem"
 TRUST_AGAIN_S: Final = 60
-NEWCOMER_WAIT_S: Final = 2
-"""Whoever begins an attachment and was not looked at for so long is left unanswered. In whole
-seconds of the clock, so that it is one to two; an SMF asks again after some three."""
+NEWCOMER_WAIT_MS: Final = 1000
+"""Whoever begins an attachment, and was not looked at for so long, is left unanswered; an SMF asks
+again after some seconds. Behind who is taken in there is never more than so much work."""
+HANDSHAKES_MAX: Final = 4096
+"""Begun, and not ended: 165 KiB each, and FreeRADIUS keeps one for a minute that goes no further. A
+newcomer finds no place beyond it; rarely one that goes on does not, and has to begin anew."""
 
 
 class Entry(NamedTuple):
@@ -55,6 +60,13 @@ class Entry(NamedTuple):
     serial: int
     device_id: str
     binding: Binding
+
+
+class Identity(NamedTuple):
+    """The EAP server's, PEM."""
+
+    certificate: bytes
+    key: bytes
 
 
 class Facts(NamedTuple):
@@ -66,6 +78,7 @@ class Facts(NamedTuple):
     """Authorities and their lists of revocations, by the name that OpenSSL looks for."""
     secrets: Mapping[str, str]
     """Of each client."""
+    identity: Identity
 
 
 def render(table: RadiusTable, facts: Facts) -> dict[str, bytes]:
@@ -81,6 +94,8 @@ def render(table: RadiusTable, facts: Facts) -> dict[str, bytes]:
     return {
         **{name: text.encode() for name, text in files.items()},
         **{f"{TRUST}/{name}": content for name, content in facts.trust.items()},
+        IDENTITY_CERT: facts.identity.certificate,
+        IDENTITY_KEY: facts.identity.key,
     }
 
 
@@ -157,10 +172,11 @@ def _main(table: RadiusTable) -> str:
         run=table.run_dir,
         log=table.log,
         sessions=table.sessions,
-        certificate=table.certificate,
-        key=table.key,
+        certificate=IDENTITY_CERT,
+        key=IDENTITY_KEY,
         again=TRUST_AGAIN_S,
-        newcomer_wait=NEWCOMER_WAIT_S,
+        newcomer_wait=NEWCOMER_WAIT_MS,
+        handshakes=HANDSHAKES_MAX,
         auth=_listen("auth", table.listen),
         acct=_listen("acct", table.accounting),
         words="".join(f"\t{each}" for each in LOGGED.values()),
@@ -222,10 +238,10 @@ modules {{
         default_eap_type = tls
         timer_expire = 60
         ignore_unknown_eap_types = no
-        max_sessions = ${{max_requests}}
+        max_sessions = {handshakes}
         tls-config wardgate {{
-            private_key_file = {key}
-            certificate_file = {certificate}
+            private_key_file = {here}/{key}
+            certificate_file = {here}/{certificate}
             auto_chain = no
             ca_path = {here}/trust
             ca_path_reload_interval = {again}
@@ -267,6 +283,12 @@ modules {{
 
 policy {{
     $INCLUDE policy.conf
+    wardgate_leave {{
+        update control {{
+            &Response-Packet-Type := Do-Not-Respond
+        }}
+        handled
+    }}
 }}
 
 server wardgate {{
@@ -281,16 +303,22 @@ server wardgate {{
         }}
         # It tells who it is, and so begins. One that has waited already stands behind all those
         # who are being let in: it is left, and asks again. Who has begun is always answered.
-        if ("%{{expr:%c - %l}}" >= {newcomer_wait}) {{
-            update control {{
-                &Response-Packet-Type := Do-Not-Respond
-            }}
-            handled
+        # (Divided, so that it is the same for numbers and for text.)
+        if ("%{{expr:((%c - %l) * 1000 + (%C - %M) / 1000) / {newcomer_wait}}}" > 0) {{
+            wardgate_leave
         }}
         ok
     }}
     authenticate {{
-        eap
+        Auth-Type EAP {{
+            eap {{
+                fail = 1
+            }}
+            # There is no place for another, or it is no EAP (RFC 3579, 2.2).
+            if (fail) {{
+                wardgate_leave
+            }}
+        }}
     }}
     preacct {{
         wardgate_facts
@@ -299,11 +327,14 @@ server wardgate {{
         wardgate_sessions
     }}
     post-auth {{
-        wardgate_facts
-        update request {{
-            &Wardgate-Outcome := "accepted"
+        # Who was left unanswered comes by here, too.
+        if (&Wardgate-Device) {{
+            wardgate_facts
+            update request {{
+                &Wardgate-Outcome := "accepted"
+            }}
+            wardgate_sessions
         }}
-        wardgate_sessions
         Post-Auth-Type Challenge {{
             # Words about the handshake, which nobody reads: each request would walk through
             # everybody's (FreeRADIUS 3.2, fr_state_cleanup_find), and be the slower the more wait.

@@ -89,6 +89,14 @@ class Session(NamedTuple):
         return self.client, self.session_id
 
 
+class Changes(NamedTuple):
+    """What is other than it was told last."""
+
+    put: tuple[Session, ...]
+    """Is new or changed, the one heard of last at the end."""
+    gone: tuple[Key, ...]
+
+
 def parse(line: bytes) -> Line | None:
     """Read one line, without its end; None: it is none of ours."""
     words = line.split(b"\t")
@@ -128,14 +136,16 @@ def _slice(text: str) -> str:
 
 
 class Sessions:
-    """The table."""
+    """The table; ``known`` is in the order in which it was heard of."""
 
     def __init__(self, known: Iterable[Session] = ()) -> None:
         self._all: dict[Key, Session] = {}
         self._of_sim: dict[Key, dict[Key, None]] = {}
         """SMF and SUPI -> its sessions, the newest last."""
+        self._changed: dict[Key, None] = {}
         for each in known:
             self._put(each)
+        self._changed.clear()
         self._half = b""
         self.unread = 0
         """Lines that could not be read."""
@@ -161,6 +171,18 @@ class Sessions:
             self._take(line)
         return lines
 
+    @property
+    def half_bytes(self) -> int:
+        """How much of the log was taken that is no whole line yet."""
+        return len(self._half)
+
+    def changes(self) -> Changes:
+        """What has changed since this was called last."""
+        changed, self._changed = self._changed, {}
+        put = (self._all.get(key) for key in changed)
+        gone = (key for key in changed if key not in self._all)
+        return Changes(tuple(each for each in put if each is not None), tuple(gone))
+
     def get(self, key: Key) -> Session | None:
         """What is known of a session."""
         return self._all.get(key)
@@ -168,7 +190,10 @@ class Sessions:
     def forget(self, key: Key) -> Session | None:
         """It has ended; idempotent. What was known of it."""
         found = self._all.pop(key, None)
-        if found is not None and found.supi:
+        if found is None:
+            return None
+        self._changed[key] = None
+        if found.supi:
             others = self._of_sim[found.client, found.supi]
             del others[key]
             if not others:
@@ -177,6 +202,8 @@ class Sessions:
 
     def _put(self, session: Session) -> None:
         self._all[session.key] = session
+        self._changed.pop(session.key, None)
+        self._changed[session.key] = None
         if session.supi:
             self._of_sim.setdefault((session.client, session.supi), {})[session.key] = None
 

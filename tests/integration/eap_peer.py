@@ -35,6 +35,8 @@ class Attached(NamedTuple):
     """None: nobody answered, although it was asked for :data:`TRIES` times."""
     took_s: float
     repeats: int
+    server: bytes = b""
+    """The certificate that the server showed, DER."""
 
 
 def attribute(kind: int, value: bytes) -> bytes:
@@ -50,6 +52,11 @@ class EapTls:
         self._came = b""
         self._leaves = b""
         self._whole = 0
+
+    @property
+    def server(self) -> bytes:
+        """The certificate that the server has shown, DER; empty: none that was good."""
+        return self._tls.getpeercert(binary_form=True) or b""
 
     def answer(self, request: bytes) -> bytes:
         """The response to a request, which has type EAP-TLS."""
@@ -147,7 +154,8 @@ async def attach(port: int, secret: bytes, context: ssl.SSLContext, facts: bytes
                 return Attached(None, time.monotonic() - began, repeats)
             _verify(answer, asked, secret)
             if answer[0] in (ACCEPT, REJECT):
-                return Attached(answer[0] == ACCEPT, time.monotonic() - began, repeats)
+                took_s = time.monotonic() - began
+                return Attached(answer[0] == ACCEPT, took_s, repeats, peer.server)
             found = list(_attributes(answer))
             state = b"".join(attribute(kind, value) for kind, value in found if kind == STATE)
             eap = peer.answer(b"".join(value for kind, value in found if kind == EAP_MESSAGE))

@@ -25,7 +25,7 @@ from typing import NamedTuple
 import pytest
 
 from bench.rounds import quantiles
-from fleet.radius.raddb import NEWCOMER_WAIT_S
+from fleet.radius.raddb import NEWCOMER_WAIT_MS
 from tests.integration.eap_peer import (
     IDENTITY,
     REJECT,
@@ -118,13 +118,14 @@ async def test_everybody_gets_in_and_who_has_anothers_sim_does_not(site: Site) -
     found = await asyncio.gather(*jobs)
     took_s = asyncio.get_running_loop().time() - began
     own_s, started_s = (b - a for a, b in zip(cpu, cpu_s(site.radiusd.pid), strict=True))
+    peak = next(line for line in status(site.radiusd.pid) if line.startswith("VmHWM"))
     print(  # noqa: T201  # for who tries it by hand
         f"\n{len(found)} at once: all answered after {took_s:.1f} s ({len(found) / took_s:.0f}/s),"
         f" each {quantiles([round(each.took_s * 1e6) for each in found])};"
         f" asked again {sum(each.repeats for each in found)} times,"
         f" given up {sum(each.given_up for each in found)} times;"
         f" CPU of FreeRADIUS {own_s:.1f} s, of what it starts {started_s:.1f} s,"
-        f" of the SMF and the devices {process_time() - own:.1f} s"
+        f" of the SMF and the devices {process_time() - own:.1f} s; {' '.join(peak.split())}"
     )
     assert {each.accepted for each in found[:ATTACHMENTS]} == {True}
     assert {each.accepted for each in found[ATTACHMENTS:]} == {False}
@@ -137,7 +138,7 @@ def test_a_newcomer_is_left_while_who_has_begun_is_answered(site: Site, tmp_path
     here, port = tmp_path / "current", free_port()
     shutil.copytree(site.in_force / "current", here)
     conf = (here / "radiusd.conf").read_text()
-    busy = conf.replace(f">= {NEWCOMER_WAIT_S})", ">= 0)")
+    busy = conf.replace(f"/ {NEWCOMER_WAIT_MS}}}", "+ 1}")
     assert busy != conf
     for old, new in (
         (site.in_force / "current", here),
@@ -162,6 +163,7 @@ def test_a_newcomer_is_left_while_who_has_begun_is_answered(site: Site, tmp_path
             smf.setblocking(False)
             with pytest.raises(BlockingIOError):
                 smf.recv(4096)
+        assert not (tmp_path / site.sessions.name).exists()  # nobody was accepted, or refused
     finally:
         server.terminate()
         server.wait(30)
@@ -170,6 +172,11 @@ def test_a_newcomer_is_left_while_who_has_begun_is_answered(site: Site, tmp_path
 def logged(site: Site, kind: str) -> set[str]:
     """Sessions that FreeRADIUS has written down."""
     return {each[3] for each in site.logged() if each[0] == kind}
+
+
+def status(pid: int) -> list[str]:
+    """What the kernel says of a process."""
+    return Path(f"/proc/{pid}/status").read_text().splitlines()
 
 
 def cpu_s(pid: int) -> tuple[float, float]:

@@ -26,7 +26,10 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
+from fleet import config as fleet_config
+from fleet import setup
 from fleet.store import CredentialRow, DeviceRow, Store
+from gateway.clock import SystemClock
 from gateway.domain.devices import Standing
 from gateway.domain.network import Attachment, parse_binding
 from gateway.network.judge import Bindings, Mismatch, judge
@@ -111,7 +114,8 @@ class Smf:
 class Site:
     """A fleet, its agent, and the radiusd that both keep."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, eap_days: float = 365.0, restart: str = "false") -> None:
+        """The EAP server's certificate is good for ``eap_days``; ``restart`` is the agent's."""
         self.folder = folder
         self.smf = Smf()
         self.port, self.accounting = free_port(), free_port()
@@ -140,7 +144,13 @@ class Site:
             f'disconnect = "127.0.0.1:{self.smf.port}"',
         ]
         self.fleet = Fleet(folder, "\n".join(lines))
-        self.fleet.issue(Role.SERVICE, "radius")
+        setup.issue_for(
+            fleet_config.load(self.fleet.config),
+            Subject(Role.SERVICE, "radius", ("localhost",)),
+            service,
+            eap_days,
+            SystemClock(),
+        )
         self.expired = self._expired()
         self.fleet.start()
         self.good = self.add("pump-1", SIM, NUMBER, MODEM)
@@ -148,9 +158,9 @@ class Site:
         self.unbound = self.add("pump-3")
         self._processes: list[subprocess.Popen[bytes]] = []
         self.watch("--restart", "true", "--once").wait(WAIT_S)
-        self.radiusd = self._run("radiusd", "freeradius", "-f", "-d", self.in_force / "current")
+        self.radiusd = self.serve()
         self.until(lambda: "Ready to process" in (run / "radius.log").read_text())
-        self.watch("--restart", "false", "--reload", f"kill -HUP {self.radiusd.pid}")
+        self.watch("--restart", restart, "--reload", f"kill -HUP {self.radiusd.pid}")
 
     def _expired(self) -> TlsFiles:
         """A certificate that has ended, of which the store says that it has not."""
@@ -210,9 +220,14 @@ class Site:
         if not self._processes and not (self.folder / "made" / "current").exists():
             self.until((self.folder / "made" / "current").exists)
         command = ("-m", "wardgate", "fleet", "radius", "watch", "--config", self.fleet.config)
-        return self._run("agent", sys.executable, *command, *options)
+        return self.run("agent", sys.executable, *command, *options)
 
-    def _run(self, name: str, *command: object) -> subprocess.Popen[bytes]:
+    def serve(self) -> subprocess.Popen[bytes]:
+        """Run FreeRADIUS by what is in force."""
+        return self.run("radiusd", "freeradius", "-f", "-d", self.in_force / "current")
+
+    def run(self, name: str, *command: object) -> subprocess.Popen[bytes]:
+        """A process that ends with the site; its words are in ``NAME.log``."""
         with (self.folder / f"{name}.log").open("ab") as log:
             made = subprocess.Popen([str(each) for each in command], stdout=log, stderr=log)
         self._processes.append(made)
@@ -354,7 +369,7 @@ def test_certificates_that_are_none_of_a_bound_device_stay_out(site: Site) -> No
     assert all(line[0] == "refused" for line in site.logged()[before:])
 
 
-NAMES = {
+NAMES: dict[str, list[x509.GeneralName]] = {
     "another device's": [x509.UniformResourceIdentifier(f"spiffe://{TRUST_DOMAIN}/device/pump-9")],
     "one beside it": [
         NAME,

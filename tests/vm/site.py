@@ -96,8 +96,8 @@ trust_domain = "{TRUST_DOMAIN}"
 RADIUS_TOML = f"""\
 [radius]
 directory = "radius"
-certificate = "/etc/freeradius/wardgate-identity/cert.pem"
-key = "/etc/freeradius/wardgate-identity/key.pem"
+certificate = "radius-identity/cert.pem"
+key = "radius-identity/key.pem"
 listen = "0.0.0.0:{RADIUS_PORT}"
 accounting = "0.0.0.0:1813"
 [radius.clients.smf]

@@ -20,6 +20,7 @@ from fleet.store import (
 )
 from gateway.domain.devices import Standing
 from gateway.domain.errors import ConfigError
+from gateway.domain.network import Binding
 from security.names import Role
 
 DEVICE = DeviceRow("one", "monitor", "icu", "7", "mqtt", Standing.ENROLLED, "1.0", 11)
@@ -126,6 +127,9 @@ def test_migrating_twice_changes_nothing():
 
 
 SAVED = Path(__file__).parent / "saved"
+BOUND = Binding(
+    "imsi-001010000000001", "", "49015420323751", "med", "1-00000a", ("000001", "000002")
+)
 
 
 @pytest.mark.parametrize("saved", sorted(SAVED.glob("*.sql")), ids=lambda each: each.stem)
@@ -134,7 +138,8 @@ def test_a_saved_database_of_each_older_schema_is_brought_up_to_date(saved, path
     db.executescript(saved.read_text())
     db.close()
     store = Store.open(path, lambda: 4711)
-    assert store.devices() == [DEVICE]
+    bound = BOUND if saved.stem >= "0009" else Binding()
+    assert store.devices() == [DEVICE._replace(network=bound)]
     assert store.all_credentials() == [CredentialRow(SERIAL, Role.DEVICE, "one", 1, 99)]
     assert store.gateways() == [GatewayRow("edge", 1, 2, "0.1", 3, b"c", b"s")]
     assert store.health() == [HealthRow("one", 2, 5, "edge", b"facts")]

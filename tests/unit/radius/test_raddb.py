@@ -19,7 +19,7 @@ from fleet.radius.dictionary import (
     vendor_dictionary,
 )
 from fleet.radius.making import read_secrets
-from fleet.radius.raddb import Entry, Facts, render, serial_text
+from fleet.radius.raddb import Entry, Facts, Identity, render, serial_text
 from fleet.radius.trust import trust_files
 from gateway.domain.errors import ConfigError
 from gateway.domain.network import parse_binding
@@ -41,7 +41,9 @@ def table(directory=Path("/made"), in_force=Path("/force")):
 
 
 def rendered(*entries):
-    facts = Facts("ward.example", entries, {"abc.0": b"pem"}, {"smf": "s3cret"})
+    facts = Facts(
+        "ward.example", entries, {"abc.0": b"pem"}, {"smf": "s3cret"}, Identity(b"c", b"k")
+    )
     return {name: each.decode() for name, each in render(table(), facts).items()}
 
 

@@ -5,9 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fleet.radius import sessions
-from fleet.radius.log import Tail
 from fleet.radius.raddb import LOGGED
-from fleet.radius.sessions import Kind, Line, Session, Sessions, attachment, parse
+from fleet.radius.sessions import Key, Kind, Line, Session, Sessions, attachment, parse
 from gateway.domain.network import Attachment
 
 SIM = "imsi-001010000000001"
@@ -95,22 +94,27 @@ def test_any_line_is_read_or_not(data):
     assert found is None or isinstance(found.kind, Kind)
 
 
-def test_a_log_is_read_on_over_its_rotation(tmp_path):
-    path = tmp_path / "log"
-    tail = Tail(path)
-    assert tail.read() == b""
-    path.write_bytes(b"one")
-    assert tail.read() == b"one"
-    with path.open("ab") as file:
-        file.write(b"two")
-    path.rename(tmp_path / "log.1")
-    assert tail.read() == b"two"
-    assert tail.read() == b""
-    path.write_bytes(b"three")
-    assert tail.read() == b"three"
-    path.write_bytes(b"4")  # cut off in its place
-    assert tail.read() == b"4"
-    tail.close()
+def test_changes_are_told_once_and_make_the_same_table():
+    table = Sessions()
+    copy: dict[Key, Session] = {}
+
+    def follow(data):
+        table.feed(data)
+        put, gone = table.changes()
+        for key in gone:
+            copy.pop(key, None)
+        for each in put:
+            copy.pop(each.key, None)
+            copy[each.key] = each
+        assert list(copy.values()) == list(table)
+        assert not any(table.changes())
+        return len(put), len(gone)
+
+    assert follow(line("accepted", "S1") + line("accepted", "S2", supi="imsi-00102")) == (2, 0)
+    assert follow(line("interim", "S1") + line("refused", "S3")) == (1, 0)
+    assert follow(line("accepted", "S4") + line("stop", "S4") + line("stop", "S2")) == (0, 2)
+    assert follow(line("restart", "")) == (0, 1)
+    assert Sessions(copy.values()).changes() == ((), ())
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,116 @@
+"""What secondary authentication must not lose: who is in, and the EAP server's certificate."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import signal
+import sqlite3
+import ssl
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+
+from fleet import config as fleet_config
+from fleet import setup
+from gateway.clock import SystemClock
+from security import pki
+from security.files import TlsFiles
+from security.names import Role
+from security.pki import Subject
+from tests.integration.eap_peer import attach, context_of
+from tests.integration.test_attach_storm import OTHER_SIM, said
+from tests.integration.test_secondary_authentication import SECRET, SIM, Site
+
+pytestmark = [
+    pytest.mark.skipif(not shutil.which("freeradius"), reason="needs freeradius (make system)"),
+    pytest.mark.timeout(180),
+]
+LIFE_DAYS = 9 / 86_400
+"""Renewed after some five seconds."""
+
+
+SUPERVISED = """
+trap 'kill $!; exit' TERM
+while :; do freeradius -f -d "{conf}" & echo $! > "{pid}"; wait; done
+"""
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    folder = tmp_path_factory.mktemp("kept")
+    restart = folder / "restart.sh"
+    restart.write_text(f'kill $(cat "{folder}/radiusd.pid")\n')
+    made = Site(folder, restart=f"sh {restart}")
+    yield made
+    made.close()
+
+
+def attached(site: Site, number: int, sim: str = SIM) -> bool:
+    done = attach(site.port, SECRET.encode(), context_of(site.good), said(number, sim))
+    return bool(asyncio.run(done).accepted)
+
+
+def kept(site: Site) -> set[str]:
+    """The sessions in the fleet's store."""
+    path = site.fleet.directory / "state" / "fleet.db"
+    db = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
+    try:
+        return {each for (each,) in db.execute("SELECT session_id FROM radius_sessions")}
+    finally:
+        db.close()
+
+
+def test_sessions_outlive_the_fleet_and_their_log(site: Site) -> None:
+    assert attached(site, 1)
+    site.until(lambda: "STORM-1" in kept(site))
+    site.fleet.stop(signal.SIGKILL)
+    site.sessions.rename(site.sessions.with_name("sessions.log.2.gz"))
+    assert attached(site, 2)
+    assert not attached(site, 3, OTHER_SIM)
+    site.fleet.start()
+    site.fleet.command("device", "revoke", "pump-1", "--reason", "stolen")
+    assert {site.smf.take(41)[44] for _ in range(2)} == {b"STORM-1", b"STORM-2"}
+    site.until(lambda: not kept(site))
+    audit = (site.fleet.directory / "state" / "audit" / "audit.log").read_text()
+    assert audit.count("wrong_sim") == 1  # said while nobody listened
+
+
+def test_the_eap_servers_certificate_is_renewed_and_taken_up(site: Site) -> None:
+    identity = site.fleet.directory / "service-radius"
+    past = {serial(identity / "cert.pem")}
+    site.fleet.stop()
+    site.radiusd.terminate()
+    site.radiusd.wait(60)
+    script = SUPERVISED.format(conf=site.in_force / "current", pid=site.folder / "radiusd.pid")
+    site.run("radiusd", "sh", "-c", script)
+    shutil.rmtree(identity)
+    config = fleet_config.load(site.fleet.config)
+    subject = Subject(Role.SERVICE, "radius", ("localhost",))
+    setup.issue_for(config, subject, identity, LIFE_DAYS, SystemClock())
+    past.add(serial(identity / "cert.pem"))
+    site.fleet.start()
+    new = site.add("pump-7", "001010000000007")
+    site.until(lambda: shown(site, new) not in past)
+    url = f"http://127.0.0.1:{site.fleet.metrics_port}/metrics"
+    metrics = urllib.request.urlopen(url, timeout=60).read().decode()
+    assert 'wardgate_fleet_certificate_seconds_left{use="radius"}' in metrics
+
+
+def shown(site: Site, files: TlsFiles) -> int:
+    """Which certificate the EAP server shows a device that trusts it."""
+    done = attach(site.port, SECRET.encode(), context_of(files), said(7, "001010000000007"))
+    try:
+        found = asyncio.run(done)
+    except ssl.SSLCertVerificationError as error:
+        raise OSError("it has ended before another came") from error
+    if not found.server:
+        raise OSError("nobody answers")
+    return x509.load_der_x509_certificate(found.server).serial_number
+
+
+def serial(path: Path) -> int:
+    return pki.load_certificates(path)[0].serial_number
