@@ -100,14 +100,25 @@ class RoundsTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """After so long without an answer, where devices are is not known."""
 
 
+class NefTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """``[network_apis.nef]``: for provider ``nef``."""
+
+    af: _Name
+    """By which name the network knows us (``scsAsId``)."""
+    notify: str
+    """A URI that is this gateway's alone: the interface wants one, and nobody listens there."""
+
+
 class NetworkApisConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The whole table."""
 
-    provider: Literal["none", "camara"] = "none"
+    provider: Literal["none", "camara", "nef"] = "none"
     location_verification: str = ""
-    """As ``https://api.operator.example/location-verification/v3``; empty: not asked."""
+    """As ``https://api.operator.example/location-verification/v3``, or
+    ``https://nef.example/3gpp-monitoring-event/v1``; empty: not asked."""
     quality_on_demand: str = ""
-    """As ``https://api.operator.example/quality-on-demand/v1``."""
+    """As ``https://api.operator.example/quality-on-demand/v1``, or
+    ``https://nef.example/3gpp-as-session-with-qos/v1``."""
     sim_swap: str = ""
     """As ``https://api.operator.example/sim-swap/v2``."""
     device_swap: str = ""
@@ -119,6 +130,7 @@ class NetworkApisConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
     by_address: bool = False
     """A device without a number is named by its address: no NAT stands between network and us."""
     token: TokenTable | None = None
+    nef: NefTable | None = None
     area: AreaTable | None = None
     quality: QualityTable | None = None
     rounds: RoundsTable = RoundsTable()
@@ -141,8 +153,20 @@ class NetworkApisConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
             raise ConfigError(
                 "network_apis.location_verification: it goes with area or rounds.fence"
             )
+        self._check_nef()
         if bool(self.quality_on_demand) != (self.quality is not None):
             raise ConfigError("network_apis.quality: it goes with quality_on_demand")
+
+    def _check_nef(self) -> None:
+        if (self.provider == "nef") != (self.nef is not None):
+            raise ConfigError("network_apis.nef: it goes with provider nef")
+        if self.nef is None:
+            return
+        check_url("network_apis.nef.notify", self.nef.notify, plain=self.plain)
+        if self.sim_swap or self.device_swap:
+            raise ConfigError("network_apis.sim_swap: a NEF has no such interface")
+        if self.quality is not None and not self.by_address:
+            raise ConfigError("network_apis.by_address: a NEF gives quality to an address alone")
 
     def __bool__(self) -> bool:
         return self.provider != "none"

@@ -19,7 +19,7 @@ from gateway.domain.network import Binding, Swapped
 
 
 class Whose(NamedTuple):
-    """A device, as a network knows it; what is empty is not said."""
+    """A device, as a network knows it; what is empty is not known. A number says more."""
 
     phone: str = ""
     """``+`` and 5 to 15 digits (E.164)."""
@@ -128,16 +128,15 @@ class NetworkApis(LocationApi, QualityApi, SwapApi, Protocol):
 
 
 def whose(binding: Binding, addresses: frozenset[str] = frozenset()) -> Whose:
-    """A device by what the registry binds it to, else by the one IPv4 address it has.
+    """A device by what the registry binds it to, and by the one IPv4 address it has.
 
     Args:
         binding: the registry's.
         addresses: of its live sessions; empty where addresses are translated.
     """
-    if binding.gpsi:
-        return Whose(phone=f"+{binding.gpsi.removeprefix('msisdn-')}")
+    phone = f"+{binding.gpsi.removeprefix('msisdn-')}" if binding.gpsi else ""
     found = [each for each in addresses if _is_ipv4(each)]
-    return Whose(ipv4=found[0]) if len(found) == 1 else Whose()
+    return Whose(phone, found[0] if len(found) == 1 else "")
 
 
 def _is_ipv4(text: str) -> bool:

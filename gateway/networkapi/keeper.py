@@ -293,6 +293,8 @@ class QualityKeeper:
         mono = self._around.clock.monotonic()
         if action is Action.ASK:
             line.started = mono
+            # Its address may be another one by now; without any, the old one is as good.
+            line.whose = self._known(line.device_id) or line.whose
             return self._took(
                 line,
                 await self._apis.request_quality(

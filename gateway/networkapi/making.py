@@ -15,7 +15,10 @@ from gateway.mec.making import fresh
 from gateway.network.swaps import Swaps
 from gateway.networkapi.camara import Bases, Camara
 from gateway.networkapi.config import NetworkApisConfig
+from gateway.networkapi.interface import NetworkApis
 from gateway.networkapi.keeper import Around, QualityKeeper
+from gateway.networkapi.nef import Bases as NefBases
+from gateway.networkapi.nef import Nef
 from gateway.networkapi.rounds import Asked, Rounds
 from gateway.networkapi.service import Looks, NetworkDesk
 from security.files import TlsFiles
@@ -60,15 +63,26 @@ class OnNetwork:
             SystemRandom(),
             "network_calls",
         )
-        self.apis = Camara(
-            self._platform,
-            Bases(
-                config.location_verification,
-                config.quality_on_demand,
-                config.sim_swap,
-                config.device_swap,
-            ),
-        )
+        self.apis: NetworkApis
+        self._nef: Nef | None = None
+        if config.nef is not None:
+            self.apis = self._nef = Nef(
+                self._platform,
+                NefBases(config.location_verification, config.quality_on_demand),
+                config.nef.af,
+                config.nef.notify,
+                around.clock,
+            )
+        else:
+            self.apis = Camara(
+                self._platform,
+                Bases(
+                    config.location_verification,
+                    config.quality_on_demand,
+                    config.sim_swap,
+                    config.device_swap,
+                ),
+            )
         self.keeper = (
             QualityKeeper(self.apis, config.quality, around) if config.quality is not None else None
         )
@@ -103,8 +117,9 @@ class OnNetwork:
         ).service()
 
     async def run(self) -> None:
-        """The life of keeper and rounds; without either there is nothing to be done."""
-        lives = [each.run() for each in (self.keeper, self.rounds) if each is not None]
+        """The life of keeper, rounds and client; without any there is nothing to be done."""
+        parts = (self.keeper, self.rounds, self._nef)
+        lives = [each.run() for each in parts if each is not None]
         async with asyncio.TaskGroup() as tasks:
             for life in lives:
                 tasks.create_task(life)

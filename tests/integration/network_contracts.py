@@ -40,3 +40,92 @@ SIM_SWAP: Final = _dated("latestSimChange")
 """CAMARA SIM Swap 2.1.0, ``CreateSimSwapDate`` and ``SimSwapInfo``."""
 DEVICE_SWAP: Final = _dated("latestDeviceChange")
 """CAMARA Device Swap 1.0.0, ``CreateDeviceSwapDate`` and ``DeviceSwapInfo``."""
+
+
+_TEXT: Final[Document] = {"type": "string", "minLength": 1}
+_IPV4: Final[Document] = {"type": "string", "pattern": r"^([0-9]{1,3}\.){3}[0-9]{1,3}$"}
+_NO_BODY: Final[Document] = {"description": "done"}
+_PROBLEMS: Final[Document] = dict.fromkeys(
+    ("400", "401", "403", "404", "429", "503"), _body(_object(()))
+)
+
+
+def _subscriptions(asked: Document, made: Document, more: Document) -> Document:
+    """The resources of TS 29.122: a collection per AF, and one of it (5.3.3, 5.14.3)."""
+    several = {"type": "array", "items": made}
+    one = {"200": _body(made)} | _PROBLEMS
+    return {
+        "paths": {
+            "/{scsAsId}/subscriptions": {
+                "get": {"responses": {"200": _body(several)} | _PROBLEMS},
+                "post": {
+                    "requestBody": _body(asked),
+                    "responses": {"201": _body(made)} | more | _PROBLEMS,
+                },
+            },
+            "/{scsAsId}/subscriptions/{subscriptionId}": {
+                "get": {"responses": one},
+                "delete": {"responses": {"204": _NO_BODY} | one},
+            },
+        },
+        "components": {},
+    }
+
+
+_RULE: Final = r"^permit (in|out) (ip|[0-9]+) from \S+( [0-9,-]+)? to \S+( [0-9,-]+)?$"
+_FLOW: Final = _object(
+    ("flowId", "flowDescriptions"),
+    flowId={"type": "integer"},
+    flowDescriptions={
+        "type": "array",
+        "minItems": 1,
+        "maxItems": 2,
+        "items": {"type": "string", "pattern": _RULE},
+    },
+)
+_QUALITY: Final = _object(
+    ("notificationDestination", "ueIpv4Addr", "qosReference", "flowInfo"),
+    notificationDestination=_TEXT,
+    ueIpv4Addr=_IPV4,
+    qosReference=_TEXT,
+    flowInfo={"type": "array", "minItems": 1, "items": _FLOW},
+    self=_TEXT,
+)
+AS_SESSION_WITH_QOS: Final = _subscriptions(
+    _QUALITY | {"additionalProperties": False, "not": {"required": ["self"]}}, _QUALITY, {}
+)
+"""TS 29.122, 5.14.2.1.2 ``AsSessionWithQoSSubscription``; a rule: TS 29.214, 5.3.8."""
+
+_REPORT: Final = _object(
+    ("monitoringType",),
+    monitoringType=_TEXT,
+    locationInfo=_object(
+        (),
+        ageOfLocationInfo={"type": "integer", "minimum": 0},
+        geographicArea=_object(("shape",), shape=_TEXT),
+    ),
+)
+_MONITORING: Final = _object(
+    ("notificationDestination", "monitoringType"),
+    notificationDestination=_TEXT,
+    monitoringType={"enum": ["LOCATION_REPORTING"]},
+    msisdn={"type": "string", "pattern": "^[0-9]{5,15}$"},
+    ipv4Addr=_IPV4,
+    maximumNumberOfReports={"type": "integer", "minimum": 1},
+    locationType={"enum": ["CURRENT_LOCATION", "LAST_KNOWN_LOCATION"]},
+    accuracy={"enum": ["CGI_ECGI", "TA_RA", "GEO_AREA"]},
+    self=_TEXT,
+)
+_ASKED: Final = _MONITORING | {
+    "additionalProperties": False,
+    "not": {"required": ["self"]},
+    "oneOf": [{"required": ["msisdn"]}, {"required": ["ipv4Addr"]}],
+}
+_REPORTS: Final = _object(
+    ("monitoringEventReports",),
+    monitoringEventReports={"type": "array", "minItems": 1, "items": _REPORT},
+)
+MONITORING_EVENT: Final = _subscriptions(
+    _ASKED, _MONITORING, {"200": _body({"anyOf": [_REPORT, _REPORTS]})}
+)
+"""TS 29.122, 5.3.2.1.2 ``MonitoringEventSubscription``, 5.3.2.3.2 ``MonitoringEventReport``."""

@@ -11,6 +11,7 @@ from gateway.networkapi.config import NetworkApisConfig
 from gateway.networkapi.interface import Whose, whose
 
 QUALITY: dict[str, Any] = {"kinds": ["monitor"], "profile": "QOS_E", "server": "10.20.0.1"}
+NEF = {"af": "hospital-1", "notify": "https://gw-1.campus.example/network"}
 WHOLE: dict[str, Any] = {
     "provider": "camara",
     "location_verification": "https://api.operator.example/location-verification/v3",
@@ -46,6 +47,11 @@ def test_nothing_is_called_unless_it_is_configured():
         ({"location_verification": ""}, "location_verification: "),
         ({"area": None, "rounds": {"fence": True}, "location_verification": ""}, "verification: "),
         ({"sim_swap": "operator"}, "sim_swap: "),
+        ({"provider": "nef"}, "nef: "),
+        ({"nef": NEF}, "nef: "),
+        ({"provider": "nef", "nef": NEF}, "by_address: "),
+        ({"provider": "nef", "nef": NEF | {"notify": "gw-1"}, "by_address": True}, "notify: "),
+        ({"provider": "nef", "nef": NEF, "sim_swap": "https://nef.example/1"}, "sim_swap: "),
         ({"quality": None}, "quality: "),
         ({"quality_on_demand": "http://api.operator.example/qod"}, "quality_on_demand: https"),
         ({"location_verification": "operator"}, "location_verification: "),
@@ -53,7 +59,23 @@ def test_nothing_is_called_unless_it_is_configured():
         ({"quality": QUALITY | {"server": "gateway"}}, "quality.server: "),
         ({"quality": QUALITY | {"session_s": 600, "total_s": 300}}, "total_s: "),
     ],
-    ids=["area", "no area", "fence", "swap", "quality", "http", "url", "kinds", "server", "sum"],
+    ids=[
+        "area",
+        "no area",
+        "fence",
+        "swap",
+        "no nef",
+        "nef",
+        "number",
+        "notify",
+        "nef swap",
+        "quality",
+        "http",
+        "url",
+        "kinds",
+        "server",
+        "sum",
+    ],
 )
 def test_what_can_not_be_meant_is_refused(changed, key):
     with pytest.raises(ConfigError, match=key):
@@ -72,14 +94,15 @@ def test_every_device_is_asked_about_where_it_is_wished():
 @pytest.mark.parametrize(
     ("gpsi", "addresses", "known"),
     [
-        ("+8613800000001", {"10.1.2.3"}, Whose("+8613800000001")),
+        ("+8613800000001", {"10.1.2.3"}, Whose("+8613800000001", "10.1.2.3")),
+        ("+8613800000001", set(), Whose("+8613800000001")),
         ("", {"10.1.2.3"}, Whose(ipv4="10.1.2.3")),
         ("", {"10.1.2.3", "10.1.2.4"}, Whose()),
         ("", {"fd00::1"}, Whose()),
         ("", {"monitor.campus"}, Whose()),
         ("", set(), Whose()),
     ],
-    ids=["number", "address", "two", "v6", "name", "none"],
+    ids=["both", "number", "address", "two", "v6", "name", "none"],
 )
-def test_a_device_is_called_by_its_number_or_its_one_address(gpsi, addresses, known):
+def test_a_device_is_called_by_its_number_and_its_one_address(gpsi, addresses, known):
     assert whose(parse_binding(gpsi=gpsi), frozenset(addresses)) == known

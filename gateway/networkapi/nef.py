@@ -1,0 +1,312 @@
+"""A core network's exposure function (NEF), by 3GPP's northbound interfaces.
+
+``AsSessionWithQoS`` and ``MonitoringEvent`` of TS 29.122 (5.14, 5.3), as TS 29.522 (4.4.9, 4.4.2)
+has them for 5G.
+
+Rules:
+
+* Nobody listens here: ``notificationDestination``, which the interface wants, is a name for this
+  gateway. What becomes of a session is looked at.
+* A session of theirs has no end. What has been granted here ends when its time is over, and what a
+  process before left is ended ``LEFT_S`` after the start, unless it was taken up.
+* A session is for an address (``ueIpv4Addr``): a device that has none here has no quality.
+* A place is asked for once (``maximumNumberOfReports`` 1), and held against the circle here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Final, NamedTuple, TypeVar
+from urllib.parse import quote
+
+import msgspec
+
+from gateway.domain.errors import MalformedError
+from gateway.domain.network import Swapped
+from gateway.domain.ports import Clock
+from gateway.mec.http import Answer, Platform, PlatformError, ProblemError, made_name
+from gateway.networkapi.interface import Circle, Flow, Located, Session, Status, Verdict, Whose
+from gateway.networkapi.shapes import Area, verdict
+
+log = logging.getLogger(__name__)
+
+LEFT_S: Final = 60.0
+"""So long what a process before left may be taken up: its alarms stand again at the start."""
+TIDY_S: Final = 10.0
+SESSIONS_MAX: Final = 4096
+"""In one list."""
+MINUTE_US: Final = 60_000_000
+UNABLE: Final = frozenset((403, 404))
+"""It may not be told, or nobody knows the device: no fault of the network's."""
+
+
+class Bases(NamedTuple):
+    """Where each interface begins, up to its version; empty: the network has none."""
+
+    location: str = ""
+    quality: str = ""
+
+
+class _Subscription(msgspec.Struct, frozen=True, rename="camel"):
+    """``AsSessionWithQoSSubscription``, as far as it matters."""
+
+    self: str = ""
+    notification_destination: str = ""
+    ue_ipv4_addr: str = msgspec.field(default="", name="ueIpv4Addr")
+    qos_reference: str = ""
+
+    @property
+    def session_id(self) -> str:
+        return self.self.rstrip("/").rsplit("/", 1)[-1]
+
+
+class _LocationInfo(msgspec.Struct, frozen=True, rename="camel"):
+    age_of_location_info: int = 0
+    """Minutes."""
+    geographic_area: msgspec.Raw = msgspec.Raw(b"")
+
+
+class _Report(msgspec.Struct, frozen=True, rename="camel"):
+    """``MonitoringEventReport``."""
+
+    monitoring_type: str
+    location_info: _LocationInfo | None = None
+
+
+class _Reports(msgspec.Struct, frozen=True, rename="camel"):
+    """Either of what 200 may have, and what 201 has."""
+
+    monitoring_event_reports: tuple[_Report, ...] = ()
+    monitoring_event_report: _Report | None = None
+    monitoring_type: str = ""
+    location_info: _LocationInfo | None = None
+
+    @property
+    def location(self) -> _LocationInfo | None:
+        """Where the device is, however it was told."""
+        alone = _Report(self.monitoring_type, self.location_info)
+        reports = (*self.monitoring_event_reports, self.monitoring_event_report, alone)
+        found = (each.location_info for each in reports if each is not None)
+        return next((each for each in found if each is not None), None)
+
+
+Read = TypeVar("Read")
+
+
+class Nef:
+    """One network. ``platform`` speaks HTTP and gets tokens; whoever made it closes it.
+
+    Args:
+        platform: the client.
+        bases: the interfaces.
+        af: by which name the network knows us (``scsAsId``).
+        notify: a URI that is this gateway's alone.
+        clock: for ends and ages.
+    """
+
+    swap_calls = 0
+    """It tells of changes only to who listens (CHANGE_OF_IMSI_IMEI_ASSOCIATION)."""
+
+    def __init__(
+        self, platform: Platform, bases: Bases, af: str, notify: str, clock: Clock
+    ) -> None:
+        self._call = platform.call
+        name = quote(af, safe="")
+        self._location, self._quality = (
+            f"{each.rstrip('/')}/{name}/subscriptions" if each else "" for each in bases
+        )
+        self._notify = notify
+        self._clock = clock
+        self._began = clock.monotonic()
+        self._ends: dict[str, float] = {}
+        """Session -> when it ends, monotonic. Bounded by ``devices_max``, and what can't end."""
+        self._started: dict[str, float] = {}
+        self._tidied = False
+
+    async def verify_location(self, whose: Whose, area: Circle, age_s: int) -> Located:
+        """``POST /subscriptions``, LOCATION_REPORTING, one report (TS 29.522, 4.4.2.3).
+
+        Raises:
+            PlatformError, ProblemError, MalformedError: see :mod:`gateway.networkapi.interface`.
+        """
+        body = _named(whose) | {
+            "notificationDestination": self._notify,
+            "monitoringType": "LOCATION_REPORTING",
+            "maximumNumberOfReports": 1,
+            "locationType": "LAST_KNOWN_LOCATION" if age_s else "CURRENT_LOCATION",
+            "accuracy": "GEO_AREA",
+        }
+        try:
+            answer = await self._call("POST", self._location, body, expect=(200, 201))
+        except ProblemError as error:
+            if error.status not in UNABLE:
+                raise
+            return Located(Verdict.UNKNOWN, why=str(error))
+        found = _read(answer.body, _Reports).location
+        if found is None:
+            await self._take_back(answer)
+            return Located(Verdict.UNKNOWN, why="the network would tell later")
+        return self._located(found, area, age_s)
+
+    def _located(self, found: _LocationInfo, area: Circle, age_s: int) -> Located:
+        at_us = self._clock.now_us() - found.age_of_location_info * MINUTE_US
+        if found.age_of_location_info * 60 > max(age_s, 60):  # it counts in minutes
+            return Located(Verdict.UNKNOWN, at_us, why="what the network knows is too old")
+        try:
+            told = msgspec.json.decode(found.geographic_area, type=Area)
+        except msgspec.MsgspecError:
+            return Located(Verdict.UNKNOWN, at_us, why="the network draws no area that is known")
+        return Located(verdict(told, area), at_us)
+
+    async def _take_back(self, answer: Answer) -> None:
+        """End a subscription that would tell nobody."""
+        if answer.status == 201:
+            url = f"{self._location}/{quote(made_name(answer, 'self'), safe='')}"
+            await self._call("DELETE", url, expect=(200, 204, 404))
+
+    async def request_quality(
+        self, whose: Whose, flow: Flow, profile: str, seconds: int
+    ) -> Session:
+        """``POST /subscriptions`` (TS 29.122, 5.14.3.2); one that stands already is taken up.
+
+        201 is taken as AVAILABLE: whether radio and core can keep it is told to listeners alone.
+
+        Raises:
+            PlatformError, ProblemError, MalformedError: see :mod:`gateway.networkapi.interface`.
+        """
+        if not whose.ipv4:
+            raise MalformedError("device", "it has no address here, and quality is for one")
+        for each in await self._ours():
+            if (each.ue_ipv4_addr, each.qos_reference) == (whose.ipv4, profile):
+                return self._granted(each.session_id, seconds)
+        body = {
+            "notificationDestination": self._notify,
+            "ueIpv4Addr": whose.ipv4,
+            "qosReference": profile,
+            "flowInfo": [{"flowId": 1, "flowDescriptions": flows(whose.ipv4, flow)}],
+        }
+        answer = await self._call("POST", self._quality, body, expect=(201,))
+        return self._granted(made_name(answer, "self"), seconds)
+
+    async def quality(self, session_id: str) -> Session | None:
+        """``GET /subscriptions/{id}``.
+
+        Raises:
+            PlatformError, ProblemError: see :mod:`gateway.networkapi.interface`.
+        """
+        try:
+            await self._call("GET", self._session(session_id))
+        except ProblemError as error:
+            if error.status == 404:
+                self._forget(session_id)
+                return None
+            raise
+        return self._shown(session_id)
+
+    async def extend_quality(self, session_id: str, seconds: int) -> Session:
+        """It has no end there: whether it still stands is asked, and its end here moves.
+
+        Raises:
+            PlatformError, ProblemError: see :mod:`gateway.networkapi.interface`.
+        """
+        await self._call("GET", self._session(session_id))
+        now = self._clock.monotonic()
+        self._ends[session_id] = self._ends.get(session_id, now) + seconds
+        return self._shown(session_id)
+
+    async def end_quality(self, session_id: str) -> None:
+        """``DELETE /subscriptions/{id}``; 404 is fine.
+
+        Raises:
+            PlatformError, ProblemError: see :mod:`gateway.networkapi.interface`.
+        """
+        await self._call("DELETE", self._session(session_id), expect=(200, 204, 404))
+        self._forget(session_id)
+
+    async def swapped(self, whose: Whose) -> Swapped:  # noqa: ARG002  # it is of the interface
+        """Nothing: see :attr:`swap_calls`."""
+        return Swapped()
+
+    async def run(self) -> None:
+        """End what is over, for ever."""
+        while True:
+            await asyncio.sleep(TIDY_S)
+            try:
+                await self.tidy()
+            except (PlatformError, ProblemError, MalformedError) as error:
+                log.warning("sessions that are over can't be ended now: %s", error)
+
+    async def tidy(self) -> None:
+        """End what is over, and once what a process before left.
+
+        Raises:
+            PlatformError, ProblemError, MalformedError: not now; it is tried again.
+        """
+        if not self._quality:
+            return
+        now = self._clock.monotonic()
+        for session_id in [name for name, end in self._ends.items() if now >= end]:
+            await self.end_quality(session_id)
+        if not self._tidied and now >= self._began + LEFT_S:
+            for each in await self._ours():
+                if each.session_id not in self._ends:
+                    await self.end_quality(each.session_id)
+            self._tidied = True
+
+    async def _ours(self) -> list[_Subscription]:
+        """The sessions of this gateway that stand."""
+        answer = await self._call("GET", self._quality)
+        found = _read(answer.body, list[_Subscription])
+        if len(found) > SESSIONS_MAX:
+            raise MalformedError("sessions", "too many")
+        return [
+            each
+            for each in found
+            if each.notification_destination == self._notify and each.session_id
+        ]
+
+    def _granted(self, session_id: str, seconds: int) -> Session:
+        now = self._clock.monotonic()
+        self._started[session_id], self._ends[session_id] = now, now + seconds
+        return self._shown(session_id)
+
+    def _shown(self, session_id: str) -> Session:
+        now = self._clock.monotonic()
+        began, end = self._started.get(session_id, now), self._ends.get(session_id, now)
+        return Session(session_id, Status.AVAILABLE, end - began)
+
+    def _forget(self, session_id: str) -> None:
+        self._ends.pop(session_id, None)
+        self._started.pop(session_id, None)
+
+    def _session(self, session_id: str) -> str:
+        return f"{self._quality}/{quote(session_id, safe='')}"
+
+
+def flows(ipv4: str, flow: Flow) -> list[str]:
+    """``flowDescriptions``: towards the device and back (TS 29.214, 5.3.8: ``out`` is towards it).
+
+    Several ports are one list in the rule (RFC 6733, 4.3.1, ``IPFilterRule``).
+    """
+    ports = f" {','.join(map(str, flow.ports))}" if flow.ports else ""
+    return [
+        f"permit out ip from {flow.server}{ports} to {ipv4}",
+        f"permit in ip from {ipv4} to {flow.server}{ports}",
+    ]
+
+
+def _named(whose: Whose) -> dict[str, str]:
+    """Raises MalformedError: it is known by nothing."""
+    if whose.phone:
+        return {"msisdn": whose.phone.removeprefix("+")}
+    if whose.ipv4:
+        return {"ipv4Addr": whose.ipv4}
+    raise MalformedError("device", "the network knows it by nothing")
+
+
+def _read(body: bytes, kind: type[Read]) -> Read:
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise MalformedError("network", str(error)[:200]) from error

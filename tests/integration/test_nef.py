@@ -1,0 +1,317 @@
+"""A core network's NEF with a memory: each call is held against our contract of it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+from collections.abc import AsyncIterator
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from gateway.domain.devices import Device
+from gateway.domain.errors import MalformedError
+from gateway.domain.network import Swapped, parse_binding
+from gateway.domain.records import AlarmPriority
+from gateway.mec.http import Platform, ProblemError
+from gateway.network.swaps import Swaps
+from gateway.networkapi.config import AreaTable, NefTable, NetworkApisConfig, QualityTable
+from gateway.networkapi.interface import Circle, Flow, Located, Status, Verdict, Whose
+from gateway.networkapi.keeper import Around, QualityKeeper
+from gateway.networkapi.making import Hearers, OnNetwork
+from gateway.networkapi.nef import LEFT_S, Bases, Nef
+from gateway.networkapi.quality import State
+from security.files import TlsFiles
+from tests.fakes import FakeClock, FakeCounters
+from tests.integration import network_contracts as contracts
+from tests.integration.alarm_ward import until
+from tests.integration.test_network_apis import Log
+from tests.openapi import Specification, watching
+from tests.unit.fence.test_fence import bench as fence_bench
+
+pytestmark = pytest.mark.timeout(120)
+
+QUALITY, MONITORING = "/3gpp-as-session-with-qos/v1", "/3gpp-monitoring-event/v1"
+NOTIFY = "https://gw-1.campus.example/network"
+NUMBER, ADDRESS = "+8613800000001", "10.1.2.3"
+WHOSE = Whose(NUMBER, ADDRESS)
+FLOW = Flow("10.20.0.1", (8883, 5684))
+CAMPUS = Circle(31.2304, 121.4737, 2000.0)
+HERE = {"shape": "POINT", "point": {"lat": CAMPUS.latitude, "lon": CAMPUS.longitude}}
+
+
+class Core:
+    """Keeps sessions for ever, and knows where each number is."""
+
+    def __init__(self) -> None:
+        self.sessions: dict[str, dict[str, Any]] = {}
+        self.places: dict[str, dict[str, Any]] = {}
+        """Number -> ``locationInfo``."""
+        self.later = False
+        """Places are told by a notification, later."""
+        self.waiting: dict[str, dict[str, Any]] = {}
+        self.lists = False
+        """A report comes in a list of one."""
+        self.asked: list[dict[str, Any]] = []
+        self.faults: list[str] = []
+        self._names = itertools.count(1)
+
+    def application(self) -> web.Application:
+        watched = watching(
+            Specification(contracts.AS_SESSION_WITH_QOS, QUALITY),
+            Specification(contracts.MONITORING_EVENT, MONITORING),
+            faults=self.faults,
+        )
+        application = web.Application(middlewares=[watched])
+        for base, make, kept in (
+            (QUALITY, self._session, self.sessions),
+            (MONITORING, self._location, self.waiting),
+        ):
+            self._serve(application.router, f"{base}/{{af}}/subscriptions", make, kept)
+        return application
+
+    def _serve(
+        self, router: web.UrlDispatcher, at: str, make: Any, kept: dict[str, dict[str, Any]]
+    ) -> None:
+        async def listed(_request: web.Request) -> web.Response:
+            return web.json_response(list(kept.values()))
+
+        async def show(request: web.Request) -> web.Response:
+            found = kept.get(request.match_info["name"])
+            return web.json_response(found) if found else _problem(404)
+
+        async def delete(request: web.Request) -> web.Response:
+            found = kept.pop(request.match_info["name"], None)
+            return web.Response(status=204) if found else _problem(404)
+
+        router.add_post(at, make)
+        router.add_get(at, listed)
+        router.add_get(f"{at}/{{name}}", show)
+        router.add_delete(f"{at}/{{name}}", delete)
+
+    def _made(self, request: web.Request, said: dict[str, Any], kept: Any) -> web.Response:
+        name = f"s-{next(self._names)}"
+        kept[name] = said | {"self": f"https://nef.example{request.path}/{name}"}
+        return web.json_response(kept[name], status=201, headers={"Location": kept[name]["self"]})
+
+    async def _session(self, request: web.Request) -> web.Response:
+        said = await request.json()
+        if said["qosReference"] != "gold":
+            return _problem(403)
+        return self._made(request, said, self.sessions)
+
+    async def _location(self, request: web.Request) -> web.Response:
+        said = await request.json()
+        self.asked.append(said)
+        if self.later:
+            return self._made(request, said, self.waiting)
+        found = self.places.get(said.get("msisdn", ""))
+        if found is None:
+            return _problem(404)
+        report = {"monitoringType": "LOCATION_REPORTING", "locationInfo": found}
+        return web.json_response({"monitoringEventReports": [report]} if self.lists else report)
+
+
+def _problem(status: int) -> web.Response:
+    return web.json_response(
+        {"status": status, "title": "none of ours"},
+        status=status,
+        content_type="application/problem+json",
+    )
+
+
+class Site:
+    """The network, and clients of it by one clock."""
+
+    def __init__(self, core: Core, port: int) -> None:
+        self.core = core
+        self.clock = FakeClock()
+        self.base = f"http://127.0.0.1:{port}"
+        self.platforms: list[Platform] = []
+        self.nef = self.client()
+
+    def client(self, notify: str = NOTIFY) -> Nef:
+        """As another process, or another gateway."""
+        platform = Platform(
+            lambda: None, None, 20.0, self.clock, FakeCounters(), Random(1), "network_calls"
+        )
+        self.platforms.append(platform)
+        bases = Bases(self.base + MONITORING, self.base + QUALITY)
+        return Nef(platform, bases, "hospital-1", notify, self.clock)
+
+    async def where(self, age_s: int = 120, whose: Whose = WHOSE) -> Located:
+        return await self.nef.verify_location(whose, CAMPUS, age_s)
+
+
+@contextlib.asynccontextmanager
+async def network() -> AsyncIterator[Site]:
+    core = Core()
+    runner = web.AppRunner(core.application(), access_log=None)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    site = Site(core, runner.addresses[0][1])
+    try:
+        yield site
+    finally:
+        for each in site.platforms:
+            await each.close()
+        await runner.cleanup()
+        assert core.faults == []
+
+
+async def test_a_session_is_for_an_address_and_both_ways() -> None:
+    async with network() as site:
+        session = await site.nef.request_quality(WHOSE, FLOW, "gold", 300)
+        assert (session.status, session.duration_s) == (Status.AVAILABLE, 300.0)
+        (made,) = site.core.sessions.values()
+        assert made["ueIpv4Addr"] == ADDRESS
+        assert made["flowInfo"][0]["flowDescriptions"] == [
+            f"permit out ip from 10.20.0.1 8883,5684 to {ADDRESS}",
+            f"permit in ip from {ADDRESS} to 10.20.0.1 8883,5684",
+        ]
+        site.clock.advance(100)
+        assert (await site.nef.extend_quality(session.session_id, 300)).duration_s == 600.0
+        assert await site.nef.quality(session.session_id) == session._replace(duration_s=600.0)
+        await site.nef.end_quality(session.session_id)
+        await site.nef.end_quality(session.session_id)
+        assert site.core.sessions == {}
+        assert await site.nef.quality(session.session_id) is None
+        with pytest.raises(ProblemError):
+            await site.nef.extend_quality(session.session_id, 300)
+        with pytest.raises(ProblemError):
+            await site.nef.request_quality(WHOSE, FLOW, "platinum", 300)
+        with pytest.raises(MalformedError):
+            await site.nef.request_quality(Whose(NUMBER), FLOW, "gold", 300)
+
+
+async def test_what_has_no_end_there_is_ended_when_its_time_is_over() -> None:
+    async with network() as site:
+        session = await site.nef.request_quality(WHOSE, FLOW, "gold", 300)
+        site.clock.advance(299)
+        await site.nef.tidy()
+        assert len(site.core.sessions) == 1
+        await site.nef.extend_quality(session.session_id, 60)
+        site.clock.advance(60)
+        await site.nef.tidy()
+        assert len(site.core.sessions) == 1
+        site.clock.advance(1)
+        await site.nef.tidy()
+        assert site.core.sessions == {}
+
+
+async def test_what_a_killed_gateway_left_is_taken_up_or_ended_and_anothers_is_left() -> None:
+    async with network() as site:
+        other = site.client("https://gw-2.campus.example/network")
+        theirs = await other.request_quality(WHOSE, FLOW, "gold", 300)
+        first = await site.nef.request_quality(WHOSE, FLOW, "gold", 300)
+        await site.nef.request_quality(Whose(ipv4="10.1.2.4"), FLOW, "gold", 300)
+        again = site.client()
+        assert (
+            await again.request_quality(WHOSE, FLOW, "gold", 200)
+        ).session_id == first.session_id
+        await again.tidy()
+        assert len(site.core.sessions) == 3
+        site.clock.advance(LEFT_S)
+        await again.tidy()
+        assert set(site.core.sessions) == {first.session_id, theirs.session_id}
+
+
+@pytest.mark.parametrize("lists", [False, True], ids=["report", "reports"])
+async def test_a_place_is_held_against_the_circle(lists: bool) -> None:
+    async with network() as site:
+        site.core.lists = lists
+        site.core.places[NUMBER[1:]] = {"ageOfLocationInfo": 1, "geographicArea": HERE}
+        minute_ago = site.clock.now_us() - 60_000_000
+        assert await site.where() == Located(Verdict.TRUE, minute_ago)
+        assert site.core.asked[-1]["locationType"] == "LAST_KNOWN_LOCATION"
+        assert (await site.where(0)).verdict is Verdict.TRUE
+        assert site.core.asked[-1]["locationType"] == "CURRENT_LOCATION"
+        site.core.places[NUMBER[1:]]["geographicArea"] = HERE | {"point": {"lat": 31.4, "lon": 121}}
+        assert (await site.where()).verdict is Verdict.FALSE
+
+
+async def test_what_the_network_can_not_say_is_unknown_with_its_reason() -> None:
+    async with network() as site:
+        assert (await site.where()).why == "404: none of ours"
+        assert (await site.where(whose=Whose(ipv4=ADDRESS))).verdict is Verdict.UNKNOWN
+        site.core.places[NUMBER[1:]] = {"ageOfLocationInfo": 3, "geographicArea": HERE}
+        assert (await site.where()).why == "what the network knows is too old"
+        site.core.places[NUMBER[1:]] = {"cellId": "460-00-1-1"}
+        assert (await site.where()).why == "the network draws no area that is known"
+        site.core.later = True
+        assert (await site.where()).why == "the network would tell later"
+        assert site.core.waiting == {}
+        assert await site.nef.swapped(WHOSE) == Swapped()
+
+
+async def test_an_alarm_has_quality_by_the_address_that_the_device_has_now() -> None:
+    async with network() as site:
+        grave, addresses = ["mon-1"], {ADDRESS}
+        device = Device("mon-1", "monitor", network=parse_binding(gpsi=NUMBER))
+        around = Around(
+            lambda least: grave if least is AlarmPriority.HIGH else [],
+            {"mon-1": device}.get,
+            lambda _device: frozenset(addresses),
+            site.clock,
+            FakeCounters(),
+            Log(),
+        )
+        table = QualityTable(("monitor",), "gold", "10.20.0.1", session_s=100, total_s=150)
+        keeper = QualityKeeper(site.nef, table, around)
+        for _ in range(2):
+            site.clock.advance(1)
+            await keeper.look()
+        assert [each.state for each in keeper.shown()] == [State.GRANTED]
+        # The network has lost it, and the device comes from another address by now.
+        site.core.sessions.clear()
+        addresses = {"10.1.2.9"}
+        for _ in range(50):
+            site.clock.advance(1)
+            await keeper.look()
+        (made,) = site.core.sessions.values()
+        assert made["ueIpv4Addr"] == "10.1.2.9"
+        for _ in range(150):
+            site.clock.advance(1)
+            await keeper.look()
+            await site.nef.tidy()
+        assert [each.state for each in keeper.shown()] == [State.SPENT]
+        assert site.core.sessions == {}
+
+
+async def test_the_configuration_says_that_it_is_one() -> None:
+    async with network() as site:
+        config = NetworkApisConfig(
+            provider="nef",
+            location_verification=site.base + MONITORING,
+            quality_on_demand=site.base + QUALITY,
+            plain=True,
+            by_address=True,
+            nef=NefTable("hospital-1", NOTIFY),
+            area=AreaTable(CAMPUS.latitude, CAMPUS.longitude),
+            quality=QualityTable(("monitor",), "gold", "10.20.0.1"),
+        )
+        grave = ["mon-1"]
+        device = Device("mon-1", "monitor")
+        around = Around(
+            lambda _least: grave,
+            {"mon-1": device}.get,
+            lambda _device: frozenset((ADDRESS,)),
+            site.clock,
+            FakeCounters(),
+            Log(),
+        )
+        fenced = fence_bench()
+        hearers = Hearers(lambda: [device], Swaps(fenced.watch, fenced.sink), fenced.fence)
+        part = OnNetwork(
+            config, TlsFiles(Path("cert"), Path("key"), Path("trust")), around, hearers
+        )
+        living = asyncio.create_task(part.run())
+        await until(lambda: bool(site.core.sessions))
+        living.cancel()
+        await asyncio.wait([living])
+        await part.stop()
+        assert site.core.sessions == {}
