@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import random
 import shutil
@@ -60,8 +61,10 @@ async def mocked(
 ) -> AsyncIterator[tuple[str, Platform]]:
     """The interface of one file, and a client."""
     (port,) = free_ports(1)
-    served = folder / "served.yaml"
-    served.write_text(yaml.safe_dump(lenient(yaml.safe_load((SHARED_FILES / name).read_text()))))
+    served = folder / "served.json"
+    # The safe loader that is written in C.
+    document = yaml.load((SHARED_FILES / name).read_text(), yaml.CSafeLoader)
+    served.write_text(json.dumps(lenient(document), default=str))
     process = await asyncio.create_subprocess_exec(
         *(PRISM, "mock", *flags),
         *("--port", str(port), str(served)),
