@@ -44,9 +44,12 @@ class Whereabouts:
             config.fence,
             FenceAround(self.sims, following, notices, ground.audit, clock, telemetry),
         )
-        self.fence.restore()
+        self.fence.restore(registry=config.fleet is not None)
         self.links = Links(identity.live.devices_at, clock)
         identity.on_directory = self._registered
+        if config.fleet is None:  # nobody binds a device, or no longer
+            self.sims.directory(())
+            self.swaps.directory(())
 
     def follow(self, config: GatewayConfig) -> None:
         """Go on under a changed configuration."""

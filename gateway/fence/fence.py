@@ -4,8 +4,8 @@ Rules:
 
 * Devices are those of the registry with a GPSI, and those that the configuration gives an address.
   Who is told of besides is counted, and nobody's.
-* A zone's word that is older than what is known of the device and that zone changes nothing; the
-  network's clock may be ahead: its time counts as now at the latest.
+* A zone's word that is older than what is known of the device and that zone changes nothing
+  (:mod:`gateway.fence.words`).
 * Several zones may overlap. A device is inside while it is in one of those where it may be.
 * Who is outside is told to :class:`~gateway.network.watch.SimWatch` as ``outside_fence``: alarm,
   quarantine and refusal, their end, and their memory over a restart are there.
@@ -29,6 +29,7 @@ from gateway.domain.network import ZoneEvent, parse_gpsi
 from gateway.fence.config import EVERYWHERE, ClassTable, FenceConfig, Roaming, Scheme
 from gateway.fence.machine import TABLE, Input, State
 from gateway.fence.ports import Around, Found
+from gateway.fence.words import Words
 
 log = logging.getLogger(__name__)
 
@@ -55,15 +56,10 @@ class _Seen:
         self.state = state
         self.until_mono = 0.0
         """The end of its grace."""
-        self.words: dict[str, tuple[int, bool]] = {}
-        """Zone -> when it was last said, and whether it is there. Bounded by the zones."""
+        self.words = Words()
         self.ward = ""
         self.since_mono = 0.0
         self.since_us = 0
-
-    @property
-    def zones(self) -> frozenset[str]:
-        return frozenset(zone for zone, (_, here) in self.words.items() if here)
 
 
 class Fence:
@@ -93,17 +89,25 @@ class Fence:
 
     # Who is fenced
 
-    def restore(self) -> None:
-        """Go on with who was outside, after the watch was restored; without a fence, forget all."""
+    def restore(self, *, registry: bool) -> None:
+        """Go on with who was outside, after the watch was restored; without a fence, forget all.
+
+        Args:
+            registry: somebody will say which devices there are. Otherwise those that the
+                configuration names are all.
+        """
+        named = self._named()
+        if not self._config:
+            self._around.following.keep(())
         for device_id in sorted(self._around.watch.outside()):
-            if self._config:
+            if self._config and (registry or device_id in named):
                 self._seen[device_id] = _Seen(self._class_of(device_id), State.OUTSIDE)
             else:
                 self._around.watch.fenced(device_id, outside=False)
-        if not self._config:
-            self._around.following.keep(())
-        for device_id in sorted(self._named()):
-            self._seen.setdefault(device_id, _Seen(self._class_of(device_id), State.UNKNOWN))
+        for device_id in sorted(named):
+            seen = self._seen.setdefault(device_id, _Seen(self._class_of(device_id), State.UNKNOWN))
+            if not registry:
+                self._reclassed(device_id, seen)
         self._show()
 
     def directory(self, devices: Iterable[Device]) -> None:
@@ -124,10 +128,8 @@ class Fence:
         for device_id in sorted(fenced):
             name = self._class_of(device_id)
             seen = self._seen.setdefault(device_id, _Seen(name, State.UNKNOWN))
-            if seen.class_name != name:
-                seen.class_name = name
-                self._judge(device_id, seen)
-                self._answer(device_id, seen)
+            seen.class_name = name
+            self._reclassed(device_id, seen)
         self._show()
 
     def follow(self, config: FenceConfig) -> None:
@@ -137,8 +139,7 @@ class Fence:
         self._follow(config)
         for device_id, seen in self._seen.items():
             seen.class_name = self._class_of(device_id)
-            self._judge(device_id, seen)
-            self._answer(device_id, seen)
+            self._reclassed(device_id, seen)
         self._show()
 
     def addresses(self) -> tuple[str, ...]:
@@ -159,18 +160,16 @@ class Fence:
             self._around.counters.add("fence_told", "unknown_zone")
             return
         now_us = self._around.clock.now_us()
-        at_us = min(event.at_us or now_us, now_us)
         for address in event.addresses:
             device_id = self._find(address)
             seen = self._seen.get(device_id)
             if seen is None:
                 self._around.counters.add("fence_told", "unknown_device")
                 continue
-            if at_us < seen.words.get(event.zone, (0, False))[0]:
+            if not seen.words.told(event.zone, event.at_us, now_us, here=event.here):
                 self._around.counters.add("fence_told", "old")
                 continue
             self._around.counters.add("fence_told", "in" if event.here else "out")
-            seen.words[event.zone] = (at_us, event.here)
             self._judge(device_id, seen, nowhere=Input.OUT)
         self._show()
 
@@ -187,18 +186,13 @@ class Fence:
         for zone in found.keys() & self._zones:
             for address, at_us in found[zone].items():
                 there.setdefault(self._find(address), {})[zone] = at_us
-        now_us = self._around.clock.now_us()
         for device_id, seen in self._seen.items():
             here = there.get(device_id, {})
             for zone in found.keys() & self._zones:
-                before_us, was = seen.words.get(zone, (0, False))
                 if zone in here:
-                    at_us = min(here[zone] or asked_us, now_us)
-                    if at_us >= before_us:
-                        seen.words[zone] = (at_us, True)
-                elif was and before_us <= asked_us:
-                    # Nobody said that it left: what has ended is that it is seen.
-                    del seen.words[zone]
+                    seen.words.seen(zone, here[zone], asked_us)
+                else:
+                    seen.words.unseen(zone, asked_us)
             self._judge(device_id, seen, nowhere=Input.ABSENT)
         self._show()
 
@@ -237,9 +231,9 @@ class Fence:
                 device_id,
                 seen.class_name,
                 seen.state,
-                tuple(sorted(seen.zones)),
+                tuple(sorted(seen.words.zones)),
                 seen.ward,
-                max((at_us for at_us, _ in seen.words.values()), default=0),
+                seen.words.newest_us,
             )
             for device_id, seen in sorted(self._seen.items())
         ]
@@ -287,7 +281,7 @@ class Fence:
             seen: what is known of it.
             nowhere: what it means if it is in no zone; None: nothing.
         """
-        zones = seen.zones
+        zones = seen.words.zones
         allowed = frozenset(self._table(seen).zones) or self._campus
         if EVERYWHERE in allowed and (zones or nowhere is not Input.ABSENT):
             self._feed(device_id, seen, Input.IN)
@@ -295,11 +289,7 @@ class Fence:
             self._feed(device_id, seen, Input.IN if zones & allowed else Input.OUT)
         elif nowhere is not None:
             self._feed(device_id, seen, nowhere)
-        newest = max(
-            (zone for zone in zones if zone in self._wards),
-            key=lambda zone: (seen.words[zone][0], zone),
-            default="",
-        )
+        newest = seen.words.newest(zone for zone in zones if zone in self._wards)
         if newest:
             self._stand(seen, self._wards[newest])
         elif nowhere is not None:
@@ -325,6 +315,11 @@ class Fence:
             self._since(seen)
             device = self._registered(device_id)
             self._move(device_id, device.ward if device else "")
+
+    def _reclassed(self, device_id: str, seen: _Seen) -> None:
+        """Its class, or what that means, may be another; also than before a restart."""
+        self._judge(device_id, seen)
+        self._answer(device_id, seen)
 
     def _answer(self, device_id: str, seen: _Seen) -> None:
         outside = seen.state is State.OUTSIDE

@@ -84,7 +84,7 @@ class Session:
 
 
 class Bench:
-    def __init__(self, config=CONFIG, state=None, answer=Answer.QUARANTINE):
+    def __init__(self, config=CONFIG, state=None, answer=Answer.QUARANTINE, registry=True):
         self._before = state or FakeState()
         self.clock, self.counters = FakeClock(), FakeCounters()
         self.sink, self.book, self.holds = FakeSink(Outcome.COMMITTED), Book(), Holds()
@@ -114,7 +114,7 @@ class Bench:
             self.notices.restore(state)
             self.watch.restore(state)
             self.following.restore(state)
-        self.fence.restore()
+        self.fence.restore(registry=registry)
 
         def directory(devices):
             known = list(devices)
@@ -265,6 +265,71 @@ def test_without_a_fence_nobody_stays_outside():
     again = Bench(FenceConfig(), state=one.committed, answer=Answer.REFUSE)
     assert again.admitted()
     assert not again.holds.devices
+
+
+NAMED = FenceConfig(ZONES, addresses={"acr:1": "pump-1"})
+
+
+def outside(*, registry):
+    """What was committed of a device that was outside when the process ended."""
+    one = Bench(config=NAMED, registry=registry)
+    if registry:
+        one.identity.apply_directory((PUMP, HOME, CAR))
+    one.told("z-icu", here=True, address="acr:1")
+    one.told("z-icu", here=False, address="acr:1")
+    one.wait(31)
+    assert "pump-1" in one.holds.devices
+    return one.committed
+
+
+def test_who_lost_its_address_is_held_no_longer_where_there_is_no_registry():
+    state = outside(registry=False)
+    again = Bench(config=NAMED, state=state, registry=False)
+    assert "pump-1" in again.holds.devices
+    again = Bench(config=FenceConfig(ZONES), state=state, registry=False)
+    assert "pump-1" not in again.holds.devices
+    # With a registry, it may still be bound to a number.
+    again = Bench(config=FenceConfig(ZONES), state=state)
+    assert "pump-1" in again.holds.devices
+    again.identity.apply_directory((Device("pump-1"),))
+    assert "pump-1" not in again.holds.devices
+
+
+@pytest.mark.parametrize("registry", [True, False])
+def test_a_class_that_was_changed_over_a_restart_applies_to_who_is_outside(registry):
+    state = outside(registry=registry)
+
+    def again(table):
+        config = FenceConfig(
+            ZONES, addresses=NAMED.addresses, classes={"one": table} if table else {}
+        )
+        made = Bench(config=config, state=state, registry=registry, answer=Answer.ALARM)
+        if registry:
+            made.identity.apply_directory((PUMP, HOME, CAR))
+        return made
+
+    everywhere = again(ClassTable(devices=("pump-1",), zones=("*",)))
+    assert everywhere.state() is State.INSIDE
+    assert not everywhere.holds.devices
+    refused = again(ClassTable(devices=("pump-1",), outside=Answer.REFUSE))
+    assert refused.state() is State.OUTSIDE
+    assert not refused.admitted()
+    assert "pump-1" in refused.holds.devices
+    mild = again(None)  # what its class wanted is wanted no more
+    assert mild.state() is State.OUTSIDE
+    assert not mild.holds.devices
+
+
+def test_a_network_whose_clock_is_behind_is_believed_that_a_device_left():
+    one = bench()
+    one.fence.looked(
+        {each.zone: ({PUMP_AT: 0} if each.zone == "z-icu" else {}) for each in ZONES},
+        one.clock.now_us(),
+    )
+    assert one.state() is State.INSIDE
+    one.told("z-icu", here=False, ago_s=3600)
+    assert one.state() is State.LEFT
+    assert one.counters.counts["fence_told", "old"] == 0
 
 
 def test_silence_is_one_alarm_and_holds_nobody():
