@@ -27,7 +27,7 @@ class Whereabouts:
         self.users: dict[tuple[str, str], dict[str, Any]] = {}
         """(address, zone) -> what is said of it."""
         self.circled: dict[str, set[str]] = {}
-        """Area (its subscriptions' ``callbackData``) -> who is in it."""
+        """Area (the last part of its subscriptions' ``callbackData``) -> who is in it."""
         self.restart()
 
     def restart(self) -> None:
@@ -96,7 +96,7 @@ class Whereabouts:
             [
                 (each["callbackReference"]["notifyURL"], _crossing(each, addresses))
                 for each in self._live(self.circles)
-                if each["callbackReference"]["callbackData"] == area
+                if _area(each) == area
                 and each["enteringLeavingCriteria"] == criteria
                 and set(addresses) <= set(each["address"])
             ]
@@ -156,7 +156,7 @@ class Whereabouts:
         return answer
 
     async def _say_at_once(self, made: dict[str, Any]) -> None:
-        inside = self.circled.get(made["callbackReference"]["callbackData"], set())
+        inside = self.circled.get(_area(made), set())
         entering = made["enteringLeavingCriteria"] == "Entering"
         found = [each for each in made["address"] if (each in inside) == entering]
         if found:
@@ -196,6 +196,11 @@ class Whereabouts:
             return web.Response(status=204)
 
         return answer
+
+
+def _area(subscription: dict[str, Any]) -> str:
+    told: str = subscription["callbackReference"]["callbackData"]
+    return told.rpartition("/")[2]
 
 
 def _crossing(subscription: dict[str, Any], addresses: list[str]) -> dict[str, Any]:

@@ -4,8 +4,10 @@ Rules:
 
 * Who knows the path may tell: it holds a secret that is drawn at each start and said to the
   platform alone. Anything else is answered 404, counted, and read no further.
-* Bounded: the body, the time for it, and how much waits to be looked at; what is more is answered
-  503, so that the platform says it again.
+* Bounded: connections, the time that one may take to say something, the body and the time for it,
+  and how much waits to be looked at; what finds no room is answered 503, so that the platform says
+  it again, and is asked for.
+* What tells nothing (a test, that a subscription will end) is answered, and left.
 * The answer is 204 before anything is done about it: a platform waits for no drain.
 """
 
@@ -27,6 +29,7 @@ from gateway.domain.network import LinkSeen, ZoneEvent
 from gateway.domain.ports import Counters
 from gateway.mec import apps, location, mobility, radio
 from gateway.mec.config import CallbackTable
+from gateway.mec.reading import is_courtesy
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +37,12 @@ BODY_BYTES_MAX: Final = 256 << 10
 WAITING_MAX: Final = 4096
 """A ward round's worth of zone events; a platform says again what found no room."""
 BODY_TIMEOUT_S: Final = 5.0
+HEAD_TIMEOUT_S: Final = 5.0
+"""For a handshake, and for the first request behind it."""
+CONNECTIONS_MAX: Final = 64
+"""One platform has a few; whoever else can reach the port must not take the gateway's sockets."""
+KEPT_S: Final = 30.0
+"""A connection without a request."""
 SECRET_BYTES: Final = 24
 
 Told = apps.Termination | mobility.Moved | ZoneEvent | LinkSeen
@@ -58,6 +67,43 @@ class Place(NamedTuple):
         return f"{self.base}/{kind}"
 
 
+class _Turned(asyncio.Protocol):
+    """A connection for which there is no room."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """It ends."""
+        transport.close()
+
+
+class _Door:
+    """Lets in so many connections, and ends those that say nothing in time."""
+
+    def __init__(self, server: web.Server, counters: Counters) -> None:
+        self._server = server
+        self._counters = counters
+        self._silent: set[asyncio.Protocol] = set()
+        """Who has said nothing yet, for at most :data:`HEAD_TIMEOUT_S` each."""
+
+    def __call__(self) -> asyncio.Protocol:
+        if max(len(self._silent), len(self._server.connections)) >= CONNECTIONS_MAX:
+            self._counters.add("mec_told", "crowded")
+            return _Turned()
+        made = self._server()
+        self._silent.add(made)
+        asyncio.get_running_loop().call_later(HEAD_TIMEOUT_S, self._late, made)
+        return made
+
+    def spoke(self, who: asyncio.Protocol) -> None:
+        """A request has come."""
+        self._silent.discard(who)
+
+    def _late(self, who: web.RequestHandler) -> None:
+        if who in self._silent:
+            self._silent.discard(who)
+            if who.transport is not None:
+                who.transport.close()
+
+
 class Callbacks:
     """The listener; what it was told waits in :attr:`told`."""
 
@@ -76,6 +122,8 @@ class Callbacks:
         self.missed = False
         """Something found no room, until whoever looks at the platform instead says otherwise."""
         self._runner: web.AppRunner | None = None
+        self._listener: asyncio.Server | None = None
+        self._door: _Door | None = None
         self.port = 0
 
     async def start(self) -> None:
@@ -86,25 +134,44 @@ class Callbacks:
         """
         app = web.Application(client_max_size=BODY_BYTES_MAX)
         app.router.add_route("*", "/{path:.*}", self._answer)
-        runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1.0)
+        runner = web.AppRunner(
+            app,
+            access_log=None,
+            handle_signals=False,
+            shutdown_timeout=1.0,
+            keepalive_timeout=KEPT_S,
+        )
         await runner.setup()
+        assert runner.server is not None  # it is set up
+        self._door = _Door(runner.server, self._counters)
         host, port = tomlfile.address(self._table.listen, "mec.callback.listen")
-        site = web.TCPSite(runner, host, port, ssl_context=self._context())
+        context = self._context()
         try:
-            await site.start()
+            self._listener = await asyncio.get_running_loop().create_server(
+                self._door,
+                host,
+                port,
+                ssl=context,
+                ssl_handshake_timeout=None if context is None else HEAD_TIMEOUT_S,
+            )
         except OSError as error:
             await runner.cleanup()
             raise ConfigError(f"mec.callback.listen: can't bind {self._table.listen}") from error
         self._runner = runner
-        self.port = runner.addresses[0][1]
+        self.port = self._listener.sockets[0].getsockname()[1]
 
     async def stop(self) -> None:
         """Listen no longer; idempotent."""
+        if self._listener is not None:
+            self._listener.close()
+            self._listener = None
         if self._runner is not None:
             await self._runner.cleanup()
             self._runner = None
 
     async def _answer(self, request: web.Request) -> web.Response:
+        if self._door is not None:
+            self._door.spoke(request.protocol)
         kind = self._kind_of(request.path)
         if kind is None or request.method != "POST":
             self._counters.add("mec_told", "unknown")
@@ -112,7 +179,7 @@ class Callbacks:
         try:
             async with asyncio.timeout(BODY_TIMEOUT_S):
                 body = await request.read()
-            found = READERS[kind](body)
+            found = None if is_courtesy(body) else READERS[kind](body)
         except MalformedError as error:
             self._counters.add("mec_told", "malformed")
             log.warning("the platform told something that can't be read: %s", error)
@@ -121,7 +188,8 @@ class Callbacks:
             self._counters.add("mec_told", "malformed")
             raise web.HTTPRequestTimeout from error
         try:
-            self.told.put_nowait(found)
+            if found is not None:
+                self.told.put_nowait(found)
         except asyncio.QueueFull as error:
             self.missed = True
             self._counters.add("mec_told", "busy")

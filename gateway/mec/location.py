@@ -30,6 +30,7 @@ ADDRESSES_MAX: Final = 10_000
 FREQUENCY_S: Final = 1
 """``frequency``: between two notifications of an area, at least."""
 ZONAL: Final = "zonalTrafficSubscription"
+CRITERIA: Final = ("Entering", "Leaving")
 CIRCLE: Final = "circleNotificationSubscription"
 
 
@@ -57,8 +58,8 @@ class _Terminal(msgspec.Struct, frozen=True, rename="camel"):
 class _Crossing(msgspec.Struct, frozen=True, rename="camel"):
     terminal_location: tuple[_Terminal, ...]
     callback_data: str
-    """The area's name, as it was given with the subscription."""
-    entering_leaving_criteria: Literal["Entering", "Leaving"]
+    """As it was given with the subscription: the criterion, and the area's name."""
+    entering_leaving_criteria: Literal["Entering", "Leaving"] | None = None
     is_final_notification: bool = False
 
 
@@ -112,10 +113,13 @@ def read_crossing(body: bytes) -> ZoneEvent:
         raise MalformedError("crossing", "too many addresses")
     found = [each for each in told.terminal_location if _is_found(each)]
     stamps = [each.current_location for each in found if each.current_location]
+    asked, _, area = told.callback_data.partition("/")
+    if asked not in CRITERIA:
+        raise MalformedError("crossing", "of no subscription of ours")
     return ZoneEvent(
-        told.callback_data,
+        area,
         tuple(each.address for each in found),
-        told.entering_leaving_criteria == "Entering",
+        (told.entering_leaving_criteria or asked) == "Entering",
         max((each.timestamp.at_us for each in stamps if each.timestamp), default=0),
         told.is_final_notification,
     )
@@ -160,7 +164,7 @@ class Location:
             made |= await self._kept.ensure(wish)
         addresses = self._wanted.addresses()
         for area in self._wanted.areas if addresses else ():
-            for criteria in ("Entering", "Leaving"):
+            for criteria in CRITERIA:
                 body = self._circle(area, criteria, addresses)
                 name = f"area/{criteria}/{area.name}"
                 made |= await self._kept.ensure(self._wish(name, "area/circle", CIRCLE, body))
@@ -210,7 +214,7 @@ class Location:
             "clientCorrelator": f"{self._instance}-{area.name}-{criteria}",
             "callbackReference": {
                 "notifyURL": self._wanted.area_callback,
-                "callbackData": area.name,
+                "callbackData": f"{criteria}/{area.name}",
             },
             "address": list(addresses),
             "latitude": area.latitude,

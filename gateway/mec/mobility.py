@@ -8,7 +8,6 @@ A device's state stays where it was collected; what it has acknowledged is deliv
 
 from __future__ import annotations
 
-import ipaddress
 from enum import StrEnum
 from typing import Annotated, Any, Final, Literal
 from urllib.parse import quote
@@ -17,7 +16,7 @@ import msgspec
 
 from gateway.domain.errors import MalformedError
 from gateway.mec.http import Platform, made_name
-from gateway.mec.reading import decoded
+from gateway.mec.reading import address, decoded
 
 IDS_MAX: Final = 4096
 """Addresses in one notification."""
@@ -48,8 +47,8 @@ class _Target(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class _AssociateId(msgspec.Struct, frozen=True):
-    type: str
-    value: str
+    type: str = ""
+    value: str = ""
 
 
 class Moved(msgspec.Struct, frozen=True, rename="camel"):
@@ -70,8 +69,9 @@ class Moved(msgspec.Struct, frozen=True, rename="camel"):
 
     @property
     def addresses(self) -> frozenset[str]:
-        """Of the devices that move."""
-        return frozenset(each.value for each in self.associate_id if each.type in _ADDRESSES)
+        """Of the devices that move, as far as they have any."""
+        said = (address(each.value) for each in self.associate_id if each.type in _ADDRESSES)
+        return frozenset(each for each in said if each)
 
 
 def read_moved(body: bytes) -> Moved:
@@ -81,11 +81,6 @@ def read_moved(body: bytes) -> Moved:
         MalformedError: it is none.
     """
     found = decoded(body, Moved, "MobilityProcedureNotification")
-    try:
-        for address in found.addresses:
-            ipaddress.ip_address(address)
-    except ValueError as error:
-        raise MalformedError("moved", "no address") from error
     if len(found.associate_id) > IDS_MAX:
         raise MalformedError("moved", "too many devices")
     return found

@@ -23,7 +23,7 @@ from gateway.domain.ports import Clock
 from gateway.mec import kept
 from gateway.mec.http import Platform
 from gateway.mec.kept import Kept, Wish
-from gateway.mec.reading import Stamp, decoded
+from gateway.mec.reading import Stamp, address, decoded
 
 IDS_MAX: Final = 64
 """Identifiers of one device in one notification."""
@@ -103,7 +103,8 @@ def read_radio(body: bytes) -> LinkSeen:
     if len(told.associate_id) > IDS_MAX:
         raise MalformedError("radio", "too many identifiers")
     at_us = told.time_stamp.at_us if told.time_stamp else 0
-    addresses = frozenset(each.value for each in told.associate_id if each.type in _ADDRESSES)
+    said = (address(each.value) for each in told.associate_id if each.type in _ADDRESSES)
+    addresses = frozenset(each for each in said if each)
     if isinstance(told, _CellChange):
         done = told.ho_status == COMPLETED and told.trg_ecgi
         cell = _cell(told.trg_ecgi[0].plmn, told.trg_ecgi[0].cell_id) if done else ""

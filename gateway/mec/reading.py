@@ -5,7 +5,8 @@ Whatever the bytes are: cut off, nested without end, no UTF-8, or of another sha
 
 from __future__ import annotations
 
-from typing import Annotated, Final, TypeVar
+import ipaddress
+from typing import Annotated, Any, Final, TypeVar
 
 import msgspec
 from msgspec import Meta
@@ -53,6 +54,33 @@ def decoded(body: bytes | msgspec.Raw, kind: type[_Read], what: str) -> _Read:
         return msgspec.json.decode(body, type=kind)
     except UNREADABLE as error:
         raise MalformedError("mec", f"no {what}") from error
+
+
+class _Courtesy(msgspec.Struct, frozen=True, rename="camel"):
+    notification_type: str = ""
+    expiry_deadline: dict[str, Any] | None = None
+
+
+def is_courtesy(body: bytes) -> bool:
+    """Whether a notification tells nothing but that it is a test, or that a subscription will end.
+
+    Subscriptions are renewed long before, and looked at. The first release of GS MEC 012 has no
+    ``notificationType`` for the latter.
+    """
+    try:
+        told = decoded(body, _Courtesy, "notification")
+    except MalformedError:
+        return False
+    kind = told.notification_type or ("ExpiryNotification" if told.expiry_deadline else "")
+    return kind in {"ExpiryNotification", "TestNotification"}
+
+
+def address(text: str) -> str:
+    """An IP address as sessions have it; empty: it is none."""
+    try:
+        return str(ipaddress.ip_address(text))
+    except ValueError:
+        return ""
 
 
 def shown(name: str) -> str:

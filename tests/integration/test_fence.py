@@ -288,7 +288,7 @@ async def test_what_is_told_of_zones_is_as_the_files_say() -> None:
     users = Whereabouts()
     users.zonal["a"] = {"callbackReference": {"notifyURL": f"{base}/zone"}, "zoneId": "z"}
     users.circles["b"] = {
-        "callbackReference": {"notifyURL": f"{base}/area", "callbackData": "helipad"},
+        "callbackReference": {"notifyURL": f"{base}/area", "callbackData": "Entering/helipad"},
         "enteringLeavingCriteria": "Entering",
         "address": [PUMP_AT],
     }

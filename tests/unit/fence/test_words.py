@@ -67,9 +67,9 @@ def test_who_is_not_seen_is_not_there_unless_it_came_meanwhile():
 
 
 def test_the_newest_zone():
+    assert not Words().newest_us
+    assert not Words().newest(())
     made = Words()
-    assert not made.newest_us
-    assert not made.newest(())
     made.told("a", 20, NOW, here=True)
     made.told("b", 10, NOW + 1, here=True)
     assert made.newest(made.zones) == "a"

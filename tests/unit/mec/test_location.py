@@ -28,7 +28,7 @@ def crossing(**changed):
         {"address": "acr:2", "locationRetrievalStatus": "NotRetrieved"},
     ]
     told = {
-        "callbackData": "helipad",
+        "callbackData": "Leaving/helipad",
         "terminalLocation": terminals,
         "enteringLeavingCriteria": "Leaving",
     }
@@ -46,6 +46,13 @@ def test_a_zone_is_entered_changed_within_and_left(kind, here):
 def test_whose_place_was_not_found_has_crossed_nothing():
     assert read_crossing(crossing()) == ZoneEvent("helipad", ("acr:1",), here=False)
     assert read_crossing(crossing(isFinalNotification=True)).final
+
+
+@pytest.mark.parametrize("criteria", ["Entering", "Leaving"])
+def test_a_notice_need_not_repeat_what_was_asked_for(criteria):
+    told = crossing(callbackData=f"{criteria}/a/b", enteringLeavingCriteria=None)
+    event = read_crossing(told)
+    assert (event.zone, event.here) == ("a/b", criteria == "Entering")
 
 
 @pytest.mark.parametrize(
@@ -70,6 +77,7 @@ def test_what_is_no_zones_event_is_refused(body):
     [
         zonal(),
         crossing(callbackData=None),
+        crossing(callbackData="helipad"),
         crossing(terminalLocation=[{"address": "a"}] * 10_001),
     ],
 )

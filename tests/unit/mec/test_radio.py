@@ -64,6 +64,23 @@ def test_measurements_are_in_their_units():
     assert read(MEASURED, servCellMeasInfo=[]) == LinkSeen(seen.addresses)
 
 
+def test_who_is_meant_is_known_as_a_session_is():
+    ids = [
+        {"type": 2, "value": "2001:0DB8:0:0::1"},
+        {"type": 3, "value": "none"},
+        {"type": 1},
+        {"value": "10.1.7.8"},
+    ]
+    assert read(CHANGE, associateId=ids).addresses == {"2001:db8::1"}
+
+
+def test_a_time_that_is_none_is_not_said():
+    for stamp in ({"seconds": -1}, {"seconds": 1 << 50}, {"seconds": 1, "nanoSeconds": 10**9}):
+        assert read(CHANGE, timeStamp=stamp).at_us == 0
+    with pytest.raises(MalformedError):
+        read(MEASURED, servCellMeasInfo=[{"sCell": {"measQuantityResultsSsbCell": {"rsrp": 128}}}])
+
+
 @pytest.mark.parametrize(
     "changed",
     [

@@ -1,0 +1,113 @@
+"""Who may tell the gateway something, how much, and for how long it may take."""
+
+import asyncio
+import contextlib
+import json
+
+import aiohttp
+import pytest
+
+from gateway.mec import callbacks
+from gateway.mec.apps import GRACE_S_MAX, Operation, Termination
+from gateway.mec.callbacks import Callbacks
+from gateway.mec.config import CallbackTable
+from tests.fakes import FakeCounters
+
+END = {
+    "notificationType": "AppTerminationNotification",
+    "operationAction": "TERMINATING",
+    "maxGracefulTimeout": 10,
+}
+PATIENCE_S = 30
+
+
+@contextlib.asynccontextmanager
+async def listening():
+    table = CallbackTable("127.0.0.1:0", "http://127.0.0.1", plain=True)
+    made = Callbacks(table, lambda: None, FakeCounters())
+    await made.start()
+    try:
+        yield made
+    finally:
+        await made.stop()
+
+
+async def tell(made, body, kind="termination"):
+    url = made.place.of(kind).replace("127.0.0.1", f"127.0.0.1:{made.port}")
+    async with aiohttp.ClientSession() as session, session.post(url, data=body) as answer:
+        return answer.status
+
+
+async def test_what_is_told_waits_to_be_heard():
+    async with listening() as made:
+        assert await tell(made, json.dumps(END)) == 204
+        assert made.told.get_nowait() == Termination(
+            "AppTerminationNotification", Operation.TERMINATING, 10
+        )
+        far = END | {"maxGracefulTimeout": 10**9}
+        assert await tell(made, json.dumps(far)) == 204
+        assert made.told.get_nowait().max_graceful_timeout == GRACE_S_MAX
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"[" * 100_000, b'{"x":"\xff"', b'{"x":' + b"[" * 100_000, json.dumps(END)[:-3].encode()],
+    ids=["nothing", "nested", "no UTF-8", "nested within", "cut off"],
+)
+@pytest.mark.parametrize("kind", callbacks.READERS)
+async def test_what_can_not_be_read_is_refused(body, kind):
+    async with listening() as made:
+        assert await tell(made, body, kind) == 400
+        assert made.told.empty()
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        {"notificationType": "TestNotification", "_links": {}},
+        {"notificationType": "ExpiryNotification", "expiryDeadline": {"seconds": 1}},
+        {"expiryDeadline": {"seconds": 1}, "_links": {}},
+    ],
+    ids=["test", "expiry", "expiry of the first release"],
+)
+async def test_what_tells_nothing_is_answered(told):
+    async with listening() as made:
+        for kind in callbacks.READERS:
+            assert await tell(made, json.dumps(told), kind) == 204
+        assert made.told.empty()
+
+
+async def test_what_finds_no_room_is_missed(monkeypatch):
+    monkeypatch.setattr(callbacks, "WAITING_MAX", 1)
+    async with listening() as made:
+        assert await tell(made, json.dumps(END)) == 204
+        assert not made.missed
+        assert await tell(made, json.dumps(END)) == 503
+        assert made.missed
+
+
+async def test_who_says_nothing_makes_room_for_others(monkeypatch):
+    monkeypatch.setattr(callbacks, "CONNECTIONS_MAX", 2)
+    monkeypatch.setattr(callbacks, "HEAD_TIMEOUT_S", 0.5)
+    async with listening() as made, asyncio.timeout(PATIENCE_S):
+        idle = [await asyncio.open_connection("127.0.0.1", made.port) for _ in range(2)]
+        idle[0][1].write(b"POST / HTTP/1.1\r\nHost: x\r\n")  # and no more
+        late, writer = await asyncio.open_connection("127.0.0.1", made.port)
+        assert await late.read() == b""
+        writer.close()
+        assert made._counters.counts["mec_told", "crowded"] == 1
+        for reader, writer in idle:
+            assert await reader.read() == b""
+            writer.close()
+        assert await tell(made, json.dumps(END)) == 204
+
+
+async def test_a_body_in_drops_is_not_waited_for(monkeypatch):
+    monkeypatch.setattr(callbacks, "BODY_TIMEOUT_S", 0.1)
+    async with listening() as made, asyncio.timeout(PATIENCE_S):
+        reader, writer = await asyncio.open_connection("127.0.0.1", made.port)
+        path = made.place.of("zone").removeprefix("http://127.0.0.1")
+        head = f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{{"
+        writer.write(head.encode())
+        assert b"408" in await reader.readline()
+        writer.close()
