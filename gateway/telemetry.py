@@ -70,6 +70,7 @@ METRICS: Mapping[str, Declared] = {
     "clock_error_seconds": Declared("gauge", "The greatest that the clock may be off"),
     "clock_offset_seconds": Declared("gauge", "Clock minus true time, as its source estimates"),
     "clock_stratum": Declared("gauge", "How far the clock is from a reference clock"),
+    "clock_contradicted": Declared("gauge", "1 while the platform's time contradicts the clock's"),
     "clock_steps": Declared("counter", "Times that the clock was set", ("way",)),
     "wave_blocks": Declared("counter", "Blocks of waveforms accepted", ()),
     "wave_samples": Declared("counter", "Samples of waveforms accepted", ()),

@@ -79,7 +79,7 @@ class Gateway:
             await self._assemble(stack)
             await self._open_drivers(stack)
             await self._open_to_people(stack)
-            await self.networks.join(stack)
+            await self.networks.join(stack, self.own_clock)
             parts = Parts(
                 self.drivers,
                 self.outbound,
@@ -145,6 +145,7 @@ class Gateway:
             ground.telemetry,
             intake.time,
             notices,
+            ground.audit,
             ask_clock,
         )
         self.own_clock = OwnClock(ground.config.clock, around)

@@ -17,6 +17,7 @@ from gateway.domain.ports import Movable
 from gateway.driverset import DriverSet
 from gateway.local.calls import Service
 from gateway.outbound import Outbound
+from gateway.ownclock.watch import OwnClock
 from gateway.supervisor import Part, Supervisor
 from gateway.uplink.uplink import Standing
 
@@ -57,8 +58,12 @@ class Networks:
         self._supervisor = supervisor
         self._stop = stop
 
-    async def join(self, stack: contextlib.AsyncExitStack) -> None:
+    async def join(self, stack: contextlib.AsyncExitStack, own_clock: OwnClock) -> None:
         """Take the gateway's place on a MEC platform, if it runs on one; ``stack`` leaves it.
+
+        Args:
+            stack: closes what is opened.
+            own_clock: hears the platform's time.
 
         Raises:
             ConfigError: nobody can listen to the platform.
@@ -81,7 +86,7 @@ class Networks:
             self._drain,
             self._stop,
             self._move,
-            lambda _time: None,
+            own_clock.platform_said,
             Watchers(self._whereabouts.fence, self._whereabouts.links.told),
         )
         addresses = {each.name: each.address for each in config.destinations}

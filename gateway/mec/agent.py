@@ -23,7 +23,7 @@ from gateway.domain.errors import WardgateError
 from gateway.domain.network import LinkSeen, ZoneEvent
 from gateway.domain.ports import Clock, Counters
 from gateway.mec import apps, mobility
-from gateway.mec.apps import AppSupport, Operation, PlatformTime
+from gateway.mec.apps import AppSupport, Operation
 from gateway.mec.bandwidth import Bandwidth
 from gateway.mec.callbacks import Callbacks, Told
 from gateway.mec.config import BreakoutTable, MecConfig
@@ -34,6 +34,7 @@ from gateway.mec.path import Pace, Path
 from gateway.mec.seeing import Seeing, Watchers
 from gateway.mec.services import Services
 from gateway.notices import Notices
+from gateway.ownclock.opinion import PlatformTime
 from security.identity import Auditor
 
 log = logging.getLogger(__name__)
@@ -66,7 +67,7 @@ class Around(NamedTuple):
     move: Callable[[frozenset[str], str], int]
     """Send devices at addresses to another gateway; how many sessions that were."""
     on_time: Callable[[PlatformTime], None]
-    """The platform's clock was looked at."""
+    """The platform told its time."""
     watchers: Watchers = Watchers()
     """Who is told of devices."""
 
@@ -243,17 +244,15 @@ class Agent:
         before = clock.monotonic()
         sent_us = clock.now_us()
         told = await self._interfaces.apps.current_time()
-        took_us = round((clock.monotonic() - before) * 1e6)
         self._timed_at = clock.monotonic()
-        platform_us = told.seconds * 1_000_000 + told.nano_seconds // 1000
-        time = PlatformTime(
-            platform_us - (sent_us + took_us // 2),
-            took_us // 2,
-            told.time_source_status == "TRACEABLE",
-        )
-        self._around.counters.set("mec_clock_offset_seconds", time.offset_us / 1e6)
-        self._around.counters.set("mec_clock_traceable", float(time.traceable))
-        self._around.on_time(time)
+        half_us = round((self._timed_at - before) * 5e5)
+        traceable = told.time_source_status == "TRACEABLE"
+        told_ns = told.seconds * 1_000_000_000 + told.nano_seconds
+        offset_us = told_ns // 1000 - (sent_us + half_us)
+        self._around.counters.set("mec_clock_offset_seconds", offset_us / 1e6)
+        self._around.counters.set("mec_clock_traceable", float(traceable))
+        moment_us = round(before * 1e6) + half_us
+        self._around.on_time(PlatformTime(told_ns, moment_us, half_us, traceable))
 
     async def _look_at_services(self) -> None:
         services = self._interfaces.services

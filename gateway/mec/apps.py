@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from enum import StrEnum
-from typing import Annotated, Any, Final, Literal, NamedTuple, TypeVar
+from typing import Annotated, Any, Final, Literal, TypeVar
 from urllib.parse import quote
 
 import msgspec
@@ -41,17 +41,6 @@ class CurrentTime(msgspec.Struct, frozen=True, rename="camel"):
     seconds: Seconds
     nano_seconds: Nanoseconds
     time_source_status: Literal["TRACEABLE", "NONTRACEABLE"]
-
-
-class PlatformTime(NamedTuple):
-    """The platform's clock beside ours."""
-
-    offset_us: int
-    """Platform minus gateway, in the middle of the call."""
-    uncertainty_us: int
-    """Half of what the call took."""
-    traceable: bool
-    """The platform's clock is locked to UTC."""
 
 
 class AppSupport:

@@ -25,6 +25,11 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 UNITS = ((86_400_000_000, "d"), (3_600_000_000, "h"), (60_000_000, "min"), (1_000_000, "s"))
+DISPUTED = "disputed"
+_WORDS = {
+    DISPUTED: "its time service, which the platform contradicts,",
+    "platform": "the platform alone",
+}
 HEAD = ("DEVICE", "OFFSET", "+/-", "DRIFT ppm", "SHOWS", "REPORTS +/-", "LAST SET")
 
 
@@ -58,7 +63,9 @@ def lines(found: pb.ListClocksResponse) -> list[str]:
     """The list, for people."""
     own = found.own
     word = "synchronised" if own.synchronised else "NOT SYNCHRONISED"
-    told = f"gateway: {word}, by {own.source}"
+    if own.source == DISPUTED:
+        word = "DISPUTED"
+    told = f"gateway: {word}, by {_WORDS.get(own.source, own.source)}"
     if own.reference:
         told += f" from {own.reference}, stratum {own.stratum}"
     if own.error_us:

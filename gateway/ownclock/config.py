@@ -20,6 +20,8 @@ class ClockTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A record is made at least so often, and when something changes."""
     error_max_s: float = 0.05
     """Beyond it an alarm is raised."""
+    platform_error_s: float = 0.005
+    """How far a MEC platform's time that is traceable to UTC may be off: it does not say."""
     alarm_after_s: float = 300.0
     """A clock that is not synchronised, or beyond the limit, for so long is an alarm: a time
     service needs a while after a start."""
@@ -34,8 +36,10 @@ class ClockTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             value = getattr(self, name)
             if not (math.isfinite(value) and value > 0):
                 raise ConfigError(f"clock.{name}: must be above 0")
-        if not (math.isfinite(self.alarm_after_s) and self.alarm_after_s >= 0):
-            raise ConfigError("clock.alarm_after_s: can't be negative")
+        for name in ("alarm_after_s", "platform_error_s"):
+            value = getattr(self, name)
+            if not (math.isfinite(value) and value >= 0):
+                raise ConfigError(f"clock.{name}: can't be negative")
         if self.chrony and self.address is None:
             raise ConfigError("clock.chrony: must be address:port on the loopback, or empty")
 

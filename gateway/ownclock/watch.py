@@ -6,9 +6,11 @@ Rules:
    a clock that nobody vouches for makes every report uncertain.
 2. A record is made at the start, when something changes (source, reference, stratum, leap), when
    the clock was set, and every ``record_every_s``. What the journal did not take is told again.
-3. A clock that is not synchronised, or may be off by more than ``error_max_s``, for
-   ``alarm_after_s`` is an alarm, and ends as soon as it is not.
-4. A step is noticed within a second, also when no device sends anything.
+3. A MEC platform's time is a second opinion (:mod:`gateway.ownclock.opinion`). That it contradicts
+   the time service, or is all there is, and the end of either, is an entry in the audit log.
+4. A clock that is not synchronised, or may be off by more than ``error_max_s``, for
+   ``alarm_after_s`` is an alarm, and ends as soon as it is not; so is one that is contradicted.
+5. A step is noticed within a second, also when no device sends anything.
 """
 
 from __future__ import annotations
@@ -21,14 +23,22 @@ from typing import Final, NamedTuple, Protocol
 from gateway.domain.ports import Clock, Counters, Outcome, Sink, Submission
 from gateway.domain.records import Attestation, GatewayClock, Provenance
 from gateway.ownclock.config import ClockTable
+from gateway.ownclock.opinion import Judgement, Opinion, PlatformTime, Verdict
 from gateway.ownclock.reading import NOBODY, Reading
 from gateway.pipeline.clocks.steady import Steady
+from security.identity import Auditor
 
 log = logging.getLogger(__name__)
 
 LOOK_S: Final = 1.0
 UNSYNCHRONISED = ("clock_unsynchronised", "No time service vouches for the gateway's clock")
 INACCURATE = ("clock_inaccurate", "The gateway's clock may be off by more than it is allowed to")
+CONTRADICTED = (
+    "clock_contradicted",
+    "The platform's time and the gateway's time service contradict each other",
+)
+_TOLD: Final = (Verdict.CONTRADICTS, Verdict.VOUCHES)
+"""What the audit log hears of, and its end."""
 _SOURCE: Final = Provenance("gateway", Attestation.GATEWAY)
 
 
@@ -55,6 +65,7 @@ class Around(NamedTuple):
     counters: Counters
     told: Told
     bell: Bell
+    audit: Auditor
     ask: Callable[[], Awaitable[Reading]]
 
 
@@ -65,6 +76,9 @@ class OwnClock:
         self._config = config
         self._around = around
         self.reading = NOBODY
+        """What the clock is worth, with the second opinion."""
+        self._opinion = Opinion(round(config.platform_error_s * 1e6))
+        self._verdict = Verdict.SILENT
         self._recorded: Reading | None = None
         """The last that a record was made of."""
         self._recorded_s = 0.0
@@ -76,6 +90,12 @@ class OwnClock:
     def follow(self, config: ClockTable) -> None:
         """Go on under a changed configuration."""
         self._config = config
+        self._opinion.follow(round(config.platform_error_s * 1e6))
+        self._asked_s = None
+
+    def platform_said(self, told: PlatformTime) -> None:
+        """A MEC platform told its time; it counts from the next look on."""
+        self._opinion.take(told)
         self._asked_s = None
 
     async def run(self) -> None:
@@ -101,9 +121,12 @@ class OwnClock:
         self._ring(around.clock.monotonic())
         self._record()
 
-    def _take(self, reading: Reading) -> None:
+    def _take(self, own: Reading) -> None:
         around, before = self._around, self.reading
-        self.reading = reading
+        steady = around.told.steady
+        judgement = self._opinion.judge(own, steady.base_us, steady.moment_us())
+        self._tell(judgement)
+        self.reading = reading = judgement.reading
         if reading.kind != before.kind:
             # A reference may be an address of the hospital's: it is in the record, not in the log.
             log.info("the clock is told by %s, stratum %d", reading.source, reading.stratum)
@@ -113,12 +136,30 @@ class OwnClock:
         around.counters.set("clock_offset_seconds", reading.offset_us / 1e6)
         around.counters.set("clock_stratum", reading.stratum)
 
+    def _tell(self, found: Judgement) -> None:
+        """Say in the audit log what the platform's word is now, where that makes a difference."""
+        before, self._verdict = self._verdict, found.verdict
+        contradicts = found.verdict is Verdict.CONTRADICTS
+        self._around.counters.set("clock_contradicted", float(contradicts))
+        if found.verdict is before or not {before, found.verdict} & set(_TOLD):
+            return
+        log.warning("the platform's time and the gateway's clock: %s", found.verdict.value)
+        self._around.audit.record(
+            "clock_opinion",
+            verdict=found.verdict.value,
+            source=found.reading.source,
+            error_us=found.reading.error_us,
+            least_us=found.least_us,
+            most_us=found.most_us,
+        )
+
     def _ring(self, now_s: float) -> None:
         reading = self.reading
         off = reading.synchronised and reading.error_us > self._config.error_max_s * 1e6
         for (condition, text), bad in (
             (UNSYNCHRONISED, not reading.synchronised),
             (INACCURATE, off),
+            (CONTRADICTED, self._verdict is Verdict.CONTRADICTS),
         ):
             if not bad:
                 self._bad_since_s.pop(condition, None)

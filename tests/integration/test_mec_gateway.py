@@ -6,12 +6,14 @@ import asyncio
 import json
 import signal
 import sqlite3
+import struct
 import subprocess
 import sys
 from contextlib import asynccontextmanager, closing
 from dataclasses import replace
 from pathlib import Path
 from random import Random
+from typing import cast
 
 import pytest
 from aiohttp import web
@@ -28,6 +30,7 @@ from security.files import SECRET_MODE, write_atomic
 from security.tls import server_context
 from tests.crash.device import HABITS
 from tests.crash.site import CrashSite, until
+from tests.unit.ownclock.test_chrony import reply
 
 pytestmark = pytest.mark.timeout(300)
 INSTANCE = "instance-1"
@@ -285,3 +288,64 @@ async def test_what_leaves_the_campus_is_collected_and_not_released(
             with closing(sqlite3.connect(f"file:{site.core_db}?mode=ro", uri=True)) as db:
                 of_roamer = "SELECT count(*) FROM association_changes WHERE device_id <> 'roamer-1'"
                 assert db.execute(of_roamer).fetchone() == before
+
+
+class Chronyd(asyncio.DatagramProtocol):
+    """Answers as chronyd does, at once; ``leap`` 3: it follows nothing."""
+
+    def __init__(self) -> None:
+        self.leap = 0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast("asyncio.DatagramTransport", transport)
+
+    def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
+        (sequence,) = struct.unpack("!I", data[8:12])
+        dispersion_s = (0.0,) * 7 + (0.001, 64.0)
+        self.transport.sendto(reply(sequence, leap=self.leap, floats=dispersion_s), addr)
+
+
+async def test_the_platforms_time_is_a_second_opinion(
+    tmp_path: Path, identities: Identities
+) -> None:
+    platform = Platform(INSTANCE, ("wardgate", "hidden"))
+    platform.traffic_rules["breakout"] = traffic_rule("breakout")
+    loop = asyncio.get_running_loop()
+    transport, chronyd = await loop.create_datagram_endpoint(Chronyd, local_addr=("127.0.0.1", 0))
+    asked = transport.get_extra_info("sockname")[1]
+    async with listening(platform, identities) as port:
+        extra = table(tmp_path, port).replace("look_s", "time_s = 0.2\nlook_s", 1)
+        extra += f'[clock]\nchrony = "127.0.0.1:{asked}"\npoll_s = 0.5\n'
+        async with CrashSite(tmp_path / "site", identities, extra=extra) as site:
+
+            async def becomes(error_s: float, **gauges: float) -> None:
+                """Until the gauges say so, and the clock may be off by hardly more than that."""
+                async with asyncio.timeout(PATIENCE_S):
+                    while True:
+                        samples = await site.samples("gateway")
+                        found = {name: total(samples, f"wardgate_{name}") for name in gauges}
+                        error = total(samples, "wardgate_clock_error_seconds")
+                        if found == gauges and error_s <= error < error_s + 0.5:
+                            return
+                        await asyncio.sleep(0.05)
+
+            def sources() -> list[str]:
+                with closing(sqlite3.connect(f"file:{site.core_db}?mode=ro", uri=True)) as db:
+                    rows = db.execute("SELECT source FROM gateway_clocks ORDER BY seq").fetchall()
+                return [source for (source,) in rows]
+
+            await becomes(0.0, clock_synchronised=1, mec_clock_traceable=1, clock_contradicted=0)
+            platform.clock_offset_s = 5.0
+            await becomes(5.0, clock_synchronised=1, clock_contradicted=1)
+            platform.traceable = False
+            await becomes(0.0, clock_synchronised=1, clock_contradicted=0)
+            chronyd.leap = 3
+            await becomes(0.0, clock_synchronised=0, clock_contradicted=0)
+            platform.traceable, platform.clock_offset_s = True, -2.0
+            await becomes(2.0, clock_synchronised=1, clock_contradicted=0)
+            told = ["chrony", "disputed", "chrony", "chrony", "platform"]
+            await until(lambda: sources() == told, PATIENCE_S)
+            log = (site.state / "gateway" / "audit" / "audit.log").read_text().splitlines()
+        entries = [each for each in map(json.loads, log) if each["event"] == "clock_opinion"]
+        assert [each["verdict"] for each in entries] == ["contradicts", "silent", "vouches"]
+    transport.close()

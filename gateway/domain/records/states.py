@@ -71,7 +71,8 @@ class GatewayClock(msgspec.Struct, frozen=True, gc=False):
     cause: str
     """``"started"``, ``"changed"``, ``"periodic"``, or ``"set"``: the clock was stepped."""
     source: str
-    """Who says so: ``"chrony"``, ``"kernel"`` or ``"none"``."""
+    """Who says so: ``"chrony"``, ``"kernel"``, ``"platform"`` (the MEC platform alone), ``"none"``;
+    ``"disputed"``: chrony or the kernel, and the platform contradicts."""
     synchronised: bool
     error_us: int = 0
     """The greatest that the clock may be off; 0: nobody says."""

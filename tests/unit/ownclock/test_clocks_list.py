@@ -67,6 +67,18 @@ def test_a_gateway_whose_clock_was_set_says_so():
     assert "; set by -8 s at 2026-09-21" in head
 
 
+def test_a_second_opinion_is_said_in_words():
+    own = pb.OwnClock(source="platform", synchronised=True, error_us=3_000_000)
+    (head, _) = lines(pb.ListClocksResponse(own=own))
+    assert head == "gateway: synchronised, by the platform alone, off by 3 s at most"
+    own.MergeFrom(pb.OwnClock(source="disputed", reference="10.0.0.1", stratum=3))
+    (head, _) = lines(pb.ListClocksResponse(own=own))
+    assert head == (
+        "gateway: DISPUTED, by its time service, which the platform contradicts, from 10.0.0.1, "
+        "stratum 3, off by 3 s at most"
+    )
+
+
 def test_spans_have_the_unit_that_suits_them():
     assert [span(us) for us in (0, 1500, 2_000_000, 90_000_000, 7_200_000_000)] == [
         *("0 ms", "1.5 ms", "2 s", "1.5 min", "2 h")

@@ -2,11 +2,13 @@
 
 import asyncio
 from dataclasses import dataclass, field
+from typing import Any
 
 from gateway.domain.ports import Outcome
 from gateway.domain.records import GatewayClock, LeapStatus
 from gateway.ownclock.config import ClockTable
 from gateway.ownclock.kernel import KernelClock, kernel_clock
+from gateway.ownclock.opinion import PlatformTime
 from gateway.ownclock.reading import NOBODY, Reading, by_kernel
 from gateway.ownclock.watch import Around, OwnClock
 from gateway.pipeline.config import TimeRule
@@ -30,7 +32,17 @@ class Site:
         self.clock = FakeClock()
         self.counters = FakeCounters()
         self.clockwork = Clockwork(TimeRule(), self.clock)
-        around = Around("gw-1", self, self.clock, self.counters, self.clockwork, self, self._ask)
+        self.entries: list[dict[str, Any]] = []
+        around = Around(
+            "gw-1",
+            self,
+            self.clock,
+            self.counters,
+            self.clockwork,
+            self,
+            self,
+            self._ask,
+        )
         self.watch = OwnClock(ClockTable(), around)
 
     async def _ask(self):
@@ -50,6 +62,19 @@ class Site:
     def condition(self, condition, text, *, active):
         assert text
         (self.alarms.add if active else self.alarms.discard)(condition)
+
+    def record(self, event, **fields):
+        assert event == "clock_opinion"
+        self.entries.append(fields)
+
+    def refused(self, *refusal):
+        raise AssertionError(refusal)
+
+    def platform_says(self, ahead_us: int, half_us: int = 4000, *, traceable: bool = True):
+        """The platform's clock is ahead of the gateway's by so much."""
+        told_ns = (self.clock.now_us() + ahead_us) * 1000 + 7
+        moment_us = round(self.clock.monotonic() * 1e6)
+        self.watch.platform_said(PlatformTime(told_ns, moment_us, half_us, traceable))
 
     def wait(self, seconds: int, every: int = 1):
         for _ in range(0, seconds, every):
@@ -142,3 +167,70 @@ def test_the_kernel_is_believed_where_nobody_else_is():
 def test_this_kernel_answers():
     told = kernel_clock()
     assert told is None or told.error_us >= 0
+
+
+def test_a_platform_that_contradicts_costs_certainty_at_once_and_is_an_alarm_that_stays():
+    site = Site()
+    site.wait(2)
+    site.platform_says(3_000_000)
+    site.wait(1)
+    assert site.watch.reading.source == "disputed"
+    assert 3_000_000 < site.watch.reading.error_us < 3_020_000
+    assert site.clockwork._room_us < 0
+    assert site.counters.gauges[("clock_contradicted",)] == 1
+    assert site.causes() == ["started", "changed"]
+    assert site.alarms == set()
+    for _ in range(5):
+        site.platform_says(3_000_000)
+        site.wait(61)
+    assert site.alarms == {"clock_contradicted", "clock_inaccurate"}
+    site.platform_says(0)
+    site.wait(1)
+    assert site.alarms == set()
+    assert site.watch.reading == GOOD
+    assert site.counters.gauges[("clock_contradicted",)] == 0
+    assert [entry["verdict"] for entry in site.entries] == ["contradicts", "agrees"]
+    assert site.entries[0]["least_us"] < 3_000_000 < site.entries[0]["most_us"]
+
+
+def test_a_platform_that_is_not_locked_to_utc_is_no_opinion():
+    site = Site()
+    site.platform_says(3_000_000, traceable=False)
+    site.wait(600)
+    assert site.watch.reading == GOOD
+    assert (site.alarms, site.entries) == (set(), [])
+
+
+def test_a_platform_vouches_where_nobody_else_does_until_it_is_silent():
+    site = Site(NOBODY)
+    site.wait(2)
+    site.platform_says(20_000)
+    site.wait(1)
+    reading = site.watch.reading
+    assert (reading.source, reading.synchronised) == ("platform", True)
+    assert 20_000 < reading.error_us <= 20_000 + 4_000 + 5_000 + 2_000 + 1_000
+    assert site.counters.gauges[("clock_synchronised",)] == 1
+    site.wait(598)
+    assert site.watch.reading.error_us > reading.error_us + 50_000
+    site.wait(20)
+    assert site.watch.reading == NOBODY
+    assert [entry["verdict"] for entry in site.entries] == ["vouches", "silent"]
+
+
+def test_a_step_of_the_clock_shows_beside_the_platform_at_once():
+    site = Site(NOBODY)
+    site.platform_says(0)
+    site.wait(1)
+    site.clock._us -= 8_000_000
+    site.wait(1)
+    assert 8_000_000 < site.watch.reading.error_us < 8_020_000
+
+
+def test_another_allowance_for_the_platform_counts_at_once():
+    site = Site()
+    site.platform_says(40_000)
+    site.wait(1)
+    assert site.watch.reading.source == "disputed"
+    site.watch.follow(ClockTable(platform_error_s=0.05))
+    site.wait(1)
+    assert site.watch.reading == GOOD
