@@ -82,6 +82,7 @@ METRICS: Mapping[str, Declared] = {
         "Devices whose flow is to be first, by what has become of their session",
         ("state",),
     ),
+    "network_told": Declared("counter", "What the core network told", ("kind",)),
     "network_located": Declared("counter", "Answers whether a device is in an area", ("verdict",)),
     "mec_failures": Declared("counter", "Looks at the platform that failed", ("what",)),
     "mec_told": Declared("counter", "What the platform told", ("kind",)),

@@ -290,7 +290,7 @@ class Gateway:
         self.local = local_server(
             ground, pipeline, self.whereabouts, self.own_clock, self.outbound, self.healthy
         )
-        operators = self.networks.ask(stack)
+        operators = await self.networks.ask(stack)
         if operators is not None:
             self.local.offer(operators)
         await self.local.start()

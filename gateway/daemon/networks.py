@@ -95,8 +95,12 @@ class Networks:
         stack.push_async_callback(platform.stop)
         self._supervisor.start(Part("mec", platform.run))
 
-    def ask(self, stack: contextlib.AsyncExitStack) -> Service | None:
-        """Have an operator's network that can be asked, if there is one; what people may ask it."""
+    async def ask(self, stack: contextlib.AsyncExitStack) -> Service | None:
+        """Have a network that can be asked, if there is one; what people may ask it.
+
+        Raises:
+            ConfigError: nobody can listen to the network.
+        """
         ground = self._ground
         config = ground.config
         if not config.network_apis:
@@ -114,6 +118,7 @@ class Networks:
         )
         hearers = Hearers(ground.identity.devices, self._whereabouts.swaps, self._whereabouts.fence)
         network = OnNetwork(config.network_apis, config.tls.files, around, hearers)
+        await network.start()
         stack.push_async_callback(network.stop)
         self._supervisor.start(Part("network", network.run))
         return network.service()

@@ -90,7 +90,7 @@ class Agent:
         config: MecConfig,
         breakout: BreakoutTable,
         interfaces: Interfaces,
-        callbacks: Callbacks,
+        callbacks: Callbacks[Told],
         around: Around,
     ) -> None:
         self._config = config

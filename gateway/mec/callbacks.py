@@ -1,4 +1,4 @@
-"""Where the platform tells the gateway of what happens.
+"""Where a platform, or a network, tells the gateway of what happens.
 
 Rules:
 
@@ -18,8 +18,8 @@ import hmac
 import logging
 import secrets
 import ssl
-from collections.abc import Callable
-from typing import Final, NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Final, Generic, NamedTuple, TypeVar
 
 from aiohttp import web
 
@@ -54,7 +54,8 @@ READERS: Final[dict[str, Callable[[bytes], Told]]] = {
     "area": location.read_crossing,
     "radio": radio.read_radio,
 }
-"""The last part of the path, and who reads what comes there."""
+"""Of a platform: the last part of the path, and who reads what comes there."""
+Heard = TypeVar("Heard")
 
 
 class Place(NamedTuple):
@@ -78,15 +79,16 @@ class _Turned(asyncio.Protocol):
 class _Door:
     """Lets in so many connections, and ends those that say nothing in time."""
 
-    def __init__(self, server: web.Server, counters: Counters) -> None:
+    def __init__(self, server: web.Server, counters: Counters, counted: str) -> None:
         self._server = server
         self._counters = counters
+        self._counted = counted
         self._silent: set[asyncio.Protocol] = set()
         """Who has said nothing yet, for at most :data:`HEAD_TIMEOUT_S` each."""
 
     def __call__(self) -> asyncio.Protocol:
         if max(len(self._silent), len(self._server.connections)) >= CONNECTIONS_MAX:
-            self._counters.add("mec_told", "crowded")
+            self._counters.add(self._counted, "crowded")
             return _Turned()
         made = self._server()
         self._silent.add(made)
@@ -104,27 +106,49 @@ class _Door:
                 who.transport.close()
 
 
-class Callbacks:
+class Kinds(NamedTuple, Generic[Heard]):
+    """What may be told at one listener."""
+
+    readers: Mapping[str, Callable[[bytes], Heard]]
+    """The last part of the path -> who reads what comes there."""
+    name: str
+    """The path's first part."""
+    section: str
+    """Of the configuration."""
+    counted: str
+    """The metric."""
+
+
+MEC: Final = Kinds[Told](READERS, "mec", "mec", "mec_told")
+
+
+class Callbacks(Generic[Heard]):
     """The listener; what it was told waits in :attr:`told`."""
 
     def __init__(
         self,
+        kinds: Kinds[Heard],
         table: CallbackTable,
         context: Callable[[], ssl.SSLContext | None],
         counters: Counters,
     ) -> None:
+        self._kinds = kinds
         self._table = table
         self._context = context
         self._counters = counters
         self._secret = secrets.token_urlsafe(SECRET_BYTES)
-        self.place = Place(f"{table.url.rstrip('/')}/mec/{self._secret}")
-        self.told: asyncio.Queue[Told] = asyncio.Queue(WAITING_MAX)
+        self.place = Place(f"{table.url.rstrip('/')}/{kinds.name}/{self._secret}")
+        self.told: asyncio.Queue[Heard] = asyncio.Queue(WAITING_MAX)
         self.missed = False
         """Something found no room, until whoever looks at the platform instead says otherwise."""
         self._runner: web.AppRunner | None = None
         self._listener: asyncio.Server | None = None
         self._door: _Door | None = None
         self.port = 0
+
+    @property
+    def _key(self) -> str:
+        return f"{self._kinds.section}.callback.listen"
 
     async def start(self) -> None:
         """Bind and listen.
@@ -143,8 +167,8 @@ class Callbacks:
         )
         await runner.setup()
         assert runner.server is not None  # it is set up
-        self._door = _Door(runner.server, self._counters)
-        host, port = tomlfile.address(self._table.listen, "mec.callback.listen")
+        self._door = _Door(runner.server, self._counters, self._kinds.counted)
+        host, port = tomlfile.address(self._table.listen, self._key)
         context = self._context()
         try:
             self._listener = await asyncio.get_running_loop().create_server(
@@ -156,7 +180,7 @@ class Callbacks:
             )
         except OSError as error:
             await runner.cleanup()
-            raise ConfigError(f"mec.callback.listen: can't bind {self._table.listen}") from error
+            raise ConfigError(f"{self._key}: can't bind {self._table.listen}") from error
         self._runner = runner
         self.port = self._listener.sockets[0].getsockname()[1]
 
@@ -174,33 +198,33 @@ class Callbacks:
             self._door.spoke(request.protocol)
         kind = self._kind_of(request.path)
         if kind is None or request.method != "POST":
-            self._counters.add("mec_told", "unknown")
+            self._counters.add(self._kinds.counted, "unknown")
             raise web.HTTPNotFound
         try:
             async with asyncio.timeout(BODY_TIMEOUT_S):
                 body = await request.read()
-            found = None if is_courtesy(body) else READERS[kind](body)
+            found = None if is_courtesy(body) else self._kinds.readers[kind](body)
         except MalformedError as error:
-            self._counters.add("mec_told", "malformed")
+            self._counters.add(self._kinds.counted, "malformed")
             log.warning("the platform told something that can't be read: %s", error)
             raise web.HTTPBadRequest from error
         except TimeoutError as error:
-            self._counters.add("mec_told", "malformed")
+            self._counters.add(self._kinds.counted, "malformed")
             raise web.HTTPRequestTimeout from error
         try:
             if found is not None:
                 self.told.put_nowait(found)
         except asyncio.QueueFull as error:
             self.missed = True
-            self._counters.add("mec_told", "busy")
+            self._counters.add(self._kinds.counted, "busy")
             raise web.HTTPServiceUnavailable from error
-        self._counters.add("mec_told", kind)
+        self._counters.add(self._kinds.counted, kind)
         return web.Response(status=204)
 
     def _kind_of(self, path: str) -> str | None:
         """Which kind of notification a path is for, if it holds the secret."""
         parts = path.split("/")
-        if len(parts) != 4 or parts[:2] != ["", "mec"]:
+        if len(parts) != 4 or parts[:2] != ["", self._kinds.name]:
             return None
         knows = hmac.compare_digest(parts[2].encode(), self._secret.encode())
-        return parts[3] if knows and parts[3] in READERS else None
+        return parts[3] if knows and parts[3] in self._kinds.readers else None

@@ -151,9 +151,7 @@ class MecConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         if self.token is not None:
             check_url("mec.token.endpoint", self.token.endpoint, plain=self.plain)
         if self.callback is not None:
-            tomlfile.address(self.callback.listen, "mec.callback.listen")
-            _check_networks("mec.callback.networks", self.callback.networks)
-            check_url("mec.callback.url", self.callback.url, plain=self.callback.plain)
+            check_callback("mec.callback", self.callback)
         if self.bandwidth is not None and not self.bandwidth_mgmt:
             raise ConfigError("mec.bandwidth: bandwidth_mgmt says whom to ask")
 
@@ -172,6 +170,17 @@ class MecConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             "mec-token": self.token.endpoint if self.token else "",
         }
         return {name: place_of(url) for name, url in urls.items() if url}
+
+
+def check_callback(key: str, table: CallbackTable) -> None:
+    """Refuse a listener that can't be meant.
+
+    Raises:
+        ConfigError: naming the key.
+    """
+    tomlfile.address(table.listen, f"{key}.listen")
+    _check_networks(f"{key}.networks", table.networks)
+    check_url(f"{key}.url", table.url, plain=table.plain)
 
 
 def place_of(url: str) -> str:

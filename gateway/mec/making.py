@@ -10,7 +10,7 @@ from random import SystemRandom
 from gateway.mec.agent import Agent, Around, Interfaces
 from gateway.mec.apps import AppSupport
 from gateway.mec.bandwidth import Bandwidth, bw_info
-from gateway.mec.callbacks import Callbacks
+from gateway.mec.callbacks import MEC, Callbacks, Told
 from gateway.mec.config import BreakoutTable, CallbackTable, MecConfig
 from gateway.mec.http import Platform
 from gateway.mec.location import Location, Wanted
@@ -55,7 +55,7 @@ class OnPlatform:
             SystemRandom(),
         )
         self._callbacks = Callbacks(
-            callback, _none if callback.plain else lambda: told_context(ours), around.counters
+            MEC, callback, _none if callback.plain else lambda: told_context(ours), around.counters
         )
         self.agent = Agent(
             config,
@@ -88,7 +88,7 @@ class OnPlatform:
 def _interfaces(
     config: MecConfig,
     platform: Platform,
-    callbacks: Callbacks,
+    callbacks: Callbacks[Told],
     destinations: dict[str, str],
     around: Around,
 ) -> Interfaces:

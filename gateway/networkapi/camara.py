@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import ipaddress
 from datetime import datetime
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import Annotated, Any, Final, NamedTuple
 from urllib.parse import quote
 
 import msgspec
+from msgspec import Meta
 
 from gateway.domain.errors import MalformedError
 from gateway.domain.network import Swapped
@@ -25,6 +26,7 @@ from gateway.networkapi.interface import (
     Verdict,
     Whose,
 )
+from gateway.networkapi.reading import Read, read
 
 UNABLE: Final = frozenset((404, 422))
 """The device is none of the network's, or it can't be located so well, there, or now."""
@@ -44,14 +46,14 @@ class _Verification(msgspec.Struct, frozen=True):
 
     verificationResult: Verdict  # noqa: N815  # as published
     lastLocationTime: datetime | None = None  # noqa: N815
-    matchRate: int | None = None  # noqa: N815
+    matchRate: Annotated[int, Meta(ge=0, le=100)] | None = None  # noqa: N815
 
 
 class _Session(msgspec.Struct, frozen=True):
     """``SessionInfo``."""
 
     sessionId: str  # noqa: N815
-    duration: int
+    duration: Annotated[int, Meta(ge=0, lt=1 << 31)]
     qosStatus: Status  # noqa: N815
     qosProfile: str = ""  # noqa: N815
 
@@ -70,9 +72,6 @@ class _DeviceSwap(msgspec.Struct, frozen=True):
     """``DeviceSwapInfo``."""
 
     latestDeviceChange: datetime | None  # noqa: N815
-
-
-Read = TypeVar("Read")
 
 
 class Camara:
@@ -95,7 +94,7 @@ class Camara:
             if error.status not in UNABLE:
                 raise
             return Located(Verdict.UNKNOWN, why=str(error))
-        found = _read(answer.body, _Verification)
+        found = read(answer.body, _Verification)
         at_us = _at_us(found.lastLocationTime)
         return Located(found.verificationResult, at_us, found.matchRate)
 
@@ -128,12 +127,12 @@ class Camara:
                 if each.qosProfile == profile and each.qosStatus is not Status.UNAVAILABLE:
                     return each.told
             raise
-        return _read(answer.body, _Session).told
+        return read(answer.body, _Session).told
 
     async def sessions_of(self, whose: Whose) -> list[_Session]:
         url = f"{self._bases.quality}/retrieve-sessions"
         answer = await self._call("POST", url, {"device": device(whose)})
-        return _read(answer.body, list[_Session])
+        return read(answer.body, list[_Session])
 
     async def quality(self, session_id: str) -> Session | None:
         """``GET /sessions/{id}``.
@@ -147,7 +146,7 @@ class Camara:
             if error.status == 404:
                 return None
             raise
-        return _read(answer.body, _Session).told
+        return read(answer.body, _Session).told
 
     async def extend_quality(self, session_id: str, seconds: int) -> Session:
         """``POST /sessions/{id}/extend``.
@@ -157,7 +156,7 @@ class Camara:
         """
         body = {"requestedAdditionalDuration": seconds}
         answer = await self._call("POST", f"{self._session(session_id)}/extend", body)
-        return _read(answer.body, _Session).told
+        return read(answer.body, _Session).told
 
     async def end_quality(self, session_id: str) -> None:
         """``DELETE /sessions/{id}``; 404 is fine.
@@ -198,7 +197,7 @@ class Camara:
             if error.status not in UNABLE:
                 raise
             return None
-        return _read(answer.body, kind)
+        return read(answer.body, kind)
 
 
 def device(whose: Whose) -> dict[str, Any]:
@@ -236,10 +235,3 @@ def _at_us(at: datetime | None) -> int:
 def _family(server: str) -> str:
     network = ipaddress.ip_network(server, strict=False)
     return "ipv4Address" if network.version == 4 else "ipv6Address"
-
-
-def _read(body: bytes, kind: type[Read]) -> Read:
-    try:
-        return msgspec.json.decode(body, type=kind)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise MalformedError("network", str(error)[:200]) from error

@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Meta
 
 from gateway.domain.errors import ConfigError
-from gateway.mec.config import TokenTable, check_url, place_of
+from gateway.mec.config import CallbackTable, TokenTable, check_callback, check_url, place_of
 from gateway.networkapi.interface import Circle, Flow
 
 _Name = Annotated[str, Meta(min_length=3, max_length=256, pattern=r"\A[a-zA-Z0-9_.-]+\Z")]
@@ -107,6 +107,8 @@ class NefTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """By which name the network knows us (``scsAsId``)."""
     notify: str
     """A URI that is this gateway's alone: the interface wants one, and nobody listens there."""
+    callback: CallbackTable | None = None
+    """Where the network tells of changed modems; left out: it is not asked to."""
 
 
 class NetworkApisConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -148,10 +150,12 @@ class NetworkApisConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
             check_url(f"network_apis.{key}", getattr(self, key), plain=self.plain)
         if self.token is not None:
             check_url("network_apis.token.endpoint", self.token.endpoint, plain=self.plain)
-        used = self.area is not None or self.rounds.fence
+        listens = self.nef is not None and self.nef.callback is not None
+        used = self.area is not None or self.rounds.fence or listens
         if bool(self.location_verification) != used:
             raise ConfigError(
-                "network_apis.location_verification: it goes with area or rounds.fence"
+                "network_apis.location_verification: it goes with area, rounds.fence or"
+                " nef.callback"
             )
         self._check_nef()
         if bool(self.quality_on_demand) != (self.quality is not None):
@@ -163,6 +167,8 @@ class NetworkApisConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
         if self.nef is None:
             return
         check_url("network_apis.nef.notify", self.nef.notify, plain=self.plain)
+        if self.nef.callback is not None:
+            check_callback("network_apis.nef.callback", self.nef.callback)
         if self.sim_swap or self.device_swap:
             raise ConfigError("network_apis.sim_swap: a NEF has no such interface")
         if self.quality is not None and not self.by_address:
@@ -179,7 +185,8 @@ class NetworkApisConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
     @property
     def asks_swaps(self) -> bool:
         """Whether it is asked whose SIM or modem was changed."""
-        return bool(self) and bool(self.sim_swap or self.device_swap)
+        listens = self.nef is not None and self.nef.callback is not None
+        return bool(self) and bool(self.sim_swap or self.device_swap or listens)
 
     @property
     def addresses(self) -> dict[str, str]:

@@ -8,21 +8,25 @@ from random import SystemRandom
 from typing import NamedTuple
 
 from gateway.domain.devices import Device
+from gateway.domain.network import Swapped
 from gateway.fence.fence import Fence
 from gateway.local.calls import Service
+from gateway.mec.callbacks import Callbacks
+from gateway.mec.config import CallbackTable
 from gateway.mec.http import Platform
 from gateway.mec.making import fresh
 from gateway.network.swaps import Swaps
 from gateway.networkapi.camara import Bases, Camara
 from gateway.networkapi.config import NetworkApisConfig
-from gateway.networkapi.interface import NetworkApis
+from gateway.networkapi.interface import NetworkApis, whose
 from gateway.networkapi.keeper import Around, QualityKeeper
+from gateway.networkapi.modems import NEF, Changed, ModemChanges
 from gateway.networkapi.nef import Bases as NefBases
 from gateway.networkapi.nef import Nef
 from gateway.networkapi.rounds import Asked, Rounds
 from gateway.networkapi.service import Looks, NetworkDesk
 from security.files import TlsFiles
-from security.tls import client_context
+from security.tls import client_context, told_context
 
 
 class Hearers(NamedTuple):
@@ -64,15 +68,17 @@ class OnNetwork:
             "network_calls",
         )
         self.apis: NetworkApis
-        self._nef: Nef | None = None
+        self.nef: Nef | None = None
+        self._callbacks: Callbacks[Changed] | None = None
         if config.nef is not None:
-            self.apis = self._nef = Nef(
+            self.apis = self.nef = Nef(
                 self._platform,
                 NefBases(config.location_verification, config.quality_on_demand),
                 config.nef.af,
                 config.nef.notify,
                 around.clock,
             )
+            self._callbacks = self._listener(self.nef, config.nef.callback, files)
         else:
             self.apis = Camara(
                 self._platform,
@@ -88,6 +94,31 @@ class OnNetwork:
         )
 
         self.rounds = self._made_rounds() if config.in_rounds else None
+
+    def _listener(
+        self, nef: Nef, table: CallbackTable | None, files: TlsFiles
+    ) -> Callbacks[Changed] | None:
+        if table is None:
+            return None
+        context = (lambda: None) if table.plain else (lambda: told_context(files))
+        callbacks = Callbacks(NEF, table, context, self._around.counters)
+        place = callbacks.place.of("changes")
+        nef.changes = ModemChanges(
+            self._platform, nef.collection, table.url, place, self._changed, self._around.clock
+        )
+        return callbacks
+
+    def _changed(self, phone: str, swapped: Swapped) -> None:
+        """The network tells of a number."""
+        for each in self._hearers.devices():
+            if whose(each.network).phone == phone:
+                self._hearers.swaps.told(each.device_id, swapped)
+
+    async def _hear(self, nef: Nef, callbacks: Callbacks[Changed]) -> None:
+        while True:
+            changed = await callbacks.told.get()
+            if nef.changes is not None:
+                nef.changes.told(changed)
 
     def _made_rounds(self) -> Rounds:
         around, config, hearers = self._around, self._config, self._hearers
@@ -116,17 +147,30 @@ class OnNetwork:
             )
         ).service()
 
+    async def start(self) -> None:
+        """Listen to the network, if it is to tell something.
+
+        Raises:
+            ConfigError: the address can't be bound, or a certificate can't be used.
+        """
+        if self._callbacks is not None:
+            await self._callbacks.start()
+
     async def run(self) -> None:
         """The life of keeper, rounds and client; without any there is nothing to be done."""
-        parts = (self.keeper, self.rounds, self._nef)
+        parts = (self.keeper, self.rounds, self.nef)
         lives = [each.run() for each in parts if each is not None]
         async with asyncio.TaskGroup() as tasks:
             for life in lives:
                 tasks.create_task(life)
+            if self.nef is not None and self._callbacks is not None:
+                tasks.create_task(self._hear(self.nef, self._callbacks))
         await asyncio.Event().wait()
 
     async def stop(self) -> None:
         """Give back what stands, and close; idempotent."""
         if self.keeper is not None:
             await self.keeper.stop()
+        if self._callbacks is not None:
+            await self._callbacks.stop()
         await self._platform.close()

@@ -5,8 +5,8 @@ has them for 5G.
 
 Rules:
 
-* Nobody listens here: ``notificationDestination``, which the interface wants, is a name for this
-  gateway. What becomes of a session is looked at.
+* For sessions and places nobody listens: ``notificationDestination``, which the interface wants, is
+  a name for this gateway. What becomes of a session is looked at.
 * A session of theirs has no end. What has been granted here ends when its time is over, and what a
   process before left is ended ``LEFT_S`` after the start, unless it was taken up.
 * A session is for an address (``ueIpv4Addr``): a device that has none here has no quality.
@@ -17,16 +17,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import Final, NamedTuple, TypeVar
+from typing import Annotated, Final, NamedTuple
 from urllib.parse import quote
 
 import msgspec
+from msgspec import Meta
 
 from gateway.domain.errors import MalformedError
 from gateway.domain.network import Swapped
 from gateway.domain.ports import Clock
 from gateway.mec.http import Answer, Platform, PlatformError, ProblemError, made_name
 from gateway.networkapi.interface import Circle, Flow, Located, Session, Status, Verdict, Whose
+from gateway.networkapi.modems import ModemChanges
+from gateway.networkapi.reading import read
 from gateway.networkapi.shapes import Area, verdict
 
 log = logging.getLogger(__name__)
@@ -62,7 +65,7 @@ class _Subscription(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class _LocationInfo(msgspec.Struct, frozen=True, rename="camel"):
-    age_of_location_info: int = 0
+    age_of_location_info: Annotated[int, Meta(ge=0)] = 0
     """Minutes."""
     geographic_area: msgspec.Raw = msgspec.Raw(b"")
 
@@ -91,9 +94,6 @@ class _Reports(msgspec.Struct, frozen=True, rename="camel"):
         return next((each for each in found if each is not None), None)
 
 
-Read = TypeVar("Read")
-
-
 class Nef:
     """One network. ``platform`` speaks HTTP and gets tokens; whoever made it closes it.
 
@@ -104,9 +104,6 @@ class Nef:
         notify: a URI that is this gateway's alone.
         clock: for ends and ages.
     """
-
-    swap_calls = 0
-    """It tells of changes only to who listens (CHANGE_OF_IMSI_IMEI_ASSOCIATION)."""
 
     def __init__(
         self, platform: Platform, bases: Bases, af: str, notify: str, clock: Clock
@@ -123,6 +120,8 @@ class Nef:
         """Session -> when it ends, monotonic. Bounded by ``devices_max``, and what can't end."""
         self._started: dict[str, float] = {}
         self._tidied = False
+        self.changes: ModemChanges | None = None
+        """Where somebody listens to the network."""
 
     async def verify_location(self, whose: Whose, area: Circle, age_s: int) -> Located:
         """``POST /subscriptions``, LOCATION_REPORTING, one report (TS 29.522, 4.4.2.3).
@@ -143,19 +142,19 @@ class Nef:
             if error.status not in UNABLE:
                 raise
             return Located(Verdict.UNKNOWN, why=str(error))
-        found = _read(answer.body, _Reports).location
+        found = read(answer.body, _Reports).location
         if found is None:
             await self._take_back(answer)
             return Located(Verdict.UNKNOWN, why="the network would tell later")
         return self._located(found, area, age_s)
 
     def _located(self, found: _LocationInfo, area: Circle, age_s: int) -> Located:
-        at_us = self._clock.now_us() - found.age_of_location_info * MINUTE_US
         if found.age_of_location_info * 60 > max(age_s, 60):  # it counts in minutes
-            return Located(Verdict.UNKNOWN, at_us, why="what the network knows is too old")
+            return Located(Verdict.UNKNOWN, why="what the network knows is too old")
+        at_us = self._clock.now_us() - found.age_of_location_info * MINUTE_US
         try:
-            told = msgspec.json.decode(found.geographic_area, type=Area)
-        except msgspec.MsgspecError:
+            told: Area = read(found.geographic_area, Area)  # type: ignore[arg-type]  # a union
+        except MalformedError:
             return Located(Verdict.UNKNOWN, at_us, why="the network draws no area that is known")
         return Located(verdict(told, area), at_us)
 
@@ -224,9 +223,19 @@ class Nef:
         await self._call("DELETE", self._session(session_id), expect=(200, 204, 404))
         self._forget(session_id)
 
-    async def swapped(self, whose: Whose) -> Swapped:  # noqa: ARG002  # it is of the interface
-        """Nothing: see :attr:`swap_calls`."""
-        return Swapped()
+    @property
+    def collection(self) -> str:
+        """Of what is monitored."""
+        return self._location
+
+    @property
+    def swap_calls(self) -> int:
+        """None where nobody listens: changes are told, and can't be asked for."""
+        return ModemChanges.calls if self.changes is not None else 0
+
+    async def swapped(self, whose: Whose) -> Swapped:
+        """When it was told last; see :mod:`gateway.networkapi.modems`."""
+        return Swapped() if self.changes is None else await self.changes.swapped(whose)
 
     async def run(self) -> None:
         """End what is over, for ever."""
@@ -243,21 +252,22 @@ class Nef:
         Raises:
             PlatformError, ProblemError, MalformedError: not now; it is tried again.
         """
-        if not self._quality:
-            return
         now = self._clock.monotonic()
         for session_id in [name for name, end in self._ends.items() if now >= end]:
             await self.end_quality(session_id)
-        if not self._tidied and now >= self._began + LEFT_S:
-            for each in await self._ours():
-                if each.session_id not in self._ends:
-                    await self.end_quality(each.session_id)
-            self._tidied = True
+        if self._tidied or now < self._began + LEFT_S:
+            return
+        for each in await self._ours() if self._quality else ():
+            if each.session_id not in self._ends:
+                await self.end_quality(each.session_id)
+        if self.changes is not None:
+            await self.changes.tidy()
+        self._tidied = True
 
     async def _ours(self) -> list[_Subscription]:
         """The sessions of this gateway that stand."""
         answer = await self._call("GET", self._quality)
-        found = _read(answer.body, list[_Subscription])
+        found = read(answer.body, list[_Subscription])
         if len(found) > SESSIONS_MAX:
             raise MalformedError("sessions", "too many")
         return [
@@ -303,10 +313,3 @@ def _named(whose: Whose) -> dict[str, str]:
     if whose.ipv4:
         return {"ipv4Addr": whose.ipv4}
     raise MalformedError("device", "the network knows it by nothing")
-
-
-def _read(body: bytes, kind: type[Read]) -> Read:
-    try:
-        return msgspec.json.decode(body, type=kind)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise MalformedError("network", str(error)[:200]) from error

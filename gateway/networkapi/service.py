@@ -169,7 +169,7 @@ class NetworkDesk:
 
     def _swaps(self) -> Swaps:
         if self._looks.swaps is None:
-            raise CallError("network_apis.sim_swap and device_swap are not configured")
+            raise CallError("network_apis does not say who tells of SIMs and modems")
         return self._looks.swaps
 
 

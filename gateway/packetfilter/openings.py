@@ -166,6 +166,11 @@ def _own_listeners(config: GatewayConfig, ward: tuple[Network, ...]) -> list[Lis
         host, port = tomlfile.address(config.mec.callback.listen, "mec.callback.listen")
         platform = tuple(parse_networks(config.mec.callback.networks))
         listeners.append(_listener(host, port, TCP, platform))
+    nef = config.network_apis.nef
+    if nef is not None and nef.callback is not None and config.network_apis:
+        host, port = tomlfile.address(nef.callback.listen, "network_apis.nef.callback.listen")
+        core = tuple(parse_networks(nef.callback.networks))
+        listeners.append(_listener(host, port, TCP, core))
     return listeners
 
 

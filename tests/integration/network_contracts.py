@@ -96,9 +96,16 @@ AS_SESSION_WITH_QOS: Final = _subscriptions(
 )
 """TS 29.122, 5.14.2.1.2 ``AsSessionWithQoSSubscription``; a rule: TS 29.214, 5.3.8."""
 
+_TIME: Final[Document] = {
+    "type": "string",
+    "pattern": r"^[0-9-]{10}T[0-9:]{8}(\.[0-9]+)?(Z|[+-][0-9]{2}:[0-9]{2})$",
+}
 _REPORT: Final = _object(
     ("monitoringType",),
     monitoringType=_TEXT,
+    imeiChange={"enum": ["IMEI", "IMEISV"]},
+    msisdn=_TEXT,
+    eventTime=_TIME,
     locationInfo=_object(
         (),
         ageOfLocationInfo={"type": "integer", "minimum": 0},
@@ -108,7 +115,9 @@ _REPORT: Final = _object(
 _MONITORING: Final = _object(
     ("notificationDestination", "monitoringType"),
     notificationDestination=_TEXT,
-    monitoringType={"enum": ["LOCATION_REPORTING"]},
+    monitoringType={"enum": ["LOCATION_REPORTING", "CHANGE_OF_IMSI_IMEI_ASSOCIATION"]},
+    associationType={"enum": ["IMEI", "IMEISV"]},
+    monitorExpireTime=_TIME,
     msisdn={"type": "string", "pattern": "^[0-9]{5,15}$"},
     ipv4Addr=_IPV4,
     maximumNumberOfReports={"type": "integer", "minimum": 1},
@@ -120,6 +129,13 @@ _ASKED: Final = _MONITORING | {
     "additionalProperties": False,
     "not": {"required": ["self"]},
     "oneOf": [{"required": ["msisdn"]}, {"required": ["ipv4Addr"]}],
+    "anyOf": [{"required": ["maximumNumberOfReports"]}, {"required": ["monitorExpireTime"]}],
+    "allOf": [
+        {
+            "if": {"properties": {"monitoringType": {"pattern": "^CHANGE"}}},
+            "then": {"required": ["associationType"]},
+        }
+    ],
 }
 _REPORTS: Final = _object(
     ("monitoringEventReports",),
@@ -129,3 +145,14 @@ MONITORING_EVENT: Final = _subscriptions(
     _ASKED, _MONITORING, {"200": _body({"anyOf": [_REPORT, _REPORTS]})}
 )
 """TS 29.122, 5.3.2.1.2 ``MonitoringEventSubscription``, 5.3.2.3.2 ``MonitoringEventReport``."""
+MONITORING_EVENT["components"] = {
+    "schemas": {
+        "MonitoringNotification": _object(
+            ("subscription",),
+            subscription=_TEXT,
+            monitoringEventReports={"type": "array", "minItems": 1, "items": _REPORT},
+            cancelInd={"type": "boolean"},
+        )
+    }
+}
+"""5.3.2.1.3 ``MonitoringNotification``."""

@@ -10,6 +10,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+import aiohttp
 import pytest
 from aiohttp import web
 
@@ -58,12 +59,13 @@ class Core:
         """A report comes in a list of one."""
         self.asked: list[dict[str, Any]] = []
         self.faults: list[str] = []
+        self.monitoring = Specification(contracts.MONITORING_EVENT, MONITORING)
         self._names = itertools.count(1)
 
     def application(self) -> web.Application:
         watched = watching(
             Specification(contracts.AS_SESSION_WITH_QOS, QUALITY),
-            Specification(contracts.MONITORING_EVENT, MONITORING),
+            self.monitoring,
             faults=self.faults,
         )
         application = web.Application(middlewares=[watched])
@@ -104,10 +106,23 @@ class Core:
             return _problem(403)
         return self._made(request, said, self.sessions)
 
+    async def tell(self, **said: Any) -> list[int]:
+        """Notify everybody who waits; how each took it."""
+        answers = []
+        async with aiohttp.ClientSession() as client:
+            for each in list(self.waiting.values()):
+                notification = {"subscription": each["self"]} | said
+                self.monitoring.check("MonitoringNotification", notification)
+                async with client.post(
+                    each["notificationDestination"], json=notification
+                ) as answer:
+                    answers.append(answer.status)
+        return answers
+
     async def _location(self, request: web.Request) -> web.Response:
         said = await request.json()
         self.asked.append(said)
-        if self.later:
+        if self.later or said["monitoringType"] != "LOCATION_REPORTING":
             return self._made(request, said, self.waiting)
         found = self.places.get(said.get("msisdn", ""))
         if found is None:

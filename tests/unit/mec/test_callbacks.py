@@ -9,7 +9,7 @@ import pytest
 
 from gateway.mec import callbacks
 from gateway.mec.apps import GRACE_S_MAX, Operation, Termination
-from gateway.mec.callbacks import Callbacks
+from gateway.mec.callbacks import MEC, Callbacks
 from gateway.mec.config import CallbackTable
 from tests.fakes import FakeCounters
 
@@ -24,7 +24,7 @@ PATIENCE_S = 30
 @contextlib.asynccontextmanager
 async def listening():
     table = CallbackTable("127.0.0.1:0", "http://127.0.0.1", plain=True)
-    made = Callbacks(table, lambda: None, FakeCounters())
+    made = Callbacks(MEC, table, lambda: None, FakeCounters())
     await made.start()
     try:
         yield made

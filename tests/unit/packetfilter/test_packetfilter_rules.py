@@ -67,6 +67,25 @@ quality = { kinds = ["monitor"], profile = "QOS_E", server = "10.20.0.1" }
     assert "203.0.113.77" not in compiled(path).script
 
 
+def test_where_a_core_network_tells_of_changes_is_open_to_it_alone(tmp_path):
+    listening = """
+[network_apis]
+provider = "nef"
+location_verification = "https://10.9.0.9/3gpp-monitoring-event/v1"
+[network_apis.nef]
+af = "hospital-1"
+notify = "https://gw-1.hospital.example/network"
+[network_apis.nef.callback]
+listen = "10.20.0.1:7449"
+url = "https://10.20.0.1:7449"
+networks = ["10.9.0.0/24"]
+"""
+    path = write(tmp_path)
+    path.write_text(path.read_text() + listening)
+    (listener,) = [each for each in compiled(path).openings.listeners if each.port == 7449]
+    assert {str(each) for each in listener.networks} == {"10.9.0.0/24", "127.0.0.0/8", "::1/128"}
+
+
 @pytest.mark.parametrize("policy", ["", POLICY + CAMPUS.replace("campus", "kampus"), "nonsense"])
 def test_without_a_policy_that_releases_no_destination_is_open_and_the_rest_is(tmp_path, policy):
     made = compiled(write(tmp_path, policy))
