@@ -45,7 +45,8 @@ freely is escaped (``=0A``): else it could be another line."""
 TRUST: Final = "trust"
 IDENTITY_CERT: Final = "identity/cert.pem"
 IDENTITY_KEY: Final = "identity/key.pem"
-TRUST_AGAIN_S: Final = 60
+TRUST_AGAIN_S: Final = 300
+"""FreeRADIUS 3.2 takes no less."""
 NEWCOMER_WAIT_MS: Final = 1000
 """Whoever begins an attachment, and was not looked at for so long, is left unanswered; an SMF asks
 again after some seconds. Behind who is taken in there is never more than so much work."""

@@ -9,6 +9,7 @@ import grp
 import hashlib
 import hmac
 import os
+import re
 import shutil
 import signal
 import socket
@@ -482,3 +483,16 @@ def test_what_freeradius_refuses_is_not_put_in_force(site: Site) -> None:
     site.until(lambda: "refuses configuration broken" in (site.folder / "agent.log").read_text())
     assert (site.in_force / "current").readlink() == before
     assert not site.attach(Peer(site.good), tac="000002")
+
+
+def test_every_setting_is_taken_as_it_is_written(site: Site) -> None:
+    checked = subprocess.run(
+        ["freeradius", "-XC", "-d", site.in_force / "current"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=WAIT_S,
+    )
+    assert checked.returncode == 0, checked.stdout[-2000:]
+    # It says so, and goes on with another value.
+    assert not re.search(r"too (low|high|small|large)|[Ii]gnoring|out of range", checked.stdout)
