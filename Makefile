@@ -77,7 +77,8 @@ check-deploy: $(VENV)/.ready $(VENV_DEPLOY)/.ready
 
 # The roles in a virtual machine without a network, and its power cut under load: half an hour, and
 # two GiB of disk. ACTS=power: only install, then cut the power CUTS times; ACTS=mec,
-# ACTS=radius: a MEC platform, or secondary authentication, alone.
+# ACTS=radius: a MEC platform, or secondary authentication, alone. MACHINE=namespaces: in minutes, on
+# this host's kernel, without the cuts.
 test-vm: $(VENV)/.ready $(VENV_DEPLOY)/.ready
 	@tools/apt-install debootstrap e2fsprogs eapoltest iproute2 libcoap3-bin nftables openssh-client qemu-system-x86
 	@tools/unpack-deb chrony $(VENV)/chrony
