@@ -1,7 +1,8 @@
 """TOML files -> frozen structs: unknown keys refused with their path, relative paths resolved.
 
 A field of type ``Path`` is taken relative to the file that names it; ``credential:NAME`` names a
-credential that systemd passed (LoadCredential=). Secrets are such files, never values.
+credential that systemd passed (LoadCredential=), or, to whom it passed none, ``secrets/NAME``
+beside the file. Secrets are such files, never values.
 """
 
 from __future__ import annotations
@@ -67,19 +68,11 @@ def convert(raw: Any, into: type[T], *, base: Path, where: str) -> T:
 
 
 def resolve(value: str, base: Path) -> Path:
-    """A path from a file; ``credential:NAME`` names a systemd credential.
-
-    Raises:
-        ValueError: a credential is named but systemd passed none.
-    """
+    """A path from a file; ``credential:NAME`` names a systemd credential."""
     if value.startswith("credential:"):
         directory = os.environ.get("CREDENTIALS_DIRECTORY")
-        if not directory:
-            raise ValueError(
-                f"{value}: $CREDENTIALS_DIRECTORY is not set; the unit's is what systemd passes it,"
-                " by hand it is the directory of the secrets"
-            )
-        return Path(directory) / value.removeprefix("credential:")
+        # A person's command beside the service: nobody passes it anything.
+        return Path(directory or base / "secrets") / value.removeprefix("credential:")
     return base / Path(value).expanduser()
 
 

@@ -127,10 +127,9 @@ def packet_filter(at: Rehearsal) -> None:
     spoke = at.python(SPEAK)
     assert spoke == "reached TimeoutError", spoke
     refused = "/opt/wardgate/bin/wardgate gateway packetfilter counters | grep ^refused"
-    environment = "CREDENTIALS_DIRECTORY=/etc/wardgate/secrets"
 
     def counted() -> bool:
-        return int(at.vm.ssh(f"{environment} {refused}").stdout.split()[1]) > 0
+        return int(at.vm.ssh(refused).stdout.split()[1]) > 0
 
     at.wait_for(counted, "the counter of what is refused")
     at.wait_for(lambda: "nothing explains them" in at.journal(), "the gateway's word on it")

@@ -26,7 +26,7 @@ def time_server() -> Iterator[int]:
     with tempfile.TemporaryDirectory(prefix="wardgate-vm-") as directory:
         path = Path(directory) / "chrony.conf"
         path.write_text(
-            f"port {port}\nbindaddress 127.0.0.1\nallow 127.0.0.1\nlocal stratum 5\n"
+            f"port {port}\nbindaddress 127.0.0.1\nallow\nlocal stratum 5\n"
             f"cmdport 0\nbindcmdaddress /\npidfile {directory}/pid\n"
         )
         command: list[str | Path] = [CHRONYD, "-x", "-d", "-U", "-u", getpass.getuser(), "-f", path]

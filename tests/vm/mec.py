@@ -33,10 +33,7 @@ with urllib.request.urlopen("http://127.0.0.1:9464/metrics", timeout=60) as answ
         if line.startswith('wardgate_held{reason="breakout"}'):
             print(line.split()[1])
 """
-SHOW = (
-    "CREDENTIALS_DIRECTORY=/etc/wardgate/secrets"
-    " /opt/wardgate/bin/wardgate gateway packetfilter show"
-)
+SHOW = "/opt/wardgate/bin/wardgate gateway packetfilter show"
 
 
 class Hosted:
