@@ -194,6 +194,9 @@ class Platform:
                 f"{RADIO}/subscriptions/{{id}}",
                 self._put(lambda: self.radio_subscriptions),
             ),
+            ("GET", f"{own}/subscriptions", self._links),
+            ("GET", f"{SERVICES}/applications/{{app}}/services", self._services),
+            ("GET", f"{BANDWIDTH}/bw_allocations", self._allocations),
             ("GET", f"{APPS}/timing/current_time", self._current_time),
             ("GET", f"{APPS}/timing/timing_caps", self._timing_caps),
         ]
@@ -204,7 +207,7 @@ class Platform:
                 lambda: self.services,
                 "serInstanceId",
             ),
-            (f"{BANDWIDTH}/bw_allocations", lambda: self.allocations, ""),
+            (f"{BANDWIDTH}/bw_allocations", lambda: self.allocations, "allocationId"),
             (
                 f"{MOBILITY}/app_mobility_services",
                 lambda: self.mobility_services,
@@ -282,6 +285,25 @@ class Platform:
             "delayReqMaxRate": 10,
         }
         return web.json_response({"timeStamp": now, "ptpMasters": [master]})
+
+    async def _links(self, request: web.Request) -> web.StreamResponse:
+        links = [
+            {
+                "href": f"{request.path}/{name}",
+                "rel": each["subscriptionType"],
+            }
+            for name, each in self.subscriptions.items()
+        ]
+        own = {"href": request.path}
+        return web.json_response({"_links": {"self": own, "subscriptions": links}})
+
+    async def _services(self, _request: web.Request) -> web.StreamResponse:
+        return web.json_response(list(self.services.values()))
+
+    async def _allocations(self, request: web.Request) -> web.StreamResponse:
+        wanted = request.query.getall("app_instance_id", [])
+        found = [each for each in self.allocations.values() if each["appInsId"] in wanted]
+        return web.json_response(found)
 
     def _collection(self, store: dict[str, dict[str, Any]]) -> Handler:
         async def answer(_request: web.Request) -> web.StreamResponse:

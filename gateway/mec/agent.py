@@ -139,6 +139,12 @@ class Agent:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(LEAVING_S):
                 await self._withdraw()
+                if self._subscription:
+                    await _suppressed(self._unsubscribe)
+
+    async def _unsubscribe(self) -> None:
+        await self._interfaces.apps.unsubscribe(self._subscription)
+        self._subscription = ""
 
     # What happens
 
@@ -158,12 +164,12 @@ class Agent:
             "mec_termination", operation=str(told.operation_action), grace_s=grace_s
         )
         began = self._around.clock.monotonic()
-        self._feed(Input.TERMINATE)
-        await self._around.drain(max(0.0, grace_s - self._config.drain_margin_s))
-        self._feed(Input.DRAINED)
-        left_s = max(self._config.timeout_s, grace_s - (self._around.clock.monotonic() - began))
-        await self._confirm_end(told.operation_action, left_s)
-        self._around.stop()
+        if Effect.DRAIN in self._feed(Input.TERMINATE):
+            await self._around.drain(max(0.0, grace_s - self._config.drain_margin_s))
+        if Effect.CONFIRM_END in self._feed(Input.DRAINED):
+            left_s = grace_s - (self._around.clock.monotonic() - began)
+            await self._confirm_end(told.operation_action, max(self._config.timeout_s, left_s))
+            self._around.stop()
 
     def _moved(self, told: mobility.Moved) -> None:
         count = 0
@@ -269,7 +275,7 @@ class Agent:
 
     # Acting
 
-    def _feed(self, seen: Input, words: str = "") -> None:
+    def _feed(self, seen: Input, words: str = "") -> tuple[Effect, ...]:
         before = self._life.state
         effects = self._life.feed(seen)
         if self._life.state is not before:
@@ -291,6 +297,7 @@ class Agent:
                     self._soon.set()
                 case Effect.DRAIN | Effect.CONFIRM_END:
                     pass  # by whoever feeds
+        return effects
 
     async def _confirm_end(self, operation: Operation, left_s: float) -> None:
         result = "not_confirmed"

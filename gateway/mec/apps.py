@@ -11,7 +11,8 @@ import msgspec
 
 from gateway.domain.errors import MalformedError
 from gateway.mec import rules
-from gateway.mec.http import Platform, PlatformError, made_name
+from gateway.mec.http import Platform, PlatformError, last_part, made_name
+from gateway.mec.leftovers import Leftovers
 from gateway.mec.reading import Nanoseconds, Seconds, decoded
 
 _Read = TypeVar("_Read")
@@ -54,6 +55,7 @@ class AppSupport:
         self._base = base.rstrip("/")
         self._instance = instance
         self._own = f"{self._base}/applications/{quote(instance, safe='')}"
+        self._leftovers = Leftovers(platform, f"{self._own}/subscriptions", "", _subscriptions)
 
     async def confirm_ready(self) -> None:
         """Say that the application is up and running."""
@@ -69,6 +71,7 @@ class AppSupport:
 
     async def subscribe(self, callback: str) -> str:
         """Ask to be told of the end; where the subscription is, as an absolute URL."""
+        await self._leftovers.end()
         body = {
             "subscriptionType": "AppTerminationNotificationSubscription",
             "callbackReference": callback,
@@ -125,6 +128,11 @@ class AppSupport:
         answer = await self._platform.call("GET", f"{self._base}/timing/timing_caps")
         found = _understood(_read_sources, answer.body)
         return len(found.ntp_servers) + len(found.ptp_masters)
+
+
+def _subscriptions(listed: Any) -> list[str]:
+    """The names of an application's subscriptions: they are for its end, there are no others."""
+    return [last_part(each["href"]) for each in listed["_links"].get("subscriptions", ())]
 
 
 class _Sources(msgspec.Struct, frozen=True, rename="camel"):

@@ -8,6 +8,7 @@ from urllib.parse import quote
 from gateway import tomlfile
 from gateway.mec.config import BandwidthTable
 from gateway.mec.http import Platform, made_name
+from gateway.mec.leftovers import Leftovers
 
 
 def bw_info(table: BandwidthTable, instance: str, address: str) -> Any:
@@ -43,11 +44,18 @@ class Bandwidth:
         self._base = f"{base.rstrip('/')}/bw_allocations"
         self._info = info
         self.allocation_id = ""
+        self._leftovers = Leftovers(
+            platform,
+            self._base,
+            f"?app_instance_id={quote(info['appInsId'], safe='')}",
+            self._like_ours,
+        )
 
     async def ensure(self) -> bool:
         """Ask for it, if the platform does not know it (any more); whether that was needed."""
         if self.allocation_id and await self._platform.knows(self._url):
             return False
+        await self._leftovers.end()
         answer = await self._platform.call("POST", self._base, self._info, expect=(201,))
         self.allocation_id = made_name(answer, "allocationId")
         return True
@@ -57,6 +65,12 @@ class Bandwidth:
         if self.allocation_id:
             await self._platform.end(self._url)
             self.allocation_id = ""
+
+    def _like_ours(self, listed: Any) -> list[str]:
+        """For the same session; the second release says by which id each is known."""
+        keys = ("appInsId", "requestType", "sessionFilter")
+        ours = [self._info.get(key) for key in keys]
+        return [each["allocationId"] for each in listed if [each.get(key) for key in keys] == ours]
 
     @property
     def _url(self) -> str:

@@ -299,7 +299,7 @@ def made_name(answer: Answer, *path: str) -> str:
         PlatformError: the platform does not say.
     """
     said = (_at(answer.body, path) if path else "") or answer.location or _at(answer.body, _SELF)
-    name = _last_part(said)
+    name = last_part(said)
     if not name:
         raise PlatformError("the platform does not say where it is")
     return name
@@ -319,8 +319,8 @@ def _at(body: bytes, path: tuple[str, ...]) -> str:
     return found if isinstance(found, str) else ""
 
 
-def _last_part(place: str) -> str:
-    """Of a URL's path; of what has none, of all."""
+def last_part(place: str) -> str:
+    """The last part of a URL's path; of what has none, of all."""
     try:
         path = urlsplit(place).path if "/" in place else ""
     except ValueError:

@@ -57,7 +57,7 @@ class Path:
         breakout: BreakoutTable,
         pace: Pace,
         apps: AppSupport,
-        tell: Callable[[Input, str], None],
+        tell: Callable[[Input, str], object],
         clock: Clock,
         counters: Counters,
         audit: Auditor,

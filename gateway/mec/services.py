@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 from gateway.mec.config import ServiceTable
 from gateway.mec.http import Platform, made_name
+from gateway.mec.leftovers import Leftovers
 
 VERSION = "v1"
 """Of the contract that is announced (``wardgate.v1``)."""
@@ -69,6 +70,14 @@ class Services:
         self._own = f"{base.rstrip('/')}/applications/{quote(instance, safe='')}/services"
         self._table = table
         self._endpoint = token_endpoint
+        self._leftovers = Leftovers(
+            platform,
+            self._own,
+            "",
+            lambda listed: [
+                each["serInstanceId"] for each in listed if each["serName"] == table.name
+            ],
+        )
         self.instance_id = ""
         """``serInstanceId``, once announced."""
 
@@ -76,6 +85,7 @@ class Services:
         """Announce it, if the platform does not know it (any more); whether that was needed."""
         if self.instance_id and await self._platform.knows(self._url):
             return False
+        await self._leftovers.end()
         answer = await self._platform.call(
             "POST", self._own, service_info(self._table, self._endpoint), expect=(201,)
         )

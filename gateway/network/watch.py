@@ -13,7 +13,8 @@ Rules:
   the policy's; :mod:`gateway.network.swaps` says whose SIM or modem was changed
   (:meth:`SimWatch.changed`). Both are kept, and end, as the others are.
 * A word that is older than what is known of a device changes nothing. The network's clock may be
-  ahead: its time counts as now at the latest.
+  ahead: its time counts as now at the latest. Ours may have been ahead: what is known of a time
+  that has not come is older than any word.
 """
 
 from __future__ import annotations
@@ -137,10 +138,11 @@ class SimWatch:
 
     def told(self, seen: Attachment) -> None:
         """The network says something of a device; what concerns no bound device is left."""
-        seen = msgspec.structs.replace(seen, at_us=min(seen.at_us, self._clock.now_us()))
+        now_us = self._clock.now_us()
+        seen = msgspec.structs.replace(seen, at_us=min(seen.at_us, now_us))
         for device_id in sorted(self._bindings.concerned(seen)):
             before = self._known.get(device_id)
-            if before is not None and before.seen.at_us > seen.at_us:
+            if before is not None and seen.at_us < before.seen.at_us <= now_us:
                 continue
             self._judge(device_id, merge(before.seen if before else None, seen))
 

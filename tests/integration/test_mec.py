@@ -154,7 +154,7 @@ class Site:
             "breakout": BreakoutTable(("breakout",), ("10.1.0.0/16",), ("core",)),
             "bandwidth": BandwidthTable(1_000_000, destination="core"),
             "look_s": 0.05,
-            "unknown_s": 0.5,
+            "unknown_s": 60.0,
             "drain_margin_s": 1.0,
         } | changed
         config = MecConfig(**settings)
@@ -242,6 +242,7 @@ async def test_ready_is_said_once_the_breakout_is_in_force(tmp_path, specificati
         assert not platform.services
         assert not platform.allocations
         assert not platform.mobility_services
+        assert not platform.subscriptions
         assert all(each.held for each in made.specifications.values())
 
 
@@ -280,7 +281,7 @@ async def test_nothing_leaves_while_the_breakout_is_lost(tmp_path, rule):
             await until(lambda: not is_held(gateway))
             assert state_of(agent) is State.READY
             assert not gateway.conditions.get(CONDITION)
-            assert platform.ready == 1
+            await until(lambda: platform.ready == 1)
         told = [fields["state"] for event, fields in gateway.entries if event == "breakout"]
         assert told == ["good", "bad", "good"]
 
@@ -288,7 +289,7 @@ async def test_nothing_leaves_while_the_breakout_is_lost(tmp_path, rule):
 async def test_a_platform_that_is_away_counts_for_a_while_and_then_no_more(tmp_path):
     async with site(tmp_path) as made:
         gateway = made.gateway
-        async with living(made) as agent:
+        async with living(made, unknown_s=0.5) as agent:
             await until(lambda: made.platform.ready)
             await made.close()
             await until(lambda: is_held(gateway))
@@ -298,6 +299,33 @@ async def test_a_platform_that_is_away_counts_for_a_while_and_then_no_more(tmp_p
             await until(lambda: not is_held(gateway) and made.platform.ready == 2)
             await until(lambda: made.platform.subscriptions and made.platform.services)
             await until(lambda: made.platform.allocations and made.platform.mobility_services)
+
+
+async def test_what_a_gateway_that_was_killed_left_is_there_once(tmp_path):
+    async with site(tmp_path) as made:
+        platform = made.platform
+        on_platform = made.agent()
+        await on_platform.start()
+        task = asyncio.create_task(on_platform.agent.run())
+        await until(lambda: platform.ready and platform.services and platform.allocations)
+        task.cancel()
+        await asyncio.wait((task,))
+        await on_platform._callbacks.stop()  # and takes nothing back
+        await on_platform._platform.close()
+        stores = (platform.subscriptions, platform.services, platform.allocations)
+        before = {name for store in stores for name in store}
+        assert len(before) == 3
+        other = {"serName": "of another kind", "serInstanceId": "id-other"}
+        platform.services["id-other"] = next(iter(platform.services.values())) | other
+        async with living(made):
+            await until(lambda: platform.ready == 2)
+            await until(lambda: len(platform.services) == 2 and len(platform.allocations) == 1)
+            now = {name for store in stores for name in store}
+            await until(lambda: not before & {name for store in stores for name in store})
+            assert "id-other" in now
+            assert len(platform.subscriptions) == 1
+            assert await platform.terminate(20) == 1
+            await until(lambda: made.gateway.stopped)
 
 
 async def test_busy_answers_and_spent_tokens_are_borne(tmp_path):

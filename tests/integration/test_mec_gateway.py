@@ -66,7 +66,7 @@ platform = "etsi"
 app_instance = "{INSTANCE}"
 app_support = "{base}{APPS}"
 look_s = 0.1
-unknown_s = 1.0
+unknown_s = 60.0
 drain_margin_s = 1.0
 
 [mec.token]

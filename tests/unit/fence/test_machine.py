@@ -26,3 +26,15 @@ def test_who_is_outside_left_and_was_not_seen_since(inputs):
             assert state is not State.INSIDE
         if told is Input.IN:
             assert state is State.INSIDE
+
+
+def test_what_is_heard_means_the_same_in_every_state_but_for_grace_and_silence():
+    for state in State:
+        assert TABLE[state, Input.IN] is State.INSIDE
+        left = State.OUTSIDE if state is State.OUTSIDE else State.LEFT
+        assert TABLE[state, Input.OUT] is left
+        unseen = State.UNKNOWN if state is State.INSIDE else state
+        assert TABLE[state, Input.ABSENT] is unseen
+        assert TABLE[state, Input.SILENT] is unseen
+        over = State.OUTSIDE if state is State.LEFT else state
+        assert TABLE[state, Input.GRACE_OVER] is over

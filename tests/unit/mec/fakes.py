@@ -71,6 +71,9 @@ class FakeApps:
         await self._call("subscribed")
         return True
 
+    async def unsubscribe(self, url):
+        await self._call("unsubscribe")
+
     async def confirm_ready(self):
         await self._call("confirm_ready")
         self.confirmed.append("READY")

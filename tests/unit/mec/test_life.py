@@ -1,5 +1,6 @@
 """When the gateway is ready, when nothing leaves, when it ends: every state, every input."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -48,3 +49,37 @@ def test_a_platform_that_was_started_anew_is_told_again():
     assert life.feed(Input.PATH_BAD) == (Effect.HOLD,)
     assert life.feed(Input.ANEW) == ()
     assert life.feed(Input.PATH_GOOD) == (Effect.FREE, Effect.CONFIRM_READY)
+
+
+BAD = (Input.PATH_BAD, Input.PATH_UNKNOWN)
+
+
+@pytest.mark.parametrize("state", State)
+def test_every_state_does_what_it_is_for(state):
+    nothing = ((), state)
+    after = {seen: TABLE[state, seen] for seen in Input}
+    assert after[Input.PATH_BAD] == after[Input.PATH_UNKNOWN]
+    match state:
+        case State.STARTING:  # everything is held already, and nobody was told anything
+            assert after.pop(Input.GATEWAY_READY) == ((), State.UNSURE)
+            assert after.pop(Input.TERMINATE) == ((Effect.DRAIN,), State.DRAINING)
+        case State.UNSURE:
+            freed = (Effect.FREE, Effect.CONFIRM_READY)
+            assert after.pop(Input.PATH_GOOD) == (freed, State.READY)
+            assert {after.pop(seen) for seen in BAD} == {((Effect.HOLD,), State.UNSURE)}
+            assert after.pop(Input.TERMINATE) == ((Effect.DRAIN,), State.DRAINING)
+        case State.READY:
+            assert {after.pop(seen) for seen in BAD} == {((Effect.HOLD,), State.WITHHELD)}
+            assert after.pop(Input.ANEW) == ((Effect.CONFIRM_READY,), State.READY)
+            assert after.pop(Input.TERMINATE) == ((Effect.DRAIN,), State.DRAINING)
+        case State.WITHHELD:
+            assert after.pop(Input.PATH_GOOD) == ((Effect.FREE,), State.READY)
+            assert after.pop(Input.ANEW) == ((), State.UNSURE)
+            assert after.pop(Input.TERMINATE) == ((Effect.DRAIN,), State.DRAINING)
+        case State.DRAINING:
+            assert after.pop(Input.PATH_GOOD) == ((Effect.FREE,), State.DRAINING)
+            assert {after.pop(seen) for seen in BAD} == {((Effect.HOLD,), State.DRAINING)}
+            assert after.pop(Input.DRAINED) == ((Effect.CONFIRM_END,), State.ENDED)
+        case State.ENDED:  # nothing is freed any more
+            assert {after.pop(seen) for seen in BAD} == {((Effect.HOLD,), State.ENDED)}
+    assert set(after.values()) == {nothing}

@@ -203,4 +203,5 @@ def test_what_is_wrong_is_said_in_one_short_line():
     assert said.endswith(", and 12 more")
     assert len(said) < 1300
     assert rules.in_words([odd]).startswith("a?b")
+    assert "more" not in rules.in_words([odd] * rules.FAULTS_SAID_MAX)
     assert not rules.in_words([])

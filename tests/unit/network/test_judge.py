@@ -52,6 +52,7 @@ def test_each_device_that_is_named_is_judged(words, one, two):
     if one is not None:
         assert judge(BINDINGS, "pump-1", said) == one
     assert not judge(BINDINGS, "pump-3", said)
+    assert concerned <= {"pump-1", "pump-2"}
 
 
 BY_MODEM = Device("pump-4", network=parse_binding(imei=NEW_MODEM, dnn="med"))

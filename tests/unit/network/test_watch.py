@@ -202,6 +202,23 @@ def test_an_older_word_changes_nothing_and_a_clock_that_is_ahead_does_not_block(
     assert not one.watch.standing("pump-1")
 
 
+def test_a_clock_of_ours_that_was_ahead_does_not_block():
+    one = bench(Answer.QUARANTINE)
+    one.clock._us += 3600_000_000
+    one.told(dnn="internet")
+    one.clock._us -= 3600_000_000
+    one.told(dnn="med")
+    assert not one.watch.standing("pump-1")
+    assert not one.holds.devices
+
+
+def test_nothing_is_kept_of_who_is_not_bound():
+    one = bench()
+    for words in ({"device_id": "stranger"}, {"supi": "imsi-001019999999999"}):
+        one.watch.told(Attachment(one.clock.now_us(), **words))
+    assert not one.watch._known
+
+
 def test_the_registry_and_the_policy_are_followed():
     one = bench()
     one.told(dnn="internet")
