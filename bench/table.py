@@ -232,14 +232,11 @@ def _notification(told: dict[str, Any]) -> list[tuple[str, str, str, str]]:
 
 
 def _storm(storm: dict[str, Any]) -> list[tuple[str, str, str, str]]:
-    dropped, killed = storm["dropped"], storm["killed"]
+    dropped, killed, cell = storm["dropped"], storm["killed"], storm.get("cell")
     restart = f", of which {killed['of_which_restart_s']} without a gateway"
-    waits = [
-        f"{each['p50_ms']} / {each['p99_ms']}"
-        for phase in ("calm", "dropped", "killed")
-        for each in (storm[phase]["neighbour"]["acknowledged"],)
-    ]
-    return [
+    phases = [phase for phase in ("calm", "dropped", "cell", "killed") if phase in storm]
+    waits = [_p50_p99(storm[phase]["neighbour"]["acknowledged"]) for phase in phases]
+    rows = [
         (
             f"{storm['devices']:,} reporting devices dropped at once, seconds until all are back",
             f"{dropped['all_back_s']} ({_connects(dropped)})",
@@ -253,7 +250,7 @@ def _storm(storm: dict[str, Any]) -> list[tuple[str, str, str, str]]:
             "",
         ),
         (
-            "a neighbour's report to its acknowledgement, p50 / p99: calm, dropped, killed",
+            f"a neighbour's report to its acknowledgement, p50 / p99: {', '.join(phases)}",
             f"{'; '.join(waits)} ms",
             "",
             "p99 2,000 ms",
@@ -265,6 +262,26 @@ def _storm(storm: dict[str, Any]) -> list[tuple[str, str, str, str]]:
             "0 / 0",
         ),
     ]
+    if cell is not None:
+        radius = cell["radius"]
+        what = "the same, while each attaches to the network beside it (FreeRADIUS, same machine)"
+        attached = f"{radius['attached']:,} attached after {radius['all_answered_s']}"
+        half = f"half of them within {radius['p50_ms'] / 1000:.1f}"
+        rows.insert(
+            1, (what, f"{cell['all_back_s']} ({_connects(cell)}); {attached}, {half}", "", "")
+        )
+    if "alarms" in storm["calm"]:
+        phases = [phase for phase in phases if "alarms" in storm[phase]]
+        delays = [_p50_p99(storm[phase]["alarms"]) for phase in phases]
+        whose = "alarms of devices that kept their connection, to the core's disk"
+        what = f"{whose}, p50 / p99: {', '.join(phases)}; lost"
+        lost = f"{storm['alarms_lost']} of {storm['alarms']:,}"
+        rows.append((what, f"{'; '.join(delays)} ms; {lost}", "", "p99 2,000 ms; 0"))
+    return rows
+
+
+def _p50_p99(each: dict[str, float]) -> str:
+    return f"{each['p50_ms']} / {each['p99_ms']}"
 
 
 def _connects(back: dict[str, Any]) -> str:

@@ -14,29 +14,28 @@ import asyncio
 import os
 import shutil
 import socket
-import ssl
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from random import Random
 from time import process_time
-from typing import NamedTuple
 
 import pytest
 
-from bench.rounds import quantiles
-from fleet.radius.raddb import NEWCOMER_WAIT_MS
-from tests.integration.eap_peer import (
+from bench.eap import (
     IDENTITY,
     REJECT,
     STATE,
     TLS,
-    attach,
     attribute,
     context_of,
+    persist,
     request,
     response,
+    vendor,
 )
+from bench.rounds import quantiles
+from fleet.radius.raddb import NEWCOMER_WAIT_MS
 from tests.integration.test_secondary_authentication import (
     NUMBER,
     RIGHT,
@@ -48,7 +47,6 @@ from tests.integration.test_secondary_authentication import (
 
 ATTACHMENTS = int(os.environ.get("WARDGATE_ATTACHMENTS", "60"))
 OTHER_SIM = "001010000000002"
-AGAIN_S_MAX = 10.0
 STRANGERS = max(1, ATTACHMENTS // 20)
 
 pytestmark = [
@@ -67,9 +65,6 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 def said(number: int, sim: str = SIM) -> bytes:
     """What the SMF says of one attachment."""
 
-    def vendor(kind: int, value: bytes) -> bytes:
-        return attribute(26, bytes.fromhex("000028af") + attribute(kind, value))
-
     place = bytes.fromhex(f"8900f110{RIGHT['tac']}00f1100000000100")
     return b"".join(
         (
@@ -86,34 +81,13 @@ def said(number: int, sim: str = SIM) -> bytes:
     )
 
 
-class Try(NamedTuple):
-    """How a device's attachment went, over all the times that it tried."""
-
-    accepted: bool
-    took_s: float
-    repeats: int
-    """Requests that the SMF sent again."""
-    given_up: int
-    """Times that the SMF had no answer, and the device began anew."""
-
-
-async def persist(site: Site, context: ssl.SSLContext, facts: bytes, random: Random) -> Try:
-    """Attach, and try again after a while as long as nobody answers."""
-    loop = asyncio.get_running_loop()
-    began, repeats, given_up = loop.time(), 0, 0
-    while True:
-        found = await attach(site.port, SECRET.encode(), context, facts)
-        repeats += found.repeats
-        if found.accepted is not None:
-            return Try(found.accepted, loop.time() - began, repeats, given_up)
-        given_up += 1
-        await asyncio.sleep(random.uniform(0, AGAIN_S_MAX))
-
-
 async def test_everybody_gets_in_and_who_has_anothers_sim_does_not(site: Site) -> None:
     context, random = context_of(site.good), Random(7)
     sims = [SIM] * ATTACHMENTS + [OTHER_SIM] * STRANGERS
-    jobs = [persist(site, context, said(n, sim), random) for n, sim in enumerate(sims)]
+    jobs = [
+        persist(site.port, SECRET.encode(), context, said(n, sim), random)
+        for n, sim in enumerate(sims)
+    ]
     cpu, own, began = cpu_s(site.radiusd.pid), process_time(), asyncio.get_running_loop().time()
     found = await asyncio.gather(*jobs)
     took_s = asyncio.get_running_loop().time() - began

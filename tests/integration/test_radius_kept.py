@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 
+from bench.eap import attach, context_of
 from fleet import config as fleet_config
 from fleet import setup
 from gateway.clock import SystemClock
@@ -21,7 +22,6 @@ from security import pki
 from security.files import TlsFiles
 from security.names import Role
 from security.pki import Subject
-from tests.integration.eap_peer import attach, context_of
 from tests.integration.test_attach_storm import OTHER_SIM, said
 from tests.integration.test_secondary_authentication import SECRET, SIM, Site
 

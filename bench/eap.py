@@ -13,6 +13,7 @@ import hmac
 import os
 import ssl
 import time
+from random import Random
 from typing import Final, NamedTuple
 
 from security.files import TlsFiles
@@ -26,6 +27,8 @@ VALUE_BYTES_MAX: Final = 253
 AGAIN_S: Final = 3.0
 """An SMF asks again after so long (TS 29.561 leaves it open; RFC 5080, 2.2.1 begins with 2 s)."""
 TRIES: Final = 10
+BEGIN_AGAIN_S_MAX: Final = 10.0
+"""A device whose attachment nobody answered rests for so long at most."""
 
 
 class Attached(NamedTuple):
@@ -41,6 +44,11 @@ class Attached(NamedTuple):
 
 def attribute(kind: int, value: bytes) -> bytes:
     return bytes((kind, len(value) + 2)) + value
+
+
+def vendor(kind: int, value: bytes) -> bytes:
+    """One of the 3GPP's attributes (TS 29.561, 11.3)."""
+    return attribute(26, bytes.fromhex("000028af") + attribute(kind, value))
 
 
 class EapTls:
@@ -162,6 +170,32 @@ async def attach(port: int, secret: bytes, context: ssl.SSLContext, facts: bytes
         raise AssertionError("it goes on for ever")
     finally:
         transport.close()
+
+
+class Try(NamedTuple):
+    """How a device's attachment went, over all the times that it tried."""
+
+    accepted: bool
+    took_s: float
+    repeats: int
+    """Requests that the SMF sent again."""
+    given_up: int
+    """Times that the SMF had no answer, and the device began anew."""
+
+
+async def persist(
+    port: int, secret: bytes, context: ssl.SSLContext, facts: bytes, random: Random
+) -> Try:
+    """As :func:`attach`, and again after a while as long as nobody answers."""
+    loop = asyncio.get_running_loop()
+    began, repeats, given_up = loop.time(), 0, 0
+    while True:
+        found = await attach(port, secret, context, facts)
+        repeats += found.repeats
+        if found.accepted is not None:
+            return Try(found.accepted, loop.time() - began, repeats, given_up)
+        given_up += 1
+        await asyncio.sleep(random.uniform(0, BEGIN_AGAIN_S_MAX))
 
 
 def request(number: int, secret: bytes, facts: bytes, eap: bytes) -> bytes:
