@@ -63,8 +63,11 @@ class EapTls:
 
     @property
     def server(self) -> bytes:
-        """The certificate that the server has shown, DER; empty: none that was good."""
-        return self._tls.getpeercert(binary_form=True) or b""
+        """The certificate that the server has shown, DER; empty: none that was good, or not yet."""
+        try:
+            return self._tls.getpeercert(binary_form=True) or b""
+        except ValueError:  # refused in the middle of the handshake
+            return b""
 
     def answer(self, request: bytes) -> bytes:
         """The response to a request, which has type EAP-TLS."""
