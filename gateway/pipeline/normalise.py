@@ -152,9 +152,11 @@ class Clockwork:
         return OFFSET
 
     def _unusual(self, report: Report, clock: DeviceClock, offset_us: int) -> When | None:
-        """The long way of what no known clock explains; None: it is prompt after all."""
+        """The long way of what no known clock explains; None: it is prompt after all.
+
+        Whoever submits has glanced at the gateway's own clock.
+        """
         device_us = report.device_us
-        self.steady.look()
         g = self.steady.received_us(report.received_us)
         if clock.is_again(device_us, g, report.message_id):
             measured_us, claimed_us, stepped = clock.measured, clock.claimed, False

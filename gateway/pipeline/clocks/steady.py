@@ -98,8 +98,10 @@ class Steady:
         """The moment of a time of receipt, which may have been read before the last step."""
         last = self._segments[-1]
         moment_us = wall_us - last.base_us
+        if len(self._segments) == 1:
+            return moment_us
         earliest, latest = last.from_us - STEP_US_MIN, self.moment_us() + STEP_US_MIN
-        if len(self._segments) == 1 or earliest <= moment_us <= latest:
+        if earliest <= moment_us <= latest:
             return moment_us
         before_us = wall_us - self._segments[-2].base_us
         return before_us if before_us <= last.from_us else moment_us
