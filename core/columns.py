@@ -56,10 +56,12 @@ _FIELDS: dict[str, tuple[str, ...]] = {
     "inventory_event": ("place", "from_place", "badge", "attested_by"),
     "alarm_notification": ("bed", "by", "reason", "attested_by"),
     "cabinet_event": ("door", "reason", "attested_by"),
+    "link_state": ("cell", "attested_by"),
 }
 _LISTS: dict[str, tuple[str, ...]] = {
     "inventory_event": ("badges",),
     "cabinet_event": ("badges",),
+    "link_state": ("zones",),
 }
 """Fields of several words, each sealed; stored as a JSON array."""
 _OF_CONTEXTS = """
@@ -69,11 +71,17 @@ _OF_REPORTS = """
 SELECT each.value, report.received_us FROM report JOIN devices ON devices.key = report.device
 CROSS JOIN json_each(report."values") AS each WHERE devices.name = ? AND each.type = 'text'"""
 _OF_LISTS = """
-SELECT each.value, received_us FROM {table} CROSS JOIN json_each({table}.{column}) AS each
+SELECT each.value, {at} FROM {table} CROSS JOIN json_each({table}.{column}) AS each
 WHERE device_id = ?"""
 _OF_ASSOCIATIONS = """
 SELECT {column}, at_us FROM association_changes
 WHERE coalesce(nullif(device_id, ''), '(patients)') = ?"""
+
+
+def _of_list(table: str, at: str = "received_us") -> str:
+    return _OF_LISTS.format(table=table, at=at, column="{column}")
+
+
 _CONTEXT = ("bed", "ward", "attested_by", "patient_id")
 _ASSOCIATION = ("ward", "bed", "patient_id", "attested_by")
 _WORDS: dict[str, tuple[str, tuple[str, ...]]] = {
@@ -99,11 +107,13 @@ _WORDS: dict[str, tuple[str, tuple[str, ...]]] = {
         "SELECT {column}, received_us FROM cabinet_events WHERE device_id = ?",
         _FIELDS["cabinet_event"],
     ),
-    "inventory.badges": (_OF_LISTS.format(table="inventory", column="{column}"), ("badges",)),
-    "cabinet_events.badges": (
-        _OF_LISTS.format(table="cabinet_events", column="{column}"),
-        ("badges",),
+    "link_states": (
+        "SELECT {column}, at_us FROM link_states WHERE device_id = ?",
+        _FIELDS["link_state"],
     ),
+    "inventory.badges": (_of_list("inventory"), ("badges",)),
+    "cabinet_events.badges": (_of_list("cabinet_events"), ("badges",)),
+    "link_states.zones": (_of_list("link_states", "at_us"), ("zones",)),
     "report": (_OF_REPORTS, ("text",)),
     "association_changes": (_OF_ASSOCIATIONS, _ASSOCIATION),
 }

@@ -45,6 +45,7 @@ _TABLES = (
     "infusion_orders",
     "cabinet_events",
     "gateway_clocks",
+    "link_states",
     "gaps",
     "aggregates",
     "association_changes",

@@ -110,6 +110,11 @@ INSERT INTO gateway_clocks (gateway, lane, epoch, seq, device_id, at_us, stored_
   frequency_ppb, leap, step_us, treatment)
 VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"""
 
+INSERT_LINK = """
+INSERT INTO link_states (gateway, lane, epoch, seq, device_id, at_us, stored_us, network_us, cause,
+  cell, zones, rsrp_dbm, rsrq_db, sinr_db, driver, attestation, attested_by, treatment)
+VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"""
+
 INSERT_GAP = """
 INSERT INTO gaps (gateway, source, device_id, reason, lane, epoch, first_seq, last_seq, from_us,
   to_us, reports, stored_us)
@@ -390,6 +395,34 @@ def clock_row(place: Place, seq: int, c: pb.GatewayClock) -> Row:
         c.frequency_ppb,
         word(LeapStatus, c.leap),
         c.step_us,
+        place.treatment,
+    )
+
+
+def link_row(place: Place, seq: int, s: pb.LinkState) -> Row:
+    """One row of ``link_states``.
+
+    Raises:
+        BadBatchError: a number outside its enumeration.
+    """
+    return (
+        place.gateway,
+        place.lane_name,
+        place.epoch,
+        seq,
+        s.device_id,
+        s.at_us,
+        place.stored_us,
+        s.network_us or None,
+        s.cause,
+        s.cell or None,
+        _json.encode(list(s.zones)).decode(),
+        s.rsrp_dbm if s.HasField("rsrp_dbm") else None,
+        s.rsrq_db if s.HasField("rsrq_db") else None,
+        s.sinr_db if s.HasField("sinr_db") else None,
+        s.driver,
+        word(Attestation, s.attestation),
+        s.attested_by,
         place.treatment,
     )
 

@@ -25,6 +25,7 @@ from core.rows import (
     INSERT_CLOCK,
     INSERT_GAP,
     INSERT_INVENTORY,
+    INSERT_LINK,
     INSERT_NOTIFICATION,
     INSERT_ORDER,
     INSERT_STATUS,
@@ -35,6 +36,7 @@ from core.rows import (
     clock_row,
     gap_row,
     inventory_row,
+    link_row,
     notification_row,
     order_row,
     status_row,
@@ -58,6 +60,7 @@ _INSERTS = (
     INSERT_ORDER,
     INSERT_CABINET,
     INSERT_CLOCK,
+    INSERT_LINK,
 )
 
 
@@ -144,6 +147,7 @@ _ROWS: Final[dict[str, tuple[int, Callable[[Place, int, Any], Row]]]] = {
     "infusion_order": (7, order_row),
     "cabinet_event": (8, cabinet_row),
     "gateway_clock": (9, clock_row),
+    "link_state": (10, link_row),
 }
 """Bodies whose row follows from nothing else, and where it goes among ``_INSERTS``."""
 

@@ -27,6 +27,7 @@ TELEMETRY_ROWS = (
     "association_changes WHERE lane = 'telemetry'",
     "notifications WHERE lane = 'telemetry'",
     "gateway_clocks WHERE lane = 'telemetry'",
+    "link_states WHERE lane = 'telemetry'",
 )
 
 

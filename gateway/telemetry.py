@@ -47,6 +47,11 @@ METRICS: Mapping[str, Declared] = {
         "Words of the network: in, out, old, unknown_device, unknown_zone",
         ("what",),
     ),
+    "link_states": Declared(
+        "counter",
+        "Records of devices' links: cell, zone, quality, session_ended, unheard, restarted",
+        ("cause",),
+    ),
     "not_taken": Declared("counter", "Device messages left unacknowledged", ("outcome",)),
     "sessions": Declared("gauge", "Live device sessions", ("transport",)),
     "handshakes": Declared("counter", "Completed TLS and DTLS handshakes", ("transport",)),

@@ -158,6 +158,29 @@ class Platform:
             },
         )
 
+    async def measure(self, address: str, cell: str, rsrp: int, rsrq: int, sinr: int) -> int:
+        """Tell every subscriber how a device hears its cell, as TS 38.331 numbers it."""
+        levels = {"rsrp": rsrp, "rsrq": rsrq, "sinr": sinr}
+        return await self._tell(
+            {
+                name: each
+                for name, each in self.radio_subscriptions.items()
+                if each["subscriptionType"] == "NrMeasRepUeSubscription"
+            },
+            lambda name: {
+                "notificationType": "NrMeasRepUeNotification",
+                "associateId": [{"type": 1, "value": address}],
+                "triggerNr": 1,
+                "servCellMeasInfo": [
+                    {
+                        "nrcgi": {"plmn": {"mcc": "001", "mnc": "01"}, "nrcellId": cell},
+                        "sCell": {"measQuantityResultsSsbCell": levels},
+                    }
+                ],
+                "_links": {"subscription": {"href": f"{RADIO}/subscriptions/{name}"}},
+            },
+        )
+
     async def _tell(
         self, subscriptions: dict[str, dict[str, Any]], words: Callable[[str], Any]
     ) -> int:

@@ -87,7 +87,11 @@ class Networks:
             self._stop,
             self._move,
             own_clock.platform_said,
-            Watchers(self._whereabouts.fence, self._whereabouts.links.told),
+            Watchers(
+                self._whereabouts.fence,
+                self._whereabouts.links.told,
+                self._whereabouts.telling.unheard,
+            ),
         )
         addresses = {each.name: each.address for each in config.destinations}
         platform = OnPlatform(mec, mec.callback, mec.breakout, config.tls.files, addresses, around)

@@ -13,6 +13,7 @@ from gateway.fence.following import Following
 from gateway.fence.links import Links
 from gateway.fence.places import Associated
 from gateway.fence.ports import Around as FenceAround
+from gateway.fence.telling import LinkTelling
 from gateway.network.swaps import Swaps
 from gateway.network.watch import Around, SimWatch
 
@@ -40,12 +41,23 @@ class Whereabouts:
         )
         following = Following(places, intake, ground.audit, clock)
         following.restore(ground.journal.state)
+        radio = config.mec.platform != "none" and bool(config.mec.radio)
+        self.telling = LinkTelling(intake, identity.live, clock, telemetry, active=radio)
+        self.telling.restore(ground.journal.state)
         self.fence = Fence(
             config.fence,
-            FenceAround(self.sims, following, notices, ground.audit, clock, telemetry),
+            FenceAround(
+                self.sims,
+                following,
+                notices,
+                ground.audit,
+                clock,
+                telemetry,
+                self.telling.stands,
+            ),
         )
         self.fence.restore(registry=config.fleet is not None)
-        self.links = Links(identity.live.devices_at, clock)
+        self.links = Links(identity.live.devices_at, clock, self.telling.heard)
         identity.on_directory = self._registered
         if config.fleet is None:  # nobody binds a device, or no longer
             self.sims.directory(())
@@ -60,6 +72,7 @@ class Whereabouts:
         """Once a second."""
         self.fence.tick()
         self.sims.tick()
+        self.telling.tick()
         self.swaps.tick()
 
     def _registered(self, devices: Iterable[Device]) -> None:

@@ -123,6 +123,7 @@ class Fence:
         fenced = {*self._device_of.values(), *self._named()}
         for device_id in sorted(self._seen.keys() - fenced):
             del self._seen[device_id]
+            self._around.on_zones(device_id, ())
             self._around.watch.fenced(device_id, outside=False)
         self._around.following.keep(fenced)
         for device_id in sorted(fenced):
@@ -205,6 +206,7 @@ class Fence:
         self._around.bell.condition(CONDITION, _TEXT, active=True)
         for device_id, seen in self._seen.items():
             seen.words.clear()
+            self._around.on_zones(device_id, ())
             self._feed(device_id, seen, Input.SILENT)
             self._stand(seen, "")
         self._show()
@@ -282,6 +284,7 @@ class Fence:
             nowhere: what it means if it is in no zone; None: nothing.
         """
         zones = seen.words.zones
+        self._around.on_zones(device_id, zones)
         allowed = frozenset(self._table(seen).zones) or self._campus
         if EVERYWHERE in allowed and (zones or nowhere is not Input.ABSENT):
             self._feed(device_id, seen, Input.IN)

@@ -16,13 +16,21 @@ DEVICES_MAX: Final = 20_000
 class Links:
     """The last word of each device, in memory alone."""
 
-    def __init__(self, devices_at: Callable[[frozenset[str]], Iterable[str]], clock: Clock) -> None:
+    def __init__(
+        self,
+        devices_at: Callable[[frozenset[str]], Iterable[str]],
+        clock: Clock,
+        on_heard: Callable[[str, LinkSeen], None] = lambda _device_id, _seen: None,
+    ) -> None:
         """Know nothing yet.
 
         Args:
             devices_at: whose sessions are at these addresses now.
             clock: for words without a time.
+            on_heard: told of each word of a device that is not older than the one before, as it
+                came.
         """
+        self._on_heard = on_heard
         self._devices_at = devices_at
         self._clock = clock
         self._of: dict[str, LinkSeen] = {}
@@ -37,6 +45,7 @@ class Links:
                 self._of[device_id] = before
                 continue
             self._of[device_id] = _over(before, msgspec.structs.replace(seen, at_us=at_us))
+            self._on_heard(device_id, seen)
         while len(self._of) > DEVICES_MAX:
             del self._of[next(iter(self._of))]
 

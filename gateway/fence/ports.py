@@ -84,6 +84,8 @@ class Around(NamedTuple):
     audit: Auditor
     clock: Clock
     counters: Counters
+    on_zones: Callable[[str, Collection[str]], None] = lambda _device_id, _zones: None
+    """A device was looked at: the zones in which it is, changed or not."""
 
 
 class Found(NamedTuple):

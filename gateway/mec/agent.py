@@ -208,8 +208,9 @@ class Agent:
             await self._guarded("radio", seeing.look_at_links)
             seeing.owed = True
         self._looks += 1
-        seeing.owed |= self._callbacks.missed
-        self._callbacks.missed = False
+        if self._callbacks.missed:
+            self._callbacks.missed = False
+            seeing.missed()
         if seeing.owed:
             await self._guarded("location", seeing.look)
 
@@ -276,6 +277,8 @@ class Agent:
     # Acting
 
     def _feed(self, seen: Input, words: str = "") -> tuple[Effect, ...]:
+        if seen is Input.PATH_UNKNOWN:
+            self._interfaces.seeing.away()
         before = self._life.state
         effects = self._life.feed(seen)
         if self._life.state is not before:

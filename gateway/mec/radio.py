@@ -2,7 +2,8 @@
 
 Rules:
 
-* Context for people, nothing else: it is in no report, and nothing is decided by it.
+* Context for people, nothing else: it is told beside reports (:mod:`gateway.fence.telling`), and
+  nothing is decided by it. It goes into records, so that everything is bounded here.
 * Two subscriptions, cell changes that are complete and NR measurements, kept as
   :mod:`gateway.mec.kept` does.
 * A device is known by the address from which it speaks to the gateway: the interface has no SIM.
@@ -12,6 +13,7 @@ Rules:
 
 from __future__ import annotations
 
+import re
 from functools import partial
 from typing import Annotated, Any, Final
 
@@ -31,6 +33,9 @@ COMPLETED: Final = 3
 """``HoStatus``."""
 _ADDRESSES: Final = frozenset((1, 2, 3))
 """``AssociateId.type``: IPv4, IPv6, behind a NAT."""
+_CELL = re.compile(r"[0-9]{3}-[0-9]{2,3}-[0-9A-Za-z]{1,38}", re.ASCII)
+"""The files do not say whether the 28 bits (ECI) or 36 (NCI) of a cell are in digits of two or of
+sixteen, nor with what in front."""
 FILTERS: Final[dict[str, tuple[str, dict[str, Any]]]] = {
     "CellChangeSubscription": ("filterCriteriaAssocHo", {"hoStatus": [COMPLETED]}),
     "NrMeasRepUeSubscription": ("filterCriteriaNrMrs", {}),
@@ -124,7 +129,9 @@ def read_radio(body: bytes) -> LinkSeen:
 
 
 def _cell(plmn: _Plmn, cell_id: str) -> str:
-    return f"{plmn.mcc}-{plmn.mnc}-{cell_id}"
+    """A cell's name; of one that makes no sense, nothing is said."""
+    name = f"{plmn.mcc}-{plmn.mnc}-{cell_id}"
+    return name if _CELL.fullmatch(name) else ""
 
 
 class Radio:
@@ -138,13 +145,17 @@ class Radio:
         self._callback = callback
         self._clock = clock
         self._kept = Kept(platform, clock)
+        self._made = False
+        """One was made by a call that then failed."""
 
     async def ensure(self) -> bool:
         """Make or renew what has to be; whether any of it was not there."""
-        made = False
         for kind in FILTERS:
             body = partial(self._body, kind)
-            made |= await self._kept.ensure(Wish(kind, f"{self._base}/subscriptions", kind, body))
+            self._made |= await self._kept.ensure(
+                Wish(kind, f"{self._base}/subscriptions", kind, body)
+            )
+        made, self._made = self._made, False
         return made
 
     async def withdraw(self) -> None:

@@ -50,6 +50,8 @@ class Watchers(NamedTuple):
 
     whereabouts: Whereabouts | None = None
     on_link: Callable[[LinkSeen], None] = lambda _seen: None
+    on_unheard: Callable[[float], None] = lambda _until_s: None
+    """Until then (monotonic) words of links may have been missed: older ones count no more."""
 
 
 class Seeing:
@@ -89,8 +91,18 @@ class Seeing:
         Raises:
             PlatformError, ProblemError: it does not answer, or refuses.
         """
-        if self._radio is not None:
-            await self._radio.ensure()
+        asked_s = self._clock.monotonic()
+        if self._radio is not None and await self._radio.ensure():
+            self._watchers.on_unheard(asked_s)
+
+    def missed(self) -> None:
+        """Words of the platform's were dropped."""
+        self.owed = True
+        self._watchers.on_unheard(self._clock.monotonic())
+
+    def away(self) -> None:
+        """The platform has answered nothing for too long; what it still tells counts."""
+        self._watchers.on_unheard(self._clock.monotonic() - self._unknown_s)
 
     async def look(self) -> None:
         """Ask who is where.

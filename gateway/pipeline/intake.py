@@ -55,6 +55,7 @@ from gateway.domain.records import (
     GatewayClock,
     InfusionOrder,
     InventoryEvent,
+    LinkState,
     Quality,
     Record,
     Report,
@@ -85,6 +86,8 @@ _log = logging.getLogger(__name__)
 
 _TIME_QUALITIES = tuple(quality.name.lower() for quality in TimeQuality)
 _QUALITIES = {int(quality): quality.name.lower() for quality in Quality}
+_OF_ITSELF = (Gap, AlarmNotification, AssociationChange, GatewayClock, LinkState)
+"""What the gateway says by itself: no device said it, and none was seen."""
 _OWN_WORD = frozenset((Alarm, DeviceStatus))
 """Without an id, a driver's own word on a device or a connection."""
 _IN_ALARMS = frozenset((Alarm, AlarmSnapshot, AlarmChange))
@@ -375,7 +378,7 @@ class Intake:
         return Labelled(numeric, encoded, report.codes)
 
     def _other(self, record: Said, ticket: Ticket, changes: Changes, mono: float) -> None:
-        if isinstance(record, Gap | AlarmNotification | AssociationChange | GatewayClock):
+        if isinstance(record, _OF_ITSELF):
             self._put(record, ticket)
             return
         if isinstance(record, Statement) and record.provenance.attestation is Attestation.GATEWAY:

@@ -30,6 +30,7 @@ from gateway.domain.records import (
     GatewayClock,
     InfusionOrder,
     InventoryEvent,
+    LinkState,
     Record,
     Report,
 )
@@ -45,6 +46,7 @@ _Other = (
     | AssociationChange
     | InfusionOrder
     | GatewayClock
+    | LinkState
 )
 ORDER = (DRUG_NAME, PROGRAMMED_RATE, VOLUME_TO_BE_INFUSED)
 """What an infusion order tells, by the metrics of which a pump tells the same."""
@@ -181,8 +183,16 @@ class Labels:
                 members = (NOBODY, *((told.badges,) if record.by else ()))
             label = highest((told.device_ids, *members))
             return self._associated(label, record.device_id, record.bed, attested_by)
-        label = highest((NOBODY, told.device_ids, told.places, *self._of_cabinet(record)))
+        if isinstance(record, LinkState):
+            label = highest((NOBODY, told.device_ids, *self._of_link(record)))
+        else:
+            label = highest((NOBODY, told.device_ids, told.places, *self._of_cabinet(record)))
         return self._associated(label, record.device_id, "", attested_by)
+
+    def _of_link(self, record: LinkState) -> Iterable[Label]:
+        """A cell is a place, and so is a zone."""
+        if record.cell or record.zones:
+            yield self.classification.places
 
     def _of_cabinet(self, record: InventoryEvent | CabinetEvent) -> Iterable[Label]:
         """Who was at a cabinet, and what they wrote."""

@@ -17,6 +17,7 @@ from gateway.domain.records import (
     GatewayClock,
     InfusionOrder,
     InventoryEvent,
+    LinkState,
     Record,
     Report,
 )
@@ -78,6 +79,10 @@ def _content(record: Record, labels: Labels) -> Iterator[Member]:  # noqa: C901 
             yield from _at("the bed", record.bed, told.places)
         case Gap() | GatewayClock():
             yield Member("that it happened", NOBODY)
+        case LinkState():
+            yield Member("that it happened", NOBODY)
+            yield from _at("the cell", record.cell, told.places)
+            yield from _at("the zones", "".join(record.zones), told.places)
         case AssociationChange():
             yield from _association(record, labels)
         case _:

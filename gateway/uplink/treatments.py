@@ -158,6 +158,14 @@ RECORD_FIELDS: Mapping[str, Fields] = {
         # A quartz has a rate of its own.
         linking=("frequency_ppb",),
     ),
+    "link_state": Fields(
+        keyed=("device_id",),
+        # Cells and zones are places.
+        dropped=("cell", "zones", "attested_by"),
+        words=("cause", "driver"),
+        times=("at_us", "network_us"),
+        kept=("rsrp_dbm", "rsrq_db", "sinr_db", "attestation"),
+    ),
     "gap": Fields(
         keyed=("device_id",),
         dropped=(),
@@ -361,7 +369,7 @@ def _is_age(code: int) -> bool:
 
 
 _WITHOUT_MESSAGE = frozenset(
-    RECORD_FIELDS[body] for body in ("gap", "association_change", "gateway_clock")
+    RECORD_FIELDS[body] for body in ("gap", "association_change", "gateway_clock", "link_state")
 )
 _REPORT = RECORD_FIELDS["report"]
 _MASKED = {

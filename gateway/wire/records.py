@@ -35,6 +35,7 @@ from gateway.domain.records import (
     InventoryAction,
     InventoryEvent,
     LeapStatus,
+    LinkState,
     NotificationAction,
     Provenance,
     Quality,
@@ -446,6 +447,38 @@ def _clock_from(m: pb.GatewayClock) -> GatewayClock:
     )
 
 
+def _link(s: LinkState) -> pb.LinkState:
+    return pb.LinkState(
+        device_id=s.device_id,
+        at_us=s.at_us,
+        cause=s.cause,
+        network_us=s.network_us,
+        cell=s.cell,
+        zones=s.zones,
+        rsrp_dbm=s.rsrp_dbm,
+        rsrq_db=s.rsrq_db,
+        sinr_db=s.sinr_db,
+        driver=s.provenance.driver,
+        attestation=s.provenance.attestation,  # type: ignore[arg-type]
+        attested_by=s.provenance.attested_by,
+    )
+
+
+def _link_from(m: pb.LinkState) -> LinkState:
+    return LinkState(
+        device_id=m.device_id,
+        provenance=Provenance(m.driver, Attestation(m.attestation), m.attested_by),
+        at_us=m.at_us,
+        cause=m.cause,
+        network_us=m.network_us,
+        cell=m.cell,
+        zones=tuple(m.zones),
+        rsrp_dbm=m.rsrp_dbm if m.HasField("rsrp_dbm") else None,
+        rsrq_db=m.rsrq_db if m.HasField("rsrq_db") else None,
+        sinr_db=m.sinr_db if m.HasField("sinr_db") else None,
+    )
+
+
 _MESSAGES: Mapping[type, Callable[[Any], pb.Record]] = {
     Alarm: lambda record: pb.Record(alarm=_alarm(record)),
     DeviceStatus: lambda record: pb.Record(device_status=_status(record)),
@@ -455,6 +488,7 @@ _MESSAGES: Mapping[type, Callable[[Any], pb.Record]] = {
     AssociationChange: lambda record: pb.Record(association_change=_association(record)),
     AlarmNotification: lambda record: pb.Record(alarm_notification=_notification(record)),
     GatewayClock: lambda record: pb.Record(gateway_clock=_clock(record)),
+    LinkState: lambda record: pb.Record(link_state=_link(record)),
     InfusionOrder: lambda record: pb.Record(infusion_order=_order(record)),
 }
 _RECORDS: Mapping[str, Callable[[Any], Record]] = {
@@ -467,5 +501,6 @@ _RECORDS: Mapping[str, Callable[[Any], Record]] = {
     "association_change": _association_from,
     "alarm_notification": _notification_from,
     "gateway_clock": _clock_from,
+    "link_state": _link_from,
     "infusion_order": _order_from,
 }

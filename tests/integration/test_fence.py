@@ -18,13 +18,14 @@ from gateway.clock import SystemClock
 from gateway.domain.devices import Device
 from gateway.domain.network import parse_binding
 from gateway.domain.ports import Outcome
-from gateway.domain.records import Alarm
+from gateway.domain.records import Alarm, LinkState
 from gateway.fence.config import AreaTable, ClassTable, FenceConfig, ZoneTable
 from gateway.fence.fence import Fence
 from gateway.fence.following import Following
 from gateway.fence.links import Links
 from gateway.fence.machine import State
 from gateway.fence.ports import Around, Move, Place
+from gateway.fence.telling import LinkTelling
 from gateway.mec import kept
 from gateway.mec.config import BreakoutTable, CallbackTable, MecConfig
 from gateway.mec.making import OnPlatform
@@ -102,12 +103,24 @@ class Site:
             self.counters,
         )
         self.watch = watch.SimWatch(SimConfig(outside_fence=Answer.QUARANTINE), around)
+        live = self.identity.live
+        self.telling = LinkTelling(self.sink, live, self.clock, self.counters, active=True)
         following = Following(Nowhere(), self.sink, self.gateway, self.clock)
         self.fence = Fence(
             config,
-            Around(self.watch, following, self.notices, self.gateway, self.clock, self.counters),
+            Around(
+                self.watch,
+                following,
+                self.notices,
+                self.gateway,
+                self.clock,
+                self.counters,
+                self.telling.stands,
+            ),
         )
-        self.links = Links(lambda found: ["pump-1"] if PUMP_IP in found else [], self.clock)
+        self.links = Links(
+            lambda found: ["pump-1"] if PUMP_IP in found else [], self.clock, self.telling.heard
+        )
         self.fence.directory([PUMP])
         self.watch.directory([PUMP])
         self._runner: web.AppRunner | None = None
@@ -127,6 +140,15 @@ class Site:
             f"{each.condition} {each.phase.name}"
             for each in self.sink.records
             if isinstance(each, Alarm)
+        ]
+
+    @property
+    def told(self) -> list[tuple[str, str, tuple[str, ...]]]:
+        """Cause, cell and zones of each record of a link."""
+        return [
+            (each.cause, each.cell, each.zones)
+            for each in self.sink.records
+            if isinstance(each, LinkState)
         ]
 
     async def open(self) -> None:
@@ -157,7 +179,8 @@ class Site:
             look_s=0.02,
             unknown_s=0.5,
         )
-        around = self.gateway.around()._replace(watchers=Watchers(self.fence, self.links.told))
+        watchers = Watchers(self.fence, self.links.told, self.telling.unheard)
+        around = self.gateway.around()._replace(watchers=watchers)
         return OnPlatform(config, callback, breakout, NOBODY, {}, around)
 
 
@@ -319,14 +342,19 @@ async def test_the_radio_network_is_heard_and_asked_anew(
         assert await site.platform.hand_over("10.9.9.9", "0000003") == 1
         calls = site.platform.calls
         await until(lambda: any(each.startswith(f"PUT {RADIO}") for each in calls))
+        assert await site.users.enter(PUMP_AT, "z-icu") == 1
+        await until(lambda: len(site.told) == 2)
         site.platform.restart()
         await until(lambda: len(site.platform.radio_subscriptions) == 2)
+        await until(lambda: ("unheard", "", ("z-icu",)) in site.told)
         assert await site.platform.hand_over(PUMP_IP, "0000004") == 1
         await until(lambda: site.links.all()["pump-1"].cell == "001-01-0000004")
+        assert site.told[0] == ("cell", "001-01-0000002", ())
+        assert site.told[1] == ("zone", "001-01-0000002", ("z-icu",))
     assert not site.platform.radio_subscriptions
 
 
-async def test_what_is_told_of_cells_is_as_the_files_say() -> None:
+async def test_what_is_told_of_links_is_as_the_files_say() -> None:
     said: list[Any] = []
 
     class Listening(Platform):
@@ -336,6 +364,10 @@ async def test_what_is_told_of_cells_is_as_the_files_say() -> None:
 
     platform = Listening(INSTANCE)
     platform.radio_subscriptions["a"] = {"subscriptionType": "CellChangeSubscription"}
+    platform.radio_subscriptions["b"] = {"subscriptionType": "NrMeasRepUeSubscription"}
     assert await platform.hand_over(PUMP_IP, "0000002") == 1
+    assert await platform.measure(PUMP_IP, "000000003", 60, 65, 66) == 2
     for _, name in FILES.values():
-        Specification(SHARED_FILES / name, RADIO).check("CellChangeNotification", said[0])
+        specification = Specification(SHARED_FILES / name, RADIO)
+        specification.check("CellChangeNotification", said[0])
+        specification.check("NrMeasRepUeNotification", said[1])

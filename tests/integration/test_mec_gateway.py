@@ -22,7 +22,7 @@ from bench.site import Identities, make_identities
 from demo.plan import free_ports
 from demo.scrape import total
 from firmware_sim.mec.location import LOCATION
-from firmware_sim.mec.platform import APPS, Platform, traffic_rule
+from firmware_sim.mec.platform import APPS, RADIO, Platform, traffic_rule
 from gateway.local.client import LocalClient
 from gateway.local.config import SOCKET_NAME
 from protos.wardgate.v1 import association_pb2
@@ -186,7 +186,10 @@ async def test_what_leaves_the_campus_is_collected_and_not_released(
     (listed,) = json.loads(identities.devices.read_text())
     async with listening(platform, identities) as port:
         told = table(tmp_path, port).replace(
-            "look_s", f'location = "https://localhost:{port}{LOCATION}"\nlook_s', 1
+            "look_s",
+            f'location = "https://localhost:{port}{LOCATION}"\n'
+            f'radio = "https://localhost:{port}{RADIO}"\nlook_s',
+            1,
         )
         extra = told + NETWORK + FENCE.replace("DEVICE", listed["device_id"])
         async with CrashSite(tmp_path / "site", identities, extra=extra) as site:
@@ -195,6 +198,22 @@ async def test_what_leaves_the_campus_is_collected_and_not_released(
             users, kept = platform.whereabouts, device.diary.acknowledged
             await until(lambda: users.zonal and held(site) > 10, PATIENCE_S)
             await users.enter("acr:10.1.7.7", "z-ward")
+
+            def links(where: str) -> list[tuple[object, ...]]:
+                with closing(sqlite3.connect(f"file:{site.core_db}?mode=ro", uri=True)) as db:
+                    columns = "cell, zones, rsrp_dbm, rsrq_db, sinr_db"
+                    return db.execute(
+                        f"SELECT DISTINCT {columns} FROM report_links WHERE {where}"
+                    ).fetchall()
+
+            # How it is heard reaches the core, and the reports that follow are told of it.
+            await until(lambda: len(platform.radio_subscriptions) == 2, PATIENCE_S)
+            assert await platform.hand_over("127.0.0.1", "0000002") == 1
+            found: tuple[object, ...] = ("001-01-0000002", '["z-ward"]', None, None, None)
+            await until(lambda: links("link_cause = 'cell'") == [found], PATIENCE_S)
+            assert await platform.measure("127.0.0.1", "000000003", 60, 65, 66) == 1
+            found = ("001-01-000000003", '["z-ward"]', -96.0, -11.0, 10.0)
+            await until(lambda: found in links("link_cause = 'cell'"), PATIENCE_S)
             await users.leave("acr:10.1.7.7", "z-ward")
 
             async def counted(name: str, **labels: str) -> float:
@@ -280,6 +299,13 @@ async def test_what_leaves_the_campus_is_collected_and_not_released(
                 before = db.execute("SELECT count(*) FROM association_changes").fetchone()
             await site.end("gateway", signal.SIGKILL)
             await site.start("gateway")
+            of_links = f"SELECT DISTINCT epoch FROM link_states WHERE device_id = '{device_id}'"
+
+            def lives() -> int:
+                with closing(sqlite3.connect(f"file:{site.core_db}?mode=ro", uri=True)) as db:
+                    return len(db.execute(of_links).fetchall())
+
+            await until(lambda: lives() == 2, PATIENCE_S)  # what was told before counts no more
             async with asyncio.timeout(PATIENCE_S):
                 while await counted("fence_devices", state="inside") != 1:  # noqa: ASYNC110
                     await asyncio.sleep(0.05)

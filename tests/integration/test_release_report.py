@@ -67,6 +67,7 @@ TABLES = (
     "statuses",
     "inventory",
     "gateway_clocks",
+    "link_states",
     "cabinet_events",
     "association_changes",
     "infusion_orders",

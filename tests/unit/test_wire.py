@@ -213,7 +213,20 @@ clocks = st.builds(
     st.sampled_from(r.LeapStatus),
     st.integers(-(2**63), 2**63 - 1),
 )
-others = st.one_of(orders, cabinets, gaps, notifications, associations, clocks)
+links = st.builds(
+    r.LinkState,
+    words,
+    provenance,
+    u63,
+    words,
+    u63,
+    words,
+    st.lists(words, max_size=3).map(tuple),
+    st.none() | finite,
+    st.none() | finite,
+    st.none() | finite,
+)
+others = st.one_of(orders, cabinets, gaps, notifications, associations, clocks, links)
 
 
 @given(st.one_of(reports(), alarms, statuses, events, others))

@@ -59,6 +59,7 @@ from gateway.domain.records.states import (
     Gap,
     GatewayClock,
     LeapStatus,
+    LinkState,
 )
 
 Record = (
@@ -72,6 +73,7 @@ Record = (
     | AssociationChange
     | InfusionOrder
     | GatewayClock
+    | LinkState
 )
 
 __all__ = [
@@ -104,6 +106,7 @@ __all__ = [
     "InventoryEvent",
     "ItemCount",
     "LeapStatus",
+    "LinkState",
     "Mark",
     "Marked",
     "NotificationAction",

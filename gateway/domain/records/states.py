@@ -1,4 +1,4 @@
-"""What is known of devices and of the gateway itself: states, gaps, its clock."""
+"""What is known of devices and of the gateway itself: states, links, gaps, its clock."""
 
 from __future__ import annotations
 
@@ -48,6 +48,31 @@ class Gap(msgspec.Struct, frozen=True, gc=False):
     from_us: int = 0
     to_us: int = 0
     reports: int = 0
+
+
+class LinkState(msgspec.Struct, frozen=True, gc=False):
+    """Where a mobile network has a device, and how it hears it: from now on, until the next one.
+
+    Without cell, zones and quality: nothing is known any more.
+    """
+
+    device_id: str
+    provenance: Provenance
+    at_us: int
+    """When the gateway heard it, on its own clock."""
+    cause: str
+    """What is another than before: ``"cell"``, ``"zone"``, ``"quality"``; or why less is known:
+    ``"session_ended"``, ``"unheard"``, ``"restarted"``."""
+    network_us: int = 0
+    """When it was so, by the network's clock; 0: it did not say."""
+    cell: str = ""
+    """``mcc-mnc-cell``; empty: not known."""
+    zones: tuple[str, ...] = ()
+    """Where the fence has it, in order; they overlap."""
+    rsrp_dbm: float | None = None
+    """As in ``gateway.domain.network.LinkSeen``; None: not known."""
+    rsrq_db: float | None = None
+    sinr_db: float | None = None
 
 
 class LeapStatus(IntEnum):

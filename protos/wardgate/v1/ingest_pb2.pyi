@@ -469,7 +469,7 @@ class Metric(_message.Message):
     def __init__(self, code: _Optional[int] = ..., refid: _Optional[str] = ..., unit: _Optional[str] = ...) -> None: ...
 
 class Record(_message.Message):
-    __slots__ = ("report", "alarm", "inventory_event", "device_status", "gap", "aggregate", "alarm_notification", "association_change", "infusion_order", "cabinet_event", "gateway_clock")
+    __slots__ = ("report", "alarm", "inventory_event", "device_status", "gap", "aggregate", "alarm_notification", "association_change", "infusion_order", "cabinet_event", "gateway_clock", "link_state")
     REPORT_FIELD_NUMBER: _ClassVar[int]
     ALARM_FIELD_NUMBER: _ClassVar[int]
     INVENTORY_EVENT_FIELD_NUMBER: _ClassVar[int]
@@ -481,6 +481,7 @@ class Record(_message.Message):
     INFUSION_ORDER_FIELD_NUMBER: _ClassVar[int]
     CABINET_EVENT_FIELD_NUMBER: _ClassVar[int]
     GATEWAY_CLOCK_FIELD_NUMBER: _ClassVar[int]
+    LINK_STATE_FIELD_NUMBER: _ClassVar[int]
     report: Report
     alarm: Alarm
     inventory_event: InventoryEvent
@@ -492,7 +493,8 @@ class Record(_message.Message):
     infusion_order: InfusionOrder
     cabinet_event: CabinetEvent
     gateway_clock: GatewayClock
-    def __init__(self, report: _Optional[_Union[Report, _Mapping]] = ..., alarm: _Optional[_Union[Alarm, _Mapping]] = ..., inventory_event: _Optional[_Union[InventoryEvent, _Mapping]] = ..., device_status: _Optional[_Union[DeviceStatus, _Mapping]] = ..., gap: _Optional[_Union[Gap, _Mapping]] = ..., aggregate: _Optional[_Union[Aggregate, _Mapping]] = ..., alarm_notification: _Optional[_Union[AlarmNotification, _Mapping]] = ..., association_change: _Optional[_Union[AssociationChange, _Mapping]] = ..., infusion_order: _Optional[_Union[InfusionOrder, _Mapping]] = ..., cabinet_event: _Optional[_Union[CabinetEvent, _Mapping]] = ..., gateway_clock: _Optional[_Union[GatewayClock, _Mapping]] = ...) -> None: ...
+    link_state: LinkState
+    def __init__(self, report: _Optional[_Union[Report, _Mapping]] = ..., alarm: _Optional[_Union[Alarm, _Mapping]] = ..., inventory_event: _Optional[_Union[InventoryEvent, _Mapping]] = ..., device_status: _Optional[_Union[DeviceStatus, _Mapping]] = ..., gap: _Optional[_Union[Gap, _Mapping]] = ..., aggregate: _Optional[_Union[Aggregate, _Mapping]] = ..., alarm_notification: _Optional[_Union[AlarmNotification, _Mapping]] = ..., association_change: _Optional[_Union[AssociationChange, _Mapping]] = ..., infusion_order: _Optional[_Union[InfusionOrder, _Mapping]] = ..., cabinet_event: _Optional[_Union[CabinetEvent, _Mapping]] = ..., gateway_clock: _Optional[_Union[GatewayClock, _Mapping]] = ..., link_state: _Optional[_Union[LinkState, _Mapping]] = ...) -> None: ...
 
 class Report(_message.Message):
     __slots__ = ("device_id", "kind", "received_us", "device_us", "time_quality", "offset_us", "message_id", "bed", "driver", "attestation", "attested_by", "codes", "values", "qualities", "enumerations", "texts", "waveforms", "ward", "patient_id", "association_id", "association_state", "measured_us", "uncertainty_us", "time_marks", "order_us")
@@ -861,6 +863,34 @@ class GatewayClock(_message.Message):
     attestation: Attestation
     attested_by: str
     def __init__(self, device_id: _Optional[str] = ..., at_us: _Optional[int] = ..., cause: _Optional[str] = ..., source: _Optional[str] = ..., synchronised: _Optional[bool] = ..., error_us: _Optional[int] = ..., offset_us: _Optional[int] = ..., stratum: _Optional[int] = ..., reference: _Optional[str] = ..., root_delay_us: _Optional[int] = ..., root_dispersion_us: _Optional[int] = ..., frequency_ppb: _Optional[int] = ..., leap: _Optional[_Union[LeapStatus, str]] = ..., step_us: _Optional[int] = ..., driver: _Optional[str] = ..., attestation: _Optional[_Union[Attestation, str]] = ..., attested_by: _Optional[str] = ...) -> None: ...
+
+class LinkState(_message.Message):
+    __slots__ = ("device_id", "at_us", "cause", "network_us", "cell", "zones", "rsrp_dbm", "rsrq_db", "sinr_db", "driver", "attestation", "attested_by")
+    DEVICE_ID_FIELD_NUMBER: _ClassVar[int]
+    AT_US_FIELD_NUMBER: _ClassVar[int]
+    CAUSE_FIELD_NUMBER: _ClassVar[int]
+    NETWORK_US_FIELD_NUMBER: _ClassVar[int]
+    CELL_FIELD_NUMBER: _ClassVar[int]
+    ZONES_FIELD_NUMBER: _ClassVar[int]
+    RSRP_DBM_FIELD_NUMBER: _ClassVar[int]
+    RSRQ_DB_FIELD_NUMBER: _ClassVar[int]
+    SINR_DB_FIELD_NUMBER: _ClassVar[int]
+    DRIVER_FIELD_NUMBER: _ClassVar[int]
+    ATTESTATION_FIELD_NUMBER: _ClassVar[int]
+    ATTESTED_BY_FIELD_NUMBER: _ClassVar[int]
+    device_id: str
+    at_us: int
+    cause: str
+    network_us: int
+    cell: str
+    zones: _containers.RepeatedScalarFieldContainer[str]
+    rsrp_dbm: float
+    rsrq_db: float
+    sinr_db: float
+    driver: str
+    attestation: Attestation
+    attested_by: str
+    def __init__(self, device_id: _Optional[str] = ..., at_us: _Optional[int] = ..., cause: _Optional[str] = ..., network_us: _Optional[int] = ..., cell: _Optional[str] = ..., zones: _Optional[_Iterable[str]] = ..., rsrp_dbm: _Optional[float] = ..., rsrq_db: _Optional[float] = ..., sinr_db: _Optional[float] = ..., driver: _Optional[str] = ..., attestation: _Optional[_Union[Attestation, str]] = ..., attested_by: _Optional[str] = ...) -> None: ...
 
 class InfusionOrder(_message.Message):
     __slots__ = ("device_id", "received_us", "ordered_us", "action", "order_id", "drug", "drug_code", "volume_ml", "rate_ml_h", "dose", "dose_unit", "route", "bed", "ward", "message_id", "driver", "attestation", "attested_by")

@@ -145,6 +145,7 @@ def test_every_record_that_has_words_is_sealed(site):
             route="IV",
             bed="12",
         ),
+        r.LinkState(OURS, PROVENANCE, NOW_US, "cell", 0, "001-01-12", ("ward 12",)),
         r.DeviceStatus(
             device_id=OURS,
             kind="monitor",

@@ -104,11 +104,20 @@ class Bench:
                 self.counters,
             ),
         )
+        self.zones: dict[str, frozenset[str]] = {}
         self.places = Somewhere()
         self.following = Following(self.places, self.sink, self.book, self.clock)
         self.fence = Fence(
             config,
-            Around(self.watch, self.following, self.notices, self.book, self.clock, self.counters),
+            Around(
+                self.watch,
+                self.following,
+                self.notices,
+                self.book,
+                self.clock,
+                self.counters,
+                lambda device_id, zones: self.zones.update({device_id: frozenset(zones)}),
+            ),
         )
         if state is not None:
             self.notices.restore(state)
@@ -175,6 +184,21 @@ def bench(*devices, **given):
     made = Bench(**given)
     made.identity.apply_directory(devices or (PUMP, HOME, CAR))
     return made
+
+
+def test_whoever_wants_to_know_is_told_of_zones():
+    one = bench()
+    one.told("z-icu", here=True)
+    assert one.zones["pump-1"] == {"z-icu"}
+    one.told("z-er", here=True)
+    assert one.zones["pump-1"] == {"z-icu", "z-er"}
+    one.told("z-icu", here=False)
+    assert one.zones["pump-1"] == {"z-er"}
+    one.fence.silent()
+    assert one.zones["pump-1"] == frozenset()
+    one.told("z-icu", here=True)
+    one.identity.apply_directory((HOME,))
+    assert one.zones["pump-1"] == frozenset()
 
 
 def test_who_leaves_and_does_not_come_back_is_held_and_freed_on_return():

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import time
 from typing import Any, cast
 
 import pytest
@@ -13,7 +14,7 @@ from gateway.mec.apps import Operation, Termination
 from gateway.mec.callbacks import Place
 from gateway.mec.config import BreakoutTable, CallbackTable, MecConfig
 from gateway.mec.http import PlatformError, ProblemError
-from gateway.mec.life import State
+from gateway.mec.life import Input, State
 from gateway.mec.seeing import Seeing, Watchers
 from tests.fakes import FakeCounters
 from tests.unit.mec.fakes import Book, FakeApps
@@ -84,7 +85,9 @@ class Bench:
             lambda _addresses, _place: 0,
             lambda _time: None,
         )
-        seeing = Seeing(None, None, Watchers(), clock, 60.0)
+        self.unheard: list[float] = []
+        watchers = Watchers(on_unheard=self.unheard.append)
+        seeing = Seeing(None, None, watchers, clock, 60.0)
         assert CONFIG.breakout is not None
         self.agent = Agent(
             CONFIG,
@@ -232,6 +235,15 @@ async def test_what_found_no_room_is_asked_for():
         one.callbacks.missed = True
         await until(lambda: len(asked) > count)
         assert not one.callbacks.missed
+    assert len(one.unheard) == 1  # of links, too
+
+
+async def test_a_platform_that_answers_no_more_counts_for_what_it_still_tells():
+    one = Bench()
+    one.agent._feed(Input.GATEWAY_READY)
+    one.agent._feed(Input.PATH_UNKNOWN)
+    (until_s,) = one.unheard
+    assert until_s == pytest.approx(time.monotonic() - 60.0, abs=30.0)
 
 
 async def test_a_fault_is_told_as_itself():

@@ -95,6 +95,27 @@ def test_what_is_neither_is_refused(changed):
         read(CHANGE, **changed)
 
 
+@pytest.mark.parametrize(
+    "cell",
+    [
+        {"plmn": PLMN, "cellId": "x" * 39},
+        {"plmn": PLMN, "cellId": "icu 3\n"},
+        {"plmn": PLMN, "cellId": ""},
+        {"plmn": PLMN | {"mcc": "1"}, "cellId": "1"},
+    ],
+)
+def test_a_cell_that_makes_no_sense_is_not_said(cell):
+    """It would go into records."""
+    assert not read(CHANGE, trgEcgi=[cell]).cell
+
+
+@pytest.mark.parametrize("level", [-1, 128, 10**30, 1.5])
+def test_a_level_outside_its_range_is_refused(level):
+    cell = {"sCell": {"measQuantityResultsSsbCell": {"rsrp": level}}}
+    with pytest.raises(MalformedError):
+        read(MEASURED, servCellMeasInfo=[cell])
+
+
 @given(st.binary(max_size=200))
 def test_bytes_are_refused(body):
     with pytest.raises(MalformedError):
@@ -103,13 +124,20 @@ def test_bytes_are_refused(body):
 
 def test_the_last_word_of_each_device_is_known():
     clock = FakeClock()
-    links = Links(lambda addresses: ["pump-1"] if addresses else [], clock)
+    heard = []
+    links = Links(
+        lambda addresses: ["pump-1"] if addresses else [], clock, lambda *told: heard.append(told)
+    )
     who, now_us = frozenset(("10.1.7.7",)), clock.now_us()
     links.told(LinkSeen(who, now_us, "a", rsrp_dbm=-90.0))
     links.told(LinkSeen(who, now_us, "", sinr_db=10.0))
     assert links.all()["pump-1"] == LinkSeen(who, now_us, "a", -90.0, None, 10.0)
     links.told(LinkSeen(who, now_us - 1, "old"))
     assert links.all()["pump-1"].cell == "a"
+    assert [each for _, each in heard] == [
+        LinkSeen(who, now_us, "a", rsrp_dbm=-90.0),
+        LinkSeen(who, now_us, "", sinr_db=10.0),  # as it came, and none that is older
+    ]
     links.told(LinkSeen(who, 0, "b"))
     assert links.all()["pump-1"] == LinkSeen(who, now_us, "b")  # another cell: measured anew
     links.told(LinkSeen(frozenset(), now_us, "c"))

@@ -32,6 +32,7 @@ from gateway.domain.records import (
     InfusionOrderAction,
     InventoryAction,
     InventoryEvent,
+    LinkState,
     Provenance,
     Report,
     Text,
@@ -314,6 +315,15 @@ RECORDS = st.one_of(
         kind=st.sampled_from(CabinetEventKind),
         badges=st.lists(WORD, max_size=2).map(lambda words: tuple(filter(None, words))),
         reason=WORD,
+    ),
+    st.builds(
+        LinkState,
+        device_id=NAMES,
+        provenance=FROM,
+        at_us=st.just(1),
+        cause=st.just("cell"),
+        cell=WORD,
+        zones=st.lists(WORD, max_size=2).map(lambda words: tuple(filter(None, words))),
     ),
     st.builds(Gap, reason=st.just("r"), device_id=st.sampled_from(["", "m-1", "stranger"])),
     st.builds(

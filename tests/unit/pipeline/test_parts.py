@@ -25,6 +25,7 @@ from gateway.domain.records import (
     InfusionOrderAction,
     InventoryAction,
     InventoryEvent,
+    LinkState,
     Quality,
     Report,
     Text,
@@ -284,6 +285,8 @@ def test_an_alarm_is_labelled_by_its_values_and_the_devices_phrase(record, expec
         (InventoryEvent("d", SOURCE, 1, InventoryAction.MOVED, "E1", "p"), 3),
         (InventoryEvent("d", SOURCE, 1, InventoryAction.MOVED, "E1", "p", badge="b"), 4),
         (InfusionOrder("d", SOURCE, 1, InfusionOrderAction.ORDERED, "o"), 4),
+        (LinkState("d", SOURCE, 1, "cell", cell="001-01-2"), 3),
+        (LinkState("d", SOURCE, 1, "session_ended"), 3),
     ],
 )
 def test_other_records(record, level):

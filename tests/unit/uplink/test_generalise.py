@@ -82,6 +82,7 @@ def test_every_time_of_every_kind_of_record_is_cut():
         r.InfusionOrder("d", source, NOW_US, r.InfusionOrderAction.ORDERED, "o", NOW_US),
         r.DeviceStatus("d", "drip", source, NOW_US, r.DeviceState.ONLINE, "status", NOW_US),
         r.GatewayClock("gw-1", source, NOW_US, "periodic", "chrony", synchronised=True),
+        r.LinkState("d", source, NOW_US, "cell", NOW_US, "c"),
         r.Gap("link_lost", "d", from_us=NOW_US, to_us=NOW_US + 1),
         r.AssociationChange(
             association_id="a",

@@ -128,6 +128,17 @@ CLOCK = r.GatewayClock(
     reference="address-secret",
     frequency_ppb=-7123,
 )
+LINK = r.LinkState(
+    DEVICE,
+    r.Provenance("mec", r.Attestation.GATEWAY, "peer-secret"),
+    NOW_US,
+    "cell",
+    NOW_US - 9,
+    "001-01-secret",
+    ("zone-secret",),
+    -96.0,
+    sinr_db=10.5,
+)
 STAY = r.AssociationChange(
     association_id="association-secret",
     subject=r.AssociationSubject.BED,
@@ -152,7 +163,9 @@ ALARM = structs.replace(
     association_id="association-secret",
     association_state=r.AssociationState.CURRENT,
 )
-RECORDS: list[r.Record] = [REPORT, ALARM, STATUS, ITEM, TOLD, ORDER, GAP, CABINET, STAY, CLOCK]
+RECORDS: list[r.Record] = [
+    *(REPORT, ALARM, STATUS, ITEM, TOLD, ORDER, GAP, CABINET, STAY, CLOCK, LINK),
+]
 SECRETS = (b"secret", b"5f3a:1", b"alarm-1", b"bed-7", b"heart rate high")
 
 
@@ -203,7 +216,7 @@ def test_a_masked_report_has_no_names_at_all():
 
 
 def test_the_others_keep_what_is_no_name():
-    alarm_, status, item, told, order, gap, cabinet, stay, clock = map(
+    alarm_, status, item, told, order, gap, cabinet, stay, clock, link = map(
         from_message, treated(RECORDS[1:], Treatment.PSEUDONYMISE).records
     )
     assert isinstance(alarm_, r.Alarm)
@@ -219,6 +232,10 @@ def test_the_others_keep_what_is_no_name():
     assert (told.action, told.n) == (r.NotificationAction.ACKNOWLEDGED, 2)
     assert isinstance(clock, r.GatewayClock)
     assert (clock.reference, clock.error_us, clock.source) == ("", 900, "chrony")
+    assert isinstance(link, r.LinkState)
+    assert (link.device_id, link.cause, link.network_us) == (clock.device_id, "cell", NOW_US - 9)
+    assert (link.cell, link.zones) == ("", ())  # places
+    assert (link.rsrp_dbm, link.rsrq_db, link.sinr_db) == (-96.0, None, 10.5)
     assert isinstance(order, r.InfusionOrder)
     assert (order.order_id, order.drug, order.rate_ml_h) == (NAMES.name("order-secret"), "", 13.3)
     assert (order.volume_ml, order.action) == (None, r.InfusionOrderAction.ORDERED)
