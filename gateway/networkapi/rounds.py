@@ -8,7 +8,8 @@ Rules:
 * Only the network's clear word is told to the fence: TRUE and PARTIAL as there, FALSE as gone. Whom
   it can't locate is seen nowhere, once the round is over.
 * No answer at all for ``unknown_s`` is the fence's silence.
-* A network that can't be asked costs nobody a turn: the same device is asked again after a pause.
+* A network that can't be asked costs nobody a turn: the same device is asked about again after a
+  pause. Of two interfaces, one that is away waits for the next round, and the other goes on.
 """
 
 from __future__ import annotations
@@ -84,6 +85,9 @@ class Rounds:
         self._counters = counters
         self._sleep = sleep
         self._answered = clock.monotonic()
+        """When it last said where somebody is."""
+        self._located = False
+        """Whether it has, in this round."""
         self._refused: set[str] = set()
         """Devices that the network would not speak of; each is logged once. Bounded by these."""
 
@@ -105,14 +109,15 @@ class Rounds:
         )
         asked_us = self._clock.now_us()
         found: dict[str, dict[str, int]] = {each.name: {} for each in self._areas}
+        self._located = False
         for device, known in devices:
             due = self._clock.monotonic() + pace_s
             while not await self._turn(device, known, found):
                 self._look_silent()
                 await self._sleep(AWAY_S)
-            self._answered = self._clock.monotonic()
+            self._look_silent()
             await self._sleep(max(due - self._clock.monotonic(), 0.0))
-        if self._areas:
+        if self._located:
             self._asked.fence.looked(found, asked_us)
 
     @property
@@ -137,11 +142,20 @@ class Rounds:
         )
 
     async def _turn(self, device: Device, known: Whose, found: dict[str, dict[str, int]]) -> bool:
-        """One device; False: the network could not be asked, and nothing of it is told."""
+        """One device; False: nothing of the network could be asked."""
+        questions: list[Awaitable[None]] = []
+        if self._asked.swaps is not None and known.phone:
+            questions.append(self._swapped(self._asked.swaps, device, known))
+        address = self._address_of(device)
+        if self._areas and self._asked.location is not None and address:
+            questions.append(self._locate(self._asked.location, device, known, found))
+        answered = [await self._ask(device, each) for each in questions]
+        return any(answered) or not answered
+
+    async def _ask(self, device: Device, question: Awaitable[None]) -> bool:
+        """One question; False: it could not be asked."""
         try:
-            if self._asked.swaps is not None and known.phone:
-                self._asked.swapped(device.device_id, await self._asked.swaps.swapped(known))
-            await self._locate(device, known, found)
+            await question
         except PlatformError as error:
             log.warning("the network can't be asked about devices: %s", error)
             return False
@@ -153,16 +167,23 @@ class Rounds:
             self._refused.discard(device.device_id)
         return True
 
-    async def _locate(self, device: Device, known: Whose, found: dict[str, dict[str, int]]) -> None:
+    async def _swapped(self, swaps: SwapApi, device: Device, known: Whose) -> None:
+        self._asked.swapped(device.device_id, await swaps.swapped(known))
+
+    async def _locate(
+        self,
+        location: LocationApi,
+        device: Device,
+        known: Whose,
+        found: dict[str, dict[str, int]],
+    ) -> None:
         """Where a device is: it is told as there before as gone, since areas may overlap."""
-        location = self._asked.location
         address = self._address_of(device)
-        if location is None or not address:
-            return
         gone: list[ZoneEvent] = []
         for area in self._areas:
             circle = Circle(area.latitude, area.longitude, area.radius_m)
             told = await location.verify_location(known, circle, self._table.age_s)
+            self._answered, self._located = self._clock.monotonic(), True
             self._counters.add("network_located", told.verdict.value)
             if told.verdict is Verdict.FALSE:
                 gone.append(ZoneEvent(area.name, (address,), here=False, at_us=told.at_us))

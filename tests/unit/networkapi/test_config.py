@@ -5,10 +5,12 @@ from typing import Any
 import msgspec
 import pytest
 
+from gateway.config import load
 from gateway.domain.errors import ConfigError
 from gateway.domain.network import parse_binding
 from gateway.networkapi.config import NetworkApisConfig
 from gateway.networkapi.interface import Whose, whose
+from tests.unit.packetfilter.site import write
 
 QUALITY: dict[str, Any] = {"kinds": ["monitor"], "profile": "QOS_E", "server": "10.20.0.1"}
 NEF = {"af": "hospital-1", "notify": "https://gw-1.campus.example/network"}
@@ -106,3 +108,43 @@ def test_every_device_is_asked_about_where_it_is_wished():
 )
 def test_a_device_is_called_by_its_number_and_its_one_address(gpsi, addresses, known):
     assert whose(parse_binding(gpsi=gpsi), frozenset(addresses)) == known
+
+
+CIRCLES = """
+[network_apis]
+provider = "camara"
+location_verification = "https://203.0.113.77/location-verification/v3"
+rounds = { fence = true }
+"""
+CAMPUS = """
+[[fence.areas]]
+name = "campus"
+latitude = 31.23
+longitude = 121.47
+radius_m = 2000
+"""
+ZONE = """
+[[fence.zones]]
+zone = "z-icu"
+"""
+
+
+@pytest.mark.parametrize(
+    ("said", "why"),
+    [
+        (CIRCLES + CAMPUS, ""),
+        (CIRCLES, "fence.areas"),
+        (CIRCLES + CAMPUS + ZONE, "no zones"),
+        (CAMPUS, "says who tells"),
+        (CIRCLES.replace("camara", "none") + CAMPUS, "says who tells"),
+    ],
+    ids=["circles", "no areas", "zones", "nobody", "off"],
+)
+def test_a_fence_has_somebody_who_tells_of_it(tmp_path, said, why):
+    path = write(tmp_path)
+    path.write_text(path.read_text() + said)
+    if not why:
+        assert load(path).network_apis.in_rounds
+        return
+    with pytest.raises(ConfigError, match=why):
+        load(path)

@@ -37,21 +37,24 @@ class Network:
         self.clock = clock
         self.calls = []
         self.error = None
+        self.swaps_error = self.places_error = None
         self.places = {}
         self.swaps = {}
 
     async def verify_location(self, whose, area, age_s):
         self.calls.append((self.clock.monotonic(), "verify", whose.phone, area.radius_m, age_s))
-        if self.error is not None:
-            raise self.error
+        error = self.error or self.places_error
+        if error is not None:
+            raise error
         verdict = self.places.get((whose.phone, area.radius_m), Verdict.UNKNOWN)
         at_us = 0 if verdict is Verdict.UNKNOWN else self.clock.now_us()
         return Located(verdict, at_us)
 
     async def swapped(self, whose):
         self.calls.append((self.clock.monotonic(), "swapped", whose.phone))
-        if self.error is not None:
-            raise self.error
+        error = self.error or self.swaps_error
+        if error is not None:
+            raise error
         return self.swaps.get(whose.phone, Swapped())
 
 
@@ -178,6 +181,30 @@ def test_a_network_that_is_away_costs_nobody_a_turn_and_is_silence_in_the_end():
     bench.round()
     assert slept[:6] == [AWAY_S] * 6
     assert set(bench.states().values()) == {State.INSIDE}
+
+
+def test_of_two_interfaces_one_that_is_away_keeps_nobody_from_the_other():
+    bench = Bench()
+    bench.network.swaps_error = PlatformError("away")
+    for n in NUMBER:
+        bench.put(n, Verdict.TRUE)
+    bench.round()
+    assert set(bench.states().values()) == {State.INSIDE}
+    assert bench.slept == [100.0] * 3
+    assert bench.told == []
+
+
+def test_where_places_alone_are_away_nobody_is_unseen_until_that_is_silence():
+    bench = Bench(unknown_s=400.0)
+    for n in NUMBER:
+        bench.put(n, Verdict.TRUE)
+    bench.round()
+    bench.network.places_error = PlatformError("away")
+    bench.round()
+    assert set(bench.states().values()) == {State.INSIDE}
+    assert len(bench.told) == 6
+    bench.round()
+    assert set(bench.states().values()) == {State.UNKNOWN}
 
 
 def test_one_that_the_network_does_not_speak_of_costs_the_others_nothing(caplog):
