@@ -165,6 +165,7 @@ def test_every_record_that_has_words_is_sealed(site):
         *(word for word in site.rows("SELECT bed, text FROM alarms")[0] if word),
     ]
     stored += site.rows("SELECT door, reason FROM cabinet_events")[0]
+    stored += site.rows("SELECT cell, zones ->> 0 FROM link_states")[0]
     for table in ("inventory", "cabinet_events"):
         stored += [
             word
@@ -174,6 +175,7 @@ def test_every_record_that_has_words_is_sealed(site):
     assert all(word.startswith(PREFIX) for word in stored)
     assert set(site.words(OURS)) >= {"ICU store", "nurse 7", "nurse 8", "in room 12"}
     assert set(site.words(OURS)) >= {"back door", "nurse 9", "one broke"}
+    assert set(site.words(OURS)) >= {"001-01-12", "ward 12"}
 
 
 def test_an_erased_device_opens_never_again_and_the_others_do(site):
