@@ -89,7 +89,7 @@ def encode_report(  # noqa: C901  # the hot path stays in one piece
     if report.enumerations or report.texts or report.waveforms:
         rest += _rest(report)
     measured_us, uncertainty_us, marks, order_us = measured
-    if order_us or marks > 0x7F or not measured_us:
+    if order_us or marks > 0x7F or not measured_us or not uncertainty_us:
         when = _measured(*measured)
     elif marks:
         when = _MARKED % (_varint(measured_us), _varint(uncertainty_us), marks)
