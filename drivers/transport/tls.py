@@ -44,9 +44,11 @@ HANDSHAKES_MAX = 128
 """Half-open connections."""
 FRESH_MAX = 16
 FRESH_S = 0.1
-"""Of those at most so many that began so short a time ago. In a storm the steps of all of them come
-due in one turn of the loop, at 1 to 2 ms of CPU each: that is what reports of the devices that are
-connected wait for. Who is slow does not count, and keeps nobody from beginning."""
+"""Of those at most so many whose peer has not kept us waiting for so long. In a storm the steps of
+all of them come due in one turn of the loop, at 1 to 2 ms of CPU each: that is what reports of the
+devices that are connected wait for. Who is slow does not count, and keeps nobody from beginning.
+Who waits for us does, for however long: else all places would come due in one turn of a loop that
+is late, and make it later."""
 HANDSHAKES_PER_HOST_QUARTERS = 3
 """A host may have so many quarters of the places: a whole ward may be behind one address."""
 HANDSHAKE_OVERDUE_S = 2.0
@@ -273,9 +275,9 @@ class TlsListener:
         """Begin what may begin; look again soon when somebody still waits."""
         now_s = asyncio.get_running_loop().time()
         while True:
-            while self._fresh(now_s) < FRESH_MAX and (
-                (chosen := self._line.begin(now_s)) is not None
-            ):
+            room = FRESH_MAX - self._fresh()
+            while room > 0 and (chosen := self._line.begin(now_s)) is not None:
+                room -= 1
                 host, arrival = chosen
                 task = group.create_task(self._handshake(host, arrival))
                 self._pending[task] = _Pending(now_s, host, arrival.spare)
@@ -289,10 +291,14 @@ class TlsListener:
                 LINE_CHECK_S, self._check_line, group
             )
 
-    def _fresh(self, now_s: float) -> int:
-        """How many under way began within FRESH_S; counted up to FRESH_MAX."""
-        newest = itertools.islice(reversed(self._pending.values()), FRESH_MAX)
-        return sum(now_s - each.since < FRESH_S for each in newest)
+    def _fresh(self) -> int:
+        """How many under way have a step due, or had one just now; counted up to FRESH_MAX."""
+        fresh = (
+            each
+            for each in reversed(self._pending.values())
+            if not owes_us_a_word(each.spare, FRESH_S)
+        )
+        return sum(1 for _ in itertools.islice(fresh, FRESH_MAX))
 
     def _check_line(self, group: asyncio.TaskGroup) -> None:
         self._check = None

@@ -490,6 +490,23 @@ def test_few_begin_at_a_time_and_the_slow_keep_nobody_waiting(run, identities, m
     run(main())
 
 
+def test_who_waits_for_a_busy_loop_is_not_taken_for_slow(run, identities, monkeypatch):
+    async def main():
+        async with Ward(identities) as ward:
+            monkeypatch.setattr(tls, "FRESH_S", 0)  # all have been under way for long
+            monkeypatch.setattr(tls, "owes_us_a_word", lambda *_: False)
+            waiting = [await asyncio.open_connection(ward.host, ward.port) for _ in range(20)]
+            await ward.until(lambda: ward.listener.connections == 20)
+            assert ward.listener.half_open == tls.FRESH_MAX
+            monkeypatch.setattr(tls, "owes_us_a_word", lambda *_: True)
+            await ward.until(lambda: ward.listener.half_open == 20)
+            for _, late in waiting:
+                late.close()
+            await ward.until(lambda: ward.listener.connections == 0)
+
+    run(main())
+
+
 def test_a_line_that_is_full_turns_away(run, identities):
     async def main():
         async with Ward(identities, handshakes_max=1, waiting_max=1) as ward:
