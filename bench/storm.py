@@ -160,6 +160,7 @@ async def storm(root: Path, count: int) -> dict[str, Any]:
         devices = await crowd.stop() + await neighbour.stop()
         await site.drained()
         rows, at_core = stored(site.core_db), _alarms_at(site.core_db)
+    reporting = {each["device"] for each in devices}
     (other,) = (device for device in devices if device["device"] == neighbour_name(count))
     phases: dict[str, dict[str, Any]] = {
         phase: {"neighbour": _latencies(other, rows, window)} for phase, window in windows.items()
@@ -178,7 +179,7 @@ async def storm(root: Path, count: int) -> dict[str, Any]:
     return {
         "devices": count,
         "reports_per_s": round(count / INTERVAL_S + 1 / NEIGHBOUR_INTERVAL_S),
-        **account(devices, rows),
+        **account(devices, [row for row in rows if row[0] in reporting]),
         "alarms": len(raised),
         "alarms_lost": len(raised.keys() - at_core.keys()),
         "arrival": arrival,
