@@ -84,10 +84,15 @@ def owes_us_a_word(sock: socket.socket, long_s: float) -> bool:
         return False  # an older kernel; handshake_overdue_s remains
     since_sent_ms, _, since_received_ms = struct.unpack_from("=III", info, _LAST_DATA_SENT_AT)
     (segments_sent,) = struct.unpack_from("=I", info, _DATA_SEGMENTS_OUT_AT)
-    (unread_bytes,) = struct.unpack("=i", fcntl.ioctl(sock, termios.FIONREAD, b"\0" * 4))
     long_ms = long_s * 1000
     spoken = not segments_sent or since_sent_ms >= long_ms
-    return not unread_bytes and since_received_ms >= long_ms and spoken
+    return not waits_for_us(sock) and since_received_ms >= long_ms and spoken
+
+
+def waits_for_us(sock: socket.socket) -> bool:
+    """Whether the peer has said what was not read yet."""
+    (unread_bytes,) = struct.unpack("=i", fcntl.ioctl(sock, termios.FIONREAD, b"\0" * 4))
+    return bool(unread_bytes)
 
 
 def hang_up(sock: socket.socket) -> None:

@@ -33,7 +33,7 @@ from typing import Any, NamedTuple
 from drivers.transport.addresses import Address, bind_stream
 from drivers.transport.dtls.rates import host_of
 from drivers.transport.line import Line, LineLimits
-from drivers.transport.sockets import hang_up, owes_us_a_word, prepared, say
+from drivers.transport.sockets import hang_up, owes_us_a_word, prepared, say, waits_for_us
 from gateway.domain.errors import RefusalReason
 from gateway.domain.ports import Admission, Counters
 from security.tls import alert_of, refusal_of
@@ -44,11 +44,11 @@ HANDSHAKES_MAX = 128
 """Half-open connections."""
 FRESH_MAX = 16
 FRESH_S = 0.1
-"""Of those at most so many whose peer has not kept us waiting for so long. In a storm the steps of
-all of them come due in one turn of the loop, at 1 to 2 ms of CPU each: that is what reports of the
-devices that are connected wait for. Who is slow does not count, and keeps nobody from beginning.
-Who waits for us does, for however long: else all places would come due in one turn of a loop that
-is late, and make it later."""
+"""Of those at most so many that began so short a time ago, or whose peer waits for us. In a storm
+the steps of all of them come due in one turn of the loop, at 1 to 2 ms of CPU each: that is what
+reports of the devices that are connected wait for. Who waits for a late loop counts, for however
+long: else all places would come due in one turn, and make it later. Who is slow, or says a little
+now and then, does not count, and keeps nobody from beginning."""
 HANDSHAKES_PER_HOST_QUARTERS = 3
 """A host may have so many quarters of the places: a whole ward may be behind one address."""
 HANDSHAKE_OVERDUE_S = 2.0
@@ -275,7 +275,7 @@ class TlsListener:
         """Begin what may begin; look again soon when somebody still waits."""
         now_s = asyncio.get_running_loop().time()
         while True:
-            room = FRESH_MAX - self._fresh()
+            room = FRESH_MAX - self._fresh(now_s)
             while room > 0 and (chosen := self._line.begin(now_s)) is not None:
                 room -= 1
                 host, arrival = chosen
@@ -291,12 +291,12 @@ class TlsListener:
                 LINE_CHECK_S, self._check_line, group
             )
 
-    def _fresh(self) -> int:
-        """How many under way have a step due, or had one just now; counted up to FRESH_MAX."""
+    def _fresh(self, now_s: float) -> int:
+        """How many under way began within FRESH_S or wait for us; counted up to FRESH_MAX."""
         fresh = (
             each
             for each in reversed(self._pending.values())
-            if not owes_us_a_word(each.spare, FRESH_S)
+            if now_s - each.since < FRESH_S or waits_for_us(each.spare)
         )
         return sum(1 for _ in itertools.islice(fresh, FRESH_MAX))
 

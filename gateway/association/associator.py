@@ -297,6 +297,11 @@ class Associator:
         placement = self.devices.get(name)
         return None if placement is None else devices.pack(placement)
 
+    def is_kept(self, device_id: str, view: StateView) -> bool:
+        """Whether everything that was said of a device's place is on disk."""
+        kept = view.items(SPACE)
+        return all(f"d/{key}" in kept for key in self.devices.keys_of(device_id))
+
     def restore(self, view: StateView, mono: float) -> None:
         """Take over what was committed."""
         del mono

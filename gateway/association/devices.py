@@ -13,7 +13,7 @@ No I/O, no clock.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from hashlib import blake2b
 from itertools import pairwise
 from typing import NamedTuple
@@ -114,6 +114,10 @@ class Devices:
     def get(self, key: str) -> Placement | None:
         """A placement by its key."""
         return next((told[key] for told in self._told.values() if key in told), None)
+
+    def keys_of(self, device_id: str) -> Collection[str]:
+        """The keys of a device's placements."""
+        return self._told.get(device_id, {}).keys()
 
     def place(self, *placements: Placement) -> Placed:
         """Take placements."""

@@ -36,6 +36,7 @@ class Whereabouts:
             config.gateway.name,
             lambda: pipeline.associator.devices,
             identity.device,
+            lambda device_id: pipeline.associator.is_kept(device_id, ground.journal.state),
             intake,
             clock,
         )

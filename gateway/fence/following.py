@@ -7,8 +7,8 @@ Rules:
 * A move is told to the audit log once the journal has it. What the journal did not take is tried
   again at each tick, in the same words, so that the associations have it once; the entries of such
   moves may be in another order than the moves.
-* The ward that was followed is committed behind the move, never before it. After a crash between
-  the two the same word is news again, and moves nothing while the place is so.
+* The ward that was followed is committed behind the place, whoever said it, never before it. After
+  a crash between the two the same word is news again, and moves nothing while the place is so.
 
 No I/O. To be used on the loop's thread.
 """
@@ -141,6 +141,9 @@ class Following:
     def _save(self, device_id: str) -> None:
         self._unsaved.discard(device_id)
         if device_id in self._under_way:
+            return
+        if not self._places.is_kept(device_id):
+            self._unsaved.add(device_id)
             return
         ward = self._ward.get(device_id)
         value = msgspec.msgpack.encode(_Followed(ward)) if ward else None

@@ -37,12 +37,14 @@ class Associated:
         own_id: str,
         standings: Callable[[], Standings],
         device_of: Callable[[str], Device | None],
+        is_kept: Callable[[str], bool],
         sink: Sink,
         clock: Clock,
     ) -> None:
         self._own_id = own_id
         self._standings = standings
         self._device_of = device_of
+        self._is_kept = is_kept
         self._sink = sink
         self._clock = clock
 
@@ -50,6 +52,10 @@ class Associated:
         """Where it stands now."""
         found = self._standings().at(device_id, self._clock.now_us())
         return Place(*(self._registered(device_id) if found is None else found))
+
+    def is_kept(self, device_id: str) -> bool:
+        """Whether where it stands is on disk, whoever said so."""
+        return self._is_kept(device_id)
 
     def move(self, move: Move, done: Callable[[Outcome], None]) -> None:
         """Say where it is; ``done`` once, with what became of it. Saying it again is no news."""

@@ -48,6 +48,9 @@ class Places(Protocol):
     def stands(self, device_id: str) -> Place:
         """Where it stands now."""
 
+    def is_kept(self, device_id: str) -> bool:
+        """Whether where it stands is on disk, whoever said so."""
+
     def move(self, move: Move, done: Callable[[Outcome], None]) -> None:
         """Say where it is; ``done`` once, with what became of it. Saying it again is no news."""
 

@@ -70,6 +70,9 @@ class Nowhere:
     def stands(self, device_id: str) -> Place:
         raise AssertionError(device_id)
 
+    def is_kept(self, device_id: str) -> bool:
+        raise AssertionError(device_id)
+
     def move(self, move: Move, done: Callable[[Outcome], None]) -> None:
         raise AssertionError(move, done)
 

@@ -53,7 +53,12 @@ class Life:
             book or Book(),
         )
         self.places = Associated(
-            "gw-1", lambda: self.associator.devices, self.registry, self.bench.intake, self.clock
+            "gw-1",
+            lambda: self.associator.devices,
+            self.registry,
+            lambda device_id: self.associator.is_kept(device_id, self.committer.state),
+            self.bench.intake,
+            self.clock,
         )
         self.following = Following(self.places, self.bench.intake, self.book, self.clock)
         self.following.restore(self.committer.state)
@@ -132,6 +137,20 @@ def test_a_gateway_that_ends_before_the_commit_has_followed_nothing():
     again.following.settled("pump-1", "er", life.clock.now_us())
     again.rest()
     assert again.ward == "er"
+
+
+def test_a_ward_is_followed_no_sooner_than_a_persons_word_of_it_is_kept():
+    life = Life()
+    life.person("er")
+    life.following.settled("pump-1", "er", life.clock.now_us())
+    life.committer.settle(FULL, 1)
+    life.committer.settle(COMMITTED)
+    assert not life.followed
+    again = Life(life.committer.state, life.clock)
+    assert again.ward == "icu"  # nobody was told that the person's word counts
+    again.following.settled("pump-1", "er", again.clock.now_us())
+    again.rest()
+    assert (again.ward, again.followed) == ("er", "er")
 
 
 def test_what_the_audit_log_is_owed_is_bounded(monkeypatch, caplog):

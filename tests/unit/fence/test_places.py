@@ -39,6 +39,7 @@ class Scene:
             "gw-1",
             lambda: self.associator.devices,
             {"monitor-1": PUMP}.get,
+            lambda _device_id: True,
             self.bench.intake,
             self.clock,
         )

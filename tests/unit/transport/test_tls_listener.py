@@ -494,11 +494,11 @@ def test_who_waits_for_a_busy_loop_is_not_taken_for_slow(run, identities, monkey
     async def main():
         async with Ward(identities) as ward:
             monkeypatch.setattr(tls, "FRESH_S", 0)  # all have been under way for long
-            monkeypatch.setattr(tls, "owes_us_a_word", lambda *_: False)
+            monkeypatch.setattr(tls, "waits_for_us", lambda _: True)
             waiting = [await asyncio.open_connection(ward.host, ward.port) for _ in range(20)]
             await ward.until(lambda: ward.listener.connections == 20)
             assert ward.listener.half_open == tls.FRESH_MAX
-            monkeypatch.setattr(tls, "owes_us_a_word", lambda *_: True)
+            monkeypatch.setattr(tls, "waits_for_us", lambda _: False)
             await ward.until(lambda: ward.listener.half_open == 20)
             for _, late in waiting:
                 late.close()
