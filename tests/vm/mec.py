@@ -123,7 +123,7 @@ def _refuse(at: Rehearsal, tables: str) -> None:
     before, pid = at.vm.ssh("cat /etc/wardgate/gateway.toml").stdout, at.property("MainPID")
     for wrong, words in (
         (tables.replace("[mec.breakout]", "[mec.braekout]"), "braekout"),
-        (tables.replace("location =", "radio ="), "mec.location says who tells of zones"),
+        (tables.replace("location =", "radio ="), "fence: mec.location"),
         (tables.replace("https://192", "http://192"), "network_apis.location_verification: https"),
     ):
         at.files.extend_gateway(wrong)

@@ -54,6 +54,23 @@ def test_what_was_heard_after_it_was_asked_is_newer():
     assert is_in(left)
 
 
+def test_at_the_same_time_the_answer_counts_unless_it_was_asked_before():
+    for at_us, asked_us in ((10, NOW + 1), (10, NOW + 100), (0, NOW + 1)):
+        left = words((True, 5), (False, 10))  # heard at NOW + 1
+        left.seen("z", at_us, asked_us)
+        assert is_in(left)
+    left = words((True, 5), (False, 10))
+    left.seen("z", 10, NOW)
+    assert not is_in(left)
+
+
+def test_an_answer_without_a_time_leaves_the_networks_order_as_it_is():
+    left = words((True, 5), (False, 10))
+    left.seen("z", 0, NOW + 100)
+    assert left.told("z", 9, NOW + 200, here=False) is False
+    assert is_in(left)
+
+
 def test_who_is_not_seen_is_not_there_unless_it_came_meanwhile():
     here = words((True, 10))
     here.unseen("z", NOW - 1)

@@ -15,8 +15,8 @@ HOSTS = ("localhost", "127.0.0.1", "::1")
 class Pki:
     """A hierarchy with a directory, and identities on demand."""
 
-    def __init__(self, directory, domain=DOMAIN):
-        self.now = datetime.now(UTC)
+    def __init__(self, directory, domain=DOMAIN, now=None):
+        self.now = now or datetime.now(UTC)
         self.directory = directory
         self.root = pki.create_root(domain, self.now)
         self.issuing = pki.create_issuing(self.root, self.now)
@@ -44,9 +44,9 @@ def ward(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def stranger(tmp_path_factory):
-    """Another CA that claims the same trust domain."""
-    return Pki(tmp_path_factory.mktemp("stranger"))
+def stranger(tmp_path_factory, ward):
+    """Another CA that claims the same trust domain, of the same moment however long a run takes."""
+    return Pki(tmp_path_factory.mktemp("stranger"), now=ward.now)
 
 
 @pytest.fixture(scope="session")
