@@ -42,7 +42,7 @@ prism:
 
 # Most tests wait for processes and sockets: some files run beside each other.
 test: $(VENV)/.ready system prism
-	$(BIN)/python -m pytest --numprocesses $(or $(WORKERS),4) --dist loadfile
+	$(BIN)/python -m pytest --numprocesses $(or $(WORKERS),5) --dist loadfile
 
 test-crash: $(VENV)/.ready
 	$(BIN)/python -m tests.crash.rounds --rounds $(or $(ROUNDS),1000) $(if $(SEED),--seed $(SEED))

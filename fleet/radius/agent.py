@@ -8,8 +8,9 @@ Rules:
   restart.
 * A HUP is no promise. FreeRADIUS 3.2 ignores one within two seconds of another, or of its own
   start, and one by which no file's time has changed, to the second (``main_config_hup``,
-  ``module_hup_module``, ``file_callback``). So the tables' times are set, and each change takes two
-  HUPs with enough time between.
+  ``module_hup_module``, ``file_callback``). One that comes so soon after the start reads the main
+  file again and leaves the tables, whose times it looks at no more from then on. So the times of
+  the tables and of the main file are set, and each change takes two HUPs with enough time between.
 * A command that failed is run again. What is still to be run is written down before it is needed
   (:data:`DUE`): an agent that ends in the middle goes on from there.
 """
@@ -30,7 +31,7 @@ from typing import Final, NamedTuple
 
 from fleet.radius import publish
 from fleet.radius.config import RadiusTable
-from fleet.radius.raddb import TABLES, TRUST
+from fleet.radius.raddb import MAIN, TABLES, TRUST
 from security.files import write_atomic
 
 CHECK_S_MAX: Final = 60.0
@@ -145,7 +146,7 @@ class Agent:
         if self._due is None or (hup and self._monotonic() - self._ran_at < HUP_EVERY_S):
             return
         if hup:
-            for name in TABLES:
+            for name in (MAIN, *TABLES):
                 os.utime(self._table.in_force / publish.CURRENT / name)
         command = self._commands.reload if hup else self._commands.restart
         done = subprocess.run(  # noqa: S603  # the operator's own words

@@ -23,6 +23,7 @@ from gateway.domain.network import Binding
 from gateway.tomlfile import address
 from security.names import Role, spiffe_uri
 
+MAIN: Final = "radiusd.conf"
 TABLES: Final = frozenset({"devices"})
 """What is reloaded by a HUP; and what lies below ``trust/`` is read again without one."""
 LOGGED: Final = {
@@ -85,7 +86,7 @@ class Facts(NamedTuple):
 def render(table: RadiusTable, facts: Facts) -> dict[str, bytes]:
     """Every file, by its path below the configuration's directory."""
     files = {
-        "radiusd.conf": _main(table),
+        MAIN: _main(table),
         "clients.conf": _clients(table, facts.secrets),
         "policy.conf": _policy(table),
         "dictionary": dictionary.own_dictionary(),

@@ -23,7 +23,7 @@ from security.files import TlsFiles
 from security.names import Role
 from security.pki import Subject
 from tests.integration.test_attach_storm import OTHER_SIM, said
-from tests.integration.test_secondary_authentication import SECRET, SIM, Site
+from tests.integration.test_secondary_authentication import SECRET, SIM, Peer, Site
 
 pytestmark = [
     pytest.mark.skipif(not shutil.which("freeradius"), reason="needs freeradius (make system)"),
@@ -114,3 +114,14 @@ def shown(site: Site, files: TlsFiles) -> int:
 
 def serial(path: Path) -> int:
     return pki.load_certificates(path)[0].serial_number
+
+
+def test_a_change_right_after_freeradius_has_started_counts(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    site = Site(tmp_path_factory.mktemp("fresh"))
+    try:
+        site.fleet.command("device", "update", "pump-1", "--tac", "000003")
+        site.until(lambda: site.attach(Peer(site.good), tac="000003"))
+    finally:
+        site.close()

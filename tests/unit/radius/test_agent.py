@@ -74,16 +74,17 @@ def test_a_change_takes_what_it_takes_and_no_more(tmp_path):
     assert publish.read(tmp_path / "force" / "current")["trust/a"] == b"2"
 
 
-def test_each_hup_finds_the_table_with_another_time(tmp_path):
+def test_each_hup_finds_table_and_main_file_with_another_time(tmp_path):
     host = Host(tmp_path)
     host.made()
     host.later(60)
     host.made(devices="2")
-    devices = tmp_path / "force" / "current" / "devices"
-    os.utime(devices, (1, 1))
+    read = [tmp_path / "force" / "current" / name for name in ("radiusd.conf", "devices")]
+    for path in read:
+        os.utime(path, (1, 1))
     host.later(6)
     assert host.heard == ["begin", "hup", "hup"]
-    assert devices.stat().st_mtime > 1
+    assert all(path.stat().st_mtime > 1 for path in read)
 
 
 def test_a_change_that_follows_another_has_all_its_hups(tmp_path):
