@@ -150,8 +150,14 @@ def _claimed(marker: Path) -> IO[bytes]:
     return claim
 
 
+_handed_out: set[int] = set()
+
+
 def free_ports(count: int) -> list[int]:
     """Ports that are free for TCP and UDP on loopback, all different.
+
+    One that was handed out before, and may not be listened at yet, comes again only when no other
+    is left.
 
     They are below those that systems give to outgoing connections, so that none of these takes
     one before its listener does. PORTS_ENV narrows them, for several demos at once on one host.
@@ -159,10 +165,12 @@ def free_ports(count: int) -> list[int]:
     first, last = os.environ.get(PORTS_ENV, PORTS).split("-")
     candidates = list(range(int(first), int(last) + 1))
     random.SystemRandom().shuffle(candidates)
+    candidates.sort(key=_handed_out.__contains__)
     ports: list[int] = []
     for port in candidates:
         if _is_free(port):
             ports.append(port)
+            _handed_out.add(port)
         if len(ports) == count:
             return ports
     raise ConfigError(f"no {count} free ports in {first}-{last}")

@@ -147,6 +147,7 @@ def _break(at: Rehearsal, network: Network) -> None:
     at.vm.ssh("sync")
     at.vm.cut(at.random)
     at.vm.boot()
+    at.vm.ssh(site.WARM)
     for unit in ("wardgate-fleet", AGENT, SERVER):
         at.wait_for(lambda: at.active(unit), f"{unit} after the cut")  # noqa: B023
     assert network.attach("SESSION-1") == ACCEPTED
