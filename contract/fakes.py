@@ -174,6 +174,9 @@ class FakeState:
     def items(self, space: str) -> Mapping[str, bytes]:
         return dict(self.spaces.get(space, {}))
 
+    def get(self, space: str, key: str) -> bytes | None:
+        return self.spaces.get(space, {}).get(key)
+
 
 class FakeCommands:
     """A command box that delivers at once."""

@@ -299,8 +299,8 @@ class Associator:
 
     def is_kept(self, device_id: str, view: StateView) -> bool:
         """Whether everything that was said of a device's place is on disk."""
-        kept = view.items(SPACE)
-        return all(f"d/{key}" in kept for key in self.devices.keys_of(device_id))
+        keys = self.devices.keys_of(device_id)
+        return all(view.get(SPACE, f"d/{key}") is not None for key in keys)
 
     def restore(self, view: StateView, mono: float) -> None:
         """Take over what was committed."""

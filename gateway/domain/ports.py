@@ -99,6 +99,9 @@ class StateView(Protocol):
     def items(self, space: str) -> Mapping[str, bytes]:
         """A copy of everything in ``space``."""
 
+    def get(self, space: str, key: str) -> bytes | None:
+        """One of these; None: it is not there."""
+
 
 class LiveSession(Protocol):
     """A session that revocation or suspension must be able to end at once."""

@@ -22,8 +22,9 @@ from typing import Final
 
 import msgspec
 
-from gateway.domain.ports import Clock, Outcome, Sink, StateDelta, StateView, Submission
+from gateway.domain.ports import Clock, Outcome, Sink, StateView
 from gateway.fence.ports import Move, Places
+from gateway.network.memory import Memory
 from security.identity import Auditor
 
 log = logging.getLogger(__name__)
@@ -53,7 +54,7 @@ class Following:
 
     def __init__(self, places: Places, sink: Sink, audit: Auditor, clock: Clock) -> None:
         self._places = places
-        self._sink = sink
+        self._kept = Memory(SPACE, _Followed, "which ward a device followed", sink)
         self._audit = audit
         self._clock = clock
         self._ward: dict[str, str] = {}
@@ -61,19 +62,11 @@ class Following:
         self._under_way: Counter[str] = Counter()
         """Moves of each device that the journal does not have."""
         self._owed: deque[Move] = deque()
-        self._unsaved: set[str] = set()
 
     def restore(self, view: StateView) -> None:
-        """Take over what was committed; before anything is heard.
-
-        An entry that can't be read is left out and logged: it must not keep the gateway from
-        starting.
-        """
-        for device_id, value in view.items(SPACE).items():
-            try:
-                self._ward[device_id] = msgspec.msgpack.decode(value, type=_Followed).ward
-            except msgspec.MsgspecError:
-                log.error("which ward a device followed can't be read: %s", device_id)  # noqa: TRY400  # nothing more to tell
+        """Take over what was committed; before anything is heard."""
+        for device_id, followed in self._kept.read(view):
+            self._ward[device_id] = followed.ward
 
     def keep(self, devices: Collection[str]) -> None:
         """Forget whoever is not among these."""
@@ -109,7 +102,7 @@ class Following:
         """Try again what the journal did not take."""
         for _ in range(min(len(self._owed), AGAIN_MAX)):
             self._submit(self._owed.popleft())
-        for device_id in sorted(self._unsaved):
+        for device_id in self._kept.owed:
             self._save(device_id)
 
     def _submit(self, move: Move) -> None:
@@ -139,20 +132,10 @@ class Following:
             self._save(device_id)
 
     def _save(self, device_id: str) -> None:
-        self._unsaved.discard(device_id)
         if device_id in self._under_way:
             return
         if not self._places.is_kept(device_id):
-            self._unsaved.add(device_id)
+            self._kept.owe(device_id)
             return
         ward = self._ward.get(device_id)
-        value = msgspec.msgpack.encode(_Followed(ward)) if ward else None
-        delta = StateDelta(SPACE, device_id, value)
-        self._sink.submit(Submission([], self._saved(device_id), [delta]))
-
-    def _saved(self, device_id: str) -> Callable[[Outcome], None]:
-        def done(outcome: Outcome) -> None:
-            if outcome is not Outcome.COMMITTED:
-                self._unsaved.add(device_id)
-
-        return done
+        self._kept.save(device_id, _Followed(ward) if ward else None)

@@ -61,6 +61,11 @@ class State:
         with self._lock:
             return dict(self._spaces.get(space, {}))
 
+    def get(self, space: str, key: str) -> bytes | None:
+        """One of these; None: it is not there."""
+        with self._lock:
+            return self._spaces.get(space, {}).get(key)
+
     def apply(self, deltas: Iterable[StateDelta], lane: int, commit: int) -> None:
         """Take the deltas of one durable commit."""
         with self._lock:

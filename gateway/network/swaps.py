@@ -19,18 +19,16 @@ thread.
 from __future__ import annotations
 
 import asyncio
-import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Final, NamedTuple, Protocol
 
 import msgspec
 
 from gateway.domain.devices import Device, Standing
 from gateway.domain.network import Binding, Swapped
-from gateway.domain.ports import Outcome, Sink, StateDelta, StateView, Submission
+from gateway.domain.ports import Outcome, Sink, StateView
 from gateway.network.judge import Mismatch
-
-log = logging.getLogger(__name__)
+from gateway.network.memory import Memory
 
 SPACE: Final = "swaps"
 """Of the journal's state: what was taken as right and what was last told, by device."""
@@ -77,11 +75,10 @@ class Swaps:
 
     def __init__(self, watch: Watch, sink: Sink) -> None:
         self._watch = watch
-        self._sink = sink
+        self._memory = Memory(SPACE, Kept, "what is known of a device's swaps", sink)
         self._bound: dict[str, tuple[str, str, str]] = {}
         self._kept: dict[str, Kept] = {}
         """Bounded by the registry."""
-        self._unsaved: set[str] = set()
 
     def restore(self, view: StateView, *, asked: bool) -> None:
         """Go on with what was taken as right, after the watch was restored.
@@ -91,11 +88,7 @@ class Swaps:
             asked: whether the network is asked at all; if not, nobody can say that it ended, and
                 it ends.
         """
-        for device_id, value in view.items(SPACE).items():
-            try:
-                self._kept[device_id] = msgspec.msgpack.decode(value, type=Kept)
-            except msgspec.MsgspecError:
-                log.error("what is known of a device's swaps can't be read: %s", device_id)  # noqa: TRY400  # nothing more to tell
+        self._kept.update(self._memory.read(view))
         for device_id in sorted({*self._kept, *self._watch.changed_ones()}):
             kept = self._kept.get(device_id)
             if asked and kept is not None:
@@ -136,7 +129,7 @@ class Swaps:
         if now != before:
             self._kept[device_id] = now
             self._watch.changed(device_id, now.kinds)
-            self._save(device_id, now)
+            self._memory.save(device_id, now)
 
     async def confirm(self, device_id: str) -> frozenset[Mismatch]:
         """A person says that what changed is right; returns what ended, once it is committed.
@@ -150,16 +143,15 @@ class Swaps:
         self._kept[device_id] = now
         self._watch.changed(device_id, now.kinds)
         outcome: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
-        self._submit(device_id, now, outcome.set_result)
+        self._memory.save(device_id, now, outcome.set_result)
         if await outcome is not Outcome.COMMITTED:
-            self._unsaved.add(device_id)
             raise OSError("the journal takes nothing")
         return before.kinds
 
     def tick(self) -> None:
         """Commit again what the journal did not take."""
-        for device_id in sorted(self._unsaved):
-            self._save(device_id, self._kept.get(device_id))
+        for device_id in self._memory.owed:
+            self._memory.save(device_id, self._kept.get(device_id))
 
     def list(self) -> list[Shown]:
         """Every device of which the network has said something, by name."""
@@ -168,19 +160,7 @@ class Swaps:
     def _forget(self, device_id: str) -> None:
         self._kept.pop(device_id, None)
         self._watch.changed(device_id, frozenset())
-        self._save(device_id, None)
-
-    def _save(self, device_id: str, kept: Kept | None) -> None:
-        def done(outcome: Outcome) -> None:
-            if outcome is not Outcome.COMMITTED:
-                self._unsaved.add(device_id)
-
-        self._unsaved.discard(device_id)
-        self._submit(device_id, kept, done)
-
-    def _submit(self, device_id: str, kept: Kept | None, done: Callable[[Outcome], None]) -> None:
-        value = None if kept is None else msgspec.msgpack.encode(kept)
-        self._sink.submit(Submission([], done, [StateDelta(SPACE, device_id, value)]))
+        self._memory.save(device_id, None)
 
 
 def _identities(binding: Binding) -> tuple[str, str, str]:

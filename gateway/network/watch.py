@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from typing import NamedTuple, Protocol
 
@@ -29,10 +29,11 @@ import msgspec
 
 from gateway.domain.devices import Device
 from gateway.domain.network import Attachment
-from gateway.domain.ports import Clock, Counters, Outcome, Sink, StateDelta, StateView, Submission
+from gateway.domain.ports import Clock, Counters, Sink, StateView
 from gateway.network.config import Answer, SimConfig
 from gateway.network.holds import Holds
 from gateway.network.judge import SAID, Bindings, Mismatch, judge, merge
+from gateway.network.memory import Memory
 from security.identity import Auditor
 
 log = logging.getLogger(__name__)
@@ -108,27 +109,18 @@ class SimWatch:
     def __init__(self, config: SimConfig, around: Around) -> None:
         self._config = config
         self._gate, self._holds = around.gate, around.holds
-        self._sink, self._bell, self._audit = around.sink, around.bell, around.audit
+        self._memory = Memory(SPACE, _Known, "what stands of a device's SIM", around.sink)
+        self._bell, self._audit = around.bell, around.audit
         self._clock, self._counters = around.clock, around.counters
         self._bindings = Bindings()
         self._known: dict[str, _Known] = {}
         """Bounded by the registry: of devices alone that are bound, or that the fence knows."""
         self._counts: Counter[Mismatch] = Counter()
-        self._unsaved: set[str] = set()
         self._show()
 
     def restore(self, view: StateView) -> None:
-        """Put in force what stood when the process before ended; before a device is let in.
-
-        An entry that can't be read is left out and logged: it must not keep the gateway from
-        starting.
-        """
-        for device_id, value in view.items(SPACE).items():
-            try:
-                known = msgspec.msgpack.decode(value, type=_Known)
-            except msgspec.MsgspecError:
-                log.error("what stands of a device's SIM can't be read: %s", device_id)  # noqa: TRY400  # nothing more to tell
-                continue
+        """Put in force what stood when the process before ended; before a device is let in."""
+        for device_id, known in self._memory.read(view):
             self._known[device_id] = known
             self._counts.update(known.kinds)
             self._enforce(device_id, known)
@@ -190,7 +182,7 @@ class SimWatch:
 
     def tick(self) -> None:
         """Commit again what the journal did not take."""
-        for device_id in sorted(self._unsaved):
+        for device_id in self._memory.owed:
             self._save(device_id)
 
     def standing(self, device_id: str) -> frozenset[Mismatch]:
@@ -263,17 +255,7 @@ class SimWatch:
 
     def _save(self, device_id: str) -> None:
         known = self._known.get(device_id, _NOTHING)
-        value = msgspec.msgpack.encode(known) if known.kinds else None
-        self._unsaved.discard(device_id)
-        delta = StateDelta(SPACE, device_id, value)
-        self._sink.submit(Submission([], self._saved(device_id), [delta]))
-
-    def _saved(self, device_id: str) -> Callable[[Outcome], None]:
-        def done(outcome: Outcome) -> None:
-            if outcome is not Outcome.COMMITTED:
-                self._unsaved.add(device_id)
-
-        return done
+        self._memory.save(device_id, known if known.kinds else None)
 
     def _show(self) -> None:
         for kind in Mismatch:

@@ -26,7 +26,7 @@ from gateway.domain.errors import MalformedError
 from gateway.domain.network import Swapped
 from gateway.domain.ports import Clock
 from gateway.mec.callbacks import Kinds
-from gateway.mec.http import Platform, ProblemError, made_name
+from gateway.mec.http import Platform, ProblemError, last_part, made_name
 from gateway.networkapi.interface import Whose
 from gateway.networkapi.reading import read
 
@@ -38,7 +38,7 @@ REPORTS_MAX: Final = 4096
 """In one notification."""
 SUBSCRIPTIONS_MAX: Final = 10_000
 UNABLE: Final = frozenset((403, 404))
-"""It may not be told, or nobody knows the number."""
+"""It may not be told, or nobody knows the device: no fault of the network's."""
 
 
 class _Report(msgspec.Struct, frozen=True, rename="camel"):
@@ -56,7 +56,7 @@ class Changed(msgspec.Struct, frozen=True, rename="camel"):
     @property
     def subscription_id(self) -> str:
         """The last part of its URI."""
-        return self.subscription.rstrip("/").rsplit("/", 1)[-1]
+        return last_part(self.subscription)
 
     def times_us(self, now_us: int) -> list[int]:
         """Of each change; now, where the network says none, or one to come."""
@@ -67,9 +67,16 @@ class Changed(msgspec.Struct, frozen=True, rename="camel"):
         ]
 
 
-class _Subscription(msgspec.Struct, frozen=True, rename="camel"):
+class Subscription(msgspec.Struct, frozen=True, rename="camel"):
+    """Of any of these interfaces, as far as it matters."""
+
     self: str = ""
     notification_destination: str = ""
+
+    @property
+    def name(self) -> str:
+        """The last part of its URI; empty: it has none."""
+        return last_part(self.self)
 
 
 class _Kept(NamedTuple):
@@ -174,13 +181,13 @@ class ModemChanges:
             PlatformError, ProblemError, MalformedError: not now.
         """
         answer = await self._platform.call("GET", self._collection)
-        found = read(answer.body, list[_Subscription])
+        found = read(answer.body, list[Subscription])
         if len(found) > SUBSCRIPTIONS_MAX:
             raise MalformedError("subscriptions", "too many")
         for each in found:
             destination = each.notification_destination
             if destination.startswith(self._url) and destination != self._place:
-                await self._end(each.self.rstrip("/").rsplit("/", 1)[-1])
+                await self._end(each.name)
 
     async def _subscribe(self, phone: str) -> None:
         now = self._clock.monotonic()

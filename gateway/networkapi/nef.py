@@ -28,7 +28,7 @@ from gateway.domain.network import Swapped
 from gateway.domain.ports import Clock
 from gateway.mec.http import Answer, Platform, PlatformError, ProblemError, made_name
 from gateway.networkapi.interface import Circle, Flow, Located, Session, Status, Verdict, Whose
-from gateway.networkapi.modems import ModemChanges
+from gateway.networkapi.modems import UNABLE, ModemChanges, Subscription
 from gateway.networkapi.reading import read
 from gateway.networkapi.shapes import Area, verdict
 
@@ -40,8 +40,6 @@ TIDY_S: Final = 10.0
 SESSIONS_MAX: Final = 4096
 """In one list."""
 MINUTE_US: Final = 60_000_000
-UNABLE: Final = frozenset((403, 404))
-"""It may not be told, or nobody knows the device: no fault of the network's."""
 
 
 class Bases(NamedTuple):
@@ -51,17 +49,11 @@ class Bases(NamedTuple):
     quality: str = ""
 
 
-class _Subscription(msgspec.Struct, frozen=True, rename="camel"):
+class _Subscription(Subscription, frozen=True, rename="camel"):
     """``AsSessionWithQoSSubscription``, as far as it matters."""
 
-    self: str = ""
-    notification_destination: str = ""
     ue_ipv4_addr: str = msgspec.field(default="", name="ueIpv4Addr")
     qos_reference: str = ""
-
-    @property
-    def session_id(self) -> str:
-        return self.self.rstrip("/").rsplit("/", 1)[-1]
 
 
 class _LocationInfo(msgspec.Struct, frozen=True, rename="camel"):
@@ -178,7 +170,7 @@ class Nef:
             raise MalformedError("device", "it has no address here, and quality is for one")
         for each in await self._ours():
             if (each.ue_ipv4_addr, each.qos_reference) == (whose.ipv4, profile):
-                return self._granted(each.session_id, seconds)
+                return self._granted(each.name, seconds)
         body = {
             "notificationDestination": self._notify,
             "ueIpv4Addr": whose.ipv4,
@@ -258,8 +250,8 @@ class Nef:
         if self._tidied or now < self._began + LEFT_S:
             return
         for each in await self._ours() if self._quality else ():
-            if each.session_id not in self._ends:
-                await self.end_quality(each.session_id)
+            if each.name not in self._ends:
+                await self.end_quality(each.name)
         if self.changes is not None:
             await self.changes.tidy()
         self._tidied = True
@@ -271,9 +263,7 @@ class Nef:
         if len(found) > SESSIONS_MAX:
             raise MalformedError("sessions", "too many")
         return [
-            each
-            for each in found
-            if each.notification_destination == self._notify and each.session_id
+            each for each in found if each.notification_destination == self._notify and each.name
         ]
 
     def _granted(self, session_id: str, seconds: int) -> Session:
