@@ -29,6 +29,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from fleet import config as fleet_config
 from fleet import setup
+from fleet.radius.publish import newest, put
 from fleet.store import CredentialRow, DeviceRow, Store
 from gateway.clock import SystemClock
 from gateway.domain.devices import Standing
@@ -473,16 +474,21 @@ async def test_a_gateway_hears_what_the_network_says(site: Site, tmp_path: Path)
 
 
 def test_what_freeradius_refuses_is_not_put_in_force(site: Site) -> None:
-    before = (site.in_force / "current").readlink()
+    good = site.add("pump-5", "001010000000006")
+    site.until(lambda: site.attach(Peer(good, "SESSION-5"), imsi="001010000000006"))
     made = site.folder / "made"
+    site.fleet.stop()  # what it wrote a moment later would take the place of what is written here
+    site.until(lambda: newest(site.in_force) == newest(made))
+    before = newest(made)
     broken = made / "broken"
     shutil.copytree(made / "current", broken)
     (broken / "policy.conf").write_text("wardgate_facts {\n  no_such_thing\n}\n")
-    (made / "link").symlink_to("broken")
-    (made / "link").replace(made / "current")
+    put(made, "broken")
     site.until(lambda: "refuses configuration broken" in (site.folder / "agent.log").read_text())
-    assert (site.in_force / "current").readlink() == before
-    assert not site.attach(Peer(site.good), tac="000002")
+    assert newest(site.in_force) == before
+    assert site.attach(Peer(good, "SESSION-5"), imsi="001010000000006")
+    put(made, before)
+    site.fleet.start()
 
 
 def test_every_setting_is_taken_as_it_is_written(site: Site) -> None:
