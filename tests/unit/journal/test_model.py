@@ -16,11 +16,15 @@ from hypothesis.stateful import (
 
 from gateway.domain.errors import JournalFullError
 from gateway.domain.labels import Lane
+from gateway.journal.config import WAVES_BYTES_MIN
 from tests.fakes import FakeClock, FakeCounters
 from tests.unit.journal.helpers import RESOURCE, VITAL, group, open_journal, read_all, texts_of
 from tests.unit.journal.sim import SimFiles
 
-LIMIT, RESERVE, SEGMENT = 60_000, 20_000, 4096
+LIMIT, RESERVE, SEGMENT = 120_000, 20_000, 4096
+WAVES = WAVES_BYTES_MIN
+FRAME_MORE, RECORD_MORE = 2000, 80
+"""A frame takes at most so much more than its texts, and each of its records so much."""
 NAMES = ("core", "vendor")
 lanes = st.sampled_from(Lane)
 
@@ -35,6 +39,7 @@ class JournalModel(RuleBasedStateMachine):
             "limit_bytes": LIMIT,
             "alarm_reserve_bytes": RESERVE,
             "segment_bytes": SEGMENT,
+            "waves_bytes": WAVES,
             "drop_oldest": drop,
             "cache_bytes": cache,
         }
@@ -68,17 +73,29 @@ class JournalModel(RuleBasedStateMachine):
         label=st.sampled_from([VITAL, RESOURCE]),
     )
     def append(self, lane, count, size, keys, label):
+        self.put(lane, count, size, keys, label)
+
+    @rule(lane=lanes, groups=st.integers(2, 8))
+    def fill(self, lane, groups):
+        for _ in range(groups):
+            self.put(lane, 2, 7000, [], VITAL)
+
+    def put(self, lane, count, size, keys, label):
         self.n += 1
         texts = [f"{self.n}/{i}" + "x" * size for i in range(count)]
         value = None if self.n % 3 == 0 else str(self.n).encode()
         deltas = [("s", key, value) for key in keys]
+        before = self.sizes()
+        most = FRAME_MORE + count * (size + RECORD_MORE)
         try:
             (seqs,) = self.journal.append([group(lane, texts, deltas, label=label)])
         except JournalFullError:
-            room = LIMIT - (0 if lane is Lane.ALARMS else RESERVE)
-            assert self.journal.bytes + 2000 + count * (size + 80) > room
-            assert lane is Lane.ALARMS or not self.config["drop_oldest"] or self.alarms_fill()
+            fixed = sum(n for each, n in before.items() if not self.yields(each, lane))
+            assert fixed + most > LIMIT - self.reserved(lane)
             return
+        finally:
+            self.look_at_drops(lane, before, most)
+        assert self.journal.bytes <= LIMIT - self.reserved(lane) + FRAME_MORE
         assert seqs.first == max(self.records[lane], default=0) + 1
         for seq, text in zip(range(seqs.first, seqs.last + 1), texts, strict=True):
             self.records[lane][seq] = (self.journal.epoch, text)
@@ -88,8 +105,31 @@ class JournalModel(RuleBasedStateMachine):
             else:
                 self.state[key] = value
 
-    def alarms_fill(self):
-        return self.journal.bytes_of(Lane.ALARMS) > LIMIT - RESERVE - 2 * SEGMENT - 6000
+    def sizes(self):
+        return {lane: self.journal.bytes_of(lane) for lane in Lane}
+
+    def reserved(self, lane):
+        return 0 if lane is Lane.ALARMS else RESERVE
+
+    def yields(self, lane, to):
+        """Whether the oldest of a lane may be dropped for a group of another, or of its own."""
+        return lane is Lane.WAVES or (
+            lane is Lane.TELEMETRY and to is not Lane.WAVES and self.config["drop_oldest"]
+        )
+
+    def look_at_drops(self, lane, before, most):
+        after = self.sizes()
+        short = sum(before.values()) + most > LIMIT - RESERVE
+        over = lane is Lane.WAVES and before[Lane.WAVES] + most > WAVES
+        for each in Lane:
+            if after[each] < before[each]:
+                assert self.yields(each, lane)
+                assert short or (over and each is Lane.WAVES)
+        if after[Lane.TELEMETRY] < before[Lane.TELEMETRY]:
+            assert after[Lane.WAVES] == 0  # they go first
+
+    def may_be_dropped(self, lane):
+        return any(self.yields(lane, to) for to in Lane)
 
     @rule(name=st.sampled_from(NAMES), lane=lanes, share=st.floats(0, 1))
     def advance(self, name, lane, share):
@@ -137,7 +177,8 @@ class JournalModel(RuleBasedStateMachine):
     @rule()
     def record_gaps(self):
         gaps = self.journal.discovered_gaps()
-        assert {(gap.reason, gap.lane) for gap in gaps} == {("dropped_oldest", Lane.TELEMETRY)}
+        assert {gap.reason for gap in gaps} == {"dropped_oldest"}
+        assert all(self.may_be_dropped(Lane(gap.lane)) for gap in gaps)
         self.journal.gaps_recorded(gaps)
         assert self.journal.discovered_gaps() == []
 
@@ -161,13 +202,16 @@ class JournalModel(RuleBasedStateMachine):
             low = min((s for (_, of), s in self.cursors.items() if of is lane), default=0)
             low = self.low[lane] = max(low, self.low[lane])
             for seq, reason in lost.items():
-                assert reason in {"not_retained", "dropped_oldest"}
                 if reason == "not_retained":
                     assert seq <= low
+                else:
+                    assert reason == "dropped_oldest"
+                    assert self.may_be_dropped(lane)
 
     @invariant()
     def the_rest_holds(self):
-        assert self.journal.bytes <= LIMIT + SEGMENT
+        assert self.journal.bytes <= LIMIT + FRAME_MORE
+        assert self.journal.bytes_of(Lane.WAVES) <= WAVES + FRAME_MORE
         assert self.journal.state.items("s") == self.state
         assert self.epochs == sorted(set(self.epochs))
         for (name, lane), seq in self.cursors.items():
