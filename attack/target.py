@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from gateway.domain.decoding import UNDECODABLE
 from gateway.domain.errors import ConfigError
 
 
@@ -79,7 +80,7 @@ def load(path: Path) -> Target:
         return msgspec.json.decode(path.read_bytes(), type=Target, dec_hook=hook)
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}; is the demo running?") from error
-    except msgspec.DecodeError as error:
+    except UNDECODABLE as error:
         raise ConfigError(f"{path}: {error}") from error
 
 

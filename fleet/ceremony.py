@@ -20,6 +20,7 @@ from pathlib import Path
 import msgspec
 from cryptography import x509
 
+from gateway.domain.decoding import UNDECODABLE
 from gateway.domain.errors import ConfigError, RefusedError
 from gateway.domain.ports import Clock
 from security import pki
@@ -235,7 +236,7 @@ def _read(directory: Path) -> RootState:
         return msgspec.json.decode(path.read_bytes(), type=RootState)
     except FileNotFoundError:
         return RootState()
-    except (OSError, msgspec.DecodeError) as error:
+    except (OSError, *UNDECODABLE) as error:
         raise ConfigError(f"{path}: {error}") from error
 
 

@@ -15,6 +15,7 @@ from typing import NamedTuple
 import msgspec
 
 from gateway.config import GatewayConfig
+from gateway.domain.decoding import UNDECODABLE
 from gateway.domain.devices import Device
 from gateway.domain.errors import ConfigError
 from gateway.domain.labels import HELD, Lane, Treatment, stricter
@@ -136,7 +137,7 @@ def _devices(config: GatewayConfig) -> tuple[Device, ...]:
     try:
         encoded = (config.gateway.state_dir / DIRECTORY_FILE).read_bytes()
         return msgspec.json.decode(encoded, type=Directory).devices
-    except (FileNotFoundError, msgspec.MsgspecError):
+    except (FileNotFoundError, *UNDECODABLE):
         return ()  # the daemon has none either
 
 

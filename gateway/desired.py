@@ -22,6 +22,7 @@ import msgspec
 
 from gateway import plugins, tomlfile
 from gateway.config import GatewayConfig, Source, build
+from gateway.domain.decoding import UNDECODABLE
 from gateway.domain.errors import ConfigError
 from security.files import write_atomic
 
@@ -58,7 +59,7 @@ def load(state_dir: Path) -> Desired:
         kept = msgspec.json.decode((state_dir / FILE).read_bytes(), type=_Kept)
     except FileNotFoundError:
         return NOTHING
-    except (OSError, msgspec.MsgspecError) as error:
+    except (OSError, *UNDECODABLE) as error:
         log.error("the fleet's configuration on disk can't be used: %s", error)  # noqa: TRY400  # the cause is told
         return NOTHING
     return Desired(kept.version, kept.document.encode())

@@ -16,6 +16,7 @@ from typing import Any, Generic, Literal, TypeVar
 
 import msgspec
 
+from gateway.domain.decoding import UNDECODABLE
 from gateway.domain.errors import ConfigError
 from security.files import SECRET_MODE, write_atomic
 
@@ -75,7 +76,7 @@ class Errand(Generic[Request]):
                 found: Request = msgspec.json.decode(file.read(BYTES_MAX), type=self._kind)
         except FileNotFoundError:
             return None
-        except (OSError, msgspec.DecodeError) as error:
+        except (OSError, *UNDECODABLE) as error:
             raise ConfigError(f"{path}: no request: {error}") from error
         return found
 
@@ -96,7 +97,7 @@ class Errand(Generic[Request]):
         """The answer to a request; None as long as there is none."""
         try:
             found = msgspec.json.decode((state / self.answer_name).read_bytes(), type=Answer)
-        except (OSError, msgspec.DecodeError):
+        except (OSError, *UNDECODABLE):
             return None
         return found if found.id == request_id else None
 

@@ -25,6 +25,7 @@ import msgspec
 
 from gateway.desired import Desired
 from gateway.dial import MisdirectedError, Receiver, open_channel, route
+from gateway.domain.decoding import UNDECODABLE
 from gateway.domain.devices import Device, Standing
 from gateway.domain.network import Attachment, Binding
 from gateway.domain.ports import Clock, Counters
@@ -138,7 +139,7 @@ class FleetLink:
             self._directory = msgspec.json.decode(encoded, type=Directory)
         except FileNotFoundError:
             log.info("no directory of the fleet yet")
-        except (OSError, msgspec.MsgspecError) as error:
+        except (OSError, *UNDECODABLE) as error:
             log.error("the fleet's directory on disk can't be used: %s", error)  # noqa: TRY400  # the cause is told
         else:
             self._identity.apply_directory(self._directory.devices)

@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from gateway.domain.decoding import UNDECODABLE
 from gateway.domain.devices import Device
 from gateway.domain.errors import RefusalReason
 from gateway.domain.ports import Clock, Sink, StateDelta, StateView, Submission
@@ -95,7 +96,7 @@ class Notices:
         for key, value in view.items(SPACE).items():
             try:
                 standing = msgspec.msgpack.decode(value, type=_Standing)
-            except msgspec.MsgspecError:
+            except UNDECODABLE:
                 log.error("a standing condition can't be read (key of %d bytes)", len(key))  # noqa: TRY400  # nothing more to tell
                 continue
             self._active[_What(standing.condition, standing.about)] = standing

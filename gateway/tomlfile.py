@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from gateway.domain.decoding import UNDECODABLE
 from gateway.domain.errors import ConfigError
 
 T = TypeVar("T")
@@ -48,7 +49,7 @@ def decode(document: bytes, where: str) -> dict[str, Any]:
     """
     try:
         raw: dict[str, Any] = msgspec.toml.decode(document)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except UNDECODABLE as error:
         raise ConfigError(f"{where}: not TOML: {error}") from error
     return raw
 

@@ -22,6 +22,7 @@ from zlib import crc32
 
 import msgspec
 
+from gateway.domain.decoding import UNDECODABLE
 from gateway.domain.errors import ConfigError, KeyMissingError, SealBrokenError
 from security.files import SECRET_MODE, check_secret, write_atomic
 from security.sealing import KEY_BYTES, KeyRing, SealKey
@@ -143,7 +144,7 @@ def load(path: Path) -> KeyFile | None:
         raise ConfigError(f"{path}: the file of the scopes' keys is damaged; restore it")
     try:
         found = msgspec.json.decode(body, type=KeyFile)
-    except msgspec.DecodeError as error:
+    except UNDECODABLE as error:
         raise ConfigError(f"{path}: no file of scopes' keys: {error}") from error
     if found.version != VERSION:
         raise ConfigError(f"{path}: version {found.version}: a newer release's")

@@ -22,6 +22,7 @@ from typing import Final
 import msgspec
 from cryptography import x509
 
+from gateway.domain.decoding import UNDECODABLE
 from gateway.domain.errors import ConfigError, RefusalReason, RefusedError, words
 from security.files import write_atomic
 from security.policybundle import BUNDLE_BYTES_MAX, Verified, read_bundle
@@ -74,7 +75,7 @@ class PolicyBook:
             return msgspec.json.decode(path.read_bytes(), type=Reached)
         except FileNotFoundError:
             return Reached()
-        except (OSError, msgspec.MsgspecError) as error:
+        except (OSError, *UNDECODABLE) as error:
             raise ConfigError(
                 f"{path}: which policy was reached can't be told: {words(error)}"
             ) from error

@@ -33,6 +33,7 @@ from typing import Final
 
 import msgspec
 
+from gateway.domain.decoding import UNDECODABLE
 from gateway.domain.ports import Clock
 from security.files import SECRET_MODE, write_atomic
 
@@ -167,7 +168,7 @@ def _load(path: Path | None) -> int:
         kept = msgspec.json.decode(path.read_bytes(), type=_Kept)
     except FileNotFoundError:
         return 0
-    except (OSError, msgspec.DecodeError) as error:
+    except (OSError, *UNDECODABLE) as error:
         log.error("the time floor can't be read: %s", error)  # noqa: TRY400  # the cause is told
         return 0
     if not 0 <= kept.floor_us <= FLOOR_US_MAX:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fleet.options import Fleet, Identity
+from gateway.domain.decoding import UNDECODABLE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -195,7 +196,7 @@ def check(
 
     try:
         found = msgspec.json.decode(proof.read_bytes(), type=Proof)
-    except msgspec.DecodeError as error:
+    except UNDECODABLE as error:
         raise ConfigError(f"{proof}: no proof: {error}") from error
     if not found.holds(load_public_key(key)):
         raise AuditBrokenError(f"{proof}: it does not hold")
@@ -320,7 +321,7 @@ def _anchor(path: Path) -> Anchor:
 
     try:
         return msgspec.json.decode(path.read_bytes(), type=TreeHead)
-    except msgspec.DecodeError as error:
+    except UNDECODABLE as error:
         raise ConfigError(f"{path}: no head: {error}") from error
 
 

@@ -26,6 +26,7 @@ import cbor2
 import msgspec
 from msgspec import Meta
 
+from gateway.domain.decoding import UNDECODABLE
 from gateway.domain.errors import MalformedError
 
 VERSIONS: Final = (1, 2)
@@ -214,7 +215,7 @@ def decode_json(kind: str, payload: bytes | memoryview) -> Message:
         message = decode(payload)
     except msgspec.ValidationError as error:
         _refuse(error, lambda: _version_of_json(payload))
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except UNDECODABLE as error:
         raise MalformedError(NOT_JSON) from error
     _check(message)
     return message
@@ -317,7 +318,7 @@ def _refuse(error: msgspec.ValidationError, version: Callable[[], _Versioned]) -
         known_version = version().v in VERSIONS
     except msgspec.ValidationError:
         known_version = False
-    except (msgspec.DecodeError, UnicodeDecodeError) as damage:
+    except UNDECODABLE as damage:
         raise MalformedError(NOT_JSON) from damage  # behind the field that was refused
     if sentence.startswith("Expected `object`, got"):
         reason = NOT_AN_OBJECT

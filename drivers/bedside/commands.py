@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Meta
 
 from drivers.bedside.codec import BAD_TEXT, NOT_JSON, PAYLOAD_SIZE_BYTES_MAX, TOO_LONG, WRONG_TYPE
+from gateway.domain.decoding import UNDECODABLE
 from gateway.domain.errors import MalformedError
 from gateway.domain.ports import Command
 
@@ -49,7 +50,7 @@ def encode_command(command: Command) -> bytes:
     try:
         command.payload.decode()
         body = _is_json(command.payload)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except UNDECODABLE:
         return _encode(
             CommandMessage(v=1, id=command.command_id, expires=expires, data=command.payload)
         )
@@ -73,7 +74,7 @@ def decode_result(payload: bytes) -> CommandResult:
         result = _decode_result(payload)
     except msgspec.ValidationError as error:
         raise MalformedError(WRONG_TYPE) from error
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except UNDECODABLE as error:
         raise MalformedError(NOT_JSON) from error
     if not (result.id.isprintable() and result.result.isprintable()):
         raise MalformedError(BAD_TEXT)

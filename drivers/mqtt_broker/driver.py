@@ -352,10 +352,19 @@ class BrokerDriver:
         except RefusedError:
             return False
         except MalformedError as error:
-            self._ports.counters.add("malformed", NAME, error.reason)
-            self._ports.aside.keep(device_id, NAME, error.reason, payload)
+            self._set_aside(device_id, error.reason, payload)
+            return False
+        # The boundary to one device's words. The broker would repeat them for ever, and with each
+        # repetition a fault would end what all its devices share.
+        except Exception:
+            logger.exception("%s: a fault in reading what it said", device_id)
+            self._set_aside(device_id, "fault", payload)
             return False
         return True
+
+    def _set_aside(self, device_id: str, reason: str, payload: bytes) -> None:
+        self._ports.counters.add("malformed", NAME, reason)
+        self._ports.aside.keep(device_id, NAME, reason, payload)
 
     def _admit(self, device_id: str) -> Device:
         """The device as the identity service knows it.

@@ -23,6 +23,7 @@ import msgspec
 from gateway.association.book import Change
 from gateway.association.events import KEY_BYTES, NOWHERE, OPEN, Bed
 from gateway.association.occupancy import ASSOCIATION_ID_BYTES, Span, State
+from gateway.domain.decoding import UNDECODABLE
 from gateway.domain.errors import MalformedError
 
 
@@ -66,7 +67,7 @@ def unpack(data: bytes) -> Placement:
     """
     try:
         return _decoder.decode(data)
-    except (msgspec.MsgspecError, ValueError) as error:
+    except (ValueError, *UNDECODABLE) as error:
         raise MalformedError("association_placement", str(error)) from error
 
 

@@ -17,6 +17,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
+from gateway.domain.decoding import UNDECODABLE
 from gateway.domain.errors import MalformedError
 
 OPEN: Final = 2**62
@@ -112,5 +113,5 @@ def unpack(data: bytes) -> Event:
     """
     try:
         return _decoder.decode(data)
-    except (msgspec.MsgspecError, ValueError) as error:
+    except (ValueError, *UNDECODABLE) as error:
         raise MalformedError("association_event", str(error)) from error

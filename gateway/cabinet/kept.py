@@ -12,6 +12,7 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
+from gateway.domain.decoding import UNDECODABLE
 from gateway.domain.ports import StateView
 from gateway.pipeline.interpreters import Findings
 
@@ -110,7 +111,7 @@ class Kept:
             self._values[space, key] = value
             try:
                 take(key, msgspec.msgpack.decode(value, type=kind))
-            except (msgspec.MsgspecError, ValueError, KeyError):
+            except (ValueError, KeyError, *UNDECODABLE):
                 _log.error("%s: a value can't be read (key of %d bytes)", space, len(key))
                 continue
 

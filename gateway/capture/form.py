@@ -21,6 +21,7 @@ from typing import IO, Final, NamedTuple, Protocol
 
 import msgspec
 
+from gateway.domain.decoding import UNDECODABLE
 from gateway.domain.errors import MalformedError
 from gateway.domain.ports import Carrier, Tapped
 
@@ -170,7 +171,7 @@ def parts(file: IO[bytes], opener: Opener) -> Iterator[Part]:
         opened = opener(frame.key_id, file.read(frame.size), _place(recording, number))
         try:
             part = _decoder.decode(opened)
-        except msgspec.DecodeError as error:
+        except UNDECODABLE as error:
             raise MalformedError("capture", f"frame {number} says nothing usable") from error
         if isinstance(part, Head) != (number == 0):
             raise MalformedError("capture", f"frame {number} is not what comes there")

@@ -15,6 +15,7 @@ from typing import Final
 import msgspec
 
 from gateway.capture import form
+from gateway.domain.decoding import UNDECODABLE
 from gateway.domain.errors import ConfigError, MalformedError
 from security.files import SECRET_MODE, sync_directory, write_atomic
 
@@ -110,7 +111,7 @@ class Shelf:
         for path in sorted(self.directory.glob("*.json")):
             try:
                 found.append(msgspec.json.decode(path.read_bytes(), type=Note))
-            except (OSError, msgspec.DecodeError):
+            except (OSError, *UNDECODABLE):
                 continue
         return sorted(found, key=lambda note: note.begun_us)
 

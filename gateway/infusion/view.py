@@ -21,8 +21,7 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
-import msgspec
-
+from gateway.domain.decoding import UNDECODABLE
 from gateway.domain.orders import InfusionOrderTold
 from gateway.domain.ports import StateView
 from gateway.domain.records import (
@@ -185,14 +184,14 @@ class Infusions:
         for value in view.items(SPACE).values():
             try:
                 found.append(Infusion.revive(value))
-            except msgspec.MsgspecError:
+            except UNDECODABLE:
                 _log.error("an infusion's state can't be read (%d bytes)", len(value))
         for infusion in sorted(found, key=lambda each: each.heard_us):
             self._all[infusion.device_id] = infusion
         for key, value in view.items(ORDERS).items():
             try:
                 self._orders[key] = orders.revive(value)
-            except msgspec.MsgspecError:
+            except UNDECODABLE:
                 _log.error("an infusion order's state can't be read (%d bytes)", len(value))
 
     # Who looks

@@ -11,11 +11,10 @@ from typing import Annotated, Any, Final, TypeVar
 import msgspec
 from msgspec import Meta
 
+from gateway.domain.decoding import UNDECODABLE
 from gateway.domain.errors import MalformedError
 
 _Read = TypeVar("_Read")
-UNREADABLE: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
-"""What msgspec raises for bytes: the last two are errors of Python's own."""
 NAME_CHARS_MAX: Final = 128
 """Of what the platform calls a rule or a device, in logs, alarms and the audit log."""
 
@@ -52,7 +51,7 @@ def decoded(body: bytes | msgspec.Raw, kind: type[_Read], what: str) -> _Read:
     """
     try:
         return msgspec.json.decode(body, type=kind)
-    except UNREADABLE as error:
+    except UNDECODABLE as error:
         raise MalformedError("mec", f"no {what}") from error
 
 

@@ -17,6 +17,7 @@ from typing import Generic, TypeVar
 
 import msgspec
 
+from gateway.domain.decoding import UNDECODABLE
 from gateway.domain.ports import Outcome, Sink, StateDelta, StateView, Submission
 
 log = logging.getLogger(__name__)
@@ -51,7 +52,7 @@ class Memory(Generic[_Value]):
         for device_id, value in view.items(self._space).items():
             try:
                 yield device_id, msgspec.msgpack.decode(value, type=self._kind)
-            except msgspec.MsgspecError:
+            except UNDECODABLE:
                 log.error("%s can't be read: %s", self._what, device_id)  # noqa: TRY400  # nothing more to tell
 
     def owe(self, device_id: str) -> None:

@@ -6,8 +6,8 @@ from typing import TypeVar
 
 import msgspec
 
+from gateway.domain.decoding import UNDECODABLE
 from gateway.domain.errors import MalformedError
-from gateway.mec.reading import UNREADABLE
 
 Read = TypeVar("Read")
 
@@ -20,5 +20,5 @@ def read(body: bytes | msgspec.Raw, kind: type[Read]) -> Read:
     """
     try:
         return msgspec.json.decode(body, type=kind)
-    except UNREADABLE as error:
+    except UNDECODABLE as error:
         raise MalformedError("network", str(error)[:200]) from error

@@ -17,8 +17,7 @@ import logging
 from collections.abc import Callable
 from typing import Any, Final
 
-import msgspec
-
+from gateway.domain.decoding import UNDECODABLE
 from gateway.domain.ports import Counters, StateView
 from gateway.domain.records import (
     Alarm,
@@ -112,7 +111,7 @@ class Desk:
                     self._faults.restore(key.removeprefix(FAILING))
                 else:
                     self.stories.restore(key, value)
-            except (msgspec.MsgspecError, ValueError):
+            except (ValueError, *UNDECODABLE):
                 log.error("a notification's state can't be read (key of %d bytes)", len(key))  # noqa: TRY400  # nothing more to tell
 
     def value_of(self, space: str, key: str) -> bytes | None:

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 from msgspec import Meta
 
+from gateway.domain.decoding import UNDECODABLE
 from gateway.domain.errors import MalformedError
 from gateway.domain.records import Alarm, AlarmPriority
 from gateway.domain.terms import metric
@@ -130,7 +131,7 @@ def read_answer(payload: bytes) -> Answer:
         raise MalformedError("too_long")
     try:
         answer = _decoder.decode(payload)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except UNDECODABLE as error:
         raise MalformedError("not_an_answer") from error
     if answer.answer != "alive" and not (answer.alarm_id and answer.n):
         raise MalformedError("no_alarm")

@@ -12,6 +12,7 @@ from typing import Final
 
 import msgspec
 
+from gateway.domain.decoding import UNDECODABLE
 from gateway.domain.errors import ConfigError, WardgateError, words
 from security.files import write_atomic
 from security.policybundle import Bundle
@@ -53,7 +54,7 @@ def read(path: Path) -> Believed:
         return msgspec.json.decode(path.read_bytes(), type=Believed)
     except FileNotFoundError:
         return Believed()
-    except (OSError, msgspec.MsgspecError) as error:
+    except (OSError, *UNDECODABLE) as error:
         raise ForgottenError(
             f"{path}: which policy was believed can't be told: {words(error)}"
         ) from error

@@ -14,6 +14,7 @@ from typing import Annotated
 
 import msgspec
 
+from gateway.domain.decoding import UNDECODABLE
 from gateway.domain.errors import WardgateError
 from gateway.packetfilter.nft import Count
 
@@ -83,7 +84,7 @@ def read(path: Path, gateway: str) -> Snapshot:
         raise SnapshotError(f"{path}: larger than {FILE_BYTES_MAX} bytes")
     try:
         found = msgspec.json.decode(content, type=Snapshot)
-    except (msgspec.MsgspecError, RecursionError) as error:
+    except UNDECODABLE as error:
         raise SnapshotError(f"{path}: {error}") from error
     if found.v != FORMAT or found.gateway != gateway:
         raise SnapshotError(f"{path}: not of gateway {gateway}, or of another format")

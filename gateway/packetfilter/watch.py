@@ -18,6 +18,7 @@ from typing import NamedTuple
 import msgspec
 
 from gateway.config import GatewayConfig
+from gateway.domain.decoding import UNDECODABLE
 from gateway.domain.ports import Clock, Counters
 from gateway.notices import Notices
 from gateway.packetfilter import snapshot
@@ -149,7 +150,7 @@ class Watch:
     def _restore(self) -> int:
         try:
             return msgspec.json.decode(self._kept.read_bytes(), type=_Seen).refused
-        except (OSError, msgspec.MsgspecError):
+        except (OSError, *UNDECODABLE):
             return 0
 
     def _keep(self) -> None:

@@ -25,6 +25,7 @@ from typing import Any, Final, Protocol
 
 import msgspec
 
+from gateway.domain.decoding import UNDECODABLE
 from gateway.domain.errors import MalformedError
 from gateway.domain.ports import Outcome
 from gateway.journal.types import StoredGroup
@@ -278,7 +279,7 @@ class Duplicates:
         try:
             saved = msgspec.msgpack.decode(checkpoint, type=_Checkpoint)
             parts = [msgspec.msgpack.decode(part, type=list[_Saved]) for part in saved.parts]
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except UNDECODABLE as error:
             raise MalformedError("duplicates_checkpoint", str(error)) from error
         size = saved.window
         if saved.version != CHECKPOINT_VERSION or size < 8 or size % 8:

@@ -13,6 +13,7 @@ from itertools import groupby
 
 import msgspec
 
+from gateway.domain.decoding import UNDECODABLE
 from gateway.domain.labels import Treatment
 from gateway.releasereport.report import Answer, Report, Row, answer, load, time
 from security.audit import AuditBrokenError
@@ -144,7 +145,7 @@ def read(content: bytes, where: str) -> Report:
     embedded, _, _ = rest.partition(_END.encode())
     try:
         report = msgspec.json.decode(embedded, type=Report)
-    except msgspec.DecodeError as error:
+    except UNDECODABLE as error:
         raise AuditBrokenError(f"{where}: no page of a report") from error
     if html(report) != content:
         raise AuditBrokenError(f"{where}: the page does not say what its report says")

@@ -19,6 +19,7 @@ import msgspec
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
+from gateway.domain.decoding import UNDECODABLE
 from gateway.domain.labels import DataClass, Label, Treatment, Zone
 from gateway.uplink.accounts import COLUMNS, Sum, Sums
 from gateway.uplink.kept import KeptPolicy, Recipient, cell
@@ -216,7 +217,7 @@ def load(content: bytes, where: str) -> Report:
     """
     try:
         found = msgspec.json.decode(content, type=Report)
-    except msgspec.DecodeError as error:
+    except UNDECODABLE as error:
         raise AuditBrokenError(f"{where}: no release report: {error}") from error
     if found.encoded() != content or found.version != 1:
         raise AuditBrokenError(f"{where}: not in the form that was written")

@@ -27,6 +27,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from gateway.domain.decoding import UNDECODABLE
 from gateway.domain.errors import WardgateError
 from security.audit.merkle import HASH_BYTES, Tree, repeated
 
@@ -183,7 +184,7 @@ def read_line(line: bytes, where: str) -> tuple[bytes, Entry]:
         raise AuditBrokenError(f"{where}: no whole entry")
     try:
         return parse(line[:-1])
-    except (ValueError, msgspec.DecodeError) as error:
+    except (ValueError, *UNDECODABLE) as error:
         raise AuditBrokenError(f"{where}: not an entry") from error
 
 

@@ -23,6 +23,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from gateway.domain.decoding import UNDECODABLE
 from gateway.domain.errors import WardgateError
 from gateway.domain.ports import Clock, Counters
 from security.audit.atna import HOUSEKEEPING, frame, message
@@ -211,7 +212,7 @@ class Shipper:
         if not self._confirmed.log and self._path.exists():
             try:
                 self._confirmed = msgspec.json.decode(self._path.read_bytes(), type=_Cursor)
-            except msgspec.DecodeError as error:
+            except UNDECODABLE as error:
                 log.error("%s: all is sent again: %s", self._path, error)  # noqa: TRY400  # the cause is told
         here = log_of(self._directory)
         if here != self._confirmed.log:

@@ -27,6 +27,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from gateway.domain.decoding import UNDECODABLE
 from gateway.domain.errors import MalformedError, RefusalReason, RefusedError
 from security.names import is_id
 from security.pki.certificates import to_pem
@@ -119,7 +120,7 @@ def decode(encoded: bytes) -> Signed:
         raise MalformedError("request", f"{len(encoded)} bytes")
     try:
         return msgspec.json.decode(encoded, type=Signed)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except UNDECODABLE as error:
         raise MalformedError("request", str(error)) from error
 
 

@@ -32,6 +32,7 @@ import msgspec
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 
+from gateway.domain.decoding import UNDECODABLE
 from gateway.domain.errors import ConfigError
 from security.files import write_atomic
 from security.names import authority_mark
@@ -293,7 +294,7 @@ def _read(directory: Path) -> _State:
         return _State()
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}") from error
-    except msgspec.DecodeError as error:
+    except UNDECODABLE as error:
         raise ConfigError(f"{path}: damaged: {error}") from error
 
 

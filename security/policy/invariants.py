@@ -22,6 +22,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from gateway.domain.decoding import UNDECODABLE
 from gateway.domain.labels import (
     AS_STRICT,
     LEVELS,
@@ -134,10 +135,8 @@ def read_invariants(document: bytes) -> tuple[Invariant, ...]:
     try:
         raw: Any = msgspec.toml.decode(document)
         file = msgspec.convert(raw, _File, strict=True)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except UNDECODABLE as error:
         raise PolicyError(str(error)) from error
-    except RecursionError:
-        raise PolicyError("the invariants are nested too deeply") from None
     if not 0 < len(file.invariant) <= INVARIANTS_MAX:
         raise PolicyError(f"there must be 1 to {INVARIANTS_MAX} invariants")
     found: dict[str, Invariant] = {}

@@ -10,11 +10,13 @@ import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import cbor2
 import pytest
 
 from drivers.mqtt_broker.driver import NAME, BrokerConfig, BrokerDriver
+from drivers.mqtt_broker.mapping import read_report
 from gateway.domain.devices import Device
 from gateway.domain.errors import MalformedError, NotSentError
 from gateway.domain.ports import Outcome, Ports
@@ -277,22 +279,44 @@ async def test_a_slow_journal_pauses_it(ward: WardPki, monitor: Holder, tmp_path
         await until(lambda: gateway.ids() == ["b:0", "b:1", "b:2"])
 
 
+@pytest.mark.parametrize(
+    ("payload", "reason"),
+    [(b'{"v":1,"hr":"high"}', "wrong_type"), (b'{"hr":' + b"[" * 8000, "not_json")],
+    ids=["wrong_type", "nested"],
+)
 async def test_what_is_malformed_or_not_admitted_is_not_repeated(
-    ward: WardPki, monitor: Holder, tmp_path: Path
+    ward: WardPki, monitor: Holder, tmp_path: Path, payload: bytes, reason: str
 ) -> None:
     stranger = ward.device("monitor-9")
     async with running(ward, tmp_path, monitor) as (broker, gateway):
-        await broker.publish(monitor, "devices/monitor-1/vitals", b'{"v":1,"hr":"high"}')
+        await broker.publish(monitor, "devices/monitor-1/vitals", payload)
         await broker.publish(stranger, "devices/monitor-9/vitals", PAYLOAD % 1)
         await until(lambda: bool(gateway.admission.refusals))
-        assert gateway.aside.kept == [("monitor-1", NAME, "wrong_type", b'{"v":1,"hr":"high"}')]
-        assert gateway.counters.counts[("malformed", NAME, "wrong_type")] == 1
+        assert gateway.aside.kept == [("monitor-1", NAME, reason, payload)]
+        assert gateway.counters.counts[("malformed", NAME, reason)] == 1
         await asyncio.sleep(0.1)
         await gateway.crash()
         await broker.publish(monitor, "devices/monitor-1/vitals", PAYLOAD % 2)
         await until(lambda: gateway.ids() == ["b:2"])
         assert len(gateway.aside.kept) == 1
         assert len(gateway.admission.refusals) == 1
+
+
+async def test_a_fault_of_ours_costs_one_message_and_not_the_broker(
+    ward: WardPki, monitor: Holder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(kind: str, payload: bytes, *around: Any) -> Any:
+        if payload == PAYLOAD % 1:
+            raise ZeroDivisionError
+        return read_report(kind, payload, *around)
+
+    monkeypatch.setattr("drivers.mqtt_broker.driver.read_report", fails)
+    async with running(ward, tmp_path, monitor) as (broker, gateway):
+        for number in (1, 2):
+            await broker.publish(monitor, "devices/monitor-1/vitals", PAYLOAD % number)
+        await until(lambda: gateway.ids() == ["b:2"])
+        assert gateway.aside.kept == [("monitor-1", NAME, "fault", PAYLOAD % 1)]
+        assert gateway.counters.counts[("malformed", NAME, "fault")] == 1
 
 
 async def test_a_revoked_device_is_not_heard_any_more(

@@ -292,11 +292,16 @@ async def test_an_unknown_device_gets_nothing(ward, pki):
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-async def test_a_malformed_payload_is_set_aside(ward, version):
-    code, out = await ward.publish(version, 1, payload='{"v":1,"hr":"high"}')
+@pytest.mark.parametrize(
+    ("payload", "reason"),
+    [('{"v":1,"hr":"high"}', "wrong_type"), ('{"hr":' + "[" * 8000, "not_json")],
+    ids=["wrong_type", "nested"],
+)
+async def test_a_malformed_payload_is_set_aside(ward, version, payload, reason):
+    code, out = await ward.publish(version, 1, payload=payload)
     assert code == 0, out
-    assert ward.aside.kept == [("mon-1", "mqtt", "wrong_type", b'{"v":1,"hr":"high"}')]
-    assert ward.counters.counts[("malformed", "mqtt", "wrong_type")] == 1
+    assert ward.aside.kept == [("mon-1", "mqtt", reason, payload.encode())]
+    assert ward.counters.counts[("malformed", "mqtt", reason)] == 1
     assert ward.counters.counts[("acknowledged", "mqtt")] == 0
     assert ("RC:153" in out) is (version == "mqttv5")
     assert ward.reports() == []

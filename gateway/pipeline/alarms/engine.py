@@ -13,8 +13,7 @@ import logging
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
-import msgspec
-
+from gateway.domain.decoding import UNDECODABLE
 from gateway.domain.ports import StateDelta, StateView
 from gateway.domain.records import (
     Alarm,
@@ -267,7 +266,7 @@ class AlarmEngine:
         for key, value in view.items(silence.SPACE).items():
             try:
                 watch = silence.revive(value, 0.0)
-            except msgspec.DecodeError:
+            except UNDECODABLE:
                 _log.error("a watched device's state can't be read (key of %d bytes)", len(key))
                 continue
             watch.timeout_s = self._timeout_s(watch.kind)
@@ -277,7 +276,7 @@ class AlarmEngine:
         for key, value in view.items(state.SPACE).items():
             try:
                 held = state.revive(value)
-            except msgspec.DecodeError:
+            except UNDECODABLE:
                 _log.error("an alarm's state can't be read (key of %d bytes)", len(key))
                 continue
             self._held.setdefault(held.device_id, {})[held.cause.key] = held

@@ -21,6 +21,8 @@ from drivers.bedside.codec import (
 )
 from gateway.domain.errors import MalformedError
 
+DEEP = b"[" * 8000
+"""Python's stack ends before it does."""
 CASES = [
     ("waveform", b'{"v":1}', codec.UNKNOWN_KIND),
     ("vitals", b"", codec.NOT_JSON),
@@ -31,6 +33,9 @@ CASES = [
     ("vitals", b'{"v":1,"x":1,"hr"', codec.NOT_JSON),
     ("vitals", b'{"v":1,"hr":Infinity}', codec.NOT_JSON),
     ("drip", b'{"v":1,"drug":"\xff"}', codec.NOT_JSON),
+    ("vitals", b'{"hr":' + DEEP, codec.NOT_JSON),
+    ("vitals", b'{"v":1,"x":1,"y":' + DEEP, codec.NOT_JSON),
+    ("drip", b'{"v":1,"alarms":[{"x":' + DEEP, codec.NOT_JSON),
     ("vitals", b'{"v":1,"boot":"' + b"a" * PAYLOAD_SIZE_BYTES_MAX + b'"}', codec.TOO_LONG),
     ("vitals", b"[1]", codec.NOT_AN_OBJECT),
     ("vitals", b"17", codec.NOT_AN_OBJECT),

@@ -134,7 +134,17 @@ async def test_a_fleet_outside_its_networks_is_not_dialled_and_told(edge, tmp_pa
     assert "localhost is said to be at" in detail
 
 
-@pytest.mark.parametrize("content", [b"", b"[]", b'{"version":"x"}', b'{"version":1,"devices":3}'])
+DAMAGED = (
+    b"",
+    b"[]",
+    b'{"version":"x"}',
+    b'{"version":1,"devices":3}',
+    b'{"version":1,"devices":[{"device_id":"\xff"}]}',
+    b'{"x":' + b"[" * 100_000,
+)
+
+
+@pytest.mark.parametrize("content", DAMAGED, ids=range(len(DAMAGED)))
 def test_damaged_files_count_as_none(tmp_path, authority, content):
     (tmp_path / DIRECTORY_FILE).write_bytes(content)
     (tmp_path / REVOCATIONS_FILE).write_bytes(content)

@@ -1,0 +1,11 @@
+"""What decoding raises over bytes that are not what they should be."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+UNDECODABLE: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+"""Of msgspec's ``decode``. The last two are Python's own: for a text that is no UTF-8, and for what
+is nested deeper than Python's stack, which takes a peer a thousand bytes."""
