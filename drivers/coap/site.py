@@ -20,9 +20,9 @@ from aiocoap.numbers.codes import Code
 from aiocoap.numbers.constants import Reliable
 from aiocoap.pipe import Pipe
 
-from drivers.bedside.codec import PAYLOAD_SIZE_BYTES_MAX, decode_cbor, decode_json
+from drivers.bedside import reading
+from drivers.bedside.codec import PAYLOAD_SIZE_BYTES_MAX
 from drivers.bedside.commands import decode_result, encode_command
-from drivers.bedside.mapping import to_records
 from drivers.coap import mapping
 from drivers.coap.blocks import TOO_LARGE, Block, Budget, Refused, Uploads
 from drivers.coap.endpoint import Remote
@@ -152,9 +152,8 @@ class Site:
         return self._ports.sink.writable()
 
     def _report(self, pipe: Pipe, link: Link, kind: str, payload: bytes, *, is_cbor: bool) -> None:
-        message = (decode_cbor if is_cbor else decode_json)(kind, payload)
-        counters = self._ports.counters
-        records = to_records(message, link.device, link.provenance, self._ports.clock.now_us())
+        counters, now_us = self._ports.counters, self._ports.clock.now_us()
+        records = reading.read(kind, payload, link.device, link.provenance, now_us, is_cbor)
         self.in_flight += 1
 
         def done(outcome: Outcome) -> None:

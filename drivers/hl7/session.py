@@ -19,9 +19,11 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Container
+from datetime import tzinfo
 from functools import partial
 from typing import Final, NamedTuple, Protocol
 
+from drivers.base.boundary import FAULT, one_message
 from drivers.base.connection import Wire
 from drivers.hl7 import acknowledgement, adt, codec
 from drivers.hl7.acknowledgement import Problem
@@ -65,8 +67,15 @@ PROBLEMS: Final[dict[str, Problem]] = {
     NO_PUMP: acknowledgement.REQUIRED,
     UNSUPPORTED_VERSION: acknowledgement.VERSION_ID,
     RefusalReason.IDENTITY_MISMATCH: acknowledgement.UNKNOWN_KEY,
+    FAULT: acknowledgement.FAULTY,
 }
 """Reason -> what the sender is told; all others are a broken structure."""
+
+
+@one_message
+def _interpreter(content: bytes, header: Header, zone: tzinfo) -> Interpreter | OrderInterpreter:
+    kind = OrderInterpreter if _is_order(header) else Interpreter
+    return kind(content, header, zone)
 
 
 class _Slot:
@@ -269,8 +278,7 @@ class Session:
             return
         try:
             zone = self._hub.senders.of(self.device.device_id).zone
-            kind = OrderInterpreter if _is_order(header) else Interpreter
-            reading = _Reading(kind(item.content, header, zone), slot, item.content)
+            reading = _Reading(_interpreter(item.content, header, zone), slot, item.content)
         except MalformedError as error:
             self._refuse(slot, error.reason, item.content)
             return
@@ -281,7 +289,7 @@ class Session:
         """Hand on what an ADT message says; it is short, and read at once."""
         header, device_id = slot.header, self.device.device_id
         try:
-            found = self._hub.senders.of(device_id).feed.read(content, header)
+            found = one_message(self._hub.senders.of(device_id).feed.read)(content, header)
         except MalformedError as error:
             self._refuse(slot, error.reason, content)
             return
@@ -313,7 +321,7 @@ class Session:
 
     def _step(self, reading: _Reading) -> None:
         try:
-            if not reading.interpreter.step():
+            if not one_message(reading.interpreter.step)():
                 return
             self._reading = None
             self._submit(reading)
@@ -325,7 +333,8 @@ class Session:
         """Hand a message's records on.
 
         Raises:
-            RefusedError: it speaks for a device that is none of its sender's.
+            MalformedError, RefusedError: it can't be read, or speaks for a device that is none of
+                its sender's.
         """
         hub, device = self._hub, self.device
         voice = hub.senders.of(device.device_id)
@@ -340,7 +349,8 @@ class Session:
             absent += found is None
             return found
 
-        done = reading.interpreter.finish(whose, self._ports.clock.now_us())
+        finish = one_message(reading.interpreter.finish)
+        done = finish(whose, self._ports.clock.now_us())
         if absent and not done.records:
             # Audited already: nothing of it is of a device that is let in.
             self._answer(reading.slot, acknowledgement.UNKNOWN_KEY)
@@ -354,7 +364,7 @@ class Session:
     def _order(self, reading: _Reading, interpreter: OrderInterpreter, voice: Voice) -> None:
         """Hand what was ordered on: to the gateway, and to no pump."""
         told_by = self.device.device_id
-        told = interpreter.finish(
+        told = one_message(interpreter.finish)(
             voice.pump_of,
             told_by,
             Provenance(NAME, Attestation.BROKER, told_by),

@@ -15,12 +15,12 @@ from __future__ import annotations
 
 from hashlib import blake2b
 
+from drivers.bedside import reading
 from drivers.bedside.commands import decode_result
-from drivers.mqtt import mapping
 from drivers.mqtt.codec.encoder import encode
 from drivers.mqtt.codec.packets import Puback, Publish, Pubrec, Pubrel, Version
 from drivers.mqtt.codec.reasons import ReasonCode
-from drivers.mqtt.mapping import DRIVER, Topics
+from drivers.mqtt.mapping import ATTESTED, DRIVER, Topics
 from drivers.mqtt.replies import Batch, Kind
 from drivers.mqtt.roles import Host
 from drivers.mqtt.store import Memory
@@ -94,7 +94,7 @@ class Inbound:
         if qos == 2 and self._is_repetition(packet, batch):
             return
         try:
-            records = mapping.read(kind, packet.payload, self._device, now_us)
+            records = reading.read(kind, packet.payload, self._device, ATTESTED, now_us)
         except MalformedError as error:
             self._on_malformed(packet, batch, error, _PAYLOAD_FORMAT_INVALID)
             return

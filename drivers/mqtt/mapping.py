@@ -11,7 +11,6 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from drivers.bedside import codec
-from drivers.bedside.mapping import to_records
 from gateway.domain import terms
 from gateway.domain.devices import Device
 from gateway.domain.records import (
@@ -19,13 +18,11 @@ from gateway.domain.records import (
     AlarmKind,
     AlarmPhase,
     AlarmPriority,
-    AlarmSnapshot,
     AlarmSource,
     Attestation,
     DeviceState,
     DeviceStatus,
     Provenance,
-    Record,
 )
 
 DRIVER = "mqtt"
@@ -34,9 +31,6 @@ ATTESTED = Provenance(DRIVER, Attestation.CERTIFICATE)
 OURSELVES = Provenance(DRIVER, Attestation.GATEWAY)
 DETAIL_CHARACTERS_MAX = 256
 """What is kept of a last will."""
-
-_CBOR_MAP_FIRST = range(0xA0, 0xC0)
-"""RFC 8949, section 3.1: major type 5."""
 
 
 class Topics(NamedTuple):
@@ -58,21 +52,6 @@ class Topics(NamedTuple):
             f"{prefix}command",
             f"{prefix}command/result",
         )
-
-
-def read(
-    kind: str, payload: bytes, device: Device, received_us: int
-) -> list[Record | AlarmSnapshot]:
-    """What a published payload says.
-
-    Raises:
-        MalformedError: it is not a bedside payload of this kind.
-    """
-    if payload and payload[0] in _CBOR_MAP_FIRST:
-        message = codec.decode_cbor(kind, payload)
-    else:
-        message = codec.decode_json(kind, payload)
-    return to_records(message, device, ATTESTED, received_us)
 
 
 def online(device: Device, received_us: int, reason: str) -> DeviceStatus:

@@ -32,7 +32,9 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
-from drivers.mqtt_broker.mapping import FILTERS, read_report, read_topic
+from drivers.base.boundary import one_message
+from drivers.bedside import reading
+from drivers.mqtt_broker.mapping import FILTERS, read_topic
 from drivers.mqtt_broker.sending import Sending
 from gateway.domain.devices import BrokerCredential, Device
 from gateway.domain.errors import MalformedError, RefusalReason, RefusedError
@@ -174,7 +176,7 @@ class BrokerDriver:
     def listen(self, topics: str, read: Callable[[str, bytes], Statement]) -> None:
         """Take answers, too; see the port."""
         known = topics in self._readers
-        self._readers[topics] = read
+        self._readers[topics] = one_message(read)
         client = self._sending.client
         if client is not None and not known:
             task = asyncio.get_running_loop().create_task(self._subscribe(client, topics))
@@ -348,23 +350,14 @@ class BrokerDriver:
             device_id, kind = read_topic(message.topic.value)
             device = self._admit(device_id)
             now_us = self._ports.clock.now_us()
-            records += read_report(kind, payload, device, self._provenance, now_us)
+            records += reading.read(kind, payload, device, self._provenance, now_us)
         except RefusedError:
             return False
         except MalformedError as error:
-            self._set_aside(device_id, error.reason, payload)
-            return False
-        # The boundary to one device's words. The broker would repeat them for ever, and with each
-        # repetition a fault would end what all its devices share.
-        except Exception:
-            logger.exception("%s: a fault in reading what it said", device_id)
-            self._set_aside(device_id, "fault", payload)
+            self._ports.counters.add("malformed", NAME, error.reason)
+            self._ports.aside.keep(device_id, NAME, error.reason, payload)
             return False
         return True
-
-    def _set_aside(self, device_id: str, reason: str, payload: bytes) -> None:
-        self._ports.counters.add("malformed", NAME, reason)
-        self._ports.aside.keep(device_id, NAME, reason, payload)
 
     def _admit(self, device_id: str) -> Device:
         """The device as the identity service knows it.

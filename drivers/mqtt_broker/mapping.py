@@ -8,18 +8,13 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-from drivers.bedside.codec import KINDS, UNKNOWN_KIND, decode_cbor, decode_json
-from drivers.bedside.mapping import to_records
-from gateway.domain.devices import Device
+from drivers.bedside.codec import KINDS, UNKNOWN_KIND
 from gateway.domain.errors import MalformedError
-from gateway.domain.records import AlarmSnapshot, Provenance, Record
 
 FILTERS: Final = tuple(f"devices/+/{kind}" for kind in KINDS)
 """What is subscribed: commands and their results, on the same tree, are not ours to read."""
 DEVICE_ID_CHARACTERS_MAX: Final = 64
 """As in a certificate; longer names are nobody's."""
-_CBOR_MAP_FIRST = range(0xA0, 0xC0)
-"""A CBOR map's first byte (RFC 8949, 3.1); a JSON text never begins so."""
 
 
 class Target(NamedTuple):
@@ -41,16 +36,3 @@ def read_topic(topic: str) -> Target:
     if not 0 < len(parts[1]) <= DEVICE_ID_CHARACTERS_MAX:
         raise MalformedError("bad_device_id")
     return Target(parts[1], parts[2])
-
-
-def read_report(
-    kind: str, payload: bytes, device: Device, provenance: Provenance, received_us: int
-) -> list[Record | AlarmSnapshot]:
-    """The records of one payload, JSON or CBOR.
-
-    Raises:
-        MalformedError: it breaks its specification.
-    """
-    is_cbor = bool(payload) and payload[0] in _CBOR_MAP_FIRST
-    message = (decode_cbor if is_cbor else decode_json)(kind, payload)
-    return to_records(message, device, provenance, received_us)

@@ -15,8 +15,9 @@ from typing import Any
 import cbor2
 import pytest
 
+from drivers.bedside.codec import Message
+from drivers.bedside.mapping import to_records
 from drivers.mqtt_broker.driver import NAME, BrokerConfig, BrokerDriver
-from drivers.mqtt_broker.mapping import read_report
 from gateway.domain.devices import Device
 from gateway.domain.errors import MalformedError, NotSentError
 from gateway.domain.ports import Outcome, Ports
@@ -305,12 +306,12 @@ async def test_what_is_malformed_or_not_admitted_is_not_repeated(
 async def test_a_fault_of_ours_costs_one_message_and_not_the_broker(
     ward: WardPki, monitor: Holder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fails(kind: str, payload: bytes, *around: Any) -> Any:
-        if payload == PAYLOAD % 1:
+    def fails(message: Message, *around: Any) -> Any:
+        if message.n == 1:
             raise ZeroDivisionError
-        return read_report(kind, payload, *around)
+        return to_records(message, *around)
 
-    monkeypatch.setattr("drivers.mqtt_broker.driver.read_report", fails)
+    monkeypatch.setattr("drivers.bedside.reading.to_records", fails)
     async with running(ward, tmp_path, monitor) as (broker, gateway):
         for number in (1, 2):
             await broker.publish(monitor, "devices/monitor-1/vitals", PAYLOAD % number)

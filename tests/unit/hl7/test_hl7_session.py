@@ -244,6 +244,30 @@ def test_what_can_not_be_taken_is_answered_and_survived(content, code, number):
     assert len(bed.aside.kept) == 1
 
 
+@pytest.mark.parametrize(
+    "place",
+    ["mapping.Interpreter.__init__", "mapping.Interpreter.step", "mapping.Interpreter.finish"],
+)
+def test_a_fault_of_ours_costs_one_message(place, monkeypatch):
+    bed = Bed()
+    sender = bed.plug()
+    with monkeypatch.context() as faulty:
+        faulty.setattr(f"drivers.hl7.{place}", lambda *_: 1 / 0)
+        sender.says(good("a"))
+    sender.says(good("b"))
+    assert sender.codes() == [("CR", "a"), ("CA", "b")]
+    assert [reason for _, _, reason, _ in bed.aside.kept] == ["fault"]
+
+
+def test_a_fault_of_ours_in_reading_movements_costs_one_message(monkeypatch):
+    sender = Bed(senders=(Sender(device_id="mon-1", adt=True),)).plug()
+    with monkeypatch.context() as faulty:
+        faulty.setattr("drivers.hl7.adt.Feed.read", lambda *_: 1 / 0)
+        sender.says(good("a", event="ADT^A01"))
+    sender.says(good("b"))
+    assert sender.codes() == [("CR", "a"), ("CA", "b")]
+
+
 def test_a_broken_frame_is_answered_to_the_message_it_began_with():
     sender = Bed(message_size_bytes_max=4096).plug()
     head = msh("long").encode()
