@@ -17,6 +17,7 @@ import pytest
 from firmware_sim.endpoints import Address, Endpoints
 from firmware_sim.links import link_maker
 from firmware_sim.log import Log
+from firmware_sim.messages import DripSource
 from firmware_sim.scenario import parse
 from firmware_sim.ward import Ward as SimWard
 from gateway.clock import SystemClock
@@ -63,12 +64,6 @@ kind = "occlusion"
 device = "pump-1"
 at_s = 3.0
 for_s = 3600.0
-
-[[fault]]
-kind = "new_bag"
-device = "drip-1"
-at_s = 5.0
-value = 500.0
 """
 SETTINGS = """
 [pipeline.infusion]
@@ -111,7 +106,7 @@ class Site(Ward):
         self.sim_log = directory / "sim.jsonl"
 
     @contextlib.asynccontextmanager
-    async def ward(self) -> AsyncIterator[None]:
+    async def ward(self) -> AsyncIterator[SimWard]:
         ports = self.plan.ports
         endpoints = Endpoints(
             ca=self.device.trust,
@@ -123,7 +118,7 @@ class Site(Ward):
             ward = SimWard(parse(SCENARIO), link_maker(endpoints), log, SystemClock().now_us)
             running = asyncio.create_task(ward.run())
             try:
-                yield
+                yield ward
             finally:
                 ward.stop()
                 await running
@@ -181,6 +176,13 @@ def conditions(infusion: pb.Infusion) -> set[str]:
     return {each.condition for each in infusion.alarms}
 
 
+def hang(ward: SimWard, device_id: str, volume_ml: float) -> None:
+    """Another bag, by hand: a fault's time may come before anybody has seen what was before."""
+    (source,) = [each.source for each in ward._devices if each.spec.device_id == device_id]
+    assert isinstance(source, DripSource)
+    source.drip.hang(volume_ml)
+
+
 def start(site: Site, directory: Path) -> Supervised:
     directory.mkdir()
     gateway = Supervised(site.plan.gateway_config, directory, site.plan.ports.mqtt)
@@ -192,7 +194,7 @@ async def test_infusions_from_the_bedside_to_the_table(tmp_path):
     site = Site(tmp_path / "ward")
     gateway = start(site, tmp_path / "first")
     try:
-        async with site.ward():
+        async with site.ward() as ward:
             # Nine millilitres last four and a half minutes, and the nurse wants ten.
             await site.until("drip-1", lambda each: "infusion_ends_soon" in conditions(each))
             assert "MSA|CA|order-7" in await site.order()
@@ -208,6 +210,7 @@ async def test_infusions_from_the_bedside_to_the_table(tmp_path):
             refids = {each.refid for each in stopped.values}
             assert {"MDC_RATE_DOSE", "MDC_VOL_FLUID_TBI_REMAIN"} <= refids
             # Another bag hangs: nobody has to come.
+            hang(ward, "drip-1", 500.0)
             hung = await site.until(
                 "drip-1",
                 lambda each: (
