@@ -230,7 +230,7 @@ def test_the_fleet_renews_itself(tmp_path):
     fleet.start()
     try:
         done = False
-        for _ in range(100):
+        for _ in range(10 * WAIT_S):
             found = pki.load_certificates(service / "cert.pem")[0]
             if found != old and left_s(found) > 0:
                 done = True
