@@ -155,7 +155,8 @@ class Notices:
             standing, kept = self._active.pop(what), None
         phase = AlarmPhase.START if active else AlarmPhase.END
         alarm = self._alarm(standing.alarm_id, condition, text, phase, standing.onset_us)
-        self._sink.submit(Submission([alarm], deltas=[StateDelta(SPACE, what.key, kept)]))
+        delta = StateDelta(SPACE, what.key, kept)
+        self._sink.submit(Submission([alarm], alarm_deltas=[delta]))
 
     def _alarm(
         self, alarm_id: str, condition: str, text: str, phase: AlarmPhase, onset_us: int

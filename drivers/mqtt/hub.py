@@ -212,7 +212,7 @@ class Hub:
         self._ports.counters.add(
             "alarms", alarm.priority.name.lower(), phase.name.lower(), alarm.source.name.lower()
         )
-        self._ports.sink.submit(Submission([alarm], _log_unless_kept, [delta]))
+        self._ports.sink.submit(Submission([alarm], _log_unless_kept, alarm_deltas=[delta]))
 
     def _opened(self, device_id: str) -> None:
         """A connection of the device stopped waiting for CONNECT."""

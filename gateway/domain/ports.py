@@ -68,12 +68,18 @@ Said = Record | AlarmSnapshot | AlarmChange | Statement
 class Submission(NamedTuple):
     """Records that stand or fall together, with the state that goes with them.
 
-    ``done`` is called exactly once, on the loop, in the order of submission.
+    ``done`` is called exactly once, on the loop, in the order of submission. Alarms are on disk
+    before the rest, and may be there without it: after a kill in between, or when the limit of
+    telemetry is reached.
     """
 
     records: Sequence[Said]
     done: Callable[[Outcome], None] | None = None
     deltas: Sequence[StateDelta] = ()
+    """Commit with the records that are no alarms."""
+    alarm_deltas: Sequence[StateDelta] = ()
+    """Commit with the alarms: one without the other is never on disk. Whoever changes a key so
+    must not change it by ``deltas``, which may be on disk later than what was submitted behind."""
 
 
 class Sink(Protocol):

@@ -84,6 +84,7 @@ class Dispatch:
         ticket: Ticket,
         changes: Changes,
         deltas: Sequence[StateDelta],
+        alarm_deltas: Sequence[StateDelta] = (),
         *,
         catch_up: bool = False,
     ) -> None:
@@ -93,6 +94,7 @@ class Dispatch:
             ticket: records and findings, labelled and encoded.
             changes: of the alarms.
             deltas: the driver's own state.
+            alarm_deltas: what of it goes with the alarms.
             catch_up: also what did not arrive before.
         """
         # Two calls, so that what became of the alarms is known when the telemetry is refused.
@@ -106,10 +108,10 @@ class Dispatch:
                 ticket.outgoing = self._outbox.take(changes)
                 if ticket.outgoing is None:
                     ticket.alarms_outcome = Outcome.FULL
+        alarms = ticket.alarms
         if ticket.outgoing is not None:
-            alarms, alarm_deltas = ticket.outgoing.records + ticket.alarms, ticket.outgoing.deltas
-        else:
-            alarms, alarm_deltas = ticket.alarms, ()
+            alarms = ticket.outgoing.records + alarms
+            alarm_deltas = (*ticket.outgoing.deltas, *alarm_deltas)
         if alarms or alarm_deltas:
             self._add(
                 (alarms, (), alarm_deltas, ()),

@@ -4,10 +4,10 @@ Per submission, in one pass: duplicates are dropped, device time is judged, valu
 alarm rules run, every record is labelled and encoded, and all of it is handed to the committer
 at once. Rules:
 
-- Alarms go to the alarms lane with the state that they change; everything else (reports,
-  inventory events, device status, gaps) goes to telemetry with the driver's own deltas, and
-  waveforms to a lane of their own: a report that has others beside them becomes two records with
-  one message id.
+- Alarms go to the alarms lane with the state that they change, the driver's among it; everything
+  else (reports, inventory events, device status, gaps) goes to telemetry with the driver's other
+  deltas, and waveforms to a lane of their own: a report that has others beside them becomes two
+  records with one message id.
 - ``done`` is called in the order of submission, after the commit. A submission that repeats a
   message which is still on its way shares that message's fate.
 - Records with the same message id, side by side in one submission and each of another type, are
@@ -186,7 +186,7 @@ class Intake:
                 self._other(record, ticket, changes, mono)
         if changes:
             self._changes = Changes()
-        self._dispatch.send(ticket, changes, submission.deltas)
+        self._dispatch.send(ticket, changes, submission.deltas, submission.alarm_deltas)
 
     def writable(self) -> bool:
         """False while the journal is behind."""

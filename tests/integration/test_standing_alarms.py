@@ -11,7 +11,7 @@ from gateway.journal.looking import Looker
 from gateway.keykeeper import KEYS_FILE
 from security.scopes import OpenedKeys
 from security.sealing import KeyRing
-from tests.integration.supervised import WAIT_S, Supervised, Ward
+from tests.integration.supervised import WAIT_S, Supervised, Ward, session
 
 
 def alarms(ward: Ward) -> list[tuple[AlarmPhase, str]]:
@@ -42,6 +42,8 @@ def test_without_a_policy_killed_twice_and_with_one_again(tmp_path: Path) -> Non
     ward.plan.policy.write_bytes(b"not signed by anybody")
     for life in ("first", "second"):
         gateway = begin(ward, tmp_path / life)
+        with session(ward) as device:
+            device.report()  # it is on disk, and so is what was said before it
         gateway.process.kill()
         gateway.process.wait(WAIT_S)
         gateway.end()

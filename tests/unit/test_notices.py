@@ -66,7 +66,7 @@ class Killed:
 
     def again(self):
         for submission in self.sink.submissions:
-            for space, key, value in submission.deltas:
+            for space, key, value in submission.alarm_deltas:
                 kept = self.state.spaces.setdefault(space, {})
                 kept.pop(key, None)
                 if value is not None:

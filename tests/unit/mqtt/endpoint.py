@@ -47,7 +47,7 @@ class DurableSink(FakeSink):
 
     def _apply(self, submission: Submission) -> None:
         delta: StateDelta
-        for delta in submission.deltas:
+        for delta in (*submission.deltas, *submission.alarm_deltas):
             space = self.state.spaces.setdefault(delta.space, {})
             if delta.value is None:
                 space.pop(delta.key, None)

@@ -153,8 +153,13 @@ class Bench:
         self.intake.flush()
         return self._counters
 
-    def submit(self, *records, deltas: Sequence[StateDelta] = ()) -> None:
-        self.intake.submit(Submission(records, self.outcomes.append, deltas))
+    def submit(
+        self,
+        *records,
+        deltas: Sequence[StateDelta] = (),
+        alarm_deltas: Sequence[StateDelta] = (),
+    ) -> None:
+        self.intake.submit(Submission(records, self.outcomes.append, deltas, alarm_deltas))
 
     def vitals(self, values: dict[int, float], **fields) -> Report:
         return self.report("vitals", values, **fields)

@@ -23,6 +23,7 @@ from gateway.domain.records import (
     TimeQuality,
 )
 from gateway.pipeline.alarms import outbox
+from tests.ingest import alarm
 from tests.unit.pipeline.support import (
     COMMITTED,
     FAILED,
@@ -281,6 +282,23 @@ def test_what_a_driver_commits_goes_with_the_telemetry():
     assert bench.committer.state.items("mqtt.qos2") == {"client\n7": b""}
 
 
+def test_what_stands_with_an_alarm_goes_with_the_alarm():
+    """In one frame, which a kill leaves whole or not at all; where telemetry is refused, too."""
+    bench = Bench(automatic=None)
+    start = StateDelta("notices", "full/", b"stands")
+    bench.submit(alarm(1), alarm_deltas=[start])
+    added = bench.committer.waiting[0]
+    assert (len(added.alarms), list(added.alarm_deltas)) == (1, [start])
+    assert not any(each.telemetry_deltas for each in bench.committer.waiting)
+    bench.committer.settle(FULL)
+    assert bench.outcomes == [Outcome.COMMITTED]
+    assert bench.committer.state.items("notices") == {"full/": b"stands"}
+    bench.committer.automatic = OVERLOADED
+    bench.submit(alarm(2), alarm_deltas=[StateDelta("notices", "full/", None)])
+    assert bench.outcomes[1:] == [Outcome.FULL]
+    assert bench.committer.state.items("notices") == {"full/": b"stands"}
+
+
 def test_a_submission_without_records_is_answered_in_order():
     bench = Bench(automatic=None)
     bench.submit(bench.vitals(GOOD, message_id="5f:1"))
@@ -404,11 +422,11 @@ def test_alarms_of_the_gateway_carry_what_caused_them():
     bench.submit(bench.vitals(LOW_SPO2, message_id="5f:1", bed="12"))
     onset = bench.clock.now_us()
     bench.wait(3)
-    [alarm] = bench.committer.alarm_records
-    assert (alarm.condition, alarm.priority) == ("spo2_low", AlarmPriority.HIGH)
-    assert (alarm.codes, alarm.values, alarm.limit) == ((terms.SPO2,), (80.0,), 85.0)
-    assert (alarm.message_id, alarm.bed, alarm.onset_us) == ("5f:1", "12", onset)
-    assert alarm.at_us == bench.clock.now_us()
+    [raised] = bench.committer.alarm_records
+    assert (raised.condition, raised.priority) == ("spo2_low", AlarmPriority.HIGH)
+    assert (raised.codes, raised.values, raised.limit) == ((terms.SPO2,), (80.0,), 85.0)
+    assert (raised.message_id, raised.bed, raised.onset_us) == ("5f:1", "12", onset)
+    assert raised.at_us == bench.clock.now_us()
     [item] = bench.committer.alarms
     assert item.label == Label(DataClass.HEALTH_STATUS, 3)
     assert bench.counters.gauges[("alarms_active", "high")] == 1
