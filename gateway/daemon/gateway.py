@@ -62,6 +62,7 @@ class Gateway:
         """
         self.ground = Ground(path)
         self._stop = asyncio.Event()
+        self._is_ready = False
 
     async def run(self) -> None:
         """Run until SIGTERM or SIGINT.
@@ -93,6 +94,7 @@ class Gateway:
             stack.push_async_callback(ground.control.ready(parts, ground.audit).close)
             ground.telemetry.set("ready", 1)
             notify("READY=1")
+            self._is_ready = True
             log.info("gateway %s is ready", name)
             stopped = asyncio.ensure_future(self._stop.wait())
             failed = asyncio.ensure_future(self._supervisor.failed())
@@ -320,7 +322,8 @@ class Gateway:
             self.whereabouts.tick()
             left = ground.tls.certificate_seconds_left()
             ground.telemetry.set("certificate_seconds_left", left, "gateway")
-            watchdog.ask(ground.clock.monotonic(), self.healthy)
+            if self._is_ready:  # before that it does not do its work, and systemd waits
+                watchdog.ask(ground.clock.monotonic(), self.healthy)
 
     def _follow(self, config: GatewayConfig) -> None:
         """Hand a changed configuration to every part that just goes on under it."""

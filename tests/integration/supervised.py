@@ -33,11 +33,14 @@ DEVICE = "icu-monitor-77"
 class Supervised:
     """A gateway's process, and the socket on which it speaks to systemd."""
 
-    def __init__(self, config: Path, directory: Path, port: int) -> None:
+    def __init__(
+        self, config: Path, directory: Path, port: int, watchdog_s: float = WATCHDOG_S
+    ) -> None:
         self.port = port
         self.said: list[str] = []
         self.listened_at_ready: bool | None = None
         self._heard = threading.Condition()
+        self._marks = 0
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         address = directory / "notify"
         self._socket.bind(str(address))
@@ -47,7 +50,7 @@ class Supervised:
             env={
                 **os.environ,
                 "NOTIFY_SOCKET": str(address),
-                "WATCHDOG_USEC": str(int(WATCHDOG_S * 1e6)),
+                "WATCHDOG_USEC": str(int(watchdog_s * 1e6)),
             },
             stdout=self._log,
             stderr=self._log,
@@ -81,6 +84,17 @@ class Supervised:
             assert heard, f"no {start} in {self.said}; {self.words()}"
             return found()[times - 1] + 1
 
+    def catch_up(self) -> int:
+        """Hear everything that was said up to now; the index behind it."""
+        self._marks += 1
+        mark = f"X_MARK={self._marks}"
+        self._say(mark.encode())
+        return self.wait_for(mark)
+
+    def _say(self, words: bytes) -> None:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+            sender.sendto(words, self._socket.getsockname())
+
     def words(self) -> str:
         return self.log()[-2000:]
 
@@ -93,8 +107,7 @@ class Supervised:
         code = self.process.wait(WAIT_S)
         if self._listener.is_alive():
             # The listener ends on an empty datagram.
-            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
-                sender.sendto(b"", self._socket.getsockname())
+            self._say(b"")
             self._listener.join(WAIT_S)
             self._socket.close()
             self._log.close()
