@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from demo.plan import free_ports
 from security.files import TlsFiles
 
 UP_S = 20.0
@@ -27,19 +28,12 @@ def rsyslogd() -> str:
     return found
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 class Rsyslog:
     """One collector; may be stopped and started again on its port."""
 
     def __init__(self, directory: Path, files: TlsFiles, root: Path) -> None:
         directory.mkdir()
-        self.port = free_port()
+        (self.port,) = free_ports(1)
         self.received = directory / "received.jsonl"
         self._pid = directory / "pid"
         self._configuration = directory / "rsyslog.conf"

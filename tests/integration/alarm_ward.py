@@ -27,6 +27,7 @@ import aiomqtt
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
+from demo.plan import free_ports
 from demo.scrape import scrape
 from gateway.local.client import LocalClient
 from security import tls
@@ -115,13 +116,6 @@ levels = [{ groups = ["nurses"] }]
 SCREEN = OUTLET + ALL
 
 
-def free_port() -> int:
-    with socket.socket() as held:
-        held.bind(("127.0.0.1", 0))
-        port: int = held.getsockname()[1]
-        return port
-
-
 async def until(what: Callable[[], Any], words: Callable[[], object] = str) -> Any:
     """Poll until ``what`` is true; its value."""
     deadline = asyncio.get_running_loop().time() + WAIT_S
@@ -137,7 +131,7 @@ class Broker:
     """A mosquitto that can be killed and started again."""
 
     def __init__(self, pki: WardPki, directory: Path) -> None:
-        self.port = free_port()
+        (self.port,) = free_ports(1)
         store = directory / "broker"
         store.mkdir()
         acl = directory / "acl"
@@ -271,7 +265,7 @@ class Gateway:
     def __init__(self, pki: WardPki, broker: Broker, directory: Path, more: str) -> None:
         self.directory = directory
         self.state = directory / "state"
-        self.metrics = free_port()
+        (self.metrics,) = free_ports(1)
         self._pki, self._broker = pki, broker
         keys = directory / "seal.keys"
         if not keys.exists():

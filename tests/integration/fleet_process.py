@@ -14,6 +14,7 @@ from typing import NamedTuple
 import typer
 from typer.testing import CliRunner
 
+from demo.plan import free_ports
 from fleet import (
     approval_cli,
     ca_cli,
@@ -63,13 +64,12 @@ class Fleet:
         self.config = self.directory / "fleet.toml"
         self.operator = self.directory / "operator-admin"
         self._process: subprocess.Popen[str] | None = None
-        self.port = 0
-        self.est_port = 0
+        self.port, self.est_port = free_ports(2)
         self.command("fleet", "init", str(self.directory), "--trust-domain", TRUST_DOMAIN)
-        self.configure(0)
+        self.configure(self.port)
 
     def configure(self, port: int) -> None:
-        """Write the configuration; port 0 takes a free one."""
+        """Write the configuration, for this port."""
         lines = [
             f'listen = "127.0.0.1:{port}"',
             'state = "state"',
@@ -113,8 +113,6 @@ class Fleet:
         else:
             raise AssertionError("".join(told))
         announced = json.loads((self.directory / "announce.json").read_text())
-        self.port = announced["fleet"]["port"]
-        self.est_port = announced["est"]["port"]
         self.revocation_port = announced.get("revocation", {}).get("port", 0)
         self.metrics_port = announced["metrics"]["port"]
 

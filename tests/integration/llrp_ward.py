@@ -11,6 +11,8 @@ from typing import Any, Self, TypeVar
 
 from llrpkit.emulator import EmulatedTag, LLRPEmulator
 
+from demo.plan import free_ports
+
 PATIENCE_S = 30.0
 T = TypeVar("T")
 
@@ -23,7 +25,7 @@ class TlsFront:
         self._context = context
         self._server: asyncio.Server | None = None
         self._pairs: set[asyncio.Task[None]] = set()
-        self.port = 0
+        (self.port,) = free_ports(1)
         self.connections = 0
 
     async def open(self) -> None:
@@ -31,7 +33,6 @@ class TlsFront:
         self._server = await asyncio.start_server(
             self._serve, "127.0.0.1", self.port, ssl=self._context
         )
-        self.port = self._server.sockets[0].getsockname()[1]
 
     async def close(self) -> None:
         """Nobody reaches it; who was connected is cut off."""

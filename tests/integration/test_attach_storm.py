@@ -35,6 +35,7 @@ from bench.eap import (
     vendor,
 )
 from bench.rounds import quantiles
+from demo.plan import free_ports
 from fleet.radius.raddb import NEWCOMER_WAIT_MS
 from tests.integration.test_secondary_authentication import (
     NUMBER,
@@ -42,7 +43,6 @@ from tests.integration.test_secondary_authentication import (
     SECRET,
     SIM,
     Site,
-    free_port,
 )
 
 ATTACHMENTS = int(os.environ.get("WARDGATE_ATTACHMENTS", "60"))
@@ -109,7 +109,7 @@ async def test_everybody_gets_in_and_who_has_anothers_sim_does_not(site: Site) -
 
 def test_a_newcomer_is_left_while_who_has_begun_is_answered(site: Site, tmp_path: Path) -> None:
     """The same server, for which any newcomer waits for too long."""
-    here, port = tmp_path / "current", free_port()
+    here, (port, accounting) = tmp_path / "current", free_ports(2)
     shutil.copytree(site.in_force / "current", here)
     conf = (here / "radiusd.conf").read_text()
     busy = conf.replace(f"/ {NEWCOMER_WAIT_MS}}}", "+ 1}")
@@ -118,7 +118,7 @@ def test_a_newcomer_is_left_while_who_has_begun_is_answered(site: Site, tmp_path
         (site.in_force / "current", here),
         (site.folder / "run", tmp_path),
         (site.port, port),
-        (site.accounting, free_port()),
+        (site.accounting, accounting),
     ):
         busy = busy.replace(str(old), str(new))
     (here / "radiusd.conf").write_text(busy)

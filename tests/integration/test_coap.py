@@ -7,7 +7,6 @@ import asyncio
 import contextlib
 import json
 import shutil
-import socket
 import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import Any
 import pytest
 
 from bench import coap_load
+from demo.plan import free_ports
 from drivers.bedside.commands import encode_result
 from drivers.coap.driver import FACTORY, CoapConfig, CoapDriver
 from firmware_sim.coap import CoapLink, RefusedError, Settings
@@ -348,14 +348,6 @@ async def test_a_lost_datagram_is_made_up_for(
         assert len(listener.reports()) == 1
 
 
-@pytest.fixture
-def free_port() -> int:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as held:
-        held.bind(("127.0.0.1", 0))
-        port: int = held.getsockname()[1]
-    return port
-
-
 def link(port: int, holder: Holder, on_command: Callable[[bytes], bytes] | None = None) -> CoapLink:
     context = tls.dtls_client_context(holder.files)
     settings = Settings(holder.device.device_id, "127.0.0.1", port, context, ack_timeout_s=0.2)
@@ -409,9 +401,7 @@ async def test_our_own_device_comes_back(ward: WardPki, monitor: Holder) -> None
         await device.close()
 
 
-async def test_our_own_device_with_a_strangers_certificate(
-    ward: WardPki, monitor: Holder, free_port: int
-) -> None:
+async def test_our_own_device_with_a_strangers_certificate(ward: WardPki, monitor: Holder) -> None:
     async with listening(ward, monitor) as listener:
         device = link(listener.port, ward.stranger("monitor-1"))
         with pytest.raises(RefusedError):
@@ -421,7 +411,8 @@ async def test_our_own_device_with_a_strangers_certificate(
         with pytest.raises(RefusedError, match="closed"):
             await device.connect()
         assert not listener.sink.submissions
-    nobody = link(free_port, monitor)
+    (port,) = free_ports(1)
+    nobody = link(port, monitor)
     with pytest.raises(OSError, match="unreachable"):
         await asyncio.wait_for(nobody.connect(), 60)
 

@@ -127,7 +127,7 @@ class Site:
         self.fence.directory([PUMP])
         self.watch.directory([PUMP])
         self._runner: web.AppRunner | None = None
-        self.port = 0
+        (self.port,) = free_ports(1)
 
     @property
     def users(self) -> Whereabouts:
@@ -159,7 +159,6 @@ class Site:
         self._runner = web.AppRunner(self.platform.application(seen), access_log=None)
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", self.port).start()
-        self.port = self._runner.addresses[0][1]
 
     async def close(self) -> None:
         if self._runner is not None:

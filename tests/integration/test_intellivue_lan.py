@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from demo.plan import free_ports
 from drivers.intellivue.config import IntellivueLanConfig, MonitorAddress
 from drivers.intellivue.lan import IntellivueLanDriver
 from firmware_sim.intellivue.lan import LanMonitor
@@ -57,9 +58,8 @@ async def bound_elsewhere():
 
 @asynccontextmanager
 async def ward(count=1, indicated=True, **settings):
-    hints, _ = await bound_elsewhere()
-    place = hints.get_extra_info("sockname")[:2]
-    hints.close()
+    (port,) = free_ports(1)
+    place = ("127.0.0.1", port)
     monitors = {
         f"m{n}": LanMonitor(
             (f"127.0.0.{n}", 0), lambda: Screen(VALUES), SystemClock(), place if indicated else None

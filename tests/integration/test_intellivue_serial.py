@@ -4,11 +4,11 @@ import asyncio
 import math
 import random
 import shutil
-import socket
 
 import msgspec
 import pytest
 
+from demo.plan import free_ports
 from drivers.base import attachment
 from drivers.base.lines import LineDriver
 from drivers.intellivue.config import IntellivueConfig, MonitorPort
@@ -376,15 +376,9 @@ async def test_over_a_socket_and_its_loss():
         assert bed.connections == 2
 
 
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
 @pytest.mark.skipif(shutil.which("ser2net") is None, reason="needs Debian's ser2net")
 async def test_over_rfc2217_through_ser2net(bed, tmp_path):
-    number = free_port()
+    (number,) = free_ports(1)
     config = tmp_path / "ser2net.yaml"
     config.write_text(
         "connection: &monitor\n"

@@ -123,14 +123,13 @@ class Site:
         self.platform.dns_rules["core"] = dns_rule("core")
         self.gateway = Gateway()
         self._runner: web.AppRunner | None = None
-        self.port = 0
+        (self.port,) = free_ports(1)
 
     async def open(self) -> None:
         watch = watching(*self.specifications.values(), faults=self.faults)
         self._runner = web.AppRunner(self.platform.application(watch), access_log=None)
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", self.port).start()
-        self.port = self._runner.addresses[0][1]
 
     async def close(self) -> None:
         if self._runner is not None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import json
 import re
-import socket
 import subprocess
 import sys
 import time
@@ -27,6 +26,7 @@ import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 from core.metrics import METRICS as CORE_METRICS
+from demo.plan import free_ports
 from fleet.metrics import METRICS as FLEET_METRICS
 from gateway.telemetry import METRICS as GATEWAY_METRICS
 from tests.integration.ward import RunningWard, running
@@ -108,9 +108,8 @@ class Prometheus:
 
     def __init__(self, ward: RunningWard, directory: Path) -> None:
         self._log = (directory / "prometheus.log").open("w+")
-        with socket.socket() as held:
-            held.bind(("127.0.0.1", 0))
-            self._url = f"http://127.0.0.1:{held.getsockname()[1]}"
+        (port,) = free_ports(1)
+        self._url = f"http://127.0.0.1:{port}"
         targets = {
             name: [urllib.parse.urlsplit(ward.endpoints["metrics"][name]).netloc]
             for name in PROCESSES

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import shutil
-import socket
 import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any
 import cbor2
 import pytest
 
+from demo.plan import free_ports
 from drivers.bedside.codec import Message
 from drivers.bedside.mapping import to_records
 from drivers.mqtt_broker.driver import NAME, BrokerConfig, BrokerDriver
@@ -73,9 +73,7 @@ class Broker:
     """A mosquitto of our own."""
 
     def __init__(self, ward: WardPki, directory: Path) -> None:
-        with socket.socket() as held:
-            held.bind(("127.0.0.1", 0))
-            self.port: int = held.getsockname()[1]
+        (self.port,) = free_ports(1)
         holder = ward.broker()
         acl = directory / "acl"
         acl.write_text(ACL)

@@ -23,12 +23,13 @@ import pytest
 from msgspec.structs import replace
 from typer.testing import CliRunner
 
+from demo.plan import free_ports
 from gateway.domain.network import parse_binding
 from gateway.fleetlink import DIRECTORY_FILE, Directory
 from gateway.networkapi.cli import app
 from security import tls
 from security.files import SECRET_MODE, write_atomic
-from tests.integration.alarm_ward import SCREEN, AlarmWard, Gateway, free_port, running, until
+from tests.integration.alarm_ward import SCREEN, AlarmWard, Gateway, running, until
 from tests.integration.operator_network import (
     DEVICE_SWAP,
     LOCATION,
@@ -177,10 +178,10 @@ async def test_alarms_sims_and_places_over_a_kill(pki: WardPki, tmp_path: Path) 
     operator.granted_s_max = 5  # so that it has to be extended at once
     operator.sims[NUMBER], operator.modems[NUMBER] = "2026-01-01T00:00:00Z", None
     operator.inside[NUMBER] = "TRUE"
-    mqtt = free_port()
+    mqtt, fleet = free_ports(2)
     register(pki, tmp_path / "state")
     async with operator.listening(tls.server_context(pki.broker().files)) as port:
-        more = settings(mqtt, free_port(), port, rounds(port))
+        more = settings(mqtt, fleet, port, rounds(port))
         async with running(pki, tmp_path, more, screen=False) as ward:
             gateway, seen = ward.gateway, Watched(ward.gateway)
             async with at_bedside(pki, mqtt) as bed:
@@ -239,11 +240,11 @@ async def test_an_alarm_does_not_wait_for_a_network_that_answers_nothing(
 ) -> None:
     operator = Operator()
     operator.answers.clear()
-    mqtt = free_port()
+    mqtt, fleet = free_ports(2)
     register(pki, tmp_path / "state")
     async with (
         operator.listening(tls.server_context(pki.broker().files)) as port,
-        running(pki, tmp_path, settings(mqtt, free_port(), port)) as ward,
+        running(pki, tmp_path, settings(mqtt, fleet, port)) as ward,
         at_bedside(pki, mqtt) as bed,
     ):
         for told, heart_rate in enumerate((FAST, CALM, FAST)):

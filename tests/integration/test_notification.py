@@ -15,6 +15,7 @@ import aiomqtt
 import pytest
 from aiohttp import web
 
+from demo.plan import free_ports
 from gateway.local.client import LocalError
 from protos.wardgate.v1 import alarms_pb2 as pb
 from security.pins import pin_of
@@ -27,7 +28,6 @@ from tests.integration.alarm_ward import (
     SCREEN,
     AlarmWard,
     Gateway,
-    free_port,
     running,
     until,
 )
@@ -245,7 +245,7 @@ class Messenger:
 
 
 async def test_an_outlet_is_told_what_the_policy_releases(pki: WardPki, tmp_path: Path) -> None:
-    port = free_port()
+    (port,) = free_ports(1)
     bearer = tmp_path / "token"
     bearer.write_text("s3cret-token\n")
     bearer.chmod(0o600)

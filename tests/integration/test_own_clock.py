@@ -6,7 +6,6 @@ The daemons here follow each other on the loopback and leave the machine's clock
 import asyncio
 import getpass
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -14,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from demo.plan import free_ports
 from gateway.domain.records import LeapStatus
 from gateway.ownclock.kernel import kernel_clock
 from gateway.ownclock.reading import ask, ask_chrony, by_kernel
@@ -31,20 +31,13 @@ def chronyd() -> str:
     return found
 
 
-def free_port() -> int:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 @pytest.fixture
 def start(tmp_path):
     """Starts a chronyd with these lines of configuration; returns its command port."""
     running = []
 
     def started(*lines: str) -> int:
-        command = free_port()
+        (command,) = free_ports(1)
         path = tmp_path / f"{command}.conf"
         own = (
             f"cmdport {command}",
@@ -75,7 +68,7 @@ def eventually(port, good):
 
 
 def test_a_clock_that_follows_a_server_is_told_with_its_bounds(start):
-    ntp = free_port()
+    (ntp,) = free_ports(1)
     start("local stratum 3", f"port {ntp}", "bindaddress 127.0.0.1", "allow 127.0.0.1")
     port = start("port 0", f"server 127.0.0.1 port {ntp} iburst minpoll 0 maxpoll 0")
     told = eventually(port, lambda told: told.synchronised)
@@ -97,6 +90,7 @@ def test_a_clock_that_follows_nothing_claims_nothing(start):
 
 def test_where_no_chronyd_answers_the_kernel_is_asked():
     told = kernel_clock()
-    reading = asyncio.run(ask(("127.0.0.1", free_port())))
+    (port,) = free_ports(1)
+    reading = asyncio.run(ask(("127.0.0.1", port)))
     assert reading.source == by_kernel(told).source
     assert reading.synchronised == kernel_synchronised()

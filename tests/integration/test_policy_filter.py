@@ -72,7 +72,9 @@ class Place:
         self.fleet = Fleet(folder)
         port = FLEET_AT.rpartition(":")[2]
         written = self.fleet.config.read_text()
-        self.fleet.config.write_text(written.replace("127.0.0.1:0", f"0.0.0.0:{port}", 1))
+        self.fleet.config.write_text(
+            written.replace(f"127.0.0.1:{self.fleet.port}", f"0.0.0.0:{port}", 1)
+        )
         self.gateway_folder = folder / "gateway"
         self.gateway_folder.mkdir()
         self.config = self.gateway_folder / "gateway.toml"

@@ -27,6 +27,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
+from demo.plan import free_ports
 from fleet import config as fleet_config
 from fleet import setup
 from fleet.radius.publish import newest, put
@@ -67,14 +68,6 @@ class Peer(NamedTuple):
 
     files: TlsFiles
     session: str = "SESSION-1"
-
-
-def free_port() -> int:
-    """Of UDP; FreeRADIUS can't be told to take any."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 class Smf:
@@ -130,7 +123,7 @@ class Site:
         """The EAP server's certificate is good for ``eap_days``; ``restart`` is the agent's."""
         self.folder = folder
         self.smf = Smf()
-        self.port, self.accounting = free_port(), free_port()
+        self.port, self.accounting = free_ports(2)  # FreeRADIUS can't be told to take any
         run = folder / "run"
         run.mkdir()
         (folder / "secret").write_text(SECRET)

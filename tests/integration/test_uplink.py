@@ -5,7 +5,6 @@ The receivers are processes of their own, and one is killed in the middle.
 
 import asyncio
 import contextlib
-import json
 import signal
 import sqlite3
 import sys
@@ -19,6 +18,7 @@ from pathlib import Path
 import pytest
 from msgspec import structs
 
+from demo.plan import free_ports
 from gateway.clock import SystemClock
 from gateway.dial import route
 from gateway.domain import records as r
@@ -72,7 +72,7 @@ class Receiver:
         self.database = self.folder / "store.db"
         self.announce = self.folder / "announce.json"
         self._files = files
-        self.port = 0
+        (self.port,) = free_ports(1)
         self._process = None
 
     async def start(self):
@@ -89,7 +89,6 @@ class Receiver:
         )
         await until(lambda: self.announce.exists() or self._process.returncode is not None)
         assert self._process.returncode is None
-        self.port = json.loads(self.announce.read_bytes())["ingest"]["port"]
 
     async def end(self, how=signal.SIGTERM):
         if self._process is not None and self._process.returncode is None:
