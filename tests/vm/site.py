@@ -120,15 +120,29 @@ def build_wheel(directory: Path) -> Path:
     return wheel
 
 
-def next_version(wheel: Path, directory: Path) -> Path:
-    """The same distribution under the next version, as a release would be."""
+def next_version(
+    wheel: Path, directory: Path, changes: Mapping[str, tuple[str, str]] | None = None
+) -> Path:
+    """The same distribution under the next version, as a release would be.
+
+    Args:
+        wheel: the one before.
+        directory: where it is made.
+        changes: file -> what is there once, and what takes its place.
+    """
     old = wheel.name.split("-")[1]
-    new = f"{old}.post1"
+    release, _, number = old.partition(".post")
+    new = f"{release}.post{int(number or 0) + 1}"
+    changes = changes or {}
     directory.mkdir(exist_ok=True)
     made = directory / wheel.name.replace(old, new, 1)
     with zipfile.ZipFile(wheel) as source, zipfile.ZipFile(made, "w") as target:
         for each in source.infolist():
             content = source.read(each)
+            if each.filename in changes:
+                before, after = (words.encode() for words in changes[each.filename])
+                assert content.count(before) == 1, each.filename
+                content = content.replace(before, after)
             if each.filename.endswith(".dist-info/METADATA"):
                 content = re.sub(
                     rb"(?m)^Version: .*$", f"Version: {new}".encode(), content, count=1

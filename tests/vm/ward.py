@@ -54,7 +54,8 @@ class Ward:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
-        self._lives: list[Future[None]] = [self._start(device.run()) for device in self.devices]
+        for device in self.devices:
+            self._start(device.run())
 
     def _start(self, coroutine: Coroutine[Any, Any, None]) -> Future[None]:
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop)
@@ -94,11 +95,18 @@ class Ward:
         self._start(finished()).result()
 
     def close(self) -> None:
-        """Switch them off."""
-        for life in self._lives:
-            life.cancel()
+        """Switch them off, and wait until each is."""
+
+        async def ended() -> None:
+            others = asyncio.all_tasks() - {asyncio.current_task()}
+            for each in others:
+                each.cancel()
+            await asyncio.gather(*others, return_exceptions=True)
+
+        self._start(ended()).result()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
+        self._loop.close()
 
     # The account
 
