@@ -211,6 +211,9 @@ class Callbacks(Generic[Heard]):
         except TimeoutError as error:
             self._counters.add(self._kinds.counted, "malformed")
             raise web.HTTPRequestTimeout from error
+        except web.HTTPRequestEntityTooLarge:
+            self._counters.add(self._kinds.counted, "malformed")
+            raise
         try:
             if found is not None:
                 self.told.put_nowait(found)

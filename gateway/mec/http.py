@@ -123,6 +123,7 @@ class Platform:
         *,
         headers: Mapping[str, str] | None = None,
         expect: tuple[int, ...] = (200,),
+        once: bool = False,
     ) -> Answer:
         """One call, tried again where that may help.
 
@@ -132,9 +133,10 @@ class Platform:
             body: what becomes JSON; None: nothing.
             headers: besides ``Authorization``.
             expect: the statuses that are good.
+            once: it is not tried again: what it makes would be there twice if an answer was lost.
 
         Raises:
-            PlatformError: it can't be asked now.
+            PlatformError: it can't be asked now; it may have been done all the same.
             ProblemError: it refuses.
         """
         said = dict(headers or {})
@@ -148,7 +150,7 @@ class Platform:
             except PlatformError as error:
                 after_s = 0.0
                 tried += 1
-                if tried >= TRIES_MAX or isinstance(error, TokenError):
+                if once or tried >= TRIES_MAX or isinstance(error, TokenError):
                     self._counters.add(self._counted, "away")
                     raise
             else:
@@ -156,23 +158,30 @@ class Platform:
                     self._token, renewed = None, True
                     continue
                 tried += 1
-                if answer.status not in PASSING or tried >= TRIES_MAX:
+                if once or answer.status not in PASSING or tried >= TRIES_MAX:
                     return self._judged(answer, expect)
             await asyncio.sleep(self._pause(tried, after_s))
 
-    async def knows(self, url: str) -> bool:
-        """Whether something that was made is still there: platforms forget what they are told.
+    async def look(self, url: str) -> bytes | None:
+        """Something that was made, as it is now; None: platforms forget what they are told.
 
         Raises:
             PlatformError, ProblemError: as :meth:`call`, but for 404 and 410.
         """
         try:
-            await self.call("GET", url)
+            return (await self.call("GET", url)).body
         except ProblemError as error:
             if error.status in GONE:
-                return False
+                return None
             raise
-        return True
+
+    async def knows(self, url: str) -> bool:
+        """Whether something that was made is still there.
+
+        Raises:
+            PlatformError, ProblemError: as :meth:`look`.
+        """
+        return await self.look(url) is not None
 
     async def end(self, url: str) -> None:
         """DELETE something that was made; that it is gone already is no news.

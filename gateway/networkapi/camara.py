@@ -166,6 +166,12 @@ class Camara:
         """
         await self._call("DELETE", self._session(session_id), expect=(204, 404))
 
+    def same(self, before: Whose, now: Whose) -> bool:
+        """By its number, whatever its address; else by the address that it has, if it has one."""
+        if before.phone or now.phone:
+            return before.phone == now.phone
+        return not now.ipv4 or before.ipv4 == now.ipv4
+
     def _session(self, session_id: str) -> str:
         return f"{self._bases.quality}/sessions/{quote(session_id, safe='')}"
 

@@ -111,6 +111,9 @@ class QualityApi(Protocol):
     async def end_quality(self, session_id: str) -> None:
         """No more of it; one that has ended is fine."""
 
+    def same(self, before: Whose, now: Whose) -> bool:
+        """Whether a session that was asked for then is still for the device's flow."""
+
 
 class SwapApi(Protocol):
     """A network that can be asked when SIM and modem of a device were last changed."""

@@ -7,6 +7,7 @@ Rules:
 * A person asks for a device and a time. An alarm that finds no room takes that of a device which
   only a person asked for, the one that would end first.
 * What is in memory alone is lost with the process: the session then runs out, or is taken up again.
+* A session that is found to be for another address than the device has by now is asked for anew.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from gateway.domain.devices import Device
 from gateway.domain.errors import MalformedError, WardgateError
 from gateway.domain.ports import Clock, Counters
 from gateway.domain.records import AlarmPriority
-from gateway.mec.http import PlatformError, ProblemError
+from gateway.mec.http import GONE, PlatformError, ProblemError
 from gateway.networkapi.config import QualityTable
 from gateway.networkapi.interface import QualityApi, Session, Status, Whose, whose
 from gateway.networkapi.quality import TABLE, Action, Input, State
@@ -284,7 +285,8 @@ class QualityKeeper:
             return await self._call(line, action)
         except ProblemError as error:
             log.warning("the network refuses quality (%s): %s", action.value, error)
-            return Input.REFUSED
+            gone = action is Action.EXTEND and error.status in GONE
+            return Input.GONE if gone else Input.REFUSED
         except (PlatformError, MalformedError) as error:
             log.warning("the network can't be asked for quality (%s): %s", action.value, error)
             return Input.AWAY
@@ -304,6 +306,10 @@ class QualityKeeper:
         if not line.session_id:
             return Input.GONE  # there never was one
         if action is Action.END:
+            await self._apis.end_quality(line.session_id)
+            return Input.GONE
+        known = self._known(line.device_id)
+        if line.state is State.GRANTED and known and not self._apis.same(line.whose, known):
             await self._apis.end_quality(line.session_id)
             return Input.GONE
         if action is Action.EXTEND:

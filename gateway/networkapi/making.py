@@ -117,8 +117,8 @@ class OnNetwork:
     async def _hear(self, nef: Nef, callbacks: Callbacks[Changed]) -> None:
         while True:
             changed = await callbacks.told.get()
-            if nef.changes is not None:
-                nef.changes.told(changed)
+            if nef.changes is not None and not nef.changes.told(changed):
+                self._around.counters.add(NEF.counted, "foreign")
 
     def _made_rounds(self) -> Rounds:
         around, config, hearers = self._around, self._config, self._hearers
@@ -171,6 +171,8 @@ class OnNetwork:
         """Give back what stands, and close; idempotent."""
         if self.keeper is not None:
             await self.keeper.stop()
+        if self.nef is not None:
+            await self.nef.stop()
         if self._callbacks is not None:
             await self._callbacks.stop()
         await self._platform.close()

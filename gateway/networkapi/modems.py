@@ -6,8 +6,11 @@ Rules:
 
 * One subscription per number. Its notifications come to a path with a secret of this start
   (:mod:`gateway.mec.callbacks`); only numbers that were subscribed for are heard of.
-* It ends by itself after ``EXPIRY_S``, is renewed when half of that is over, and made anew when the
-  network has forgotten or cancelled it. What a process before left is ended once.
+* It ends by itself after ``EXPIRY_S``, is made anew when half of that is over (to change one is an
+  optional feature there, ``Subscription_modification``), or when the network has forgotten or
+  cancelled it. What a process before left is ended once, and what stands when the gateway stops.
+* One of which nobody heard is taken up. A network that has forgotten may count from one again: by
+  its name alone, no subscription is ours.
 * The network says that a SIM is in another modem, not in which: the word is the time of it.
 * What happens while nobody listens is told by nobody.
 """
@@ -37,8 +40,6 @@ EXPIRY_S: Final = 86_400.0
 REPORTS_MAX: Final = 4096
 """In one notification."""
 SUBSCRIPTIONS_MAX: Final = 10_000
-UNABLE: Final = frozenset((403, 404))
-"""It may not be told, or nobody knows the device: no fault of the network's."""
 
 
 class _Report(msgspec.Struct, frozen=True, rename="camel"):
@@ -72,6 +73,7 @@ class Subscription(msgspec.Struct, frozen=True, rename="camel"):
 
     self: str = ""
     notification_destination: str = ""
+    msisdn: str = ""
 
     @property
     def name(self) -> str:
@@ -119,7 +121,7 @@ class ModemChanges:
     """
 
     calls: Final = 3
-    """About one number at most: to look, and to renew."""
+    """About one number at most: to renew after an answer was lost."""
 
     def __init__(
         self,
@@ -139,28 +141,32 @@ class ModemChanges:
         self._kept: dict[str, _Kept] = {}
         """By number. Bounded by the registry, and a day."""
         self._last: dict[str, int] = {}
+        self._unheard: set[str] = set()
+        """Numbers for which something was asked, and nobody heard what became of it."""
+        self._tidied = False
 
     async def swapped(self, whose: Whose) -> Swapped:
         """When the network last told of another modem; it will tell from now on.
 
         Raises:
-            PlatformError, ProblemError: it can't be asked now, or refuses.
+            PlatformError, ProblemError, MalformedError: it can't be asked now, or refuses.
         """
-        kept = self._kept.get(whose.phone)
-        due = kept is None or self._clock.monotonic() >= kept.renew_at
-        if due or not await self._platform.knows(self._at(kept.name if kept else "")):
-            try:
-                await self._subscribe(whose.phone)
-            except ProblemError as error:
-                if error.status not in UNABLE:
-                    raise
-                return Swapped()
-            if kept is not None:
+        phone = whose.phone
+        kept = self._kept.get(phone)
+        if kept is not None and self._clock.monotonic() >= kept.renew_at:
+            await self._subscribe(phone)
+            if kept.name not in self._names:
                 await self._end(kept.name)
-        return Swapped(None, self._last.get(whose.phone, 0))
+        elif kept is None or not await self._stands(phone, kept.name):
+            await self._subscribe(phone)
+        return Swapped(None, self._last.get(phone, 0))
 
-    def told(self, changed: Changed) -> None:
-        """The network says that something changed, or that it says no more."""
+    def told(self, changed: Changed) -> bool:
+        """The network says that something changed, or that it says no more.
+
+        Returns:
+            Whether it is of a subscription of ours.
+        """
         phones = [
             phone for phone, each in self._kept.items() if each.name == changed.subscription_id
         ]
@@ -173,24 +179,77 @@ class ModemChanges:
                 del self._kept[phone]
         if not phones:
             log.info("the network tells of a subscription that is not ours")
+        return bool(phones)
 
     async def tidy(self) -> None:
-        """End what a process before left.
+        """End what a process before left, once.
 
         Raises:
             PlatformError, ProblemError, MalformedError: not now.
         """
+        if not self._tidied:
+            await self._end_those(lambda place: place != self._place)
+            self._tidied = True
+
+    async def stop(self) -> None:
+        """End what stands: nobody will hear of it any more.
+
+        Raises:
+            PlatformError, ProblemError, MalformedError: not now.
+        """
+        self._kept.clear()
+        await self._end_those(lambda _place: True)
+
+    async def _end_those(self, meant: Callable[[str], bool]) -> None:
+        for each in await self._all():
+            place = each.notification_destination
+            if not place.startswith(self._url) or not meant(place):
+                continue
+            try:
+                await self._end(each.name)
+            except ProblemError as error:  # it ends by itself, and keeps no other from its end
+                log.warning("the network does not end a subscription: %s", error)
+
+    async def _all(self) -> list[Subscription]:
+        """Every one of the network's for us."""
         answer = await self._platform.call("GET", self._collection)
         found = read(answer.body, list[Subscription])
         if len(found) > SUBSCRIPTIONS_MAX:
             raise MalformedError("subscriptions", "too many")
-        for each in found:
-            destination = each.notification_destination
-            if destination.startswith(self._url) and destination != self._place:
-                await self._end(each.name)
+        return found
+
+    async def _stands(self, phone: str, name: str) -> bool:
+        """Whether the network has it, and it is for this number."""
+        body = await self._platform.look(self._at(name))
+        return body is not None and self._is_for(phone, read(body, Subscription))
+
+    def _is_for(self, phone: str, found: Subscription) -> bool:
+        return (found.notification_destination, found.msisdn) == (self._place, phone[1:])
+
+    async def _unheard_of(self, phone: str) -> str:
+        """What was made for a number without anybody hearing of it; empty: nothing."""
+        made = [each.name for each in await self._all() if self._is_for(phone, each)]
+        return next((name for name in made if name not in self._names), "")
+
+    @property
+    def _names(self) -> set[str]:
+        return {each.name for each in self._kept.values()}
 
     async def _subscribe(self, phone: str) -> None:
+        name = await self._unheard_of(phone) if phone in self._unheard else ""
+        self._unheard.add(phone)
+        try:
+            name = name or await self._ask(phone)
+        except ProblemError:
+            self._unheard.discard(phone)  # it said no
+            raise
+        self._unheard.discard(phone)
         now = self._clock.monotonic()
+        self._kept = {each: kept for each, kept in self._kept.items() if now < kept.ends_at}
+        self._kept[phone] = _Kept(name, now + EXPIRY_S / 2, now + EXPIRY_S)
+
+    async def _ask(self, phone: str) -> str:
+        """The name of a new one."""
         ends = datetime.fromtimestamp(self._clock.now_us() / 1e6 + EXPIRY_S, UTC)
         body = {
             "msisdn": phone.removeprefix("+"),
@@ -199,12 +258,12 @@ class ModemChanges:
             "associationType": "IMEI",  # with IMEISV, new firmware would be another modem
             "monitorExpireTime": ends.isoformat(timespec="seconds").replace("+00:00", "Z"),
         }
-        answer = await self._platform.call("POST", self._collection, body, expect=(201,))
-        self._kept = {each: kept for each, kept in self._kept.items() if now < kept.ends_at}
-        self._kept[phone] = _Kept(made_name(answer, "self"), now + EXPIRY_S / 2, now + EXPIRY_S)
+        call = self._platform.call
+        answer = await call("POST", self._collection, body, expect=(201,), once=True)
+        return made_name(answer, "self")
 
     async def _end(self, name: str) -> None:
-        await self._platform.call("DELETE", self._at(name), expect=(200, 204, 404))
+        await self._platform.end(self._at(name))
 
     def _at(self, name: str) -> str:
         return f"{self._collection}/{quote(name, safe='')}"

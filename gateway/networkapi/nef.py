@@ -7,8 +7,10 @@ Rules:
 
 * For sessions and places nobody listens: ``notificationDestination``, which the interface wants, is
   a name for this gateway. What becomes of a session is looked at.
-* A session of theirs has no end. What has been granted here ends when its time is over, and what a
-  process before left is ended ``LEFT_S`` after the start, unless it was taken up.
+* A session of theirs has no end. What has been granted here ends when its time is over. What
+  stands there and was not granted here (a process before left it, or an answer was lost) is ended
+  at a look every ``LEFT_S``, unless it was taken up; and what stands when the gateway stops.
+* A network that has forgotten may count from one again: by its name alone, no session is ours.
 * A session is for an address (``ueIpv4Addr``): a device that has none here has no quality.
 * A place is asked for once (``maximumNumberOfReports`` 1), and held against the circle here.
 """
@@ -17,6 +19,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Awaitable, Callable
 from typing import Annotated, Final, NamedTuple
 from urllib.parse import quote
 
@@ -26,9 +29,9 @@ from msgspec import Meta
 from gateway.domain.errors import MalformedError
 from gateway.domain.network import Swapped
 from gateway.domain.ports import Clock
-from gateway.mec.http import Answer, Platform, PlatformError, ProblemError, made_name
+from gateway.mec.http import GONE, Answer, Platform, PlatformError, ProblemError, made_name
 from gateway.networkapi.interface import Circle, Flow, Located, Session, Status, Verdict, Whose
-from gateway.networkapi.modems import UNABLE, ModemChanges, Subscription
+from gateway.networkapi.modems import ModemChanges, Subscription
 from gateway.networkapi.reading import read
 from gateway.networkapi.shapes import Area, verdict
 
@@ -37,8 +40,12 @@ log = logging.getLogger(__name__)
 LEFT_S: Final = 60.0
 """So long what a process before left may be taken up: its alarms stand again at the start."""
 TIDY_S: Final = 10.0
+STOP_S: Final = 5.0
+"""For ending what is left when the gateway stops."""
 SESSIONS_MAX: Final = 4096
 """In one list."""
+UNABLE: Final = frozenset((403, 404))
+"""It may not be told where a device is, or nobody knows the device: no fault of the network's."""
 MINUTE_US: Final = 60_000_000
 
 
@@ -49,11 +56,42 @@ class Bases(NamedTuple):
     quality: str = ""
 
 
+class _Key(NamedTuple):
+    """A session of ours: two may have been given one name, one after the other."""
+
+    ipv4: str
+    name: str
+    """The network's."""
+
+    @property
+    def session_id(self) -> str:
+        """For who asked."""
+        return f"{self.ipv4}/{self.name}"
+
+    @classmethod
+    def of(cls, session_id: str) -> _Key:
+        """Which it was."""
+        ipv4, _, name = session_id.partition("/")
+        return cls(ipv4, name)
+
+
+class _Times(NamedTuple):
+    """Of a session of ours; monotonic."""
+
+    began: float
+    end: float
+
+
 class _Subscription(Subscription, frozen=True, rename="camel"):
     """``AsSessionWithQoSSubscription``, as far as it matters."""
 
     ue_ipv4_addr: str = msgspec.field(default="", name="ueIpv4Addr")
     qos_reference: str = ""
+
+    @property
+    def key(self) -> _Key:
+        """As it is known here."""
+        return _Key(self.ue_ipv4_addr, self.name)
 
 
 class _LocationInfo(msgspec.Struct, frozen=True, rename="camel"):
@@ -100,18 +138,20 @@ class Nef:
     def __init__(
         self, platform: Platform, bases: Bases, af: str, notify: str, clock: Clock
     ) -> None:
-        self._call = platform.call
+        self._call, self._look = platform.call, platform.look
         name = quote(af, safe="")
         self._location, self._quality = (
             f"{each.rstrip('/')}/{name}/subscriptions" if each else "" for each in bases
         )
         self._notify = notify
         self._clock = clock
-        self._began = clock.monotonic()
-        self._ends: dict[str, float] = {}
-        """Session -> when it ends, monotonic. Bounded by ``devices_max``, and what can't end."""
-        self._started: dict[str, float] = {}
-        self._tidied = False
+        self._look_at = clock.monotonic() + LEFT_S
+        self._kept: dict[_Key, _Times] = {}
+        """Bounded by ``devices_max``, and what can't end."""
+        self._asking = 0
+        """Requests under way: what they make is not known here yet."""
+        self._ending: set[_Key] = set()
+        """Sessions that are being ended, and must not be taken up."""
         self.changes: ModemChanges | None = None
         """Where somebody listens to the network."""
 
@@ -169,51 +209,58 @@ class Nef:
         if not whose.ipv4:
             raise MalformedError("device", "it has no address here, and quality is for one")
         for each in await self._ours():
-            if (each.ue_ipv4_addr, each.qos_reference) == (whose.ipv4, profile):
-                return self._granted(each.name, seconds)
+            wanted = (each.ue_ipv4_addr, each.qos_reference) == (whose.ipv4, profile)
+            if wanted and each.key not in self._ending:
+                return self._granted(each.key, seconds)
         body = {
             "notificationDestination": self._notify,
             "ueIpv4Addr": whose.ipv4,
             "qosReference": profile,
             "flowInfo": [{"flowId": 1, "flowDescriptions": flows(whose.ipv4, flow)}],
         }
-        answer = await self._call("POST", self._quality, body, expect=(201,))
-        return self._granted(made_name(answer, "self"), seconds)
+        self._asking += 1
+        try:
+            answer = await self._call("POST", self._quality, body, expect=(201,), once=True)
+        finally:
+            self._asking -= 1
+        return self._granted(_Key(whose.ipv4, made_name(answer, "self")), seconds)
 
     async def quality(self, session_id: str) -> Session | None:
         """``GET /subscriptions/{id}``.
 
         Raises:
-            PlatformError, ProblemError: see :mod:`gateway.networkapi.interface`.
+            PlatformError, ProblemError, MalformedError: see :mod:`gateway.networkapi.interface`.
         """
-        try:
-            await self._call("GET", self._session(session_id))
-        except ProblemError as error:
-            if error.status == 404:
-                self._forget(session_id)
-                return None
-            raise
-        return self._shown(session_id)
+        key = _Key.of(session_id)
+        if await self._stands(key):
+            return self._shown(key)
+        self._kept.pop(key, None)
+        return None
 
     async def extend_quality(self, session_id: str, seconds: int) -> Session:
         """It has no end there: whether it still stands is asked, and its end here moves.
 
         Raises:
-            PlatformError, ProblemError: see :mod:`gateway.networkapi.interface`.
+            PlatformError, ProblemError, MalformedError: see :mod:`gateway.networkapi.interface`.
         """
-        await self._call("GET", self._session(session_id))
-        now = self._clock.monotonic()
-        self._ends[session_id] = self._ends.get(session_id, now) + seconds
-        return self._shown(session_id)
+        key = _Key.of(session_id)
+        if not await self._stands(key):
+            raise ProblemError(404, "the network has forgotten it")
+        times = self._kept[key]
+        self._kept[key] = times._replace(end=times.end + seconds)
+        return self._shown(key)
 
     async def end_quality(self, session_id: str) -> None:
         """``DELETE /subscriptions/{id}``; 404 is fine.
 
         Raises:
-            PlatformError, ProblemError: see :mod:`gateway.networkapi.interface`.
+            PlatformError, ProblemError, MalformedError: see :mod:`gateway.networkapi.interface`.
         """
-        await self._call("DELETE", self._session(session_id), expect=(200, 204, 404))
-        self._forget(session_id)
+        await self._end_ours(_Key.of(session_id))
+
+    def same(self, before: Whose, now: Whose) -> bool:
+        """By the address that it has, if it has one."""
+        return not now.ipv4 or before.ipv4 == now.ipv4
 
     @property
     def collection(self) -> str:
@@ -233,28 +280,59 @@ class Nef:
         """End what is over, for ever."""
         while True:
             await asyncio.sleep(TIDY_S)
-            try:
-                await self.tidy()
-            except (PlatformError, ProblemError, MalformedError) as error:
-                log.warning("sessions that are over can't be ended now: %s", error)
+            await self._each(self.tidy, self.changes.tidy if self.changes is not None else None)
 
     async def tidy(self) -> None:
-        """End what is over, and once what a process before left.
+        """End what is over, and what is not known here.
 
         Raises:
             PlatformError, ProblemError, MalformedError: not now; it is tried again.
         """
         now = self._clock.monotonic()
-        for session_id in [name for name, end in self._ends.items() if now >= end]:
-            await self.end_quality(session_id)
-        if self._tidied or now < self._began + LEFT_S:
-            return
-        for each in await self._ours() if self._quality else ():
-            if each.name not in self._ends:
-                await self.end_quality(each.name)
-        if self.changes is not None:
-            await self.changes.tidy()
-        self._tidied = True
+        for key in [key for key, times in self._kept.items() if now >= times.end]:
+            await self._try_to_end(key, self._end_ours)
+        if now >= self._look_at and self._quality:
+            found = await self._ours()
+            if not self._asking:
+                await self._end_unknown(found)
+                self._look_at = now + LEFT_S
+
+    async def stop(self) -> None:
+        """End what stands, within ``STOP_S``; the rest is for the next start."""
+        self._kept.clear()
+        try:
+            async with asyncio.timeout(STOP_S):
+                await self._each(
+                    self._end_all, self.changes.stop if self.changes is not None else None
+                )
+        except TimeoutError:
+            log.warning("the network did not end everything in time")
+
+    async def _each(self, *calls: Callable[[], Awaitable[None]] | None) -> None:
+        """Each of them; an interface that is away keeps nobody from the other."""
+        for call in calls:
+            try:
+                if call is not None:
+                    await call()
+            except (PlatformError, ProblemError, MalformedError) as error:
+                log.warning("what is over can't be ended now: %s", error)
+
+    async def _end_all(self) -> None:
+        if self._quality:
+            await self._end_unknown(await self._ours())
+
+    async def _end_unknown(self, found: list[_Subscription]) -> None:
+        for each in found:
+            if each.key not in self._kept:
+                await self._try_to_end(each.key, self._end)
+
+    async def _try_to_end(self, key: _Key, end: Callable[[_Key], Awaitable[None]]) -> None:
+        """One that is refused keeps no other from its end; it is tried again at the next look."""
+        try:
+            await end(key)
+        except (ProblemError, MalformedError) as error:
+            log.warning("the network does not end a session: %s", error)
+            self._kept.pop(key, None)
 
     async def _ours(self) -> list[_Subscription]:
         """The sessions of this gateway that stand."""
@@ -266,22 +344,37 @@ class Nef:
             each for each in found if each.notification_destination == self._notify and each.name
         ]
 
-    def _granted(self, session_id: str, seconds: int) -> Session:
+    async def _stands(self, key: _Key) -> bool:
+        """Whether the network has it, and it is the one that was granted here."""
+        body = await self._look(self._at(key))
+        if body is None or key not in self._kept:
+            return False
+        found = read(body, _Subscription)
+        return (found.notification_destination, found.ue_ipv4_addr) == (self._notify, key.ipv4)
+
+    async def _end_ours(self, key: _Key) -> None:
+        if await self._stands(key):
+            await self._end(key)
+        self._kept.pop(key, None)
+
+    async def _end(self, key: _Key) -> None:
+        self._ending.add(key)
+        try:
+            await self._call("DELETE", self._at(key), expect=(200, *GONE))
+        finally:
+            self._ending.discard(key)
+
+    def _granted(self, key: _Key, seconds: int) -> Session:
         now = self._clock.monotonic()
-        self._started[session_id], self._ends[session_id] = now, now + seconds
-        return self._shown(session_id)
+        self._kept[key] = _Times(now, now + seconds)
+        return self._shown(key)
 
-    def _shown(self, session_id: str) -> Session:
-        now = self._clock.monotonic()
-        began, end = self._started.get(session_id, now), self._ends.get(session_id, now)
-        return Session(session_id, Status.AVAILABLE, end - began)
+    def _shown(self, key: _Key) -> Session:
+        times = self._kept[key]
+        return Session(key.session_id, Status.AVAILABLE, times.end - times.began)
 
-    def _forget(self, session_id: str) -> None:
-        self._ends.pop(session_id, None)
-        self._started.pop(session_id, None)
-
-    def _session(self, session_id: str) -> str:
-        return f"{self._quality}/{quote(session_id, safe='')}"
+    def _at(self, key: _Key) -> str:
+        return f"{self._quality}/{quote(key.name, safe='')}"
 
 
 def flows(ipv4: str, flow: Flow) -> list[str]:

@@ -8,14 +8,17 @@ Rules:
 * Only the network's clear word is told to the fence: TRUE and PARTIAL as there, FALSE as gone. Whom
   it can't locate is seen nowhere, once the round is over.
 * No answer at all for ``unknown_s`` is the fence's silence.
-* A network that can't be asked costs nobody a turn: the same device is asked about again after a
-  pause. Of two interfaces, one that is away waits for the next round, and the other goes on.
+* A network that can't be asked costs nobody a turn: after a pause the next device is asked about,
+  and this one behind the others, until somebody has an answer. One about which nothing can be asked
+  ``TRIES_MAX`` times while others have answers waits for the next round.
+* Of two interfaces, one that is away waits for the next round, and the other goes on.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Final, NamedTuple, Protocol
 
@@ -34,6 +37,8 @@ IDLE_S: Final = 5.0
 """Between two looks whether there is anybody to ask about."""
 AWAY_S: Final = 15.0
 """Before a network that could not be asked is asked again, beside the client's own tries."""
+TRIES_MAX: Final = 4
+"""About one device in a round in which others have answers."""
 MINUTE_S: Final = 60.0
 
 
@@ -110,13 +115,22 @@ class Rounds:
         asked_us = self._clock.now_us()
         found: dict[str, dict[str, int]] = {each.name: {} for each in self._areas}
         self._located = False
-        for device, known in devices:
+        waiting = deque(devices)
+        tried: Counter[str] = Counter()
+        answered = False
+        while waiting:
+            device, known = waiting.popleft()
             due = self._clock.monotonic() + pace_s
-            while not await self._turn(device, known, found):
-                self._look_silent()
-                await self._sleep(AWAY_S)
+            asked = await self._turn(device, known, found)
+            answered |= asked
             self._look_silent()
-            await self._sleep(max(due - self._clock.monotonic(), 0.0))
+            if asked:
+                await self._sleep(max(due - self._clock.monotonic(), 0.0))
+                continue
+            tried[device.device_id] += answered
+            if tried[device.device_id] < TRIES_MAX:
+                waiting.append((device, known))
+            await self._sleep(AWAY_S)
         if self._located:
             self._asked.fence.looked(found, asked_us)
 

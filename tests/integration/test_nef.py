@@ -4,139 +4,39 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import itertools
 from collections.abc import AsyncIterator
 from pathlib import Path
 from random import Random
-from typing import Any
 
-import aiohttp
 import pytest
-from aiohttp import web
 
 from gateway.domain.devices import Device
 from gateway.domain.errors import MalformedError
 from gateway.domain.network import Swapped, parse_binding
 from gateway.domain.records import AlarmPriority
-from gateway.mec.http import Platform, ProblemError
+from gateway.mec.http import Platform, PlatformError, ProblemError
 from gateway.network.swaps import Swaps
 from gateway.networkapi.config import AreaTable, NefTable, NetworkApisConfig, QualityTable
-from gateway.networkapi.interface import Circle, Flow, Located, Status, Verdict, Whose
+from gateway.networkapi.interface import Circle, Flow, Located, Session, Status, Verdict, Whose
 from gateway.networkapi.keeper import Around, QualityKeeper
 from gateway.networkapi.making import Hearers, OnNetwork
 from gateway.networkapi.nef import LEFT_S, Bases, Nef
 from gateway.networkapi.quality import State
 from security.files import TlsFiles
 from tests.fakes import FakeClock, FakeCounters
-from tests.integration import network_contracts as contracts
 from tests.integration.alarm_ward import until
+from tests.integration.core_network import MONITORING, QUALITY, Core
 from tests.integration.test_network_apis import Log
-from tests.openapi import Specification, watching
 from tests.unit.fence.test_fence import bench as fence_bench
 
 pytestmark = pytest.mark.timeout(120)
 
-QUALITY, MONITORING = "/3gpp-as-session-with-qos/v1", "/3gpp-monitoring-event/v1"
 NOTIFY = "https://gw-1.campus.example/network"
 NUMBER, ADDRESS = "+8613800000001", "10.1.2.3"
 WHOSE = Whose(NUMBER, ADDRESS)
 FLOW = Flow("10.20.0.1", (8883, 5684))
 CAMPUS = Circle(31.2304, 121.4737, 2000.0)
 HERE = {"shape": "POINT", "point": {"lat": CAMPUS.latitude, "lon": CAMPUS.longitude}}
-
-
-class Core:
-    """Keeps sessions for ever, and knows where each number is."""
-
-    def __init__(self) -> None:
-        self.sessions: dict[str, dict[str, Any]] = {}
-        self.places: dict[str, dict[str, Any]] = {}
-        """Number -> ``locationInfo``."""
-        self.later = False
-        """Places are told by a notification, later."""
-        self.waiting: dict[str, dict[str, Any]] = {}
-        self.lists = False
-        """A report comes in a list of one."""
-        self.asked: list[dict[str, Any]] = []
-        self.faults: list[str] = []
-        self.monitoring = Specification(contracts.MONITORING_EVENT, MONITORING)
-        self._names = itertools.count(1)
-
-    def application(self) -> web.Application:
-        watched = watching(
-            Specification(contracts.AS_SESSION_WITH_QOS, QUALITY),
-            self.monitoring,
-            faults=self.faults,
-        )
-        application = web.Application(middlewares=[watched])
-        for base, make, kept in (
-            (QUALITY, self._session, self.sessions),
-            (MONITORING, self._location, self.waiting),
-        ):
-            self._serve(application.router, f"{base}/{{af}}/subscriptions", make, kept)
-        return application
-
-    def _serve(
-        self, router: web.UrlDispatcher, at: str, make: Any, kept: dict[str, dict[str, Any]]
-    ) -> None:
-        async def listed(_request: web.Request) -> web.Response:
-            return web.json_response(list(kept.values()))
-
-        async def show(request: web.Request) -> web.Response:
-            found = kept.get(request.match_info["name"])
-            return web.json_response(found) if found else _problem(404)
-
-        async def delete(request: web.Request) -> web.Response:
-            found = kept.pop(request.match_info["name"], None)
-            return web.Response(status=204) if found else _problem(404)
-
-        router.add_post(at, make)
-        router.add_get(at, listed)
-        router.add_get(f"{at}/{{name}}", show)
-        router.add_delete(f"{at}/{{name}}", delete)
-
-    def _made(self, request: web.Request, said: dict[str, Any], kept: Any) -> web.Response:
-        name = f"s-{next(self._names)}"
-        kept[name] = said | {"self": f"https://nef.example{request.path}/{name}"}
-        return web.json_response(kept[name], status=201, headers={"Location": kept[name]["self"]})
-
-    async def _session(self, request: web.Request) -> web.Response:
-        said = await request.json()
-        if said["qosReference"] != "gold":
-            return _problem(403)
-        return self._made(request, said, self.sessions)
-
-    async def tell(self, **said: Any) -> list[int]:
-        """Notify everybody who waits; how each took it."""
-        answers = []
-        async with aiohttp.ClientSession() as client:
-            for each in list(self.waiting.values()):
-                notification = {"subscription": each["self"]} | said
-                self.monitoring.check("MonitoringNotification", notification)
-                async with client.post(
-                    each["notificationDestination"], json=notification
-                ) as answer:
-                    answers.append(answer.status)
-        return answers
-
-    async def _location(self, request: web.Request) -> web.Response:
-        said = await request.json()
-        self.asked.append(said)
-        if self.later or said["monitoringType"] != "LOCATION_REPORTING":
-            return self._made(request, said, self.waiting)
-        found = self.places.get(said.get("msisdn", ""))
-        if found is None:
-            return _problem(404)
-        report = {"monitoringType": "LOCATION_REPORTING", "locationInfo": found}
-        return web.json_response({"monitoringEventReports": [report]} if self.lists else report)
-
-
-def _problem(status: int) -> web.Response:
-    return web.json_response(
-        {"status": status, "title": "none of ours"},
-        status=status,
-        content_type="application/problem+json",
-    )
 
 
 class Site:
@@ -165,17 +65,18 @@ class Site:
 @contextlib.asynccontextmanager
 async def network() -> AsyncIterator[Site]:
     core = Core()
-    runner = web.AppRunner(core.application(), access_log=None)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    site = Site(core, runner.addresses[0][1])
-    try:
-        yield site
-    finally:
-        for each in site.platforms:
-            await each.close()
-        await runner.cleanup()
-        assert core.faults == []
+    async with core.listening() as port:
+        site = Site(core, port)
+        try:
+            yield site
+        finally:
+            for each in site.platforms:
+                await each.close()
+
+
+def name_of(session: Session) -> str:
+    """What the core calls it."""
+    return session.session_id.rpartition("/")[2]
 
 
 async def test_a_session_is_for_an_address_and_both_ways() -> None:
@@ -225,14 +126,13 @@ async def test_what_a_killed_gateway_left_is_taken_up_or_ended_and_anothers_is_l
         first = await site.nef.request_quality(WHOSE, FLOW, "gold", 300)
         await site.nef.request_quality(Whose(ipv4="10.1.2.4"), FLOW, "gold", 300)
         again = site.client()
-        assert (
-            await again.request_quality(WHOSE, FLOW, "gold", 200)
-        ).session_id == first.session_id
+        taken_up = await again.request_quality(WHOSE, FLOW, "gold", 200)
+        assert taken_up.session_id == first.session_id
         await again.tidy()
         assert len(site.core.sessions) == 3
         site.clock.advance(LEFT_S)
         await again.tidy()
-        assert set(site.core.sessions) == {first.session_id, theirs.session_id}
+        assert set(site.core.sessions) == {name_of(first), name_of(theirs)}
 
 
 @pytest.mark.parametrize("lists", [False, True], ids=["report", "reports"])
@@ -281,8 +181,7 @@ async def test_an_alarm_has_quality_by_the_address_that_the_device_has_now() -> 
             site.clock.advance(1)
             await keeper.look()
         assert [each.state for each in keeper.shown()] == [State.GRANTED]
-        # The network has lost it, and the device comes from another address by now.
-        site.core.sessions.clear()
+        # The device comes from another address by now: the session is for nobody's flow.
         addresses = {"10.1.2.9"}
         for _ in range(50):
             site.clock.advance(1)
@@ -295,6 +194,75 @@ async def test_an_alarm_has_quality_by_the_address_that_the_device_has_now() -> 
             await site.nef.tidy()
         assert [each.state for each in keeper.shown()] == [State.SPENT]
         assert site.core.sessions == {}
+
+
+async def test_a_session_of_which_nobody_heard_is_taken_up_or_ended_and_not_made_twice() -> None:
+    async with network() as site:
+        site.core.lose_answers = 1
+        with pytest.raises(PlatformError):
+            await site.nef.request_quality(WHOSE, FLOW, "gold", 300)
+        session = await site.nef.request_quality(WHOSE, FLOW, "gold", 300)
+        assert list(site.core.sessions) == [name_of(session)]
+        await site.nef.end_quality(session.session_id)
+        await site.nef.tidy()
+        site.clock.advance(LEFT_S)
+        await site.nef.tidy()
+
+        site.core.lose_answers = 1
+        with pytest.raises(PlatformError):
+            await site.nef.request_quality(WHOSE, FLOW, "gold", 300)
+        assert len(site.core.sessions) == 1
+        site.clock.advance(LEFT_S)
+        await site.nef.tidy()
+        assert site.core.sessions == {}
+
+
+async def test_a_name_that_is_given_anew_is_no_session_of_ours() -> None:
+    async with network() as site:
+        session = await site.nef.request_quality(WHOSE, FLOW, "gold", 300)
+        site.core.forget()
+        other = site.client("https://gw-2.campus.example/network")
+        theirs = await other.request_quality(WHOSE, FLOW, "gold", 300)
+        assert theirs.session_id == session.session_id
+        with pytest.raises(ProblemError):
+            await site.nef.extend_quality(session.session_id, 300)
+        await site.nef.end_quality(session.session_id)
+        assert list(site.core.sessions) == [name_of(theirs)]
+
+        site.core.forget()
+        lost = await site.nef.request_quality(WHOSE, FLOW, "gold", 300)
+        site.core.forget()
+        ours = await site.nef.request_quality(Whose(ipv4="10.1.2.9"), FLOW, "gold", 300)
+        assert name_of(ours) == name_of(lost)
+        await site.nef.end_quality(lost.session_id)
+        assert await site.nef.quality(lost.session_id) is None
+        assert await site.nef.quality(ours.session_id) == ours
+
+
+async def test_one_that_can_not_be_ended_keeps_no_other_from_its_end() -> None:
+    async with network() as site:
+        first = await site.nef.request_quality(WHOSE, FLOW, "gold", 300)
+        await site.nef.request_quality(Whose(ipv4="10.1.2.4"), FLOW, "gold", 300)
+        site.core.barred.add(name_of(first))
+        site.clock.advance(300)
+        await site.nef.tidy()
+        assert list(site.core.sessions) == [name_of(first)]
+        site.core.barred.clear()
+        site.clock.advance(LEFT_S)
+        await site.nef.tidy()
+        assert site.core.sessions == {}
+
+
+async def test_who_stops_leaves_nothing_and_touches_nothing_of_others() -> None:
+    async with network() as site:
+        other = site.client("https://gw-2.campus.example/network")
+        theirs = await other.request_quality(WHOSE, FLOW, "gold", 300)
+        await site.nef.request_quality(WHOSE, FLOW, "gold", 300)
+        site.core.lose_answers = 1
+        with pytest.raises(PlatformError):
+            await site.nef.request_quality(Whose(ipv4="10.1.2.4"), FLOW, "gold", 300)
+        await site.nef.stop()
+        assert list(site.core.sessions) == [name_of(theirs)]
 
 
 async def test_the_configuration_says_that_it_is_one() -> None:

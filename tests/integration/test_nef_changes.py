@@ -16,25 +16,25 @@ from gateway.domain.devices import Device
 from gateway.domain.errors import MalformedError
 from gateway.domain.network import Swapped, parse_binding
 from gateway.mec.config import CallbackTable
+from gateway.mec.http import PlatformError, ProblemError
 from gateway.network.judge import Mismatch
 from gateway.network.swaps import Swaps
 from gateway.networkapi.config import NefTable, NetworkApisConfig, RoundsTable
 from gateway.networkapi.interface import Whose
 from gateway.networkapi.keeper import Around
 from gateway.networkapi.making import Hearers, OnNetwork
-from gateway.networkapi.modems import EVENT, EXPIRY_S, ModemChanges, read_changed
-from gateway.networkapi.nef import LEFT_S
+from gateway.networkapi.modems import EXPIRY_S, ModemChanges, read_changed
 from security.files import TlsFiles
 from tests.fakes import FakeCounters
 from tests.integration.alarm_ward import until
-from tests.integration.test_nef import MONITORING, NOTIFY, NUMBER, Site, network
+from tests.integration.core_network import CHANGED, MONITORING
+from tests.integration.test_nef import NOTIFY, NUMBER, Site, network
 from tests.integration.test_network_apis import Log
 from tests.unit.fence.test_fence import bench as fence_bench
 
 pytestmark = pytest.mark.timeout(120)
 
 PUMP = Device("pump-1", "pump", network=parse_binding(gpsi=NUMBER))
-REPORT = {"monitoringType": EVENT, "imeiChange": "IMEI"}
 
 
 class Gateway:
@@ -93,7 +93,7 @@ async def test_a_changed_modem_is_told_and_what_is_lost_is_subscribed_to_again()
             await until(lambda: bool(core.waiting) and bool(gateway.swaps.list()))
             assert not gateway.changed()
             (name,) = core.waiting
-            assert await core.tell(monitoringEventReports=[REPORT]) == [204]
+            assert await core.tell(monitoringEventReports=[CHANGED]) == [204]
             await until(gateway.changed)
             assert await gateway.swaps.confirm("pump-1") == {Mismatch.MODEM_CHANGED}
 
@@ -102,7 +102,7 @@ async def test_a_changed_modem_is_told_and_what_is_lost_is_subscribed_to_again()
             await until(lambda: bool(core.waiting))
             assert name not in core.waiting
             site.clock.advance(1)
-            assert await core.tell(monitoringEventReports=[REPORT]) == [204]
+            assert await core.tell(monitoringEventReports=[CHANGED]) == [204]
             await until(gateway.changed)
 
             guess = f"{gateway.url}/nef/guess/changes"
@@ -112,14 +112,16 @@ async def test_a_changed_modem_is_told_and_what_is_lost_is_subscribed_to_again()
             assert gateway.counters.counts["network_told", "unknown"] == 1
 
 
-def listener(site: Site, place: str, heard: list[tuple[str, Swapped]]) -> ModemChanges:
+def listener(
+    site: Site, place: str, heard: list[tuple[str, Swapped]], url: str = "http://gw-1.campus"
+) -> ModemChanges:
     """One on the network of a site, of a gateway that is reached at one URL."""
     nef = site.client()
     return ModemChanges(
         site.platforms[-1],
         nef.collection,
-        "http://gw-1.campus",
-        f"http://gw-1.campus/nef/{place}/changes",
+        url,
+        f"{url}/nef/{place}/changes",
         lambda phone, swapped: heard.append((phone, swapped)),
         site.clock,
     )
@@ -139,10 +141,11 @@ async def test_it_is_renewed_before_it_ends_and_what_a_process_before_left_is_en
         assert made["notificationDestination"] == "http://gw-1.campus/nef/second/changes"
         assert made["msisdn"] == NUMBER[1:]
 
-        told = {"subscription": made["self"], "monitoringEventReports": [REPORT]}
+        told = {"subscription": made["self"], "monitoringEventReports": [CHANGED]}
         at_us = site.clock.now_us()
-        changes.told(read_changed(_json(told)))
-        changes.told(read_changed(_json(told | {"subscription": "https://nef.example/x"})))
+        assert changes.told(read_changed(_json(told)))
+        stranger = told | {"subscription": "https://nef.example/x"}
+        assert not changes.told(read_changed(_json(stranger)))
         assert heard == [(NUMBER, Swapped(None, at_us))]
 
         site.clock.advance(EXPIRY_S / 2 - 1)
@@ -154,22 +157,66 @@ async def test_it_is_renewed_before_it_ends_and_what_a_process_before_left_is_en
         assert renewed != name
 
 
-async def test_a_gateway_ends_what_one_before_left_once_it_has_its_own() -> None:
+async def test_a_gateway_ends_what_one_before_left_and_when_it_stops_its_own() -> None:
     (port,) = free_ports(1)
     async with network() as site:
-        first = Gateway(site, port)
-        async with first.living():
-            await until(lambda: bool(site.core.waiting))
-        (left,) = site.core.waiting
-        again = Gateway(site, port)
-        async with again.living():
-            await until(lambda: len(site.core.waiting) == 2)
-            site.clock.advance(LEFT_S)
-            nef = again.part.nef
+        before = listener(site, "before", [], f"http://127.0.0.1:{port}")
+        for number in ("+8613800000009", NUMBER):
+            await before.swapped(Whose(number))
+        refused, left = site.core.waiting
+        site.core.barred.add(refused)
+        gateway = Gateway(site, port)
+        async with gateway.living():
+            await until(lambda: bool(gateway.swaps.list()))
+            nef = gateway.part.nef
             assert nef is not None
-            await nef.tidy()
+            assert nef.changes is not None
+            await nef.changes.tidy()
             assert left not in site.core.waiting
-            assert len(site.core.waiting) == 1
+            assert len(site.core.waiting) == 2
+        assert set(site.core.waiting) == {refused}
+
+
+async def test_one_of_which_nobody_heard_is_taken_up() -> None:
+    heard: list[tuple[str, Swapped]] = []
+    async with network() as site:
+        changes = listener(site, "ours", heard)
+        site.core.lose_answers = 1
+        with pytest.raises(PlatformError):
+            await changes.swapped(Whose(NUMBER))
+        await changes.swapped(Whose(NUMBER))
+        (made,) = site.core.waiting.values()
+        told = {"subscription": made["self"], "monitoringEventReports": [CHANGED]}
+        assert changes.told(read_changed(_json(told)))
+        assert [phone for phone, _ in heard] == [NUMBER]
+
+        # The renewed one, too; and not the one before, which ends soon.
+        site.clock.advance(EXPIRY_S / 2)
+        site.core.lose_answers = 1
+        with pytest.raises(PlatformError):
+            await changes.swapped(Whose(NUMBER))
+        await changes.swapped(Whose(NUMBER))
+        (renewed,) = site.core.waiting.values()
+        assert renewed != made
+
+
+async def test_a_name_that_is_given_anew_is_no_subscription_of_ours() -> None:
+    async with network() as site:
+        changes, other = listener(site, "ours", []), "+8613800000002"
+        for number in (NUMBER, other):
+            await changes.swapped(Whose(number))
+        site.core.forget()
+        for number in (other, NUMBER) * 2:
+            await changes.swapped(Whose(number))
+        assert {each["msisdn"] for each in site.core.waiting.values()} == {NUMBER[1:], other[1:]}
+        assert (len(site.core.waiting), site.core.made) == (2, 4)
+
+
+async def test_that_a_network_will_not_tell_of_a_number_is_said() -> None:
+    async with network() as site:
+        site.core.barred.add(NUMBER[1:])
+        with pytest.raises(ProblemError):
+            await listener(site, "ours", []).swapped(Whose(NUMBER))
 
 
 @pytest.mark.parametrize(
@@ -191,7 +238,7 @@ def test_what_is_no_notification_is_refused(body: bytes) -> None:
 
 
 def test_a_time_without_a_zone_is_no_time() -> None:
-    report = REPORT | {"eventTime": "2026-01-01T00:00:00"}
+    report = CHANGED | {"eventTime": "2026-01-01T00:00:00"}
     with pytest.raises(MalformedError, match="zone"):
         read_changed(_json({"subscription": "s", "monitoringEventReports": [report]}))
 
@@ -200,9 +247,9 @@ def test_times_are_at_most_now_and_other_events_are_left() -> None:
     told = {
         "subscription": "https://nef.example/s-1",
         "monitoringEventReports": [
-            REPORT | {"eventTime": "1970-01-01T00:00:01Z"},
-            REPORT | {"eventTime": "2999-01-01T00:00:00+01:00"},
-            REPORT,
+            CHANGED | {"eventTime": "1970-01-01T00:00:01Z"},
+            CHANGED | {"eventTime": "2999-01-01T00:00:00+01:00"},
+            CHANGED,
             {"monitoringType": "LOSS_OF_CONNECTIVITY"},
         ],
     }

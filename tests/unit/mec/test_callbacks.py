@@ -61,6 +61,12 @@ async def test_what_can_not_be_read_is_refused(body, kind):
         assert made.told.empty()
 
 
+async def test_more_than_a_platform_has_to_say_is_not_read():
+    async with listening() as made:
+        assert await tell(made, b" " * (callbacks.BODY_BYTES_MAX + 1)) == 413
+        assert made._counters.counts["mec_told", "malformed"] == 1
+
+
 @pytest.mark.parametrize(
     "told",
     [

@@ -52,9 +52,14 @@ class Network:
 
     async def extend_quality(self, session_id, seconds):
         self._ask("extend", session_id, seconds)
+        if session_id not in self.sessions:
+            raise ProblemError(404, "none")
         was = self.sessions[session_id]
         self.sessions[session_id] = was._replace(duration_s=was.duration_s + seconds)
         return self.sessions[session_id]
+
+    def same(self, before, now):
+        return not now.ipv4 or now.ipv4 == before.ipv4
 
     async def end_quality(self, session_id):
         self._ask("end", session_id)
@@ -78,10 +83,11 @@ class Bench:
             "pump-1", "pump", network=parse_binding(gpsi="+8613800000099")
         )
         self.devices["wired-1"] = Device("wired-1", "defibrillator")
+        self.addresses: dict[str, list[str]] = {}
         around = Around(
             lambda least: [name for name, each in self.alarms.items() if each >= least],
             self.devices.get,
-            lambda _device: frozenset(),
+            lambda device_id: frozenset(self.addresses.get(device_id, ())),
             self.clock,
             self.counters,
             self,
@@ -193,6 +199,30 @@ def test_what_the_network_took_back_is_asked_for_again(bench):
     bench.network.sessions.clear()
     bench.goes_on(45)
     assert bench.told == ["ask", "look", "ask"]
+    assert bench.state_of("defi-1") is State.GRANTED
+
+
+def test_what_is_gone_when_it_is_to_be_extended_is_asked_for_again(bench):
+    bench.alarms["defi-1"] = AlarmPriority.HIGH
+    bench.goes_on(70)
+    bench.network.sessions.clear()
+    bench.goes_on(20)
+    assert bench.told == ["ask", "look", "look", "extend", "ask"]
+    assert bench.state_of("defi-1") is State.GRANTED
+
+
+def test_one_for_another_address_than_the_device_has_now_is_ended_and_asked_for_anew(bench):
+    bench.addresses["defi-1"] = ["10.1.2.3"]
+    bench.alarms["defi-1"] = AlarmPriority.HIGH
+    bench.goes_on(1)
+    bench.addresses["defi-1"] = []  # it is not here: nobody knows another one
+    bench.goes_on(35)
+    assert bench.told == ["ask", "look"]
+    bench.addresses["defi-1"] = ["10.1.2.9"]
+    bench.goes_on(45)
+    assert bench.told[:4] == ["ask", "look", "end", "ask"]
+    assert bench.network.calls[3][1] == Whose("+8613800000001", "10.1.2.9")
+    assert len(bench.network.sessions) == 1
     assert bench.state_of("defi-1") is State.GRANTED
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 
 import pytest
 
@@ -13,7 +14,7 @@ from gateway.fence.machine import State
 from gateway.mec.http import PlatformError, ProblemError
 from gateway.networkapi.config import RoundsTable
 from gateway.networkapi.interface import Located, Verdict
-from gateway.networkapi.rounds import AWAY_S, Asked, Rounds
+from gateway.networkapi.rounds import AWAY_S, TRIES_MAX, Asked, Rounds
 from tests.fakes import FakeCounters
 from tests.unit.fence.test_fence import Bench as FenceBench
 
@@ -37,6 +38,7 @@ class Network:
         self.clock = clock
         self.calls = []
         self.error = None
+        self.unable = set()
         self.swaps_error = self.places_error = None
         self.places = {}
         self.swaps = {}
@@ -53,6 +55,8 @@ class Network:
     async def swapped(self, whose):
         self.calls.append((self.clock.monotonic(), "swapped", whose.phone))
         error = self.error or self.swaps_error
+        if whose.phone in self.unable:
+            error = PlatformError("500")
         if error is not None:
             raise error
         return self.swaps.get(whose.phone, Swapped())
@@ -216,6 +220,22 @@ def test_one_that_the_network_does_not_speak_of_costs_the_others_nothing(caplog)
     assert [record.message for record in caplog.records] == [
         f"the network says nothing of pump-{n}: 403: not for you" for n in NUMBER
     ]
+
+
+@pytest.mark.parametrize("n", NUMBER)
+def test_one_about_which_the_network_can_not_be_asked_keeps_no_other_from_its_turn(n):
+    bench = Bench(fence=False)
+    bench.network.unable.add(NUMBER[n])
+    for _ in range(2):
+        bench.round()
+    assert Counter(name for name, _ in bench.told) == {
+        name: 2 for name in DEVICES if name != f"pump-{n}"
+    }
+    asked = Counter(call[2] for call in bench.network.calls)
+    assert asked[NUMBER[n]] <= 2 * (TRIES_MAX + 1)
+    bench.network.unable.clear()
+    bench.round()
+    assert [name for name, _ in bench.told[-3:]] == list(DEVICES)
 
 
 def test_without_anybody_to_ask_about_it_waits():
