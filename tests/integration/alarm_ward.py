@@ -116,9 +116,11 @@ levels = [{ groups = ["nurses"] }]
 SCREEN = OUTLET + ALL
 
 
-async def until(what: Callable[[], Any], words: Callable[[], object] = str) -> Any:
+async def until(
+    what: Callable[[], Any], words: Callable[[], object] = str, wait_s: float = WAIT_S
+) -> Any:
     """Poll until ``what`` is true; its value."""
-    deadline = asyncio.get_running_loop().time() + WAIT_S
+    deadline = asyncio.get_running_loop().time() + wait_s
     while True:
         with contextlib.suppress(OSError, ValueError, sqlite3.Error):
             if value := what():

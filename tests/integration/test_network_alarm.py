@@ -1,35 +1,31 @@
 """A whole gateway, a device over MQTT, and the operator's network: alarms, changed SIMs, places.
 
-Everything has certificates. The gateway knows its devices by the fleet's last word, as it does
-while the fleet is away.
+Everything has certificates.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import itertools
-import json
-import secrets
 import signal
-from collections.abc import AsyncIterator, Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
 
-import aiomqtt
-import msgspec
 import pytest
-from msgspec.structs import replace
-from typer.testing import CliRunner
 
 from demo.plan import free_ports
-from gateway.domain.network import parse_binding
-from gateway.fleetlink import DIRECTORY_FILE, Directory
-from gateway.networkapi.cli import app
 from security import tls
-from security.files import SECRET_MODE, write_atomic
-from tests.integration.alarm_ward import SCREEN, AlarmWard, Gateway, running, until
+from tests.integration.alarm_ward import SCREEN, running, until
+from tests.integration.network_ward import (
+    CALM,
+    FAST,
+    NAME,
+    NUMBER,
+    Watched,
+    at_bedside,
+    grave,
+    register,
+    shown,
+)
 from tests.integration.operator_network import (
     DEVICE_SWAP,
     LOCATION,
@@ -42,10 +38,7 @@ from tests.ward_pki import WardPki
 
 pytestmark = [pytest.mark.timeout(300), pytest.mark.shared, needs_openapi]
 
-NAME, NUMBER = "monitor-1", "+8613800000001"
 PHONE = {"phoneNumber": NUMBER}
-FAST, CALM = 160.0, 70.0
-"""Heart rates: of a high alarm, and of none."""
 
 
 def settings(mqtt: int, fleet: int, network: int, more: str = "") -> str:
@@ -97,80 +90,9 @@ device_swap = "{at}{DEVICE_SWAP}"
 """
 
 
-class Bed:
-    """A monitor that is connected to the gateway itself; what it reports is on disk."""
-
-    def __init__(self, client: aiomqtt.Client) -> None:
-        self._client = client
-        self._boot = secrets.token_hex(4)
-        self._n = itertools.count(1)
-
-    async def says(self, heart_rate: float) -> None:
-        """Report, and hear that it is on disk."""
-        said = {"v": 1, "boot": self._boot, "n": next(self._n), "hr": heart_rate}
-        await self._client.publish(f"devices/{NAME}/vitals", json.dumps(said), qos=1)
-
-
-@contextlib.asynccontextmanager
-async def at_bedside(pki: WardPki, port: int) -> AsyncIterator[Bed]:
-    """It is switched on."""
-    context = tls.client_context(pki.device(NAME).files)
-    async with aiomqtt.Client("localhost", port, identifier=NAME, tls_context=context) as client:
-        yield Bed(client)
-
-
 @pytest.fixture(scope="module")
 def pki(tmp_path_factory: pytest.TempPathFactory) -> WardPki:
     return WardPki(tmp_path_factory.mktemp("pki"))
-
-
-def register(pki: WardPki, state: Path) -> None:
-    """The fleet's last word."""
-    state.mkdir(mode=0o700)
-    bound = replace(pki.device(NAME).device, network=parse_binding(gpsi=NUMBER))
-    known = msgspec.json.encode(Directory(1, (bound,)))
-    write_atomic(state / DIRECTORY_FILE, known, SECRET_MODE)
-
-
-def grave(ward: AlarmWard) -> list[dict[str, Any]]:
-    """What the ward's screen was shown of the device's alarms."""
-    return [each for each in ward.screen.seen if each.get("device_id") == NAME]
-
-
-def shown(ward: AlarmWard, count: int) -> bool:
-    """Whether the screen was shown so much of it."""
-    return len(grave(ward)) == count
-
-
-class Watched:
-    """What a gateway tells of itself, and answers."""
-
-    def __init__(self, gateway: Gateway) -> None:
-        self.gateway = gateway
-
-    async def until(self, what: Callable[[], Any]) -> None:
-        """Wait for it; a failure tells the gateway's log."""
-        await until(what, self.gateway.log)
-
-    def held(self, kind: str) -> bool:
-        """Whether a device is in quarantine, and for this."""
-        mismatches = self.gateway.value("wardgate_sim_mismatches", kind=kind)
-        return mismatches == self.gateway.value("wardgate_devices_held") == 1
-
-    def free(self) -> bool:
-        """Whether none is."""
-        return self.gateway.value("wardgate_devices_held") == 0
-
-    def granted(self) -> bool:
-        """Whether a device's flow is first."""
-        return self.gateway.value("wardgate_network_quality", state="granted") == 1
-
-    async def network(self, *words: str) -> str:
-        """What the command line says."""
-        command = [*words, "--config", str(self.gateway.config)]
-        done = await asyncio.to_thread(CliRunner().invoke, app, command)
-        assert done.exit_code == 0, done.output
-        return done.output
 
 
 async def test_alarms_sims_and_places_over_a_kill(pki: WardPki, tmp_path: Path) -> None:
