@@ -110,7 +110,7 @@ class Bench:
         """What is committed."""
         state = FakeState()
         for submission in self.sink.submissions:
-            for space, key, value in submission.deltas:
+            for space, key, value in (*submission.deltas, *submission.alarm_deltas):
                 held = state.spaces.setdefault(space, {})
                 if value is None:
                     held.pop(key, None)
