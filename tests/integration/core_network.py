@@ -40,8 +40,6 @@ class Core:
         self.asked: list[dict[str, Any]] = []
         self.lose_answers = 0
         """So many more are made of which nobody hears."""
-        self.unable: set[str] = set()
-        """Numbers of which it can't ask its own database."""
         self.barred: set[str] = set()
         """Names of what it will not end, and numbers of which it will not tell."""
         self.answers = asyncio.Event()
@@ -154,8 +152,6 @@ class Core:
     async def _monitored(self, request: web.Request) -> web.Response:
         said = await request.json()
         self.asked.append(said)
-        if said.get("msisdn") in self.unable:
-            return web.Response(status=500)
         if said.get("msisdn") in self.barred:
             return _problem(403)
         if self.later or said["monitoringType"] != "LOCATION_REPORTING":
