@@ -78,6 +78,8 @@ class Platform:
         self.clock_offset_s = 0.0
         self.busy = 0
         """So many calls are answered 503."""
+        self.lose_answers = 0
+        """So many more things are made of which nobody hears."""
         self.token_life_s: float = TOKEN_LIFE_S
         self.ready = 0
         """How often the application said that it is."""
@@ -264,9 +266,13 @@ class Platform:
         if app != self.app_instance:
             return _problem(404, "there is no such application")
         try:
-            return await handler(request)
+            answer = await handler(request)
         except web.HTTPException as error:
             return _problem(error.status, error.reason)
+        if self.lose_answers and answer.status == 201:
+            self.lose_answers -= 1
+            return _problem(504, "lost on the way")
+        return answer
 
     async def _token(self, request: web.Request) -> web.StreamResponse:
         fields = await request.post()

@@ -71,16 +71,13 @@ class AppSupport:
 
     async def subscribe(self, callback: str) -> str:
         """Ask to be told of the end; where the subscription is, as an absolute URL."""
-        await self._leftovers.end()
         body = {
             "subscriptionType": "AppTerminationNotificationSubscription",
             "callbackReference": callback,
             "_links": {"self": {"href": f"{self._own}/subscriptions"}},
             "appInstanceId": self._instance,
         }
-        answer = await self._platform.call(
-            "POST", f"{self._own}/subscriptions", body, expect=(201,)
-        )
+        answer = await self._leftovers.make(body)
         return f"{self._own}/subscriptions/{quote(made_name(answer), safe='')}"
 
     async def subscribed(self, url: str) -> bool:

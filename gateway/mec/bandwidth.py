@@ -55,8 +55,7 @@ class Bandwidth:
         """Ask for it, if the platform does not know it (any more); whether that was needed."""
         if self.allocation_id and await self._platform.knows(self._url):
             return False
-        await self._leftovers.end()
-        answer = await self._platform.call("POST", self._base, self._info, expect=(201,))
+        answer = await self._leftovers.make(self._info)
         self.allocation_id = made_name(answer, "allocationId")
         return True
 

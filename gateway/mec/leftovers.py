@@ -1,10 +1,12 @@
-"""What a gateway before this one left at the platform: ended, so that nothing is there twice.
+"""What is left at the platform that nobody knows of: ended, so that nothing is there twice.
 
 A gateway that was killed has taken nothing back: another announcement of it, bandwidth that is
-guaranteed to nobody, a subscription that calls a path that is no more. Rules:
+guaranteed to nobody, a subscription that calls a path that is no more. And what was made is there,
+too, where the answer alone was lost. Rules:
 
 * Only what is of our application instance and like what is made anew is ended, before that is made;
-  once per start, since a platform that was started anew has none of it.
+  once per start, since a platform that was started anew has none of it, and again after each answer
+  that did not come.
 * A platform that lists nothing of the kind, or does not let go, leaves it where it is.
 """
 
@@ -16,7 +18,7 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from gateway.domain.errors import MalformedError
-from gateway.mec.http import Platform, ProblemError
+from gateway.mec.http import TRIES_MAX, Answer, Platform, PlatformError, ProblemError
 from gateway.mec.reading import decoded
 
 log = logging.getLogger(__name__)
@@ -48,6 +50,26 @@ class Leftovers:
         self._query = query
         self._named = named
         self._looked = False
+
+    async def make(self, body: Any) -> Answer:
+        """POST one to the collection, once what is left of ours there is ended.
+
+        Raises:
+            PlatformError: not now; it may be there all the same, and is ended before the next.
+            ProblemError: the platform refuses.
+        """
+        tried = 0
+        while True:
+            await self.end()
+            try:
+                return await self._platform.call(
+                    "POST", self._collection, body, expect=(201,), once=True
+                )
+            except PlatformError:
+                self._looked = False
+                tried += 1
+                if tried >= TRIES_MAX:
+                    raise
 
     async def end(self) -> None:
         """End them; nothing the second time.

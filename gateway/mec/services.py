@@ -85,10 +85,7 @@ class Services:
         """Announce it, if the platform does not know it (any more); whether that was needed."""
         if self.instance_id and await self._platform.knows(self._url):
             return False
-        await self._leftovers.end()
-        answer = await self._platform.call(
-            "POST", self._own, service_info(self._table, self._endpoint), expect=(201,)
-        )
+        answer = await self._leftovers.make(service_info(self._table, self._endpoint))
         self.instance_id = made_name(answer, "serInstanceId")
         return True
 

@@ -327,6 +327,17 @@ async def test_what_a_gateway_that_was_killed_left_is_there_once(tmp_path):
             await until(lambda: made.gateway.stopped)
 
 
+async def test_what_was_made_and_not_heard_of_is_there_once(tmp_path):
+    async with site(tmp_path) as made:
+        platform = made.platform
+        platform.lose_answers = 4
+        async with living(made):
+            await until(lambda: platform.mobility_services)
+            assert not platform.lose_answers
+            assert len(platform.subscriptions) == 1
+            assert len(platform.services) == len(platform.allocations) == 1
+
+
 async def test_busy_answers_and_spent_tokens_are_borne(tmp_path):
     async with site(tmp_path) as made:
         made.platform.busy = 2
