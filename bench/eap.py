@@ -18,7 +18,7 @@ from typing import Final, NamedTuple
 
 from security.files import TlsFiles
 
-ACCESS_REQUEST, ACCEPT, REJECT = 1, 2, 3
+ACCESS_REQUEST, ACCEPT, REJECT, CHALLENGE = 1, 2, 3, 11
 EAP_RESPONSE, IDENTITY, TLS = 2, 1, 13
 LENGTH, MORE, START = 0x80, 0x40, 0x20
 STATE, EAP_MESSAGE, MESSAGE_AUTHENTICATOR = 24, 79, 80
@@ -167,7 +167,7 @@ async def attach(port: int, secret: bytes, context: ssl.SSLContext, facts: bytes
             if answer[0] in (ACCEPT, REJECT):
                 took_s = time.monotonic() - began
                 return Attached(answer[0] == ACCEPT, took_s, repeats, peer.server)
-            found = list(_attributes(answer))
+            found = list(attributes(answer))
             state = b"".join(attribute(kind, value) for kind, value in found if kind == STATE)
             eap = peer.answer(b"".join(value for kind, value in found if kind == EAP_MESSAGE))
         raise AssertionError("it goes on for ever")
@@ -216,7 +216,8 @@ def _verify(answer: bytes, request: bytes, secret: bytes) -> None:
     assert answer[4:20] == proof
 
 
-def _attributes(packet: bytes) -> list[tuple[int, bytes]]:
+def attributes(packet: bytes) -> list[tuple[int, bytes]]:
+    """What an answer has, in its order."""
     found, at = [], 20
     while at < len(packet):
         found.append((packet[at], packet[at + 2 : at + packet[at + 1]]))

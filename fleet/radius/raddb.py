@@ -304,7 +304,7 @@ server wardgate {{
             reject
         }}
         # It tells who it is, and so begins. One that has waited already stands behind all those
-        # who are being let in: it is left, and asks again. Who has begun is always answered.
+        # who are being let in: it is left, and asks again. Who has begun is answered.
         # (Divided, so that it is the same for numbers and for text.)
         if ("%{{expr:((%c - %l) * 1000 + (%C - %M) / 1000) / {newcomer_wait}}}" > 0) {{
             wardgate_leave
@@ -315,9 +315,15 @@ server wardgate {{
         Auth-Type EAP {{
             eap {{
                 fail = 1
+                invalid = 1
             }}
             # There is no place for another, or it is no EAP (RFC 3579, 2.2).
             if (fail) {{
+                wardgate_leave
+            }}
+            # It goes on with what is not known here: FreeRADIUS began anew meanwhile, or it waited
+            # for too long. To be refused is an answer; to be left is to begin anew. (eaplist_find)
+            if (invalid && (&Module-Failure-Message[*] =~ /No EAP session matching state/)) {{
                 wardgate_leave
             }}
         }}

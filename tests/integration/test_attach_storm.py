@@ -11,11 +11,14 @@ certificates do. By hand with more, and with what it took::
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import shutil
 import socket
 import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
 from time import process_time
@@ -23,11 +26,13 @@ from time import process_time
 import pytest
 
 from bench.eap import (
+    CHALLENGE,
     IDENTITY,
-    REJECT,
     STATE,
     TLS,
+    attach,
     attribute,
+    attributes,
     context_of,
     persist,
     request,
@@ -37,6 +42,10 @@ from bench.eap import (
 from bench.rounds import quantiles
 from demo.plan import free_ports
 from fleet.radius.raddb import NEWCOMER_WAIT_MS
+from security import pki
+from security.files import TlsFiles
+from security.names import Role
+from security.pki import Subject
 from tests.integration.test_secondary_authentication import (
     NUMBER,
     RIGHT,
@@ -107,40 +116,107 @@ async def test_everybody_gets_in_and_who_has_anothers_sim_does_not(site: Site) -
     site.until(lambda: logged(site, "accepted") == everybody)
 
 
+class Beside:
+    """The same server beside the site's, with another main file."""
+
+    def __init__(self, site: Site, folder: Path) -> None:
+        self._site, self._folder, self._here = site, folder, folder / "current"
+        self.port, accounting = free_ports(2)
+        shutil.copytree(site.in_force / "current", self._here)
+        self.main = (self._here / "radiusd.conf").read_text()
+        for old, new in (
+            (site.in_force / "current", self._here),
+            (site.folder / "run", folder),
+            (site.port, self.port),
+            (site.accounting, accounting),
+        ):
+            self.main = self.main.replace(str(old), str(new))
+
+    def said(self, words: str) -> bool:
+        """Whether its log has them."""
+        return words in (self._folder / "radius.log").read_text()
+
+    @contextmanager
+    def running(self) -> Iterator[socket.socket]:
+        """Gives the SMF's socket, the same each time; what is in the log before goes."""
+        (self._here / "radiusd.conf").write_text(self.main)
+        (self._folder / "radius.log").unlink(missing_ok=True)
+        server = subprocess.Popen(["freeradius", "-f", "-d", self._here], stderr=subprocess.DEVNULL)
+        try:
+            self._site.until(lambda: self.said("Ready to process"))
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as smf:
+                smf.settimeout(30)
+                smf.connect(("127.0.0.1", self.port))
+                yield smf
+        finally:
+            server.terminate()
+            server.wait(30)
+
+
+HELLO, GOES_ON = response(0, IDENTITY, b"anonymous"), response(1, TLS, b"\0")
+NEVER_GIVEN = attribute(STATE, bytes(16))
+
+
+def ask(smf: socket.socket, number: int, facts: bytes, eap: bytes) -> None:
+    smf.send(request(number, SECRET.encode(), facts, eap))
+
+
+def begun(smf: socket.socket, number: int) -> bytes:
+    """Begin an attachment; the state that the server wants to see again."""
+    ask(smf, number, said(number), HELLO)
+    answer = smf.recv(4096)
+    assert answer[:2] == bytes((CHALLENGE, number))
+    return b"".join(attribute(*each) for each in attributes(answer) if each[0] == STATE)
+
+
+def left(smf: socket.socket) -> bool:
+    """Whether there is no answer any more."""
+    smf.setblocking(False)
+    with contextlib.suppress(BlockingIOError):
+        smf.recv(4096)
+        return False
+    return True
+
+
 def test_a_newcomer_is_left_while_who_has_begun_is_answered(site: Site, tmp_path: Path) -> None:
-    """The same server, for which any newcomer waits for too long."""
-    here, (port, accounting) = tmp_path / "current", free_ports(2)
-    shutil.copytree(site.in_force / "current", here)
-    conf = (here / "radiusd.conf").read_text()
-    busy = conf.replace(f"/ {NEWCOMER_WAIT_MS}}}", "+ 1}")
-    assert busy != conf
-    for old, new in (
-        (site.in_force / "current", here),
-        (site.folder / "run", tmp_path),
-        (site.port, port),
-        (site.accounting, accounting),
-    ):
-        busy = busy.replace(str(old), str(new))
-    (here / "radiusd.conf").write_text(busy)
-    server = subprocess.Popen(["freeradius", "-f", "-d", here], stderr=subprocess.DEVNULL)
-    try:
-        site.until(lambda: "Ready to process" in (tmp_path / "radius.log").read_text())
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as smf:
-            smf.settimeout(30)
-            smf.connect(("127.0.0.1", port))
-            hello, more = response(0, IDENTITY, b"anonymous"), response(1, TLS, b"\0")
-            state = attribute(STATE, bytes(16))
-            smf.send(request(1, SECRET.encode(), said(1), hello))
-            smf.send(request(2, SECRET.encode(), said(2) + state, hello))
-            smf.send(request(3, SECRET.encode(), said(3) + state, more))
-            assert smf.recv(4096)[:2] == bytes((REJECT, 3))  # of what it has begun nothing is known
-            smf.setblocking(False)
-            with pytest.raises(BlockingIOError):
-                smf.recv(4096)
-        assert not (tmp_path / site.sessions.name).exists()  # nobody was accepted, or refused
-    finally:
-        server.terminate()
-        server.wait(30)
+    """A server for which any newcomer waits for too long, but for the first."""
+    server = Beside(site, tmp_path)
+    calm = f'/ {NEWCOMER_WAIT_MS}}}" > 0'
+    assert server.main.count(calm) == 1
+    busy = '+ 1}" > 0 && "%{Acct-Session-Id}" != "STORM-1"'
+    server.main = server.main.replace(calm, busy)
+    with server.running() as smf:
+        state = begun(smf, 1)
+        ask(smf, 2, said(2), HELLO)
+        ask(smf, 3, said(3) + NEVER_GIVEN, HELLO)
+        ask(smf, 4, said(4) + state, GOES_ON)
+        assert smf.recv(4096)[1] == 4
+        assert left(smf)
+    assert not (tmp_path / site.sessions.name).exists()  # nobody was accepted, or refused
+
+
+def test_who_is_in_the_middle_when_the_server_begins_anew_is_left(
+    site: Site, tmp_path: Path
+) -> None:
+    """A refusal would be an answer, after which a device may not try again by itself."""
+    server = Beside(site, tmp_path)
+    with server.running() as smf:
+        state = begun(smf, 1)
+    with server.running() as smf:
+        ask(smf, 2, said(1) + state, GOES_ON)
+        site.until(lambda: server.said("No EAP session matching state"))
+        begun(smf, 3)
+        assert left(smf)
+
+
+async def test_a_certificate_of_somebody_elses_is_an_answer(site: Site, tmp_path: Path) -> None:
+    now = datetime.now(UTC)
+    authority = pki.create_issuing(pki.create_root("elsewhere.internal", now), now)
+    subject = Subject(Role.DEVICE, "pump-1")
+    foreign, _ = pki.make_identity(authority, subject, tmp_path, pki.Validity.days(now, 1))
+    context = context_of(TlsFiles(foreign.cert, foreign.key, site.good.trust))
+    found = await attach(site.port, SECRET.encode(), context, said(0))
+    assert found.accepted is False
 
 
 def logged(site: Site, kind: str) -> set[str]:
