@@ -11,6 +11,7 @@ went into it is counted as withheld.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -167,7 +168,8 @@ def _account_fault(batch: pb.Batch, seqs: list[int]) -> str:
             return "lost_range"
         before = gap.last_seq
         lost += gap.last_seq - gap.first_seq + 1
-        if any(gap.first_seq <= seq <= gap.last_seq for seq in seqs):
+        at = bisect_left(seqs, gap.first_seq)
+        if at < len(seqs) and seqs[at] <= gap.last_seq:
             return "lost_and_sent"
     if len(seqs) + lost + batch.withheld != batch.last_seq - batch.first_seq + 1:
         return "not_accounted"
