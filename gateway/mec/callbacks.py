@@ -9,6 +9,7 @@ Rules:
   it again, and is asked for.
 * What tells nothing (a test, that a subscription will end) is answered, and left.
 * The answer is 204 before anything is done about it: a platform waits for no drain.
+* What is no HTTP is answered and not logged: anybody can say it, and it may hold the secret.
 """
 
 from __future__ import annotations
@@ -32,6 +33,9 @@ from gateway.mec.config import CallbackTable
 from gateway.mec.reading import is_courtesy
 
 log = logging.getLogger(__name__)
+# The library's. What a peer gets wrong in HTTP is no news, and faults of ours we tell ourselves.
+_protocol_log = logging.getLogger(f"{__name__}.protocol")
+_protocol_log.setLevel(logging.CRITICAL + 1)
 
 BODY_BYTES_MAX: Final = 256 << 10
 WAITING_MAX: Final = 4096
@@ -161,6 +165,7 @@ class Callbacks(Generic[Heard]):
         runner = web.AppRunner(
             app,
             access_log=None,
+            logger=_protocol_log,
             handle_signals=False,
             shutdown_timeout=1.0,
             keepalive_timeout=KEPT_S,
@@ -201,14 +206,24 @@ class Callbacks(Generic[Heard]):
             self._counters.add(self._kinds.counted, "unknown")
             raise web.HTTPNotFound
         try:
+            return await self._take(kind, request)
+        except web.HTTPException:
+            raise
+        except Exception as error:
+            # A task boundary: whatever one request brings, the others go on.
+            log.exception("what was told ended in a fault of ours")
+            raise web.HTTPInternalServerError from error
+
+    async def _take(self, kind: str, request: web.Request) -> web.Response:
+        try:
             async with asyncio.timeout(BODY_TIMEOUT_S):
                 body = await request.read()
             found = None if is_courtesy(body) else self._kinds.readers[kind](body)
-        except MalformedError as error:
+        except (MalformedError, web.RequestPayloadError) as error:
             self._counters.add(self._kinds.counted, "malformed")
             log.warning("the platform told something that can't be read: %s", error)
             raise web.HTTPBadRequest from error
-        except TimeoutError as error:
+        except (TimeoutError, ConnectionError) as error:  # the latter: nobody hears the answer
             self._counters.add(self._kinds.counted, "malformed")
             raise web.HTTPRequestTimeout from error
         except web.HTTPRequestEntityTooLarge:

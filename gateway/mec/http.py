@@ -265,9 +265,7 @@ class Platform:
                 if len(read) > BODY_BYTES_MAX:
                     raise PlatformError("the platform's answer is too long")
                 told = response.headers
-                answer = Answer(
-                    response.status, read, told.get("Location", ""), told.get("ETag", "")
-                )
+                answer = Answer(response.status, read, _said(told, "Location"), _said(told, "ETag"))
                 return answer, _seconds(told.get("Retry-After", ""))
         except (aiohttp.ClientError, OSError, TimeoutError, ConfigError) as error:
             raise PlatformError(f"the platform can't be reached: {_words(error)}") from error
@@ -337,9 +335,16 @@ def last_part(place: str) -> str:
     return unquote((path.rstrip("/") or place.rstrip("/")).rpartition("/")[2])
 
 
+def _said(headers: Mapping[str, str], name: str) -> str:
+    """A header; one that is no ASCII says nothing, and could not be said back either."""
+    value = headers.get(name, "")
+    return value if value.isascii() else ""
+
+
 def _seconds(header: str) -> float:
     """``Retry-After`` in seconds (RFC 9110, 10.2.3); a date counts as nothing said."""
-    return float(header) if header.isdigit() and len(header) < 6 else 0.0
+    is_number = header.isascii() and header.isdigit() and len(header) < 6
+    return float(header) if is_number else 0.0
 
 
 def _detail(body: bytes) -> str:

@@ -117,3 +117,47 @@ async def test_a_body_in_drops_is_not_waited_for(monkeypatch):
         writer.write(head.encode())
         assert b"408" in await reader.readline()
         writer.close()
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"\0\r\n\r\n",
+        b"POST /\xff HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"POST %s HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+        b"POST %s HTTP/1.1\r\nHost: x\r\nContent-Encoding: gzip\r\nContent-Length: 4\r\n\r\nnone",
+    ],
+    ids=["no HTTP", "no URL", "no chunks", "not packed"],
+)
+async def test_what_is_no_request_is_answered_and_no_news(said, caplog):
+    """Anybody who reaches the port may say it, and it may hold the secret."""
+    async with listening() as made, asyncio.timeout(PATIENCE_S):
+        path = made.place.of("zone").removeprefix("http://127.0.0.1").encode()
+        reader, writer = await asyncio.open_connection("127.0.0.1", made.port)
+        writer.write(said.replace(b"%s", path))
+        assert b" 400 " in await reader.readline()
+        writer.close()
+    assert not [each for each in caplog.records if each.exc_info]
+
+
+async def test_who_leaves_within_a_body_is_no_news(caplog):
+    async with listening() as made, asyncio.timeout(PATIENCE_S):
+        path = made.place.of("zone").removeprefix("http://127.0.0.1")
+        _, writer = await asyncio.open_connection("127.0.0.1", made.port)
+        head = f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{{"
+        writer.write(head.encode())
+        await writer.drain()
+        writer.transport.abort()
+        while not made._counters.counts["mec_told", "malformed"]:  # noqa: ASYNC110 - it tells nobody
+            await asyncio.sleep(0.01)
+    assert not [each for each in caplog.records if each.exc_info]
+
+
+async def test_a_fault_of_ours_is_told(caplog, monkeypatch):
+    def read(_body):
+        raise ZeroDivisionError
+
+    monkeypatch.setitem(callbacks.READERS, "termination", read)
+    async with listening() as made:
+        assert await tell(made, json.dumps(END)) == 500
+    assert [each.exc_info[0] for each in caplog.records if each.exc_info] == [ZeroDivisionError]

@@ -126,6 +126,41 @@ async def test_what_passes_is_tried_again_and_then_told(status):
         assert len(asked) == http.TRIES_MAX
 
 
+@pytest.mark.parametrize(
+    "after", ["\N{SUPERSCRIPT TWO}", "\N{ARABIC-INDIC DIGIT THREE}", "nan", "-1"]
+)
+async def test_a_time_that_is_none_is_not_waited_for(after):
+    async with serving(always(503, Retry_After=after)) as (client, base, _):
+        with pytest.raises(PlatformError, match="503"):
+            await client.call("GET", base)
+
+
+@contextlib.asynccontextmanager
+async def saying(answer):
+    """A client, and the URL of a platform that says the same octets to everybody."""
+
+    async def hear(reader, writer):
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(answer)
+        writer.close()
+
+    async with await asyncio.start_server(hear, "127.0.0.1", 0) as server:
+        client = Platform(lambda: None, None, TIMEOUT_S, SystemClock(), FakeCounters(), Random(1))
+        try:
+            yield client, f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        finally:
+            await client.close()
+
+
+async def test_a_header_that_is_no_ascii_says_nothing():
+    head = b"HTTP/1.1 201 Created\r\nLocation: /\xff\r\nETag: \xff\r\nContent-Length: 2\r\n\r\n{}"
+    async with saying(head) as (client, base):
+        answer = await client.call("POST", base, {}, expect=(201,))
+        assert (answer.location, answer.etag) == ("", "")
+        with pytest.raises(PlatformError, match="does not say"):
+            made_name(answer)
+
+
 async def test_a_refusal_is_told_at_once_in_the_platforms_words():
     body = json.dumps({"title": "no", "detail": "not\n\x1b yours" + "x" * 500}).encode()
     async with serving(always(403, body)) as (client, base, asked):
