@@ -69,12 +69,19 @@ def convert(raw: Any, into: type[T], *, base: Path, where: str) -> T:
 
 
 def resolve(value: str, base: Path) -> Path:
-    """A path from a file; ``credential:NAME`` names a systemd credential."""
+    """A path from a file; ``credential:NAME`` names a systemd credential.
+
+    Raises:
+        ValueError: it begins at the home of somebody whom nobody knows.
+    """
     if value.startswith("credential:"):
         directory = os.environ.get("CREDENTIALS_DIRECTORY")
         # A person's command beside the service: nobody passes it anything.
         return Path(directory or base / "secrets") / value.removeprefix("credential:")
-    return base / Path(value).expanduser()
+    try:
+        return base / Path(value).expanduser()
+    except RuntimeError as error:
+        raise ValueError(f"{value!r}: there is no such home directory") from error
 
 
 def address(text: str, key: str) -> tuple[str, int]:
@@ -84,6 +91,7 @@ def address(text: str, key: str) -> tuple[str, int]:
         ConfigError: it is neither; names ``key``.
     """
     host, colon, port = text.rpartition(":")
-    if not colon or not host or not port.isdigit() or int(port) > 65535:
+    is_port = port.isascii() and port.isdigit() and len(port) <= 5 and int(port) <= 65535
+    if not colon or not host or not is_port:
         raise ConfigError(f"{key}: {text!r} is not host:port")
     return host.removeprefix("[").removesuffix("]"), int(port)

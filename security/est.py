@@ -204,9 +204,17 @@ def issued_certificate(reply: Reply, key: ec.EllipticCurvePublicKey) -> x509.Cer
         return Pending(_seconds(reply.retry_after))
     _expect(reply, MEDIA_CERTS)
     for certificate in decode_certificates(reply.body):
-        if certificate.public_key() == key:
+        if _is_for(certificate, key):
             return certificate
     raise MalformedError("key", "the certificate is not for the key that was sent")
+
+
+def _is_for(certificate: x509.Certificate, key: ec.EllipticCurvePublicKey) -> bool:
+    """Whether it is this key's; one whose key can't be read is nobody's."""
+    try:
+        return certificate.public_key() == key
+    except UNREADABLE:
+        return False
 
 
 # What a request should have (RFC 7030, 4.5; RFC 8951, 3.2)

@@ -27,6 +27,8 @@ SESSIONS_MAX: Final = 200_000
 """Twice the devices of the largest fleet."""
 LINE_BYTES_MAX: Final = 4096
 _ESCAPE = re.compile(rb"=([0-9A-Fa-f]{2})")
+_SECONDS = re.compile(r"[0-9]{1,12}")
+"""Since 1970: of a clock that may be wrong, but not of one without end."""
 
 
 Key = tuple[str, str]
@@ -104,7 +106,7 @@ def parse(line: bytes) -> Line | None:
         return None
     try:
         kind, at_s, *rest = (_unescape(each).decode() for each in words)
-        return Line(Kind(kind), int(at_s), *rest)
+        return Line(Kind(kind), int(at_s), *rest) if _SECONDS.fullmatch(at_s) else None
     except ValueError:
         return None
 

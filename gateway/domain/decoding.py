@@ -6,6 +6,7 @@ from typing import Final
 
 import msgspec
 
-UNDECODABLE: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
-"""Of msgspec's ``decode``. The last two are Python's own: for a text that is no UTF-8, and for what
-is nested deeper than Python's stack, which takes a peer a thousand bytes."""
+UNDECODABLE: Final = (msgspec.MsgspecError, ValueError, RecursionError)
+"""Of msgspec's ``decode``. The last two are Python's own: ValueError for a text that is no UTF-8,
+and in TOML for a number of more digits than Python reads (4300); RecursionError for what is nested
+deeper than Python's stack, which takes a peer a thousand bytes."""

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from gateway.domain.errors import ConfigError
-from gateway.tomlfile import load
+from gateway.tomlfile import address, load
 
 
 class Inner(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -44,6 +44,7 @@ def test_a_credential_is_found_where_systemd_put_it(tmp_path, monkeypatch):
         ('[inner]\nkey = "a"\nport = "2"\n', r"\$\.inner\.port"),
         ("[inner]\n", r"key.*\$\.inner"),
         ("[inner\n", "not TOML"),
+        ('[inner]\nkey = "~nobody-here/a"\n', r"home.*\$\.inner\.key"),
     ],
 )
 def test_errors_name_the_key(tmp_path, text, said):
@@ -61,3 +62,9 @@ def test_bytes_that_are_no_text_are_no_configuration(tmp_path):
     path.write_bytes(b"\xff\xfe")
     with pytest.raises(ConfigError, match=r"c\.toml: not TOML"):
         load(path, Outer)
+
+
+@pytest.mark.parametrize("port", ["", "x", "65536", "\N{SUPERSCRIPT TWO}", "9" * 5000])
+def test_what_is_no_port_is_no_address(port):
+    with pytest.raises(ConfigError, match="is not host:port"):
+        address(f"10.0.0.1:{port}", "listen")

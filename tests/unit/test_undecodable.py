@@ -17,6 +17,8 @@ from gateway.releasereport import report
 from security.audit import form
 from security.audit.form import AuditBrokenError
 from security.pki import hierarchy
+from security.policy.examine import PolicyError
+from security.policy.invariants import read_invariants
 from tests.fakes import FakeSink, FakeState
 
 ROOT = Path(__file__).parents[2]
@@ -39,9 +41,15 @@ def test_a_configuration_of_the_fleets_counts_as_none(tmp_path, damaged):
     assert desired.load(tmp_path) == desired.NOTHING
 
 
-def test_a_configuration_nested_without_end_is_no_toml():
+@pytest.mark.parametrize("value", [b"[" * 100_000, b"9" * 5000], ids=["too deep", "too long"])
+def test_a_configuration_with_a_value_that_is_none_is_no_toml(value):
     with pytest.raises(ConfigError, match="not TOML"):
-        tomlfile.decode(b"a = " + b"[" * 100_000, "wardgate.toml")
+        tomlfile.decode(b"a = " + value, "wardgate.toml")
+
+
+def test_invariants_with_a_number_without_end_are_none():
+    with pytest.raises(PolicyError):
+        read_invariants(b"a = " + b"9" * 5000)
 
 
 @in_json

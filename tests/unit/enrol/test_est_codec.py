@@ -176,6 +176,21 @@ def test_a_client_takes_the_certificate_of_its_own_key_only():
         est.issued_certificate(reply(body), pki.new_key().public_key())
 
 
+@pytest.mark.parametrize(
+    ("right", "wrong"),
+    [
+        ("06082a8648ce3d030107", "06082a8648ce3d030177"),  # a curve that nobody knows
+        ("03420004", "0342000f"),  # no point
+    ],
+)
+def test_a_certificate_of_a_key_that_can_not_be_read_is_for_no_key(right, wrong):
+    der = base64.b64decode(est.encode_certificates([leaf()]))
+    damaged = der.replace(bytes.fromhex(right), bytes.fromhex(wrong))
+    assert damaged != der
+    with pytest.raises(MalformedError, match="key"):
+        est.issued_certificate(reply(base64.b64encode(damaged)), KEY.public_key())
+
+
 def leaf_of(body):
     return est.decode_certificates(body)[0]
 

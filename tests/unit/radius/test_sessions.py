@@ -77,6 +77,15 @@ def test_what_can_not_be_read_is_counted():
     assert (table.unread, len(table)) == (4, 2)
 
 
+@pytest.mark.parametrize(
+    "at", ["-1", "20260901100000", "9" * 30, "1_0", "\N{ARABIC-INDIC DIGIT ONE}", ""]
+)
+def test_a_time_that_is_none_is_no_line(at):
+    table = Sessions()
+    assert not table.feed(line("accepted").replace(b"1800000000", at.encode()))
+    assert (table.unread, len(table)) == (1, 0)
+
+
 @given(st.lists(st.binary(min_size=1, max_size=40), max_size=8))
 def test_pieces_make_the_same_lines(pieces):
     whole, piecewise = Sessions(), Sessions()
