@@ -140,14 +140,23 @@ async def judge(site: CrashSite, devices: Sequence[Device], result: Result) -> N
 
 
 async def account(site: CrashSite, devices: Sequence[Device]) -> list[str]:
-    """The account, once it is even; if it never is, its problems.
+    """The account, once it is even; if it never is, its problems."""
 
-    The gateway's own word that everything has left may be a second old. What is lost does not
-    come by waiting, and what came twice does not go.
+    def look() -> list[str]:
+        at_vendor = [f"vendor: {each}" for each in contiguous(site.vendor_db)]
+        return at_core(site.core_db, devices) + at_vendor
+
+    return await evened(look)
+
+
+async def evened(look: Callable[[], list[str]]) -> list[str]:
+    """The problems that ``look`` finds, once there are none; else those that stay.
+
+    The gateway's own word that everything has left may be a second old, and so may its cursors on
+    disk. What is lost does not come by waiting, and what came twice does not go.
     """
     for patience in range(ACCOUNTS_MAX):
-        problems = await asyncio.to_thread(at_core, site.core_db, devices)
-        problems += [f"vendor: {each}" for each in contiguous(site.vendor_db)]
+        problems = await asyncio.to_thread(look)
         if not problems or patience == ACCOUNTS_MAX - 1:
             break
         await asyncio.sleep(ACCOUNT_AGAIN_S)

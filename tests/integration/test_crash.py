@@ -14,7 +14,7 @@ from bench.site import Identities, make_identities
 from demo.scrape import total
 from tests.crash.account import at_core, read
 from tests.crash.device import HABITS, Device
-from tests.crash.rounds import Result, alive, block, judge, kill_once, settle
+from tests.crash.rounds import Result, alive, block, evened, judge, kill_once, settle
 from tests.crash.site import CrashSite, python
 from tests.crash.windows import StatisticsSite, windows
 
@@ -48,8 +48,8 @@ async def test_kill_9_leaves_every_window_of_statistics_once_and_whole(
             await asyncio.sleep(2)  # windows that no kill falls into
             await settle(site, devices)
         await judge(site, devices, result)
-        await asyncio.sleep(1)  # a checkpoint of the cursors is made three times in it
-        result.problems += windows(site.core_db, site.vendor_db, site.state / "gateway")
+        gateway = site.state / "gateway"
+        result.problems += await evened(lambda: windows(site.core_db, site.vendor_db, gateway))
         arrived = read(site.vendor_db, "SELECT sum(json_array_length(statistics)) FROM aggregates")
         reports = read(site.vendor_db, "SELECT count(*) FROM report")
     assert result.problems == []
