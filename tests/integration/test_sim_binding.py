@@ -15,6 +15,8 @@ WORDS = (
     *("--supi", SIM, "--gpsi", "+8613800000001", "--imei", MODEM),
     *("--dnn", "MED.mnc001.mcc001.gprs", "--snssai", "1-00000A", "--tac", "0001", "--tac", "00a2"),
 )
+TAKEN = ("imsi-001010000000002", "msisdn-8613800000002", "353456789012348")
+"""What another device is bound to."""
 BOUND = Binding(SIM, NUMBER, MODEM, "med", "1-00000a", ("000001", "0000a2"))
 
 
@@ -60,17 +62,19 @@ async def test_it_is_bound_shown_told_and_changed(fleet, tmp_path):
 @pytest.mark.parametrize(
     ("words", "why"),
     [
-        (("--supi", SIM), "SUPI"),
-        (("--gpsi", NUMBER), "GPSI"),
-        (("--imei", MODEM[:14] + "00"), "IMEI"),
+        (("--supi", TAKEN[0]), "SUPI"),
+        (("--gpsi", TAKEN[1]), "GPSI"),
+        (("--imei", TAKEN[2][:14] + "00"), "IMEI"),
         (("--imei", "490154203237519"), "check digit"),
         (("--supi", "imsi-12"), "supi"),
         (("--dnn", "no_name"), "dnn"),
     ],
 )
 def test_what_is_taken_or_none_is_refused_in_one_line(fleet, words, why):
-    fleet.command("device", "add", "first", "--transport", "serial", *WORDS[:6], check=False)
-    for command in (("add", "pump-9"), ("update", "pump-2")):
+    bound = zip(("--supi", "--gpsi", "--imei"), TAKEN, strict=True)
+    for name, binding in (("first", [word for pair in bound for word in pair]), ("second", [])):
+        fleet.command("device", "add", name, "--transport", "serial", *binding, check=False)
+    for command in (("add", "pump-9"), ("update", "second")):
         done = fleet.command("device", *command, *words, check=False)
         assert done.returncode == 2
         assert why in done.stderr
