@@ -78,8 +78,9 @@ def register(pki: WardPki, state: Path, numbers: Mapping[str, str] = BED) -> Non
 
 
 def grave(ward: AlarmWard) -> list[dict[str, Any]]:
-    """What the ward's screen was shown of the device's alarms."""
-    return [each for each in ward.screen.seen if each.get("device_id") == NAME]
+    """What the ward's screen was shown of the device's alarms; a repeat has the same number."""
+    seen = [each for each in ward.screen.seen if each.get("device_id") == NAME]
+    return list({(each["alarm_id"], each["n"]): each for each in seen}.values())
 
 
 def shown(ward: AlarmWard, count: int) -> bool:

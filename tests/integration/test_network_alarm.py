@@ -118,6 +118,7 @@ async def test_alarms_sims_and_places_over_a_kill(pki: WardPki, tmp_path: Path) 
                 assert "2026-01-01 00:00:00+00:00" in await seen.network("swaps")
                 operator.sims[NUMBER] = "2026-02-01T00:00:00Z"
                 await seen.until(lambda: seen.held("sim_changed"))
+                await bed.says(FAST)  # it is on disk, and so is what was known before it
                 gateway.end(signal.SIGKILL)
             assert list(operator.sessions) == [name]
 
