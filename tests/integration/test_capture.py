@@ -87,7 +87,6 @@ async def test_a_field_problem_is_brought_home(tmp_path: Path, identities: Ident
             )
             assert code == 0, said
         monitor.close()
-        shown = heart_rates(site, "m1")
 
         code, said = await wardgate(
             *("sim", "replay", sealed, "--keys", tmp_path / "home.keys", "--speed", "max"),
@@ -98,7 +97,7 @@ async def test_a_field_problem_is_brought_home(tmp_path: Path, identities: Ident
         assert (done["sent_bytes"], done["turns_taken"] >= 2) == (note["received_bytes"], True)
         await until(lambda: heart_rates(site, "m2"), 120.0)
         await site.drained()
-        again = heart_rates(site, "m2")
+        shown, again = heart_rates(site, "m1"), heart_rates(site, "m2")
         # The same readings, in the same order, and nothing else.
         assert len(again) >= 5
         begin = shown.index(again[0])

@@ -105,7 +105,11 @@ async def test_an_outage_is_told_and_what_was_seen_meanwhile() -> None:
         reader.set_input(1, high=False)
         await asyncio.sleep(0.2)
         await server.restore()
-        await ward.until(lambda: B in ward.epcs())
+
+        def told() -> list[InputChange]:
+            return [each for each in ward.sink.of(InputChange) if not each.asked]
+
+        await ward.until(lambda: B in ward.epcs() and len(told()) == 2)
         (resumed,) = ward.of(ReaderCondition.RESUMED)
         (lost,) = ward.of(ReaderCondition.LOST)
         assert resumed.held
@@ -113,9 +117,8 @@ async def test_an_outage_is_told_and_what_was_seen_meanwhile() -> None:
         (gap,) = ward.sink.of(Gap)
         assert gap.from_us <= resumed.from_us
         assert gap.to_us == resumed.to_us
-        told = [each for each in ward.sink.of(InputChange) if not each.asked]
-        assert [each.high for each in told] == [True, False]
-        times = [each.placed_us(each.at_us) for each in told]
+        assert [each.high for each in told()] == [True, False]
+        times = [each.placed_us(each.at_us) for each in told()]
         assert resumed.from_us < times[0] < times[1] < resumed.to_us
         held = [s for s in ward.reads() for read in s.reads if read.epc == B]
         placed = [s.placed_us(r.last_us) for s in held for r in s.reads if r.epc == B]
@@ -354,10 +357,10 @@ def test_a_gateway_that_is_killed_finds_what_its_reader_held(tmp_path) -> None:
         try:
             gateway.wait_for("READY=1")
             wait_for(lambda: metric(ward, 'sessions{transport="llrp"}') == 2, gateway)
+            wait_for(lambda: metric(ward, "rfid_reads_total") > 10, gateway)
             asked = thread.call(lambda: list(reader.asked))
             assert "ENABLE_EVENTS_AND_REPORTS" in asked
             assert "ADD_ROSPEC" not in asked
-            wait_for(lambda: metric(ward, "rfid_reads_total") > 10, gateway)
             assert metric(ward, 'malformed_total{driver="llrp",reason="parameter"}') == 0
         finally:
             assert gateway.end() == 0

@@ -136,6 +136,17 @@ class Prometheus:
         command += [f"--web.listen-address={urllib.parse.urlsplit(self._url).netloc}"]
         self._process = subprocess.Popen(command, stdout=self._log, stderr=self._log)
 
+    def ready(self) -> None:
+        """Wait until it answers."""
+        deadline = time.monotonic() + WAIT_S
+        while True:
+            with contextlib.suppress(OSError):
+                urllib.request.urlopen(f"{self._url}/-/ready", timeout=10).close()
+                return
+            assert self._process.poll() is None, self.words()
+            assert time.monotonic() < deadline, self.words()
+            time.sleep(0.1)
+
     def get(self, path: str, **parameters: str) -> Any:
         url = f"{self._url}/api/v1/{path}?{urllib.parse.urlencode(parameters)}"
         try:
@@ -185,6 +196,7 @@ def ward(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningWard]:
 def prometheus(ward: RunningWard, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
     daemon = Prometheus(ward, tmp_path_factory.mktemp("prometheus"))
     try:
+        daemon.ready()
         yield daemon
     finally:
         daemon.stop()
