@@ -52,6 +52,7 @@ from tests.integration.test_secondary_authentication import (
     SECRET,
     SIM,
     Site,
+    end,
 )
 
 ATTACHMENTS = int(os.environ.get("WARDGATE_ATTACHMENTS", "60"))
@@ -149,8 +150,7 @@ class Beside:
                 smf.connect(("127.0.0.1", self.port))
                 yield smf
         finally:
-            server.terminate()
-            server.wait(30)
+            end(server)
 
 
 HELLO, GOES_ON = response(0, IDENTITY, b"anonymous"), response(1, TLS, b"\0")

@@ -23,7 +23,7 @@ from security.files import TlsFiles
 from security.names import Role
 from security.pki import Subject
 from tests.integration.test_attach_storm import OTHER_SIM, said
-from tests.integration.test_secondary_authentication import SECRET, SIM, Peer, Site
+from tests.integration.test_secondary_authentication import SECRET, SIM, Peer, Site, end
 
 pytestmark = [
     pytest.mark.skipif(not shutil.which("freeradius"), reason="needs freeradius (make system)"),
@@ -33,8 +33,15 @@ LIFE_DAYS = 9 / 86_400
 """Renewed after some five seconds."""
 
 
+RESTART = """
+pid=$(cat "{folder}/radiusd.pid")
+kill "$pid"
+for _ in $(seq 50); do kill -0 "$pid" || exit 0; sleep 0.1; done
+kill -KILL "$pid"
+"""
+"""As systemd does, see ``end``."""
 SUPERVISED = """
-trap 'kill $!; exit' TERM
+trap 'kill -KILL $!; exit' TERM
 while :; do freeradius -f -d "{conf}" & echo $! > "{pid}"; wait; done
 """
 
@@ -43,7 +50,7 @@ while :; do freeradius -f -d "{conf}" & echo $! > "{pid}"; wait; done
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     folder = tmp_path_factory.mktemp("kept")
     restart = folder / "restart.sh"
-    restart.write_text(f'kill $(cat "{folder}/radiusd.pid")\n')
+    restart.write_text(RESTART.format(folder=folder))
     made = Site(folder, restart=f"sh {restart}")
     yield made
     made.close()
@@ -85,8 +92,7 @@ def test_the_eap_servers_certificate_is_renewed_and_taken_up(site: Site) -> None
     identity = site.fleet.directory / "service-radius"
     past = {serial(identity / "cert.pem")}
     site.fleet.stop()
-    site.radiusd.terminate()
-    site.radiusd.wait(60)
+    end(site.radiusd)
     script = SUPERVISED.format(conf=site.in_force / "current", pid=site.folder / "radiusd.pid")
     site.run("radiusd", "sh", "-c", script)
     shutil.rmtree(identity)

@@ -52,6 +52,8 @@ pytestmark = [
 ]
 
 WAIT_S = 60
+STOP_S = 5
+"""As long as the unit of FreeRADIUS gives it."""
 SECRET = "s3cret-of-the-smf"
 SIM, NUMBER, MODEM = "001010000000001", "8613800000001", "490154203237518"
 RIGHT = {
@@ -302,9 +304,19 @@ class Site:
             if each.poll() is None:
                 each.send_signal(signal.SIGTERM)
         for each in self._processes:
-            each.wait(WAIT_S)
+            end(each)
         self.fleet.close()
         self.smf.socket.close()
+
+
+def end(process: subprocess.Popen[bytes]) -> None:
+    """As systemd does: told to stop, FreeRADIUS 3.2 may spin in a thread for ever."""
+    process.terminate()
+    try:
+        process.wait(STOP_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait(WAIT_S)
 
 
 def attribute(kind: int, value: bytes) -> bytes:
