@@ -1,12 +1,14 @@
 """What rows refer to by key: gateways, devices, metrics, contexts and shapes; cached.
 
-Everything here is bounded: beyond the bound a cache starts anew, and a gateway that invents more
-metrics than a store takes is rejected.
+Everything here is bounded: beyond the bound a cache starts anew, what is longer than its kind ever
+is is looked up each time, and a gateway that invents more metrics than a store takes, or such with
+names without end, is rejected.
 """
 
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from core.batches import BadBatchError
@@ -18,8 +20,14 @@ from protos.wardgate.v1 import ingest_pb2 as pb
 
 METRICS_MAX = 65536
 """Distinct (code, REFID, unit) rows; a gateway that invents more is rejected."""
+METRIC_CHARS_MAX = 1024
+"""Of a REFID and its unit."""
 DICTIONARIES_MAX = 4096
 """Distinct section dictionaries remembered; others are looked up metric by metric."""
+DICTIONARY_BYTES_MAX = 16 << 10
+"""Of one that is remembered: some 400 metrics."""
+WORDS_CHARS_MAX = 2048
+"""Of a context's words, or a bed's, that are remembered."""
 CONTEXTS_MAX = 65536
 """Contexts remembered: about 600 bytes each."""
 PLACES_MAX = 16384
@@ -74,7 +82,9 @@ class Contexts:
         """The keys of the device and of the context, made if they are new."""
         found = self.known.get(head)
         if found is None:
-            found = self.known[head] = self._dictionary.context(self._common, head)
+            found = self._dictionary.context(self._common, head)
+            if _are_short(head):
+                self.known[head] = found
         return found
 
 
@@ -87,6 +97,10 @@ class Dictionary:
         self._columns = columns
         self._gateways: dict[str, int] = {}
         self._metrics: dict[tuple[int, str, str], int] = {}
+        self._taken: set[int] = set()
+        """The keys of metrics …"""
+        self._free_key = _FREE_KEY
+        """… and the first behind them all."""
         self._sections: dict[tuple[bytes, ...], Named] = {}
         self._places: dict[tuple[str, str], int] = {}
         self._contexts: dict[Common, Contexts] = {}
@@ -111,14 +125,15 @@ class Dictionary:
         """The metrics that the section names.
 
         Raises:
-            BadBatchError: more distinct metrics than a store takes.
+            BadBatchError: more distinct metrics than a store takes, or one with a longer name.
         """
         fingerprint = tuple([metric.SerializeToString() for metric in section.metrics])
         known = self._sections.get(fingerprint)
         if known is None:
             keys = {m.code: self._metric(m.code, m.refid, m.unit) for m in section.metrics}
             known = Named(keys, self._shape)
-            if len(self._sections) < DICTIONARIES_MAX:
+            short = sum(map(len, fingerprint)) <= DICTIONARY_BYTES_MAX
+            if short and len(self._sections) < DICTIONARIES_MAX:
                 self._sections[fingerprint] = known
         return known
 
@@ -158,7 +173,9 @@ class Dictionary:
                 name = self._columns.seal(BEDS, "place", name)
             if len(self._places) >= PLACES_MAX:
                 self._places.clear()
-            key = self._places[ward, bed] = self._key("place", name)
+            key = self._key("place", name)
+            if _are_short((ward, bed)):
+                self._places[ward, bed] = key
         return key
 
     def _forget_contexts(self) -> None:
@@ -180,13 +197,23 @@ class Dictionary:
         if not self._metrics:
             for *identity, key in self._db.execute("SELECT code, refid, unit, key FROM metrics"):
                 self._metrics[tuple(identity)] = key
+            self._taken = set(self._metrics.values())
+            self._free_key = max((_FREE_KEY, *(key + 1 for key in self._taken)))
         found = self._metrics.get((code, refid, unit))
         if found is not None:
             return found
         if len(self._metrics) >= METRICS_MAX:
             raise BadBatchError("too_many_metrics")
-        taken = set(self._metrics.values())
-        key = code if code not in taken else max(_FREE_KEY, *(k + 1 for k in taken))
+        if len(refid) + len(unit) > METRIC_CHARS_MAX:
+            raise BadBatchError("metric_too_long")
+        key = code
+        if key in self._taken:
+            key, self._free_key = self._free_key, self._free_key + 1
         self._db.execute("INSERT INTO metrics VALUES (?,?,?,?)", (key, code, refid, unit))
         self._metrics[code, refid, unit] = key
+        self._taken.add(key)
         return key
+
+
+def _are_short(words: Iterable[object]) -> bool:
+    return sum(len(word) for word in words if isinstance(word, str)) <= WORDS_CHARS_MAX

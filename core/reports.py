@@ -265,7 +265,7 @@ def report_row(place: Place, seq: int, r: pb.Report) -> Row:
 
 def _observations(r: pb.Report, named: Named) -> tuple[int, str, str | None, str | None]:
     """Shape, values, qualities and MDC codes of values; the last two where they say anything."""
-    codes = tuple(r.codes)
+    codes = list(r.codes)
     values: list[Any] = list(r.values)
     marks: list[int] = list(r.qualities)
     if len(values) != len(codes) or (marks and len(marks) != len(codes)):
@@ -273,19 +273,19 @@ def _observations(r: pb.Report, named: Named) -> tuple[int, str, str | None, str
     marks = marks or [int(Quality.VALID)] * len(codes)
     mdc = [0] * len(codes)
     for e in r.enumerations:
-        codes += (e.code,)
+        codes.append(e.code)
         values.append(e.name)
         marks.append(e.quality or int(Quality.VALID))
         mdc.append(e.value)
     for t in r.texts:
-        codes += (t.code,)
+        codes.append(t.code)
         values.append(t.value)
         marks.append(int(Quality.VALID))
         mdc.append(0)
     if not _QUALITIES.issuperset(marks):
         raise BadBatchError("unknown_quality")
     return (
-        named.shape(codes),
+        named.shape(tuple(codes)),
         _text(values),
         _text(marks) if any(mark != Quality.VALID for mark in marks) else None,
         _text(mdc) if any(mdc) else None,

@@ -3,6 +3,7 @@
 import sqlite3
 import struct
 from contextlib import closing
+from typing import Any
 
 import msgspec
 import pytest
@@ -643,3 +644,55 @@ def test_a_newer_database_is_refused(path):
         db.execute("PRAGMA user_version=999")
     with pytest.raises(SchemaError, match="999"):
         Store.open(path, lambda: 0)
+
+
+def numbered(seq, metrics, **more):
+    """A batch of one record, with the metrics that its section names."""
+    section = pb.Section(
+        data_class=pb.DATA_CLASS_HEALTH_STATUS,
+        level=3,
+        treatment=pb.TREATMENT_PASS,
+        first_seq=seq,
+        seq_offsets=[0],
+        metrics=metrics,
+        records=[pb.Record(report=pb.Report(device_id="d", codes=[1], values=[seq], **more))],
+    )
+    return encode_batch_request(TELEMETRY, EPOCH, seq, seq, [section.SerializeToString()], 0)
+
+
+def test_metrics_that_are_known_are_not_looked_through_for_each_that_is_new(store, path):
+    """A section of the size that is taken may bring all that a store takes."""
+
+    class Looked(dict[Any, Any]):
+        times = 0
+
+        def values(self):
+            self.times += 1
+            return super().values()
+
+    known = store._dictionary._metrics = Looked({(0, "none", ""): 0})
+    metrics = [pb.Metric(code=1, refid=f"M{n}") for n in range(100)]
+    assert take(store, numbered(1, metrics)) == [Ack(TELEMETRY, EPOCH, 1)]
+    assert len(known) == 101
+    assert known.times < 2
+    keys = [key for (key,) in rows(path, "SELECT key FROM metrics WHERE code = 1 ORDER BY key")]
+    assert keys == [1, *range(2**32, 2**32 + 99)]
+
+
+def test_words_without_end_are_stored_and_not_remembered(store, path):
+    long = "x" * 10_000
+    metrics = [pb.Metric(code=1, refid=f"M{n}", unit="u" * 900) for n in range(1, 30)]
+    taken = take(store, numbered(1, metrics, bed=long), numbered(2, metrics, bed=long))
+    assert taken == [Ack(TELEMETRY, EPOCH, 1), Ack(TELEMETRY, EPOCH, 2)]
+    known = store._dictionary
+    assert not known._sections
+    assert not known._places
+    assert not any(contexts.known for contexts in known._contexts.values())
+    assert len(rows(path, "SELECT * FROM contexts")) == 1
+    assert rows(path, "SELECT value FROM readings ORDER BY seq") == [(1.0,), (2.0,)]
+
+
+def test_a_metric_with_a_name_without_end_is_refused(store):
+    (verdict,) = take(store, numbered(1, [pb.Metric(code=1, refid="M" * 2000)]))
+    assert isinstance(verdict, Reject)
+    assert (verdict.reason, verdict.permanent) == ("metric_too_long", True)
