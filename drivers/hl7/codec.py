@@ -28,6 +28,8 @@ FIELDS_MAX: Final = 64
 """Of one segment that are looked at; what is behind them is nothing that we read."""
 COMPOSITE_CHARACTERS_MAX: Final = 512
 """Of a coded value, an identifier or a unit."""
+TEXT_CHARACTERS_MAX: Final = 2048
+"""Of one text that are looked at: what is kept (256), each of it as an escape sequence."""
 REMEMBERED_MAX: Final = 4096
 """Composites that stay taken apart, about 1 KiB each."""
 HEAD_BYTES_MAX: Final = 4096
@@ -79,8 +81,9 @@ class Segment:
         return "" if value == '""' else value
 
     def text(self, number: int) -> str:
-        """A field that is one text, as it was meant."""
-        return unescape(self.raw(number).strip(), self._encoding, self._codec)
+        """A field that is one text, as it was meant; of a long one, its beginning."""
+        text = self.raw(number).strip()[:TEXT_CHARACTERS_MAX]
+        return unescape(text, self._encoding, self._codec)
 
     def repetitions(self, number: int) -> Composite:
         """A field taken apart, escape sequences resolved; at least one component.

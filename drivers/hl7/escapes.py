@@ -7,6 +7,7 @@ The library's own function is not used: it multiplies a line end by any number t
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Final, NamedTuple
 
 REPLACEMENT: Final = "\N{REPLACEMENT CHARACTER}"
@@ -34,6 +35,13 @@ def unescape(text: str, encoding: Encoding, codec: str) -> str:
     mark = encoding.escape
     if not mark or mark not in text:
         return text
+    marks = {
+        "F": encoding.field,
+        "S": encoding.component,
+        "T": encoding.subcomponent,
+        "R": encoding.repetition,
+        "E": encoding.escape,
+    }
     out: list[str] = []
     at = 0
     while True:
@@ -42,7 +50,7 @@ def unescape(text: str, encoding: Encoding, codec: str) -> str:
         if end < 0:
             out.append(text[at:])
             return "".join(out)
-        meant = _meant(text[begin + 1 : end], encoding, codec)
+        meant = _meant(text[begin + 1 : end], marks, codec)
         out.append(text[at:begin])
         if meant is None:
             out.append(text[begin:end])  # the second mark may begin a sequence
@@ -52,14 +60,7 @@ def unescape(text: str, encoding: Encoding, codec: str) -> str:
             at = end + 1
 
 
-def _meant(sequence: str, encoding: Encoding, codec: str) -> str | None:
-    marks = {
-        "F": encoding.field,
-        "S": encoding.component,
-        "T": encoding.subcomponent,
-        "R": encoding.repetition,
-        "E": encoding.escape,
-    }
+def _meant(sequence: str, marks: Mapping[str, str], codec: str) -> str | None:
     if sequence in marks:
         return marks[sequence]
     if _HEX.fullmatch(sequence):

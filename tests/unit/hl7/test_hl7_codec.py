@@ -187,3 +187,9 @@ def test_escape_sequences(text, meant):
 @given(st.text(alphabet="\\FSTREXCM.brsp0129ab ", max_size=80))
 def test_unescaping_never_grows(text):
     assert len(unescape(text, Encoding(), "utf-8")) <= len(text)
+
+
+@pytest.mark.parametrize("mark", ["\\", "\\T\\", "x"])
+def test_of_a_text_without_end_the_beginning_is_read(mark):
+    read = Segment(f"OBX|{mark * 100_000}", Encoding(), "utf-8").text(1)
+    assert 0 < len(read) <= codec.TEXT_CHARACTERS_MAX
