@@ -91,11 +91,10 @@ class Shipper:
         self._config: SyslogConfig | None = None
         self._changed = asyncio.Event()
         self._confirmed = _Cursor("", 0)
-        self._saved = self._confirmed
 
     @property
     def confirmed(self) -> int:
-        """The last entry that the collector has."""
+        """The last entry that the collector has; it is on disk, if the disk takes it."""
         return self._confirmed.after
 
     @property
@@ -196,8 +195,12 @@ class Shipper:
         while sent and sent[0][0] <= before:
             after = sent.popleft()[1]
         if after:
-            self._confirmed = _Cursor(self._confirmed.log, after)
-            await asyncio.to_thread(self._save)
+            confirmed = _Cursor(self._confirmed.log, after)
+            encoded = msgspec.json.encode(confirmed)
+            try:
+                await asyncio.to_thread(write_atomic, self._path, encoded, CURSOR_MODE)
+            finally:  # on a full disk, too: it is not sent again while this process runs
+                self._confirmed = confirmed
 
     def _next(self, follower: Follower) -> _Batch:
         entries = follower.read(BATCH_ENTRIES)
@@ -217,12 +220,6 @@ class Shipper:
         here = log_of(self._directory)
         if here != self._confirmed.log:
             self._confirmed = _Cursor(here, 0)
-        self._saved = self._confirmed
-
-    def _save(self) -> None:
-        if self._confirmed != self._saved:
-            write_atomic(self._path, msgspec.json.encode(self._confirmed), CURSOR_MODE)
-            self._saved = self._confirmed
 
 
 def _is_form(entry: Read) -> bool:
