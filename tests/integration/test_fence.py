@@ -164,7 +164,7 @@ class Site:
         if self._runner is not None:
             await self._runner.cleanup()
 
-    def agent(self) -> OnPlatform:
+    def agent(self, unknown_s: float) -> OnPlatform:
         base = f"http://127.0.0.1:{self.port}"
         (port,) = free_ports(1)
         callback = CallbackTable(f"127.0.0.1:{port}", f"http://127.0.0.1:{port}", plain=True)
@@ -179,7 +179,7 @@ class Site:
             callback=callback,
             breakout=breakout,
             look_s=0.02,
-            unknown_s=0.5,
+            unknown_s=unknown_s,
         )
         watchers = Watchers(self.fence, self.links.told, self.telling.unheard)
         around = self.gateway.around()._replace(watchers=watchers)
@@ -188,11 +188,11 @@ class Site:
 
 @contextlib.asynccontextmanager
 async def living(
-    names: Files = FILES["etsi"], config: FenceConfig = ORDINARY
+    names: Files = FILES["etsi"], config: FenceConfig = ORDINARY, unknown_s: float = 60.0
 ) -> AsyncIterator[Site]:
     made = Site(names, config)
     await made.open()
-    on_platform = made.agent()
+    on_platform = made.agent(unknown_s)
     await on_platform.start()
 
     async def tick() -> None:
@@ -252,7 +252,7 @@ async def test_a_platform_that_was_started_anew_is_asked_and_tells_anew() -> Non
 
 
 async def test_a_platform_that_is_silent_is_one_alarm_and_knows_what_happened_meanwhile() -> None:
-    async with living() as site:
+    async with living(unknown_s=0.5) as site:
         await site.users.enter(PUMP_AT, "z-icu")
         await until(lambda: site.is_(State.INSIDE))
         await site.close()

@@ -194,11 +194,11 @@ async def test_a_device_is_added_admitted_and_revoked_while_it_is_live(fleet, tm
         async with asyncio.timeout(EVENT_S):
             assert await session.ended == "revoked"
         assert said["gateways"] == ["edge-1"]
-        assert [int(each, 16) for each in said["serials"]] == list(gateway.book.current.serials)
+        assert {int(each, 16) for each in said["serials"]} <= set(gateway.book.current.serials)
         with pytest.raises(RefusedError, match="revoked"):
             gateway.admit(credential(bundle))
         assert (await get(fleet, "mon-1")).revoked
-        await gateway.until(lambda: dismissed == ["mon-1"])
+        await gateway.until(lambda: "mon-1" in dismissed)
         renewed = await add(fleet, tmp_path / "again", "mon-1", "--renew")
         assert gateway.admit(credential(renewed))
         assert not (await get(fleet, "mon-1")).revoked
@@ -541,15 +541,23 @@ def test_a_service_that_can_not_start_says_why_in_one_line(fleet, tmp_path):
     assert done.stderr.count("\n") == 1
 
 
-def test_the_audit_log_holds_who_did_what(fleet):
-    fleet.stop()
+async def test_the_audit_log_holds_who_did_what(fleet, tmp_path):
+    async with Gateway(fleet, "edge-10", tmp_path / "state") as gateway:
+        await add(fleet, tmp_path, "mon-10")
+        await gateway.until(lambda: gateway.identity.device("mon-10"))
+    await asyncio.to_thread(fleet.command, "device", "revoke", "mon-10")
+    nobody = fleet.issue(Role.DEVICE, "mon-10").cert.parent
+    await asyncio.to_thread(fleet.command, "fleet", "status", identity=nobody, check=False)
+    await asyncio.to_thread(fleet.stop)
     state = fleet.directory / "state"
-    verify(state / "audit", load_or_create_key(state / "audit.key").public_key())
-    entries = [json.loads(line) for line in (state / "audit" / "audit.log").open()]
+    try:
+        verify(state / "audit", load_or_create_key(state / "audit.key").public_key())
+        entries = [json.loads(line) for line in (state / "audit" / "audit.log").open()]
+    finally:
+        await asyncio.to_thread(fleet.start)
     events = {(entry["event"], entry.get("by")) for entry in entries}
     assert {("device_added", "admin"), ("revoked", "admin"), ("gateway_attached", None)} <= events
     assert "refused" in {entry["event"] for entry in entries}
-    fleet.start()
 
 
 @pytest.mark.parametrize("role", [Role.GATEWAY, Role.SERVICE])
