@@ -127,14 +127,22 @@ async def serve(config: FleetConfig, stop: asyncio.Event, ready: Callable[[], No
 
 @asynccontextmanager
 async def _beside(*work: Coroutine[None, None, None]) -> AsyncIterator[None]:
-    """Run ``work`` meanwhile."""
+    """Run ``work`` meanwhile; who ends by itself is told of, and ends nobody else."""
     tasks = [asyncio.create_task(each) for each in work]
+    for task in tasks:
+        task.add_done_callback(_ended)
     try:
         yield
     finally:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _ended(task: asyncio.Task[None]) -> None:
+    if not task.cancelled():
+        what, error = getattr(task.get_coro(), "__qualname__", task.get_name()), task.exception()
+        log.critical("%s ended by itself: start the service anew", what, exc_info=error)
 
 
 def _parts(
