@@ -28,6 +28,7 @@ log = logging.getLogger(__name__)
 
 SCOPE = "rejected"
 """Of the keys that seal batches which were set aside."""
+REASON_CHARS_MAX = 64
 REJECTIONS_TOLD_S = 60.0
 """A lane reports rejections at most so often: the report is a record itself, and a receiver that
 rejects everything must not be fed by it."""
@@ -123,9 +124,11 @@ class Flight:
             LedgerError: it was not kept; the cursor stays before it.
         """
         batch, name = sent.batch, self._link.name
+        # The receiver's words, in the ledger, an alarm and the log: one line, and not a long one.
+        reason = "".join(each if each.isprintable() else "?" for each in reason[:REASON_CHARS_MAX])
         aad = f"{name}/{batch.lane.name}/{batch.epoch}/{batch.first}/{batch.last}".encode()
         key_id, body = self._around.seal.seal(batch.request, aad)
-        await self._around.writer.set_aside(Rejected(name, batch, reason[:64], key_id, body))
+        await self._around.writer.set_aside(Rejected(name, batch, reason, key_id, body))
         self._around.on_exception(
             "set_aside",
             name,
@@ -136,14 +139,14 @@ class Flight:
                 "first_seq": batch.first,
                 "last_seq": batch.last,
                 "policy": batch.policy_version,
-                "reason": reason[:64],
+                "reason": reason,
             },
         )
         sent.settled = True
         now = self._around.clock.monotonic()
         if now - self._rejection_told >= REJECTIONS_TOLD_S:
             self._rejection_told = now
-            self._troubles.tell(TroubleKind.REJECTED, batch.epoch, batch.last, reason[:64])
+            self._troubles.tell(TroubleKind.REJECTED, batch.epoch, batch.last, reason)
         self._pop_settled()
 
     def _pop_settled(self) -> None:

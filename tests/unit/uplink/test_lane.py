@@ -497,6 +497,21 @@ async def test_what_can_not_be_treated_is_told_once_it_is_in_the_ledger(tmp_path
         )
 
 
+async def test_a_receivers_words_are_one_line(tmp_path, caplog):
+    """They come into the log, the ledger and an alarm."""
+    words = "no\n2026-11-30 ERROR \x1b[2J\N{RIGHT-TO-LEFT OVERRIDE}" + "x" * 100
+    async with bench(tmp_path) as b:
+        b.receiver.behave = lambda batch: [reject(pb.REJECT_KIND_PERMANENT, batch, words)]
+        b.say(1)
+        b.start()
+        await b.delivered()
+        (told,) = b.troubles
+        assert told.detail == "no?2026-11-30 ERROR ?[2J?" + "x" * 39
+        rows = b.ledger._db.execute("SELECT reason FROM rejected").fetchall()
+        assert rows == [(told.detail,)]
+    assert told.detail in caplog.text
+
+
 async def test_a_rejected_batch_in_the_middle_waits_for_those_before_it(tmp_path):
     def behave(batch):
         return [reject(pb.REJECT_KIND_PERMANENT, batch)] if batch.first_seq == 3 else []
