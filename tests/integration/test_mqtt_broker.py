@@ -361,7 +361,7 @@ async def test_the_broker_goes_away_and_comes_back(
 
 
 async def test_a_broker_that_we_do_not_trust_gets_nothing(
-    ward: WardPki, monitor: Holder, tmp_path: Path
+    ward: WardPki, monitor: Holder, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
@@ -371,7 +371,7 @@ async def test_a_broker_that_we_do_not_trust_gets_nothing(
         try:
             fooled = Gateway(ward, impostor, "5.0", monitor)
             await fooled.driver.start()
-            await asyncio.sleep(1.0)
+            await until(lambda: f"broker localhost:{impostor.port}: " in caplog.text)
             await fooled.driver.stop(0.0)
             assert fooled.driver.connections == 0
         finally:
