@@ -159,6 +159,7 @@ def _revoke(at: Rehearsal, network: Network) -> None:
     """Whose device it is is put out, and stays out; nobody else hears of it."""
     assert network.ended() == network.of(STOLEN), "upgrades end no session"
     _put_out(at, network, PUMP)
+    assert not network.ended() & network.of(NEIGHBOUR)
     assert network.attach(NEIGHBOUR) == ACCEPTED
     at.wait_for(lambda: _kept(at).keys() >= network.of(NEIGHBOUR), "the neighbour's sessions")
     assert set(_kept(at).values()) == {NEIGHBOUR.name}
