@@ -16,11 +16,10 @@ from collections import Counter
 from collections.abc import Iterable
 from enum import IntEnum
 from hashlib import blake2b
-from itertools import pairwise
 from typing import Final, NamedTuple
 
 from gateway.association.events import OPEN, Bed, Event
-from gateway.association.stays import Stretch
+from gateway.association.stays import Stretch, between_edges
 
 TAKEN_TWICE: Final = "bed_taken_twice"
 ASSOCIATION_ID_BYTES: Final = 10
@@ -77,10 +76,8 @@ def spans(
         secret: names times.
     """
     told = _corrected(bed, list(found), corrections)
-    edges = sorted({edge for each in told for edge in (each.from_us, each.to_us)})
     runs: list[tuple[int, int, _Known]] = []
-    for from_us, to_us in pairwise(edges):
-        present = [each for each in told if each.from_us <= from_us < each.to_us]
+    for from_us, to_us, present in between_edges(told):
         if not present:
             continue
         known = _known(present)
@@ -111,13 +108,13 @@ def _corrected(bed: Bed, found: list[Stretch], corrections: Iterable[Event]) -> 
 def _known(present: list[Stretch]) -> _Known:
     patients = tuple(sorted({each.patient for each in present}))
     doubts = sorted({each.doubt for each in present if each.doubt})
-    present.sort(key=lambda each: (each.from_us, each.origin))
+    first = min(present, key=lambda each: (each.from_us, each.origin))
     if len(patients) > 1:
         doubts.insert(0, TAKEN_TWICE)
     if doubts:
         origins = tuple(sorted({each.origin for each in present}))
         return _Known(State.QUARANTINED, "", doubts[0], origins, patients)
-    return _Known(State.CURRENT, patients[0], "", (present[0].origin,), patients)
+    return _Known(State.CURRENT, patients[0], "", (first.origin,), patients)
 
 
 def _named(bed: Bed, runs: list[tuple[int, int, _Known]], secret: bytes) -> list[Span]:

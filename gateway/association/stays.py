@@ -15,7 +15,7 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from itertools import pairwise
 from typing import Final, NamedTuple
 
@@ -54,6 +54,18 @@ class Stretch(NamedTuple):
         """The parts of it that lie outside a time."""
         parts = (self.within(self.from_us, from_us), self.within(to_us, self.to_us))
         return [part for part in parts if part is not None]
+
+
+def between_edges(found: Iterable[Stretch]) -> Iterator[tuple[int, int, list[Stretch]]]:
+    """From each beginning or end to the next, in order: from when, until when, and what is then."""
+    coming = sorted(found, key=lambda each: each.from_us, reverse=True)
+    edges = sorted({edge for each in coming for edge in (each.from_us, each.to_us)})
+    present: list[Stretch] = []
+    for from_us, to_us in pairwise(edges):
+        while coming and coming[-1].from_us <= from_us:
+            present.append(coming.pop())
+        present = [each for each in present if each.to_us > from_us]
+        yield from_us, to_us, present
 
 
 class _Stay:
@@ -309,9 +321,11 @@ def _doubted(found: list[Stretch], doubt: Doubt) -> list[Stretch]:
 
 def _in_two_beds(found: list[Stretch]) -> list[Stretch]:
     """The same, with times in doubt in which the person was in several beds."""
-    edges = sorted({edge for each in found for edge in (each.from_us, each.to_us)})
-    for from_us, to_us in pairwise(edges):
-        beds = {each.bed for each in found if each.from_us <= from_us < each.to_us}
-        if len(beds) > 1:
-            found = _doubted(found, Doubt(from_us, to_us, IN_TWO_BEDS))
+    several = [
+        Doubt(from_us, to_us, IN_TWO_BEDS)
+        for from_us, to_us, present in between_edges(found)
+        if len({each.bed for each in present}) > 1
+    ]
+    for doubt in several:
+        found = _doubted(found, doubt)
     return found
