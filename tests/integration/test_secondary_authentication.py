@@ -164,6 +164,9 @@ class Site:
         self.lost = self.add("pump-2", "001010000000002")
         self.unbound = self.add("pump-3")
         self._processes: list[subprocess.Popen[bytes]] = []
+        # FreeRADIUS begins with all of them, and not with what was written before they were added.
+        devices = folder / "made" / "current" / "devices"
+        self.until(lambda: "/device/pump-2" in devices.read_text())
         self.watch("--restart", "true", "--once").wait(WAIT_S)
         self.radiusd = self.serve()
         self.until(lambda: "Ready to process" in (run / "radius.log").read_text())
@@ -224,8 +227,6 @@ class Site:
         return TlsFiles.within(bundle)
 
     def watch(self, *options: str) -> subprocess.Popen[bytes]:
-        if not self._processes and not (self.folder / "made" / "current").exists():
-            self.until((self.folder / "made" / "current").exists)
         command = ("-m", "wardgate", "fleet", "radius", "watch", "--config", self.fleet.config)
         return self.run("agent", sys.executable, *command, *options)
 
