@@ -41,8 +41,9 @@ prism:
 		echo "prism could not be installed: tests against it are left out"
 
 # Most tests wait for processes and sockets: some files run beside each other.
+# In the tree's order: whole processes first, which wait much, and what is short fills the end.
 test: $(VENV)/.ready system prism
-	$(BIN)/python -m pytest --numprocesses $(or $(WORKERS),5) --dist loadfile
+	$(BIN)/python -m pytest --numprocesses $(or $(WORKERS),5) --dist loadfile --no-loadscope-reorder
 
 test-crash: $(VENV)/.ready
 	$(BIN)/python -m tests.crash.rounds --rounds $(or $(ROUNDS),1000) $(if $(SEED),--seed $(SEED))

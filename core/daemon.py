@@ -150,11 +150,17 @@ async def _main(config: CoreConfig, ready: Callable[[], None]) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
-    keeping = asyncio.create_task(_keep_alive())
+    keeping: list[asyncio.Task[None]] = []
+
+    def answers() -> None:
+        ready()
+        keeping.append(asyncio.create_task(_keep_alive()))
+
     try:
-        await serve(config, stop, ready)
+        await serve(config, stop, answers)
     finally:
-        keeping.cancel()
+        for task in keeping:
+            task.cancel()
 
 
 async def _keep_alive() -> None:

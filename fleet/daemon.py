@@ -8,9 +8,8 @@ import logging
 import os
 import signal
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
 
@@ -41,6 +40,7 @@ from gateway.clock import SystemClock
 from gateway.domain.errors import ConfigError, WardgateError
 from gateway.domain.ports import Clock
 from gateway.metrics_http import MetricsServer
+from gateway.supervisor import Part, Supervisor
 from gateway.telemetry import Telemetry
 from gateway.tomlfile import address
 from gateway.wire.serving import server_options
@@ -90,6 +90,7 @@ async def serve(config: FleetConfig, stop: asyncio.Event, ready: Callable[[], No
     )
     server.add_generic_rpc_handlers((service.handler(),))
     keeper = _Keeper(config, store, parts, service, telemetry, web)
+    beside = Supervisor()
     try:
         await registry.load()
         await configurations.load()
@@ -105,16 +106,11 @@ async def serve(config: FleetConfig, stop: asyncio.Event, ready: Callable[[], No
         audit.record("started", devices=len(registry.devices))
         log.info("fleet answers on %s:%d with %d devices", host, bound, len(registry.devices))
         ready()
-        shipping = _shipper(config, clock, telemetry).run()
-        async with _beside(
-            audit.run(),
-            shipping,
-            follow(config, registry, seen),
-            _renew_own(config, store, registry, telemetry, audit),
-            *_radius(config, store, registry, telemetry, audit, service),
-        ):
-            await keeper.run(stop)
+        for part in _beside(config, store, registry, telemetry, audit, service, seen):
+            beside.start(part)
+        await keeper.run(stop)
     finally:
+        await beside.stop()
         await server.stop(STOP_GRACE_S)
         await web.stop()
         if metrics is not None:
@@ -123,26 +119,6 @@ async def serve(config: FleetConfig, stop: asyncio.Event, ready: Callable[[], No
         threads.shutdown()
         store.close()
         audit.close()
-
-
-@asynccontextmanager
-async def _beside(*work: Coroutine[None, None, None]) -> AsyncIterator[None]:
-    """Run ``work`` meanwhile; who ends by itself is told of, and ends nobody else."""
-    tasks = [asyncio.create_task(each) for each in work]
-    for task in tasks:
-        task.add_done_callback(_ended)
-    try:
-        yield
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-
-def _ended(task: asyncio.Task[None]) -> None:
-    if not task.cancelled():
-        what, error = getattr(task.get_coro(), "__qualname__", task.get_name()), task.exception()
-        log.critical("%s ended by itself: start the service anew", what, exc_info=error)
 
 
 def _parts(
@@ -271,34 +247,37 @@ class _Keeper:
             log.error("health can't be saved: %s", error)  # noqa: TRY400  # the cause is told
 
 
-def _renew_own(
-    config: FleetConfig, store: Store, registry: Registry, telemetry: Telemetry, audit: AuditLog
-) -> Coroutine[None, None, None]:
-    """Keeps the service's certificate alive. Listeners look at the files with each handshake."""
-    kept, enrolments = Kept(SERVICE, config.tls.files, lambda: None), EnrolmentStore(store)
-    return renew_own(kept, config, registry, enrolments, SystemClock(), telemetry, audit)
-
-
-def _radius(
+def _beside(
     config: FleetConfig,
     store: Store,
     registry: Registry,
     telemetry: Telemetry,
     audit: AuditLog,
     service: FleetService,
-) -> list[Coroutine[None, None, None]]:
-    """Keeps the secondary authentication's configuration current, where there is one."""
+    seen: tuple[int, ...],
+) -> Iterator[Part]:
+    """What runs beside the service: who ends by a fault begins again, and ends nobody else.
+
+    Listeners look at the certificate's files with each handshake.
+    """
+    clock, enrolments = SystemClock(), EnrolmentStore(store)
+    yield Part("authorities", lambda: follow(config, registry, seen))
+    yield Part("audit", audit.run)
+    yield Part("audit-syslog", _shipper(config, clock, telemetry).run)
+
+    def renewal(kept: Kept) -> Part:
+        return Part(
+            f"renewal-{kept.use}",
+            lambda: renew_own(kept, config, registry, enrolments, clock, telemetry, audit),
+        )
+
+    yield renewal(Kept(SERVICE, config.tls.files, lambda: None))
     telemetry.set("radius_fails", 0)  # an alert rule watches it
-    if config.radius is None:
-        return []
-    desk = RadiusDesk(config.radius, store, registry, SystemClock(), telemetry, audit)
-    desk.on_attachment = service.tell_attachment
-    kept = Kept(RADIUS, config.radius.identity, desk.certificate_changed)
-    enrolments = EnrolmentStore(store)
-    return [
-        desk.run(),
-        renew_own(kept, config, registry, enrolments, SystemClock(), telemetry, audit),
-    ]
+    if config.radius is not None:
+        desk = RadiusDesk(config.radius, store, registry, clock, telemetry, audit)
+        desk.on_attachment = service.tell_attachment
+        yield Part("radius", desk.run)
+        yield renewal(Kept(RADIUS, config.radius.identity, desk.certificate_changed))
 
 
 def _audit_log(config: FleetConfig, clock: Clock) -> AuditLog:

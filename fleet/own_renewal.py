@@ -9,11 +9,12 @@ by a handshake with itself, both ends checking what callers and callees check.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import ssl
 from collections.abc import Callable
 from datetime import timedelta
-from typing import NamedTuple
+from typing import NamedTuple, NoReturn
 
 from cryptography import x509
 
@@ -137,7 +138,7 @@ async def renew_own(  # what renewing touches
     telemetry: Telemetry,
     audit: Auditor,
 ) -> None:
-    """Keep a certificate alive, if it lies in two slots; until cancelled."""
+    """Keep a certificate alive, if it lies in two slots; until cancelled in any case."""
     telemetry.begin("renewals", RESULTS)
     telemetry.set("renewal_fails", 0, kept.use)  # an alert rule watches it
     try:
@@ -146,7 +147,7 @@ async def renew_own(  # what renewing touches
             log.warning(
                 "the certificate (%s) is not renewed by itself: it is not in two slots", kept.use
             )
-            return
+            await _for_ever()
         around = Surroundings(
             counted=lambda result: telemetry.add("renewals", result),
             audit=lambda result, serial, words: audit.record(
@@ -161,5 +162,11 @@ async def renew_own(  # what renewing touches
     except (WardgateError, OSError) as error:
         log.error("the certificate (%s) is not renewed by itself: %s", kept.use, error)  # noqa: TRY400  # the cause is told
         telemetry.set("renewal_fails", 1, kept.use)
-        return
+        await _for_ever()
     await renewer.run()
+
+
+async def _for_ever() -> NoReturn:
+    """Until cancelled: what there is to be told was told."""
+    await asyncio.get_running_loop().create_future()
+    raise AssertionError

@@ -84,10 +84,18 @@ class RadiusDesk:
         self._changed.set()
 
     async def run(self) -> None:
-        """Until cancelled. An SMF that does not answer keeps no change from being written."""
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._keep_current())
-            tasks.create_task(self._keep_ended())
+        """Until cancelled. An SMF that does not answer keeps no change from being written.
+
+        May be called again after a fault: everything is made anew then.
+        """
+        self._changed.set()
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._keep_current())
+                tasks.create_task(self._keep_ended())
+        except Exception:
+            self._counters.set("radius_fails", 1)
+            raise
 
     async def _keep_ended(self) -> None:
         while True:
