@@ -174,26 +174,47 @@ def read_cabinets(sim_log: Path, core_db: Path, known_after_s: float) -> Cabinet
     Args:
         sim_log: of the simulated ward.
         core_db: of the core.
-        known_after_s: a change later than this before the last one of the run may be unknown.
+        known_after_s: a change may be unknown until the reader was heard for so long, in one go.
     """
     truth: dict[str, tuple[int, str]] = {}
-    path, until = cabinets_of(sim_log), 0
+    path = cabinets_of(sim_log)
     if path.exists():
         for line in path.read_text().splitlines():
             entry = json.loads(line)
-            until = max(until, entry["at_us"])
             truth[entry["epc"]] = (entry["at_us"], entry["place"])
     with sqlite3.connect(f"file:{core_db}?mode=ro", uri=True, timeout=10) as db:
         stock = {
             epc: (place, bool(doubted))
             for epc, place, doubted in db.execute("SELECT epc, place, doubted FROM stock")
         }
+        heard = _heard(db)
     settled = {
-        epc: place for epc, (at_us, place) in truth.items() if at_us < until - known_after_s * 1e6
+        epc: place
+        for epc, (at_us, place) in truth.items()
+        if any(end - max(at_us, began) >= known_after_s * 1e6 for began, end in heard)
     }
     doubted = sum(stock.get(epc, ("", False))[1] for epc in settled)
     right = sum(stock.get(epc, ("", False)) == (place, False) for epc, place in settled.items())
     return Cabinets(len(settled), right, doubted)
+
+
+def _heard(db: sqlite3.Connection) -> list[tuple[int, int]]:
+    """From when until when the ward's reader was heard, each time; a killed gateway says no end."""
+    last = dict(
+        db.execute(
+            "SELECT epoch, max(received_us) FROM (SELECT epoch, received_us FROM reports"
+            " UNION ALL SELECT epoch, received_us FROM statuses) GROUP BY epoch"
+        )
+    )
+    found: list[tuple[int, int]] = []
+    for state, epoch, at_us in db.execute(
+        "SELECT state, epoch, received_us FROM statuses WHERE driver = 'llrp' ORDER BY received_us"
+    ):
+        if state == "online":
+            found.append((at_us, last[epoch]))
+        elif found:
+            found[-1] = (found[-1][0], min(found[-1][1], at_us))
+    return found
 
 
 def lost(devices: DevicesSaw, core: Held) -> set[MessageKey]:

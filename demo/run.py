@@ -38,7 +38,7 @@ DRAIN_S_MAX = 15.0
 POLL_S = 0.1
 SCREEN_COLUMNS, SCREEN_ROWS = 80, 14
 KNOWN_AFTER_S = 8.0
-"""What lies in a cabinet is known so long after a change at the latest, with an outage between."""
+"""What lies in a cabinet is known when its reader was heard for so long after a change."""
 SECONDS_MAX = 1e6
 INTERRUPTED = 130
 """The exit code of a program that SIGINT ended."""
