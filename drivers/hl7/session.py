@@ -78,6 +78,11 @@ def _interpreter(content: bytes, header: Header, zone: tzinfo) -> Interpreter | 
     return kind(content, header, zone)
 
 
+@one_message
+def _read_on(interpreter: Interpreter | OrderInterpreter) -> bool:
+    return interpreter.step()
+
+
 class _Slot:
     """A message's place in the order of answers."""
 
@@ -321,7 +326,7 @@ class Session:
 
     def _step(self, reading: _Reading) -> None:
         try:
-            if not one_message(reading.interpreter.step)():
+            if not _read_on(reading.interpreter):
                 return
             self._reading = None
             self._submit(reading)

@@ -67,7 +67,7 @@ def unpack(data: bytes) -> Placement:
     """
     try:
         return _decoder.decode(data)
-    except (ValueError, *UNDECODABLE) as error:
+    except UNDECODABLE as error:
         raise MalformedError("association_placement", str(error)) from error
 
 

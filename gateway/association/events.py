@@ -113,5 +113,5 @@ def unpack(data: bytes) -> Event:
     """
     try:
         return _decoder.decode(data)
-    except (ValueError, *UNDECODABLE) as error:
+    except UNDECODABLE as error:
         raise MalformedError("association_event", str(error)) from error

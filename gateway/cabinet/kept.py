@@ -111,7 +111,7 @@ class Kept:
             self._values[space, key] = value
             try:
                 take(key, msgspec.msgpack.decode(value, type=kind))
-            except (ValueError, KeyError, *UNDECODABLE):
+            except (KeyError, *UNDECODABLE):
                 _log.error("%s: a value can't be read (key of %d bytes)", space, len(key))
                 continue
 

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Final
 from unicodedata import combining, east_asian_width
 
+from gateway.domain.texts import one_line
 from protos.wardgate.v1 import infusion_pb2 as pb
 
 COLUMNS: Final = 80
@@ -147,7 +148,7 @@ def width(text: str) -> int:
 
 def cut(text: str, room: int) -> str:
     """A text in at most so many columns; what is cut ends in an ellipsis."""
-    clean = "".join(each if each.isprintable() else "?" for each in text)
+    clean = one_line(text)
     if width(clean) <= room:
         return clean
     while width(clean) > room - 1:

@@ -13,6 +13,7 @@ from msgspec import Meta
 
 from gateway.domain.decoding import UNDECODABLE
 from gateway.domain.errors import MalformedError
+from gateway.domain.texts import one_line
 
 _Read = TypeVar("_Read")
 NAME_CHARS_MAX: Final = 128
@@ -84,4 +85,4 @@ def address(text: str) -> str:
 
 def shown(name: str) -> str:
     """A name of the platform's as people may see it: one line, and not a long one."""
-    return "".join(each if each.isprintable() else "?" for each in name[:NAME_CHARS_MAX])
+    return one_line(name[:NAME_CHARS_MAX])

@@ -111,7 +111,7 @@ class Desk:
                     self._faults.restore(key.removeprefix(FAILING))
                 else:
                     self.stories.restore(key, value)
-            except (ValueError, *UNDECODABLE):
+            except UNDECODABLE:
                 log.error("a notification's state can't be read (key of %d bytes)", len(key))  # noqa: TRY400  # nothing more to tell
 
     def value_of(self, space: str, key: str) -> bytes | None:

@@ -16,6 +16,7 @@ from collections.abc import Sequence
 
 from gateway.domain.errors import WardgateError
 from gateway.domain.labels import Lane
+from gateway.domain.texts import one_line
 from gateway.journal.types import StoredGroup
 from gateway.uplink.entering import Rejected, Settled
 from gateway.uplink.greeting import Troubles
@@ -125,7 +126,7 @@ class Flight:
         """
         batch, name = sent.batch, self._link.name
         # The receiver's words, in the ledger, an alarm and the log: one line, and not a long one.
-        reason = "".join(each if each.isprintable() else "?" for each in reason[:REASON_CHARS_MAX])
+        reason = one_line(reason[:REASON_CHARS_MAX])
         aad = f"{name}/{batch.lane.name}/{batch.epoch}/{batch.first}/{batch.last}".encode()
         key_id, body = self._around.seal.seal(batch.request, aad)
         await self._around.writer.set_aside(Rejected(name, batch, reason, key_id, body))

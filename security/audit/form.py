@@ -184,7 +184,7 @@ def read_line(line: bytes, where: str) -> tuple[bytes, Entry]:
         raise AuditBrokenError(f"{where}: no whole entry")
     try:
         return parse(line[:-1])
-    except (ValueError, *UNDECODABLE) as error:
+    except UNDECODABLE as error:
         raise AuditBrokenError(f"{where}: not an entry") from error
 
 

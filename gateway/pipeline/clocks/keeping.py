@@ -96,7 +96,7 @@ class Keeping:
                 elif len(self._kept) < self._max:
                     self._kept[key] = msgspec.msgpack.decode(value, type=_Entry)
                     self._written[key] = (-EVERY_US, 0)
-            except (ValueError, *UNDECODABLE):
+            except UNDECODABLE:
                 log.error("a kept clock can't be read (key of %d bytes)", len(key))  # noqa: TRY400  # nothing more to tell
 
     def clock_of(self, device_id: str, rule: Rule) -> DeviceClock:
