@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
+import sqlite3
 from collections import Counter
 
 import pytest
 
-from demo.account import Cabinets, DevicesSaw, Held, Sent, read_sim_log
+from demo.account import Cabinets, DevicesSaw, Held, Sent, read_cabinets, read_sim_log
 from demo.report import Evidence, Ledger, broken_promises, build
 from demo.scrape import OverRestarts, total
+from firmware_sim.log import cabinets_of
 
+SECOND_US = 1_000_000
 MESSAGES = {("m-1", f"b:{n}"): Sent(1_000 * n, 1_000 * n + 500) for n in range(5)}
 
 
@@ -153,3 +158,46 @@ def test_after_a_kill_the_report_counts_at_least_what_is_in_the_ledger():
 )
 def test_what_lies_in_cabinets_is_known_or_in_doubt(cabinets, kept):
     assert (verdict(evidence(cabinets=cabinets)) == []) is kept
+
+
+def cabinet_run(place, statuses, last_us):
+    """A ward's log of what lies where, and a core that heard its reader."""
+    sim_log, core_db = place / "sim.jsonl", place / "core.db"
+    truth = [(1, "a", "drawer-1"), (1, "b", "drawer-2"), (1, "c", "drawer-1"), (20, "c", "")]
+    cabinets_of(sim_log).write_text(
+        "".join(
+            json.dumps({"at_us": at * SECOND_US, "epc": epc, "place": where}) + "\n"
+            for at, epc, where in truth
+        )
+    )
+    with contextlib.closing(sqlite3.connect(core_db)) as db, db:
+        db.execute("CREATE TABLE stock (epc, place, doubted)")
+        db.execute("CREATE TABLE statuses (driver, state, epoch, received_us)")
+        db.execute("CREATE TABLE reports (epoch, received_us)")
+        lies = [("a", "drawer-1", False), ("b", "drawer-2", True), ("c", "drawer-1", False)]
+        db.executemany("INSERT INTO stock VALUES (?, ?, ?)", lies)
+        rows = [(driver, state, epoch, at * SECOND_US) for driver, state, epoch, at in statuses]
+        db.executemany("INSERT INTO statuses VALUES (?, ?, ?, ?)", rows)
+        ends = [(epoch, at * SECOND_US) for epoch, at in last_us.items()]
+        db.executemany("INSERT INTO reports VALUES (?, ?)", ends)
+    return read_cabinets(sim_log, core_db, 8.0)
+
+
+def test_what_lies_in_a_cabinet_is_asked_once_its_reader_was_heard_for_long_enough(tmp_path):
+    online = [("llrp", "online", 1, 2), ("mqtt", "offline", 1, 3)]
+    assert cabinet_run(tmp_path, online, {1: 27}) == Cabinets(items=2, right=1, doubted=1)
+    (tmp_path / "core.db").unlink()
+    assert cabinet_run(tmp_path, online, {1: 28}) == Cabinets(items=3, right=1, doubted=1)
+
+
+@pytest.mark.parametrize(
+    ("statuses", "last"),
+    [
+        ([], {1: 30}),
+        ([("llrp", "online", 1, 2), ("llrp", "offline", 1, 9)], {1: 30}),
+        ([("llrp", "online", 1, 2), ("llrp", "online", 2, 10)], {1: 9, 2: 17}),
+    ],
+    ids=["never heard", "heard for a moment", "a kill between"],
+)
+def test_nothing_is_asked_of_a_cabinet_that_was_not_heard_for_long_enough(tmp_path, statuses, last):
+    assert cabinet_run(tmp_path, statuses, last).items == 0
