@@ -16,7 +16,7 @@ SOURCES := contract gateway drivers security fleet core attack firmware_sim ward
 
 VENV_DEPLOY ?= .venv-deploy
 
-.PHONY: prism demo test test-crash test-power test-absence test-vm check check-deploy format generate bench fuzz lock clean system
+.PHONY: prism demo test explore test-crash test-power test-absence test-vm check check-deploy format generate bench fuzz lock clean system
 
 $(VENV)/.ready: requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "wardgate needs Python 3.11 or newer")'
@@ -44,6 +44,13 @@ prism:
 # In the tree's order: whole processes first, which wait much, and what is short fills the end.
 test: $(VENV)/.ready system prism
 	$(BIN)/python -m pytest --numprocesses $(or $(WORKERS),5) --dist loadfile --no-loadscope-reorder
+
+# Property tests by other examples each time, in as many rounds.
+explore: $(VENV)/.ready
+	for round in $$(seq $(or $(ROUNDS),10)); do \
+		$(BIN)/python -m pytest --numprocesses $(or $(WORKERS),2) --hypothesis-profile explore \
+			$$(grep -rl --include '*.py' 'from hypothesis' tests/unit) || exit 1; \
+	done
 
 test-crash: $(VENV)/.ready
 	$(BIN)/python -m tests.crash.rounds --rounds $(or $(ROUNDS),1000) $(if $(SEED),--seed $(SEED))

@@ -1,4 +1,8 @@
-"""Settings for every test: no test asserts a time, so Hypothesis doesn't either."""
+"""Settings for every test: no test asserts a time, so Hypothesis doesn't either.
+
+Whoever changes something is judged by the same examples as everybody; ``make explore`` looks for
+others.
+"""
 
 import fcntl
 import os
@@ -15,8 +19,9 @@ from tests.softhsm import make as make_softhsm
 PORTS_FIRST, PORTS_OF_A_WORKER, WORKERS_MAX = 12_000, 1_500, 13
 
 settings.register_profile(
-    "wardgate", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True
+    "explore", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True
 )
+settings.register_profile("wardgate", settings.get_profile("explore"), derandomize=True)
 settings.load_profile("wardgate")
 
 

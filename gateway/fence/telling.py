@@ -238,8 +238,7 @@ class LinkTelling:
             elif device.missing is None:
                 device.missing = (now_s, now_us)
             elif now_s - device.missing[0] >= GONE_S:
-                at_us = min(now_us, max(device.missing[1], device.told_us))
-                self._forget(device_id, device, SESSION_ENDED, at_us)
+                self._forget(device_id, device, SESSION_ENDED, device.missing[1])
 
     def _device(self, device_id: str) -> _Device | None:
         """Of whom something is known; None: it is one too many, or nobody listens."""
@@ -282,6 +281,10 @@ class LinkTelling:
                 continue
             self._left -= 1
             del self._due[device_id]
+            if device.at_us < device.told_us:
+                # A session is missed for a while before that is told, and what was told meanwhile
+                # came first; unless the clock was set back.
+                device.at_us = min(device.told_us, self._clock.now_us())
             records.append(_record(device_id, device, cause))
             value = None if device.now == NOTHING else b"1"
             if device.told is None or (device.told == NOTHING) != (value is None):

@@ -193,6 +193,20 @@ def test_what_is_known_ends_with_the_session_and_not_with_a_short_break():
     assert one.state == set()
 
 
+def test_a_session_that_ended_before_what_was_on_its_way_is_told_behind_it():
+    one = Bench(outcome=None)
+    one.live.hosts["pump-1"] = ""
+    one.heard("a")
+    one.sink.settle()
+    one.wait(GONE_S - 2)  # it is missed, and that is not told yet
+    one.telling.stands("pump-1", ("z",))
+    one.wait(4)
+    one.sink.settle()
+    one.wait(1)
+    assert [cause for cause, _ in one.told] == ["cell", "zone", "session_ended"]
+    assert one.records[1].at_us <= one.records[2].at_us
+
+
 def test_nothing_older_is_known_when_words_may_have_been_missed():
     one = Bench()
     one.telling.unheard(one.clock.monotonic())
