@@ -11,7 +11,8 @@ Rules:
   When the device was last heard is committed with its records, so that the gateway's own absence,
   planned or not, becomes a Gap too.
 - While the journal is behind, the link is paused; its queue is bounded, and overflow is a link
-  loss. The dialogue is kept alive meanwhile, and the device's silence means nothing.
+  loss. The dialogue is kept alive meanwhile, and the device's silence means nothing. Nor does it
+  while the gateway itself stands still: what lies in the socket is heard first.
 - A fault of the driver's own costs its link, which is opened anew, and nothing else.
 """
 
@@ -48,6 +49,10 @@ ADMISSION_RETRY_S = 30.0
 """After a refusal: a suspended device comes back by itself, an unknown one fills no audit log."""
 WAIT_S_MIN = 0.005
 """Between two ticks: a dialogue whose deadline stays in the past must not keep the loop busy."""
+LATE_S = 0.5
+"""A timer that comes so late was kept waiting by us: the machine stood still, or the loop did."""
+LISTEN_S = 0.05
+"""Then what the device has said meanwhile is heard before it counts as silent."""
 LEAVE_SHARE = 0.5
 """Of the grace of ``stop``, for the device's answer to our goodbye."""
 
@@ -355,10 +360,18 @@ class Attachment:
 
     def _on_time(self) -> None:
         dialogue = self._dialogue
-        if dialogue is not None:
-            if self._paused:
-                dialogue.excuse(self._now())
-            self._safely(dialogue.tick)
+        if dialogue is None:
+            return
+        if self._late():
+            self._set_timer(LISTEN_S, self._on_time)
+            return
+        if self._paused:
+            dialogue.excuse(self._now())
+        self._safely(dialogue.tick)
+
+    def _late(self) -> bool:
+        timer = self._timer
+        return timer is not None and asyncio.get_running_loop().time() > timer.when() + LATE_S
 
     def _set_timer(self, delay_s: float, call: Callable[[], None]) -> None:
         self._cancel_timer()

@@ -68,7 +68,8 @@ async def bed(port: int, *, given: Any = None, **settings: Any):
     sink = given.sink if given is not None else WaitingSink()
     given = given or ports(sink, known=("reader-1",))
     host = "localhost" if settings.get("tls") else "127.0.0.1"
-    values = {"keepalive_s": 1.0, "report_ms": 100, "answer_s": 5.0, **settings}
+    # Nobody falls silent here: a test whose machine stands still must lose no reader by it.
+    values = {"keepalive_s": 10.0, "report_ms": 100, "answer_s": 30.0, **settings}
     reader = Reader(device_id="reader-1", address=f"{host}:{port}", **values)
     config = LlrpConfig(readers=(reader,), networks=LOOPBACK)
     driver = LlrpDriver(config, given, random.Random(1), LIMITS)
@@ -188,10 +189,10 @@ async def test_a_changed_reader_is_followed_and_the_other_goes_on() -> None:
         )
         assert await driver.reconfigure(LlrpConfig(readers=tuple(readers), networks=LOOPBACK))
         await ward.until(lambda: second.connections == 2)
+        await ward.until(lambda: "DELETE_ROSPEC" in other.asked)
         before = len(ward.reads())
-        await ward.until(lambda: len(ward.reads()) > before + 3)
+        await ward.until(lambda: {r.epc for s in ward.reads()[before:] for r in s.reads} == {A, B})
         assert first.connections == 1
-        assert "DELETE_ROSPEC" in other.asked
         await driver.stop(3.0)
 
 
@@ -237,9 +238,9 @@ async def test_a_reader_that_shows_its_own_identity(ward_pki, monkeypatch) -> No
         assert identity.set_revocations([serial]) == 1
         await ward.until(lambda: ward.of(ReaderCondition.LOST))
         said = len(ward.reads())
+        await soon(lambda: ("revoked", "llrp", "reader-1") in audit.refusals)
         await asyncio.sleep(0.3)
         assert len(ward.reads()) == said
-        assert ("revoked", "llrp", "reader-1") in audit.refusals
 
 
 async def test_a_reader_that_shows_anothers_identity(ward_pki, monkeypatch) -> None:
@@ -269,7 +270,7 @@ async def test_llrpkits_emulator_over_tls(ward_pki) -> None:
     context = tls.server_context(ward_pki.broker().files)
     async with (
         Emulated(context, {A: 1, B: 2}) as reader,
-        bed(reader.front.port, given=given, tls=True) as ward,
+        bed(reader.front.port, given=given, tls=True, keepalive_s=3.0) as ward,
     ):
         await ward.until(lambda: ward.epcs() == {A, B})
         first = ward.reads()[0]

@@ -1,8 +1,10 @@
 """A device on a bound link, whatever its protocol: faults, waits, refusals, ends."""
 
 import asyncio
+import time
 
 import pytest
+import uvloop
 
 from drivers.base import attachment
 from drivers.base.attachment import Attachment, Binding
@@ -303,6 +305,31 @@ async def test_a_deadline_that_stays_in_the_past_leaves_the_loop_to_others():
         await asyncio.sleep(0)
     assert turns > 3 * bed.dialogues[0].ticks
     await bed.attachment.stop(1.0)
+
+
+@pytest.mark.parametrize("runner", [asyncio.new_event_loop, uvloop.new_event_loop])
+@pytest.mark.parametrize("spoke", [True, False])
+def test_a_device_is_not_silent_because_the_gateway_stood_still(runner, spoke):
+    async def stands_still():
+        bed = Bed().up(b"+")
+        (device,) = bed.dialogues
+        device.due = bed.clock.monotonic() + 0.01
+        bed.attachment.data_received(b"r")
+        asyncio.get_running_loop().call_soon(time.sleep, 2 * attachment.LATE_S)
+        await asyncio.sleep(0.02)  # due behind the deadline: whoever wakes here, that has passed
+        assert device.ticks == 0
+        if spoke:
+            device.due = None
+            bed.attachment.data_received(b"r")
+            await asyncio.sleep(2 * attachment.LISTEN_S)
+        else:
+            await until(lambda: device.ticks)
+        assert device.ticks == (0 if spoke else 1)
+        device.due = None
+        await bed.attachment.stop(1.0)
+
+    with asyncio.Runner(loop_factory=runner) as loop:
+        loop.run(stands_still())
 
 
 @pytest.mark.parametrize("answers", [True, False])
