@@ -12,10 +12,10 @@ TIMEOUT_S = 2.0
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
 
-def scrape(url: str) -> Samples:
+def scrape(url: str, timeout_s: float = TIMEOUT_S) -> Samples:
     """All samples of an endpoint; empty while it does not answer."""
     try:
-        with urllib.request.urlopen(url, timeout=TIMEOUT_S) as answer:  # noqa: S310  # loopback
+        with urllib.request.urlopen(url, timeout=timeout_s) as answer:  # noqa: S310  # loopback
             text = answer.read().decode()
     except (urllib.error.URLError, OSError, ValueError):
         return {}

@@ -11,7 +11,7 @@ import aiohttp
 from aiohttp import web
 
 LOCATION: Final = "/location/v2"
-TELL_TIMEOUT_S: Final = 5.0
+TELL_TIMEOUT_S: Final = 30.0
 ZONAL: Final = "zonalTrafficSubscription"
 CIRCLE: Final = "circleNotificationSubscription"
 

@@ -24,7 +24,7 @@ MOBILITY: Final = "/amsi/v1"
 RADIO: Final = "/rni/v2"
 TOKEN: Final = "/token"  # noqa: S105  # a path
 TOKEN_LIFE_S: Final = 3600
-TELL_TIMEOUT_S: Final = 5.0
+TELL_TIMEOUT_S: Final = 30.0
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 

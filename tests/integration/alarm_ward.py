@@ -323,9 +323,15 @@ class Gateway:
         os.kill(self.process.pid, signal.SIGHUP)
 
     def value(self, name: str, **labels: str) -> float:
-        """A metric's value; 0 where there is none."""
+        """A metric's value; 0 where there is none.
+
+        Raises:
+            ConnectionError: nobody answers; so that nobody takes that for a 0.
+        """
         wanted = frozenset(labels.items())
-        samples = scrape(f"http://127.0.0.1:{self.metrics}/metrics")
+        samples = scrape(f"http://127.0.0.1:{self.metrics}/metrics", WAIT_S)
+        if not samples:
+            raise ConnectionError(f"no metrics; {self.log()}")
         return sum(v for (n, found), v in samples.items() if n == name and wanted <= found)
 
     def log(self) -> str:

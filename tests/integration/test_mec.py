@@ -195,6 +195,13 @@ async def living(made: Site, **changed: Any) -> AsyncIterator[Agent]:
             task.result()
 
 
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is taken back at the end may take its time: the platform is there."""
+    for name in ("LOOK_ENDS_S", "LEAVING_S"):
+        monkeypatch.setattr(f"gateway.mec.agent.{name}", PATIENCE_S)
+
+
 def is_held(gateway: Gateway) -> bool:
     return gateway.held
 
@@ -331,8 +338,12 @@ async def test_what_was_made_and_not_heard_of_is_there_once(tmp_path):
     async with site(tmp_path) as made:
         platform = made.platform
         platform.lose_answers = 4
+        own = f"GET {APPS}/applications/{INSTANCE}/subscriptions"
         async with living(made):
+            await until(lambda: platform.services and platform.allocations)
             await until(lambda: platform.mobility_services)
+            # Until the agent knows the one that it looks at.
+            await until(lambda: any(f"{own}/{n}" in platform.calls for n in platform.subscriptions))
             assert not platform.lose_answers
             assert len(platform.subscriptions) == 1
             assert len(platform.services) == len(platform.allocations) == 1

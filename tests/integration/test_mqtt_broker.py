@@ -410,10 +410,10 @@ async def test_what_we_send_has_a_receipt_and_answers_are_acknowledged_when_stor
             await asyncio.sleep(0.05)
         if version == "5.0":
             with pytest.raises(NotSentError) as nobody:
-                await driver.send("wards/3b/alarms", b"{}", 60, 5.0)
+                await driver.send("wards/3b/alarms", b"{}", 60, 30.0)
             assert nobody.value.reason == "nobody_listens"
             with pytest.raises(NotSentError) as refused:
-                await driver.send("elsewhere", b"{}", 60, 5.0)
+                await driver.send("elsewhere", b"{}", 60, 30.0)
             assert refused.value.reason == "refused"
         gateway.sink.settle(Outcome.COMMITTED)
         await broker.publish(gateway_holder, "wards/3a/answers/s1", b"seen")

@@ -42,9 +42,9 @@ class Gateway:
     async def __aenter__(self):
         clock, counters = SystemClock(), FakeCounters()
         self.journal = Journal.open(self.folder, JournalConfig(), self.sealer, clock, counters)
-        self.committer = Committer(
-            self.journal, asyncio.get_running_loop(), counters, CommitterConfig()
-        )
+        # Its upkeep would write beside the commits, into what is just being copied.
+        config = CommitterConfig(maintain_s=3600)
+        self.committer = Committer(self.journal, asyncio.get_running_loop(), counters, config)
         intake = Intake(PipelineConfig(), self.committer, clock, counters, os.urandom)
         intake.restore(self.journal.state)
         await self.committer.start()
@@ -98,7 +98,7 @@ class PatientClient(Client):
 
 async def answer(client):
     """The next packet."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while not client.packets:
             client.came.clear()
             await client.came.wait()

@@ -189,6 +189,7 @@ async def test_an_alarm_has_a_session_at_the_core_until_it_is_over(
             # Who stops in good order gives back what stands.
             await bed.says(FAST)
             await seen.until(lambda: core.sessions)
+            await seen.until(seen.granted)  # by now it has heard of it, too
             await asyncio.to_thread(here.ward.gateway.end)
             assert not core.sessions
     audited = (tmp_path / "state" / "audit" / "audit.log").read_text()

@@ -140,9 +140,11 @@ async def test_alarms_sims_and_places_over_a_kill(pki: WardPki, tmp_path: Path) 
                 operator.inside[NUMBER] = "TRUE"
                 await seen.until(seen.free)
 
-                asked = await seen.network("quality", "ask", NAME, "--minutes", "5", *why)
-                assert "granted" in asked
-                assert "person" in await seen.network("quality")
+                await seen.network("quality", "ask", NAME, "--minutes", "5", *why)
+                await seen.until(seen.granted)
+                listed = await seen.network("quality")
+                assert "granted" in listed
+                assert "person" in listed
                 await seen.network("quality", "give-back", NAME)
                 await seen.until(lambda: not operator.sessions)
 

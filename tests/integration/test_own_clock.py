@@ -19,7 +19,7 @@ from gateway.ownclock.kernel import kernel_clock
 from gateway.ownclock.reading import ask, ask_chrony, by_kernel
 from security.timefloor import kernel_synchronised
 
-UP_S = 30.0
+UP_S = 90.0
 
 
 def chronyd() -> str:
@@ -53,7 +53,7 @@ def start(tmp_path):
     yield started
     for each in running:
         each.terminate()
-        each.wait(10)
+        each.wait(30)
 
 
 def eventually(port, good):
@@ -67,13 +67,21 @@ def eventually(port, good):
         time.sleep(0.1)
 
 
+def read(port):
+    """What the gateway makes of chronyd, which answers; the kernel is asked where it is slow."""
+    deadline = time.monotonic() + UP_S
+    while (reading := asyncio.run(ask(("127.0.0.1", port)))).source != "chrony":
+        assert time.monotonic() < deadline
+    return reading
+
+
 def test_a_clock_that_follows_a_server_is_told_with_its_bounds(start):
     (ntp,) = free_ports(1)
     start("local stratum 3", f"port {ntp}", "bindaddress 127.0.0.1", "allow 127.0.0.1")
     port = start("port 0", f"server 127.0.0.1 port {ntp} iburst minpoll 0 maxpoll 0")
     told = eventually(port, lambda told: told.synchronised)
     assert (told.reference, told.stratum) == ("127.0.0.1", 4)
-    reading = asyncio.run(ask(("127.0.0.1", port)))
+    reading = read(port)
     assert (reading.source, reading.synchronised) == ("chrony", True)
     assert reading.leap is LeapStatus.NORMAL
     assert 0 < reading.error_us < 5_000_000
@@ -83,7 +91,7 @@ def test_a_clock_that_follows_nothing_claims_nothing(start):
     port = start("port 0")
     told = eventually(port, lambda told: not told.synchronised)
     assert told.stratum == 0
-    reading = asyncio.run(ask(("127.0.0.1", port)))
+    reading = read(port)
     assert reading[:3] == ("chrony", False, 0)
     assert reading.leap is LeapStatus.UNSYNCHRONISED
 
