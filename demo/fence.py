@@ -55,8 +55,6 @@ def account(moments: Moments, devices: DevicesSaw, core: Held, core_db: Path) ->
     with contextlib.closing(sqlite3.connect(f"file:{core_db}?mode=ro", uri=True)) as db:
         alarms = "SELECT phase FROM alarms WHERE condition = 'outside_fence' ORDER BY id"
         phases = tuple(phase for (phase,) in db.execute(alarms))
-        places = "SELECT ward FROM association_changes WHERE device_id = ? ORDER BY id"
-        wards = tuple(dict.fromkeys(ward for (ward,) in db.execute(places, (ROAMER,))))
     return Fenced(
         moments=moments,
         alarm=phases,
@@ -65,8 +63,15 @@ def account(moments: Moments, devices: DevicesSaw, core: Held, core_db: Path) ->
         absent=absent,
         missing=len(absent & lost(devices, core)),
         free_again=free_again,
-        wards=wards,
+        wards=wards(core_db),
     )
+
+
+def wards(core_db: Path) -> tuple[str, ...]:
+    """Where the core has the roamer, in order."""
+    with contextlib.closing(sqlite3.connect(f"file:{core_db}?mode=ro", uri=True)) as db:
+        places = "SELECT ward FROM association_changes WHERE device_id = ? ORDER BY id"
+        return tuple(dict.fromkeys(ward for (ward,) in db.execute(places, (ROAMER,))))
 
 
 def broken(found: Fenced, quarantined: int, restarts: int) -> list[str]:

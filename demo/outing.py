@@ -124,6 +124,11 @@ class Outing:
         await until(self._look, lambda seen: bool(seen) and not _holds(seen))
         self._note(free_us=_now_us())
 
+    @property
+    def returning(self) -> bool:
+        """Whether the leaver is on campus again, and the gateway was not seen to know it."""
+        return bool(self.moments.back_us) and not self.moments.free_us
+
     async def end(self) -> None:
         """The ward stops: whoever is still out comes back."""
         self._note(ended_us=_now_us())

@@ -14,7 +14,8 @@ from typing import Any, NamedTuple
 
 from aiohttp import web
 
-from demo.outing import FENCE, Outing, until
+from demo.fence import wards
+from demo.outing import FENCE, NEXT_WARD, POLL_S, Outing, until
 from demo.plan import Plan
 from demo.scrape import Samples, scrape, total
 from firmware_sim.mec.location import LOCATION
@@ -29,7 +30,9 @@ RULE = "local-breakout"
 CAMPUS = "10.1.0.0/16"
 WITHDRAWN_AT_S, WITHDRAWN_FOR_S = 8.0, 4.0
 """For longer, until the gateway notices."""
-GRACE_S = 20
+GRACE_S = 60
+NOTICED_S_MAX = 30.0
+"""What has begun when the ward stops is waited for so long."""
 ELSEWHERE = "203.0.113.9"
 
 
@@ -102,10 +105,16 @@ class DemoPlatform:
     async def calm(self) -> None:
         """Play no further, and leave the rule in force and everybody on campus.
 
+        The gateway may be slow to notice what it was told: that is waited for.
+
         Raises:
             Exception: of what was played.
         """
         playing, self._playing = self._playing, []
+        begun = [bool(self._away_since), self.outing.returning]
+        finishing = [task for task, began in zip(playing, begun, strict=False) if began]
+        if finishing:
+            await asyncio.wait(finishing, timeout=NOTICED_S_MAX)
         for task in playing:
             task.cancel()
         for task in playing:
@@ -114,6 +123,16 @@ class DemoPlatform:
         if playing:
             await self.outing.end()
         self._restore()
+        if playing and self.outing.moments.roamed_us:
+            await self._followed()
+
+    async def _followed(self) -> None:
+        """Wait until the core has the roamer next door."""
+        deadline = time.monotonic() + NOTICED_S_MAX
+        while time.monotonic() < deadline:
+            if NEXT_WARD in await asyncio.to_thread(wards, self._plan.core_db):
+                return
+            await asyncio.sleep(POLL_S)
 
     async def terminate(self) -> None:
         """Tell the gateway to end."""

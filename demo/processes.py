@@ -117,7 +117,7 @@ class Process:
             with contextlib.suppress(ProcessLookupError):
                 self._child.send_signal(signal.SIGTERM)
 
-    async def stop(self, grace_s: float = 10.0) -> None:
+    async def stop(self, grace_s: float = 30.0) -> None:
         """End it: SIGTERM, then SIGKILL after the grace; idempotent."""
         self.sample()
         self.ask_to_stop()

@@ -57,6 +57,11 @@ class Ledger(NamedTuple):
         """Device messages: each has an entry for the core, also when it was withheld."""
         return sum(self.reports.get("core", {}).values())
 
+    @property
+    def entered(self) -> int:
+        """Records of telemetry: each has an entry for the core."""
+        return self.journaled + self.notices
+
 
 class Evidence(NamedTuple):
     """Everything that a report is made from."""
@@ -67,7 +72,11 @@ class Evidence(NamedTuple):
     vendor: Held
     ledger: Ledger
     gateway: Samples
-    """Sums over all lives of the gateway."""
+    """Sums over all lives of the gateway; the last look at it was when everything had left."""
+    committed: int
+    """Records of telemetry that it had counted when the ward had stopped."""
+    entered: int
+    """Of these, in its ledger when everything had left, before the last look."""
     gateway_restarts: int
     vendor_leaks: list[str]
     cabinets: Cabinets
@@ -191,25 +200,29 @@ def broken_promises(evidence: Evidence, report: dict[str, Any]) -> list[str]:
     promise(raised == core.alarms, f"{raised} alarms were raised, {core.alarms} are at the core")
     if evidence.gateway_restarts == 0:  # a killed gateway's counters miss its last second
         acknowledged = report["devices_saw"]["acknowledged"]
-        accepted, committed = (
-            int(total(evidence.gateway, name, **labels))
-            for name, labels in (
-                ("wardgate_accepted_total", {}),
-                ("wardgate_journaled_total", {"lane": "telemetry"}),
-            )
-        )
+        accepted = int(total(evidence.gateway, "wardgate_accepted_total"))
         promise(
             accepted >= acknowledged,
             f"the gateway accepted {accepted}, devices saw {acknowledged} acknowledged",
         )
-        entered = ledger.journaled + ledger.notices
-        # What the gateway says of links that end with it is behind the last look at its counters.
-        waiting = ledger.waiting.get(("core", "telemetry"), 0)
+        # It says more until it ends, such as of links: behind the last look at its counters.
         promise(
-            committed <= entered <= committed + waiting,
-            f"the gateway journaled {committed} records of telemetry, its ledger has {entered}",
+            evidence.committed <= ledger.entered,
+            f"the gateway journaled {evidence.committed} records of telemetry, its ledger has"
+            f" {ledger.entered}",
+        )
+        committed = committed_telemetry(evidence.gateway)
+        promise(
+            evidence.entered <= committed,
+            f"the ledger had {evidence.entered} records of telemetry, of which the gateway"
+            f" journaled {committed}",
         )
     return broken
+
+
+def committed_telemetry(gateway: Samples) -> int:
+    """Records of that lane in the journal."""
+    return int(total(gateway, "wardgate_journaled_total", lane="telemetry"))
 
 
 def summary(report: dict[str, Any], broken: list[str], path: Path | None) -> str:

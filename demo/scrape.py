@@ -8,7 +8,8 @@ from collections.abc import Iterator
 
 from prometheus_client.parser import text_string_to_metric_families
 
-TIMEOUT_S = 2.0
+TIMEOUT_S = 10.0
+"""A process that was stopped for a while answers late; one that is gone refuses at once."""
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
 

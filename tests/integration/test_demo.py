@@ -20,7 +20,7 @@ from tests.unit.hl7.messages import message as hl7_message
 
 CLIENTS = ("mosquitto_pub", "coap-client-openssl", "coap-client-gnutls")
 pytestmark = [
-    pytest.mark.timeout(240),
+    pytest.mark.timeout(600),
     pytest.mark.skipif(
         not all(map(shutil.which, CLIENTS)), reason="needs Debian's mosquitto and libcoap clients"
     ),

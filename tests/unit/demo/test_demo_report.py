@@ -54,6 +54,8 @@ def evidence(**changed):
             2,
         ),
         gateway=samples(),
+        committed=7,
+        entered=7,
         gateway_restarts=0,
         vendor_leaks=[],
         rss_mib={},
@@ -96,7 +98,8 @@ def test_a_release_has_the_words_of_the_contract_and_others_only_where_they_happ
         ({"vendor": held(5, 6)}, "the ledger released 5 records to vendor, which holds 6"),
         ({"vendor_leaks": ["m-1"]}, "names devices that were withheld"),
         ({"gateway": samples(accepted=4)}, "the gateway accepted 4"),
-        ({"gateway": samples(telemetry=8)}, "journaled 8 records of telemetry, its ledger has 7"),
+        ({"committed": 8}, "journaled 8 records of telemetry, its ledger has 7"),
+        ({"entered": 8}, "the ledger had 8 records of telemetry, of which the gateway journaled 7"),
     ],
 )
 def test_accounts_that_disagree_break_a_promise(changed, words):
@@ -121,6 +124,16 @@ def test_what_leaves_after_the_next_start_is_not_missing(waiting, kept):
     run = evidence(ledger=ledger, gateway=samples(telemetry=8))
     assert (verdict(run) == []) is kept
     assert build(run)["alarms"]["raised"] == (0 if kept else 1)
+
+
+def test_what_a_gateway_says_between_the_last_look_and_its_end_is_no_disagreement():
+    more = Ledger(
+        {"core": {"pass": 5}, "vendor": {"pseudonymise": 4, "withhold": 1}},
+        {},
+        {"core": 9, "vendor": 5},
+        4,
+    )
+    assert verdict(evidence(core=held(5, 9), ledger=more)) == []
 
 
 def test_a_broken_frame_is_one_refusal():
