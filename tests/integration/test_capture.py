@@ -38,7 +38,7 @@ from tests.integration.serial_bed import VALUES
 from tests.integration.test_at_rest import wardgate
 from tests.ward_pki import Holder, WardPki
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(600)
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +75,7 @@ async def test_a_field_problem_is_brought_home(tmp_path: Path, identities: Ident
         await until(lambda: heart_rates(site, "m1"), 120.0)
         code, said = await wardgate(
             *(*capture, "--device", "m1", "--reason", "odd rates", "--restart"),
-            *("--seconds", "30", "--bytes", str(12 << 10), "--json"),
+            *("--seconds", "300", "--bytes", str(12 << 10), "--json"),
         )
         assert code == 0, said
         (note,) = json.loads(said)
@@ -95,13 +95,11 @@ async def test_a_field_problem_is_brought_home(tmp_path: Path, identities: Ident
         assert code == 0, said
         done = json.loads(said)
         assert (done["sent_bytes"], done["turns_taken"] >= 2) == (note["received_bytes"], True)
-        await until(lambda: heart_rates(site, "m2"), 120.0)
+        await until(lambda: len(heart_rates(site, "m2")) >= 5, 120.0)
         await site.drained()
         shown, again = heart_rates(site, "m1"), heart_rates(site, "m2")
-        # The same readings, in the same order, and nothing else.
-        assert len(again) >= 5
-        begin = shown.index(again[0])
-        assert again == shown[begin : begin + len(again)]
+        # The same readings, in the same order, and nothing else. They begin anew after a while.
+        assert any(again == shown[n : n + len(again)] for n in range(len(shown)))
 
         steps = [(each["result"], each.get("how", "")) for each in audited(site)]
         assert steps == [

@@ -17,7 +17,7 @@ from tests.crash.device import HABITS
 from tests.crash.rounds import alive
 from tests.crash.site import CrashSite, until
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = pytest.mark.timeout(480)
 BACKLOG = 12_000
 """Messages; three times what the forwarder may have in flight."""
 
@@ -33,7 +33,7 @@ async def test_after_an_absence_of_the_core_alarms_come_first(tmp_path: Path) ->
 
         async def away() -> None:
             had = acknowledged()
-            await until(lambda: acknowledged() > had + BACKLOG, 60)
+            await until(lambda: acknowledged() > had + BACKLOG, 240)
 
         async with alive(devices):
             await until(lambda: all(len(each.diary.acknowledged) > 100 for each in devices))

@@ -17,7 +17,7 @@ from tests.integration.fleet_process import Done
 from tests.integration.supervised import WAIT_S, Supervised, WithFleet, session
 
 POLL_S = 0.05
-LONG_S = 60.0
+LONG_S = 120.0
 """A gateway that was refused rests up to half a minute."""
 
 

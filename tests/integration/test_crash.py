@@ -20,6 +20,8 @@ from tests.crash.windows import StatisticsSite, windows
 
 pytestmark = pytest.mark.timeout(240)
 ROUNDS = 8
+CELLS = 5
+TRIES_MAX = 5
 
 
 @pytest.fixture(scope="module")
@@ -41,21 +43,27 @@ async def test_kill_9_leaves_every_window_of_statistics_once_and_whole(
 ) -> None:
     random, result = Random(21), Result()
     async with StatisticsSite(tmp_path / "site", identities) as site:
-        devices = site.devices(HABITS, random)
+        devices = site.devices(HABITS, Random(22))
         async with alive(devices):
             for _ in range(ROUNDS):
                 await kill_once(site, devices, random, result.kills)
-            await asyncio.sleep(2)  # windows that no kill falls into
+            # Windows that no kill falls into.
+            while await asyncio.to_thread(cells, site) < CELLS:  # noqa: ASYNC110 - in another process
+                await asyncio.sleep(0.2)
             await settle(site, devices)
         await judge(site, devices, result)
         gateway = site.state / "gateway"
         result.problems += await evened(lambda: windows(site.core_db, site.vendor_db, gateway))
-        arrived = read(site.vendor_db, "SELECT sum(json_array_length(statistics)) FROM aggregates")
         reports = read(site.vendor_db, "SELECT count(*) FROM report")
     assert result.problems == []
     assert any("gateway" in victim for victim in result.kills)
-    assert int(str(arrived[0][0])) >= 5
     assert reports == [(0,)]
+
+
+def cells(site: CrashSite) -> int:
+    """Statistics that have arrived at the vendor."""
+    query = "SELECT coalesce(sum(json_array_length(statistics)), 0) FROM aggregates"
+    return int(str(read(site.vendor_db, query)[0][0]))
 
 
 async def kill(site: CrashSite, device: Device, *, heard: bool) -> None:
@@ -94,8 +102,18 @@ async def test_a_gateway_that_breaks_a_promise_is_found_out(
     async with CrashSite(tmp_path / "site", identities, launcher=launcher) as site:
         (device,) = site.devices([replace(HABITS[habit], rate=0)], Random(1))
         life = asyncio.create_task(device.run())
-        await kill(site, device, heard=heard)
-        await settle(site, [device])
+        for _ in range(TRIES_MAX):  # the kill may come so late that the promise was kept
+            await kill(site, device, heard=heard)
+            await settle(site, [device])
+            problems = await evened(lambda: lacks(found, at_core(site.core_db, [device])))
+            if not problems:
+                break
         life.cancel()
-        problems = at_core(site.core_db, [device])
-    assert any(found in problem for problem in problems), problems
+    assert problems == []
+
+
+def lacks(found: str, problems: list[str]) -> list[str]:
+    """What an account says that does not tell of the broken promise; nothing if it does."""
+    if any(found in problem for problem in problems):
+        return []
+    return problems or ["the account is even"]

@@ -17,6 +17,9 @@ import pytest
 from tests.integration.supervised import DEVICE, WAIT_S, Supervised, Ward, session
 
 GATEWAY = "gw-demo"
+WAIT = ("--wait", "60")
+"""For the gateway's word, which comes with its next report."""
+UNTIL_S = 120.0
 LIMITS = "[pipeline.limits.MDC_ECG_HEART_RATE]\nhigh = 60\ndelay_s = 0\n"
 
 
@@ -66,15 +69,17 @@ class Control:
     def configure(self, document: str) -> subprocess.CompletedProcess[str]:
         path = self._directory / "wanted.toml"
         path.write_text(document)
-        return self("fleet", "configure", GATEWAY, path)
+        return self("fleet", "configure", GATEWAY, path, *WAIT)
 
     def gateway(self) -> dict[str, Any]:
-        found: dict[str, Any] = json.loads(self("fleet", "gateway", GATEWAY, "--json").stdout)
+        """What the fleet knows of it; nothing before it has attached for the first time."""
+        done = self("fleet", "gateway", GATEWAY, "--json")
+        found: dict[str, Any] = json.loads(done.stdout) if done.returncode == 0 else {}
         return found
 
     @staticmethod
     def until(condition: Callable[[], object]) -> None:
-        deadline = time.monotonic() + WAIT_S
+        deadline = time.monotonic() + UNTIL_S
         while not condition():
             assert time.monotonic() < deadline
             time.sleep(0.1)
@@ -169,7 +174,7 @@ def test_what_the_fleet_wants_is_applied_kept_and_taken_back(
             fleet.until(lambda: alarms(ward, "start") == 1)  # it signed off, and is back: again
             fleet.start()
             fleet.until(lambda: fleet.gateway().get("attached"))
-            done = fleet("fleet", "configure", GATEWAY, "--clear")
+            done = fleet("fleet", "configure", GATEWAY, "--clear", *WAIT)
             assert (done.returncode, done.stdout) == (
                 0,
                 f"gateway {GATEWAY} runs configuration 4\n",

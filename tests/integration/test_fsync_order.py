@@ -63,7 +63,7 @@ def test_nothing_is_said_before_its_sync(tmp_path):
         cwd=ROOT,
         stdout=subprocess.DEVNULL,
         check=True,
-        timeout=60,
+        timeout=200,
     )
 
     unsynced: set[str] = set()

@@ -49,7 +49,7 @@ PLAY = """
 pytestmark = [
     pytest.mark.skipif(ANSIBLE is None, reason="needs ansible: make check-deploy"),
     pytest.mark.skipif(os.getuid() != 0, reason="runuser is root's"),
-    pytest.mark.timeout(300),
+    pytest.mark.timeout(900),
 ]
 
 

