@@ -24,20 +24,23 @@ def record(path: Path) -> None:
     def recorded(
         self: Store, offers: Sequence[Offer], hurry: Callable[[], bool] = lambda: False
     ) -> tuple[list[Verdict], Tally]:
-        # Before it is stored: whoever is killed in between is not sent it again.
-        with path.open("a") as file:
-            for offer in offers:
-                batch = pb.StreamRequest.FromString(offer.raw).batch
-                for section in batch.sections:
-                    line = [
-                        [batch.lane, batch.epoch, batch.first_seq, section.first_seq],
-                        DataClass(section.data_class).name.lower(),
-                        section.level,
-                        Treatment(section.treatment).name.lower(),
-                        len(section.records),
-                        section.ByteSize(),
-                    ]
-                    file.write(json.dumps(line) + "\n")
+        lines = []
+        for offer in offers:
+            batch = pb.StreamRequest.FromString(offer.raw).batch
+            for section in batch.sections:
+                line = [
+                    [batch.lane, batch.epoch, batch.first_seq, section.first_seq],
+                    DataClass(section.data_class).name.lower(),
+                    section.level,
+                    Treatment(section.treatment).name.lower(),
+                    len(section.records),
+                    section.ByteSize(),
+                ]
+                lines.append(json.dumps(line) + "\n")
+        # Before it is stored: whoever is killed in between is not sent it again. At once, so that
+        # a kill leaves no half line.
+        with path.open("ab", buffering=0) as file:
+            file.write("".join(lines).encode())
         return ingest(self, offers, hurry)
 
     Store.ingest = recorded  # type: ignore[method-assign]

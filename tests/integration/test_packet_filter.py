@@ -29,7 +29,7 @@ from tests.integration.namespaces.site import (
     until,
 )
 
-pytestmark = [needs_namespaces, pytest.mark.timeout(300)]
+pytestmark = [needs_namespaces, pytest.mark.timeout(600)]
 
 UID = 64991
 ROGUE = (HERE / "rogue.py").read_text()
@@ -42,6 +42,8 @@ OUTSIDE = {
     "ward": "10.20.0.2",
 }
 MARK_PORT = 7777
+PATIENCE_S = 60.0
+"""With what is going to come."""
 
 
 def metric(name: str, labels: str = "") -> str:
@@ -111,8 +113,8 @@ class Campus:
             mark = f" {OUTSIDE[where]} {port}"
             until(lambda: any(each.endswith(mark) for each in seen.packets()), lambda: where)  # noqa: B023
 
-    def serve_secretly(self) -> str:
-        """A listener of the gateway's user; what somebody on the campus gets from it."""
+    def serve_secretly(self, patience_s: float) -> str:
+        """A listener of the gateway's user; what somebody on the campus gets from it in time."""
         server = self.net.start(
             "gw", PYTHON, "-I", "-u", "-c", LISTENER, uid=UID, stdout=subprocess.PIPE, text=True
         )
@@ -120,7 +122,7 @@ class Campus:
         assert server.stdout.readline() == "ready\n"
         client = (
             "import socket\n"
-            "try: print(socket.create_connection(('10.2.0.1', 9999), 2).recv(99))\n"
+            f"try: print(socket.create_connection(('10.2.0.1', 9999), {patience_s}).recv(99))\n"
             "except OSError as error: print(type(error).__name__)\n"
         )
         try:
@@ -180,7 +182,7 @@ def test_without_the_rules_every_attempt_arrives(campus):
     }
     assert any("10.30.0.2 8883" in packet for packet in campus.arrived("tenant"))
     assert any("10.20.0.2 22" in packet for packet in campus.arrived("ward"))
-    assert campus.serve_secretly() == "b'patient'"
+    assert campus.serve_secretly(PATIENCE_S) == "b'patient'"
 
 
 def test_with_them_nothing_arrives_the_stream_works_and_the_alarm_is_at_the_core(campus):
@@ -191,11 +193,11 @@ def test_with_them_nothing_arrives_the_stream_works_and_the_alarm_is_at_the_core
         assert device.greeting == "connected"
         first = device.report()
         until(lambda: first in hospital.message_ids(), hospital.words)
-        assert hospital.alarms() <= {"silent"}
-        assert "unexpected_traffic" not in hospital.alarms()
+        # That the filter was slower to start than the gateway waits for it, may have been told.
+        assert hospital.alarms() <= {"silent", "packetfilter_missing"}
         campus.forget()
         campus.misbehave()
-        assert campus.serve_secretly() == "TimeoutError"
+        assert campus.serve_secretly(2.0) == "TimeoutError"
         meanwhile = device.report()
         until(lambda: meanwhile in hospital.message_ids(), hospital.words)
         time.sleep(1.5)  # the kernel tries SYN and SYN-ACK again after a second
@@ -212,7 +214,7 @@ def test_with_them_nothing_arrives_the_stream_works_and_the_alarm_is_at_the_core
         lambda: hospital.metric(rule("refused")) > 20,
         hospital.words,
     )
-    assert hospital.metric(metric("packetfilter_missing")) == 0
+    until(lambda: hospital.metric(metric("packetfilter_missing")) == 0, hospital.words)
     # Who may be spoken to and is not: counted apart, and no surprise.
     assert hospital.metric(rule("closed-vendor")) >= 1
     entries = (hospital.folder / "state" / "audit").glob("*")
@@ -269,4 +271,4 @@ def test_a_dns_answer_outside_is_not_dialled_and_the_alarm_is_at_the_core(campus
     campus.misbehave()
     assert any(f"{RESOLVER_AT} 53" in packet for packet in campus.arrived("campus"))
     assert campus.arrived("internet") == set()
-    assert hospital.metric(rule("dns")) > 0
+    until(lambda: hospital.metric(rule("dns")) > 0, hospital.words)

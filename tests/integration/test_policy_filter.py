@@ -20,7 +20,7 @@ from tests.integration.fleet_process import TRUST_DOMAIN, Fleet
 from tests.integration.namespaces.net import PYTHON, Net, needs_namespaces, network, our_python
 from tests.integration.namespaces.site import ROOT, readable_folder, until
 
-pytestmark = [needs_namespaces, pytest.mark.timeout(240)]
+pytestmark = [needs_namespaces, pytest.mark.timeout(600)]
 
 UID = 64992
 FLEET_AT, CORE_AT, CORE_PORT = "10.2.0.5:7444", "10.2.0.5", 7443
@@ -54,10 +54,14 @@ purpose = "care"
 tenant = "ward"
 address = "{core}"
 """
-LISTEN = "import socket, time; s = socket.create_server(('', {})); time.sleep(999)"
+LISTEN = (
+    "import socket\n"
+    "with socket.create_server(('', {})) as server:\n"
+    "    while True: server.accept()[0].close()\n"  # a full queue would look like a closed way
+)
 REACH = (
     "import socket\n"
-    "try: socket.create_connection(('{}', {}), 1); print('reached')\n"
+    "try: socket.create_connection(('{}', {}), 2); print('reached')\n"
     "except OSError as error: print(type(error).__name__)\n"
 )
 

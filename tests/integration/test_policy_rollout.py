@@ -30,7 +30,7 @@ def site(tmp_path: Path) -> Iterator[Site]:
         made.close()
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(900)
 def test_from_the_proposal_to_the_gateways(site: Site) -> None:
     first, second = site.edges
     fleet = site.fleet
@@ -128,7 +128,7 @@ def test_from_the_proposal_to_the_gateways(site: Site) -> None:
     assert '"by":"admin+second"' in told
 
 
-@pytest.mark.timeout(200)
+@pytest.mark.timeout(400)
 def test_a_policy_is_signed_on_the_host_and_carried(site: Site, tmp_path: Path) -> None:
     edge, other = site.edges
     text, out = tmp_path / "release.cedar", tmp_path / "policy.signed"

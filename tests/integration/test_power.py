@@ -19,7 +19,7 @@ from tests.crash.rounds import account, alive, settle
 from tests.crash.site import python, until
 from tests.crash.supply import missing
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = pytest.mark.timeout(600)
 ROUNDS = 5
 
 

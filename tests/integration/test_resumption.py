@@ -14,7 +14,7 @@ from tests.integration.fleet_process import Fleet
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 DATA, HEADERS, SETTINGS = 0, 1, 4
 END_STREAM, END_HEADERS, ACK = 1, 4, 1
-WAIT_S = 20
+WAIT_S = 60
 
 
 def frame(kind, flags, stream, payload=b""):

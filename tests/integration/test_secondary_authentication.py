@@ -48,10 +48,11 @@ pytestmark = [
         not (shutil.which("freeradius") and shutil.which("eapol_test")),
         reason="needs freeradius and eapol_test (make system)",
     ),
-    pytest.mark.timeout(180),
+    pytest.mark.timeout(480),
 ]
 
 WAIT_S = 60
+ATTACH_S_MAX = 40
 STOP_S = 5
 """As long as the unit of FreeRADIUS gives it."""
 SECRET = "s3cret-of-the-smf"
@@ -277,11 +278,11 @@ class Site:
         done = subprocess.run(
             [
                 *("eapol_test", "-c", str(conf), "-a", "127.0.0.1", "-p", str(self.port)),
-                *("-s", SECRET, "-t", "10", *words),
+                *("-s", SECRET, "-t", str(ATTACH_S_MAX), *words),
             ],
             capture_output=True,
             check=False,
-            timeout=WAIT_S,
+            timeout=2 * ATTACH_S_MAX,
         )
         return done.returncode == 0
 
@@ -452,9 +453,9 @@ def test_a_change_in_the_registry_is_followed_and_ends_what_may_not_be(site: Sit
     # And who came in while the configuration was on its way.
     site.smf.take_until({b"SESSION-1", b"SESSION-2"}, 42, attribute(101, (503).to_bytes(4, "big")))
     audit = (site.fleet.directory / "state" / "audit" / "audit.log").read_text
-    site.until(lambda: audit().count('"disconnect"') >= 4)
-    for word in ("bound_otherwise", "not_in_service", "wrong_dnn"):
-        assert word in audit()
+    # Each is noted after its answer, and SESSION-9 may have been let in, and is one of them then.
+    words = ("bound_otherwise", "not_in_service", "wrong_dnn")
+    site.until(lambda: audit().count('"disconnect"') >= 4 and all(w in audit() for w in words))
     assert SIM not in audit()
 
 

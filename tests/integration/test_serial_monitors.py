@@ -28,7 +28,9 @@ from gateway.domain.records import AlarmSnapshot, DeviceState, DeviceStatus, Gap
 from tests.integration.serial_bed import LIMITS, WaitingSink, ports
 
 VALUES = {terms.HEART_RATE: 72.0, terms.SPO2: 97.0, terms.PULSE_RATE: 73.0}
-WAIT_S = 60.0
+WAIT_S = 120.0
+STOP_S_MAX = 40.0
+"""In it the goodbyes are said."""
 
 
 class PoliteMonitor(DatexMonitor):
@@ -57,7 +59,7 @@ async def read(factory, config, path, speaker):
         try:
             yield sink, line, driver
         finally:
-            await driver.stop(2.0)
+            await driver.stop(STOP_S_MAX)
             line.close()
 
 
@@ -85,7 +87,7 @@ async def test_a_datex_monitor_with_even_parity_its_cable_and_its_goodbye(tmp_pa
         line.end.plug_in()
         await sink.until(lambda s: s.of(Gap))
         monitor.dismissed.clear()
-        await driver.stop(2.0)
+        await driver.stop(STOP_S_MAX)
         await monitor.dismissed.wait()
 
 

@@ -19,7 +19,9 @@ from gateway.domain import terms
 from gateway.domain.records import AlarmSnapshot, DeviceState, DeviceStatus, Gap, Report
 from tests.integration.serial_bed import LIMITS, WaitingSink, ports
 
-WAIT_S = 60.0
+WAIT_S = 120.0
+STOP_S_MAX = 40.0
+"""In it the goodbyes are said."""
 
 
 class Speaker:
@@ -57,7 +59,7 @@ async def read(factory, config, path, pump, known):
         try:
             yield sink, line, driver, given, speaker
         finally:
-            await driver.stop(2.0)
+            await driver.stop(STOP_S_MAX)
             line.close()
 
 
@@ -128,7 +130,7 @@ async def test_the_pumps_of_a_base_are_devices_of_their_own(tmp_path):
         count = len(of(sink, "p2"))
         assert await driver.reconfigure(rest)
         await sink.until(lambda s: len(of(s, "p2")) >= count + 2)
-        await driver.stop(2.0)
+        await driver.stop(STOP_S_MAX)
         goodbyes = [(2, "FC"), (0, "FC")]
         await speaker.until(lambda: [frame[:2] for frame in line_of.heard[-2:]] == goodbyes)
     assert line_of.told == []

@@ -27,7 +27,7 @@ from tests.integration.namespaces.site import (
     until,
 )
 
-pytestmark = [needs_namespaces, pytest.mark.timeout(300)]
+pytestmark = [needs_namespaces, pytest.mark.timeout(600)]
 
 SMALL_BYTES = 64 * 1024
 """A's journal: a hundred reports."""
@@ -160,10 +160,10 @@ def test_a_gateway_of_one_is_a_stranger_to_the_others_core(node):
             "c = ssl.create_default_context(cafile=trust)\n"
             "c.load_cert_chain(cert, key)\n"
             "c.set_alpn_protocols(['h2'])\n"
-            f"s = socket.create_connection(('{CORE_AT}', 7443), 5)\n"
+            f"s = socket.create_connection(('{CORE_AT}', 7443), 60)\n"
             "try:\n"
             "    t = c.wrap_socket(s, server_hostname='core.campus.test')\n"
-            "    t.settimeout(5)\n"
+            "    t.settimeout(60)\n"
             "    t.sendall(b'PRI * HTTP/2.0\\r\\n\\r\\nSM\\r\\n\\r\\n' + bytes(9))\n"
             "    print('answered' if t.recv(1) else 'closed')\n"
             "except OSError as error: print(type(error).__name__)\n"

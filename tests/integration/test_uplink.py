@@ -48,7 +48,8 @@ TRUST_DOMAIN = "ward.test"
 THERAPY = Label(DataClass.MEDICAL_APPLICATION, 4)
 DRIP = "drip-that-stays-here"
 SECRET = b"k" * 32
-PATIENCE_S = 60
+PATIENCE_S = 120
+WINDOW = 3
 YEAR_US = int(datetime(2026, 1, 1, tzinfo=UTC).timestamp()) * 1_000_000
 
 POLICY = """
@@ -159,7 +160,7 @@ class Gateway:
                 address=f"localhost:{self._receivers[info.name].port}",
                 pseudonym_key=Path("key"),
                 batch_records=50,
-                window=3,
+                window=WINDOW,
                 backoff_s_min=0.02,
                 backoff_s_max=0.2,
             )
@@ -278,8 +279,9 @@ async def test_waveforms_that_wait_let_everything_else_go_first(tmp_path):
         counts = {(name, word): n for name, word, n in gateway.ledger_totals}
         assert counts["vendor", "withhold"] >= 80
         # While numbers were far behind a batch of waveforms (ten groups) left per pause at most:
-        # on a quick machine none or one does, on any less than the link would have borne.
-        batches = 2 + (near_us - first_us) / 1e6 / WAVES_YIELD_S
+        # on a quick machine none or one does, on any less than the link would have borne. A core
+        # that is held up before it stores anything is sent a window's meanwhile.
+        batches = 1 + WINDOW + (near_us - first_us) / 1e6 / WAVES_YIELD_S
         assert sum(at < near_us for at in waves) <= 10 * batches
 
 
@@ -552,4 +554,4 @@ async def test_a_restored_disk_is_noticed_and_nothing_new_is_lost(tmp_path):
         assert kinds == {("receiver_ahead", lane) for lane in (Lane.ALARMS, Lane.TELEMETRY)}
 
 
-pytestmark = pytest.mark.timeout(PATIENCE_S * 2)
+pytestmark = pytest.mark.timeout(PATIENCE_S * 4)

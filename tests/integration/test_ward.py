@@ -20,7 +20,7 @@ from drivers.intellivue.driver import FACTORY as INTELLIVUE
 from drivers.mqtt.config import MqttConfig
 from drivers.mqtt.driver import FACTORY as MQTT
 from drivers.transport.serial import SerialLimits
-from firmware_sim import coap, mqtt
+from firmware_sim import coap, device, faults, mqtt
 from firmware_sim.endpoints import Address, Endpoints, KeyPair
 from firmware_sim.links import link_maker
 from firmware_sim.log import Log
@@ -201,6 +201,13 @@ def fast_backoff(monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (mqtt, coap):
         monkeypatch.setattr(module, "BACKOFF_S_MIN", 0.001)
         monkeypatch.setattr(module, "BACKOFF_S_MAX", 0.01)
+
+
+@pytest.fixture(autouse=True)
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a machine that is held up no attempt goes unanswered, and no message is given up."""
+    monkeypatch.setattr(faults, "ATTACK_S_MAX", 60.0)
+    monkeypatch.setattr(device, "GRACE_S", 60.0)
 
 
 async def test_every_device_is_heard_and_every_message_acknowledged(tmp_path: Path) -> None:

@@ -66,7 +66,7 @@ def test_one_that_ended_before_the_floor_is_refused(ward, gateway, tmp_path):
     context = ssl.create_default_context(cafile=str(files.trust))
     context.load_cert_chain(files.cert, files.key)
     with (
-        socket.create_connection(("localhost", ward.plan.ports.mqtt), timeout=10) as plain,
+        socket.create_connection(("localhost", ward.plan.ports.mqtt), timeout=60) as plain,
         context.wrap_socket(plain, server_hostname="localhost") as secured,
     ):
         assert not secured.recv(1)
