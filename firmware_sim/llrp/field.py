@@ -42,6 +42,10 @@ class Field:
         """A tag is there, and is not seen the next ``looks`` times: metal, a hand, bad luck."""
         self._missed[epc] = looks
 
+    def misses(self, epc: str) -> bool:
+        """Whether a tag has not been missed as often yet as it was to be."""
+        return self._missed.get(epc, 0) > 0
+
     def unplug(self, antenna: int) -> None:
         """An antenna's cable is pulled out."""
         self._unplugged.add(antenna)

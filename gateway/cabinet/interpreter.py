@@ -41,6 +41,9 @@ JUDGED_AFTER_US: Final = SECOND_US // 5
 """Conditions are worked out of the whole cabinet: not with every read."""
 JUDGED_EVERY_US: Final = 5 * SECOND_US
 """Conditions also depend on the date, and on how long something has lasted."""
+LATE_US: Final = 2 * SECOND_US
+"""Ticks come every 250 ms. When one is so late, the gateway stood still, and what readers said
+meanwhile waits unread: before it is heard, nothing is absent, and nobody is late."""
 SHOWN_EVERY_US: Final = 5 * SECOND_US
 SEEN_EVERY_US: Final = 60 * SECOND_US
 
@@ -77,6 +80,7 @@ class Cabinets:
         self._judged_t = dict.fromkeys(self.cabinets, -JUDGED_EVERY_US)
         self._seen_t = dict.fromkeys(self.cabinets, -SEEN_EVERY_US)
         self._shown_t = -SHOWN_EVERY_US
+        self._ticked_t: int | None = None
         self._now = At(0, 0)
         for table in tables:
             self._lay_out(table)
@@ -126,6 +130,9 @@ class Cabinets:
         """Time has passed."""
         self._now = at = At(at_us, int(mono * SECOND_US))
         self.kept.found, self._found = found, found
+        ticked_t, self._ticked_t = self._ticked_t, at.t
+        if ticked_t is not None and at.t - ticked_t > LATE_US:
+            return
         for name, cabinet in self.cabinets.items():
             cabinet.tick(at)
             if cabinet.seen and at.t - self._seen_t[name] >= SEEN_EVERY_US:

@@ -10,7 +10,7 @@ from gateway.cabinet.config import PlaceTable
 from gateway.cabinet.lists import Badge, Item, Recall
 from gateway.cabinet.presence import State
 from gateway.domain.records import AccessVerdict, CabinetEventKind, Gap, InventoryAction
-from gateway.domain.tags import InputChange, ReaderClock, ReaderCondition
+from gateway.domain.tags import InputChange, ReaderClock, ReaderCondition, TagRead, TagReads
 from tests.unit.cabinet.world import (
     BADGE_ANTENNA,
     NURSE,
@@ -106,6 +106,46 @@ def test_a_missed_read_is_no_removal():
     world.wait(50)
     assert world.believed()[A] == (PRESENT, "drawer-1")
     assert world.events() == []
+
+
+def test_a_gateway_that_stood_still_hears_first_and_judges_then():
+    world = filled(CONTROLLED)
+    enter(world)
+    world.close()
+    world.stall(120)
+    world.wait(15)
+    assert world.believed() == {A: (PRESENT, "drawer-1"), B: (PRESENT, "drawer-1")}
+    assert world.events() == []
+    # What is not there then is not there.
+    enter(world)
+    world.take(A)
+    world.close()
+    world.stall(120)
+    assert world.events() == []
+    world.wait(15)
+    assert world.events() == [("departed", A)]
+
+
+def test_a_badge_that_was_shown_while_the_gateway_stood_still_is_in_time():
+    world = filled(CONTROLLED)
+    world.wait(20)
+    world.open()
+    shown_us = world.now_us + S
+    world.stall(30)
+    for badge in (NURSE, OTHER):
+        read = TagRead(badge, BADGE_ANTENNA, None, shown_us, shown_us)
+        world.say(
+            TagReads(
+                device_id=READER,
+                provenance=SOURCE,
+                received_us=world.now_us,
+                clock=ReaderClock.UTC,
+                reads=(read,),
+            )
+        )
+    leave(world)
+    assert [each.verdict for each in world.accesses()] == [AccessVerdict.AUTHORISED]
+    assert world.standing() == set()
 
 
 def test_what_is_not_read_for_long_behind_a_shut_door_is_a_doubt_until_it_is_read():

@@ -217,6 +217,11 @@ class World:
             )
             self._tick()
 
+    def stall(self, seconds: int) -> None:
+        """The gateway stands still; then it knows the time, and not yet what the reader said."""
+        self.t += seconds * S
+        self._tick()
+
     def badge(self, badge: str = NURSE) -> None:
         self.read((badge, BADGE_ANTENNA))
 
