@@ -17,7 +17,7 @@ import pytest
 from demo.plan import free_ports
 from security.files import TlsFiles
 
-UP_S = 20.0
+UP_S = 60.0
 
 
 def rsyslogd() -> str:

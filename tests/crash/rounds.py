@@ -44,8 +44,8 @@ VICTIMS = {
     ("vendor",): 5,
     (): 10,  # the gateway ends as it should: its checkpoints, and what a kill finds after them
 }
-FINISH_S_MAX = 60.0
-ACCOUNTS_MAX = 20
+FINISH_S_MAX = 120.0
+ACCOUNTS_MAX = 60
 ACCOUNT_AGAIN_S = 0.5
 
 

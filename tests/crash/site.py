@@ -23,7 +23,7 @@ from tests.crash.coap_device import CoapDevice
 from tests.crash.device import Device, Habit
 from tests.crash.mqtt_device import MqttDevice
 
-END_S_MAX = 20.0
+END_S_MAX = 60.0
 OFTEN = """
 [journal]
 segment_bytes = 262144
@@ -137,7 +137,7 @@ class CrashSite(Site):
         return made
 
 
-async def until(what: Callable[[], object], seconds: float = 30.0) -> None:
+async def until(what: Callable[[], object], seconds: float = 60.0) -> None:
     """Wait for something that only looking can tell.
 
     Raises:

@@ -48,7 +48,7 @@ async def traced(
         if isinstance(device, CoapDevice):
             device.patient = True  # a repetition is answered without a frame
         life = asyncio.create_task(device.run())
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(120):
             for _ in range(MESSAGES):
                 await device.say(device.script.next())
         life.cancel()
@@ -128,6 +128,7 @@ ANSWER_COAP = (
     r'7 sendmsg(9<UDP:[127.0.0.1:5684]>, {msg_iov=[{iov_base="\27"..., iov_len=43}]}, 0) = 43'
 )
 LATER_COAP = ANSWER_COAP.replace("43", "41")
+HEARD_COAP = ASK_COAP.replace("155", "41")
 HANDSHAKE = [line.replace(r"\27", r"\26") for line in (ASK_COAP, ANSWER_COAP)]
 
 
@@ -138,6 +139,8 @@ HANDSHAKE = [line.replace(r"\27", r"\26") for line in (ASK_COAP, ANSWER_COAP)]
         ((ASK_COAP, LATER_COAP, WRITE, SYNC, ANSWER_COAP), True),
         ((ASK_COAP, WRITE, *HANDSHAKE, SYNC, ANSWER_COAP), True),
         ((ASK_COAP, WRITE, SYNC_BEGINS, LATER_COAP, SYNC_ENDS, ANSWER_COAP), True),
+        ((ASK_COAP, WRITE, HEARD_COAP, SYNC, ANSWER_COAP), True),
+        ((ASK_COAP, WRITE, HEARD_COAP, ANSWER_COAP, SYNC), False),
         ((ASK_COAP, ANSWER_COAP, WRITE, SYNC), False),
         ((ASK_COAP, WRITE, ANSWER_COAP, SYNC), False),
         ((ASK_COAP, WRITE, SYNC_BEGINS, ANSWER_COAP, SYNC_ENDS), False),
