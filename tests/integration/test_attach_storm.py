@@ -26,10 +26,12 @@ from time import process_time
 import pytest
 
 from bench.eap import (
+    AGAIN_S,
     CHALLENGE,
     IDENTITY,
     STATE,
     TLS,
+    TRIES,
     attach,
     attribute,
     attributes,
@@ -146,7 +148,7 @@ class Beside:
         try:
             self._site.until(lambda: self.said("Ready to process"))
             with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as smf:
-                smf.settimeout(30)
+                smf.settimeout(AGAIN_S)
                 smf.connect(("127.0.0.1", self.port))
                 yield smf
         finally:
@@ -162,20 +164,28 @@ def ask(smf: socket.socket, number: int, facts: bytes, eap: bytes) -> None:
 
 
 def begun(smf: socket.socket, number: int) -> bytes:
-    """Begin an attachment; the state that the server wants to see again."""
-    ask(smf, number, said(number), HELLO)
-    answer = smf.recv(4096)
+    """Begin an attachment; the state that the server wants to see again.
+
+    Whom a busy machine has kept waiting for a second is left, and asks again.
+    """
+    answer = b""
+    for _ in range(TRIES):
+        ask(smf, number, said(number), HELLO)
+        with contextlib.suppress(TimeoutError):
+            answer = smf.recv(4096)
+            break
     assert answer[:2] == bytes((CHALLENGE, number))
     return b"".join(attribute(*each) for each in attributes(answer) if each[0] == STATE)
 
 
-def left(smf: socket.socket) -> bool:
-    """Whether there is no answer any more."""
+def answered(smf: socket.socket) -> set[int]:
+    """Whatever has an answer that nobody has heard yet."""
+    found = set()
     smf.setblocking(False)
     with contextlib.suppress(BlockingIOError):
-        smf.recv(4096)
-        return False
-    return True
+        while True:
+            found.add(smf.recv(4096)[1])
+    return found
 
 
 def test_a_newcomer_is_left_while_who_has_begun_is_answered(site: Site, tmp_path: Path) -> None:
@@ -190,8 +200,14 @@ def test_a_newcomer_is_left_while_who_has_begun_is_answered(site: Site, tmp_path
         ask(smf, 2, said(2), HELLO)
         ask(smf, 3, said(3) + NEVER_GIVEN, HELLO)
         ask(smf, 4, said(4) + state, GOES_ON)
-        assert smf.recv(4096)[1] == 4
-        assert left(smf)
+        heard: set[int] = set()
+
+        def heard_four() -> bool:
+            heard.update(answered(smf))
+            return 4 in heard
+
+        site.until(heard_four)
+        assert not heard & {2, 3}
     assert not (tmp_path / site.sessions.name).exists()  # nobody was accepted, or refused
 
 
@@ -206,7 +222,7 @@ def test_who_is_in_the_middle_when_the_server_begins_anew_is_left(
         ask(smf, 2, said(1) + state, GOES_ON)
         site.until(lambda: server.said("No EAP session matching state"))
         begun(smf, 3)
-        assert left(smf)
+        assert 2 not in answered(smf)
 
 
 async def test_a_certificate_of_somebody_elses_is_an_answer(site: Site, tmp_path: Path) -> None:

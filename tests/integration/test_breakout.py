@@ -37,7 +37,7 @@ from tests.integration.namespaces.site import (
     until,
 )
 
-pytestmark = [needs_namespaces, pytest.mark.timeout(180)]
+pytestmark = [needs_namespaces, pytest.mark.timeout(420)]
 
 UID = 64993
 UE_AT: Final = "10.20.1.2"
@@ -236,6 +236,8 @@ def test_a_gateway_that_is_told_of_it_is_silent_in_the_middle_of_trying(mobile):
 def test_nothing_leaves_at_all_when_the_platform_says_so_first(mobile):
     """What is under way arrives, connections end, and then the path may go."""
     words = mobile.hospital.words
+    mobile.steer(*RULES)
+    mobile.say(*RULES)
     with mobile.hospital.talking() as device:
         until(mobile.is_connected, words)
         first = device.report()

@@ -122,14 +122,18 @@ class Net:
 
 
 def sweep() -> None:
-    """Take away what a run left that was killed: its process is gone, its namespaces are not."""
+    """Take away what a run left that was killed: its process is gone, its namespaces are not.
+
+    Another run beside this one may do the same at the same time.
+    """
     for line in run("ip", "netns", "list").splitlines():
         found = re.match(r"wg(\d+)-\S+", line)
         if found and not Path("/proc", found[1]).exists():
-            for pid in run("ip", "netns", "pids", found[0]).split():
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(int(pid), signal.SIGKILL)
-            run("ip", "netns", "del", found[0])
+            with contextlib.suppress(AssertionError):
+                for pid in run("ip", "netns", "pids", found[0]).split():
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(int(pid), signal.SIGKILL)
+                run("ip", "netns", "del", found[0])
 
 
 @contextlib.contextmanager

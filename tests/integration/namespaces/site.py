@@ -307,16 +307,18 @@ class Captured:
         self._path = folder / f"{name}.packets"
         self._path.touch()
         net.start(name, PYTHON, HERE / "capture.py", self._path)
-        until(lambda: "ready" in self._path.read_text(), lambda: name)
-        self._from = len(self._path.read_text())
+        until(lambda: "ready\n" in self._path.read_text(), lambda: name)
+        self._from = len(self._noted())
+
+    def _noted(self) -> str:
+        """Whole lines: the last one may be under way."""
+        return "".join(self._path.read_text().rpartition("\n")[:2])
 
     def forget(self) -> None:
-        self._from = len(self._path.read_text())
+        self._from = len(self._noted())
 
     def packets(self) -> list[str]:
-        return [
-            line for line in self._path.read_text()[self._from :].splitlines() if line != "ready"
-        ]
+        return [line for line in self._noted()[self._from :].splitlines() if line != "ready"]
 
 
 def until(what: Callable[[], Any], words: Callable[[], str], seconds: float = WAIT_S) -> Any:
