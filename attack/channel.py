@@ -11,8 +11,8 @@ from contextlib import closing
 from attack.outcome import Seen, Word, of_error
 from attack.target import Address, KeyPair
 
-PATIENCE_S = 5.0
-"""For one answer."""
+PATIENCE_S = 20.0
+"""For one answer. The other side may be busy, and no answer proves nothing where one is due."""
 READ_BYTES = 16_384
 
 

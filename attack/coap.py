@@ -13,6 +13,7 @@ from aiocoap.numbers.types import Type
 from OpenSSL import SSL
 
 from attack import dtls
+from attack.channel import PATIENCE_S
 from attack.outcome import ACCEPTED, Attack, Seen, Word, of_error
 from attack.target import KeyPair, Reports, Target
 
@@ -22,11 +23,13 @@ JSON = 50
 BLOCK_EXPONENT, BLOCK_BYTES = 2, 64
 TAKEN_NOT = frozenset({Word.REFUSED, Word.CLOSED, Word.SILENT})
 """What is no CoAP is dropped without an answer (RFC 7252, 3)."""
+SILENT_S = 2.0
+"""Where no answer is as good as a refusal."""
 
 
-def certificate(target: Target, pair: KeyPair | None) -> Seen:
+def certificate(target: Target, pair: KeyPair | None, patience_s: float = PATIENCE_S) -> Seen:
     """Whether a certificate gets so far that a ping is answered."""
-    return dtls.knock(target.coaps, dtls.context(pair), PING)
+    return dtls.knock(target.coaps, dtls.context(pair), PING, patience_s)
 
 
 class Attacks:
@@ -109,7 +112,9 @@ class Attacks:
         return encoded
 
     def _control(self) -> Seen:
-        return self._ask(self._post(("devices", self._id, "vitals"), self._honest.next()))
+        return self._ask(
+            self._post(("devices", self._id, "vitals"), self._honest.next()), PATIENCE_S
+        )
 
     def _two_sessions(self) -> Seen:
         """The first block in one session, the last in another one of the same device."""
@@ -122,19 +127,19 @@ class Attacks:
             start = number * BLOCK_BYTES
             message.payload = payload[start : start + BLOCK_BYTES] if more else payload[start:]
             blocks.append(message.encode())
-        first = self._ask(blocks[0])
+        first = self._ask(blocks[0], PATIENCE_S)
         if first.word is not Word.ACCEPTED:
             return Seen(Word.NOT_TRIED, f"the first block: {first}")
         with dtls.Connection(self._target.coaps, self._tls) as held:
             held.handshake()
-            held.ask(blocks[0], patience_s=2.0)
+            held.ask(blocks[0], SILENT_S)
             return self._ask(blocks[1])
 
-    def _ask(self, words: bytes) -> Seen:
+    def _ask(self, words: bytes, patience_s: float = SILENT_S) -> Seen:
         try:
             with dtls.Connection(self._target.coaps, self._tls) as connection:
                 connection.handshake()
-                answer = connection.ask(words, patience_s=2.0)
+                answer = connection.ask(words, patience_s)
         except ConnectionRefusedError:
             raise
         except (OSError, SSL.Error) as error:

@@ -10,6 +10,7 @@ from typing import Self
 
 from OpenSSL import SSL
 
+from attack.channel import PATIENCE_S
 from attack.outcome import Seen, Word, of_error
 from attack.target import Address, KeyPair
 from drivers.transport.dtls.records import pack
@@ -71,7 +72,7 @@ class Connection:
     ) -> None:
         self._sock.close()
 
-    def handshake(self, patience_s: float = 5.0) -> None:
+    def handshake(self, patience_s: float = PATIENCE_S) -> None:
         """Complete it.
 
         Raises:
@@ -88,7 +89,7 @@ class Connection:
                 self.flush()
                 return
 
-    def ask(self, words: bytes, patience_s: float = 5.0) -> bytes:
+    def ask(self, words: bytes, patience_s: float = PATIENCE_S) -> bytes:
         """Send one plaintext and wait for one.
 
         Raises:
@@ -147,12 +148,14 @@ class Connection:
                 return
 
 
-def knock(address: Address, tls: SSL.Context, question: bytes) -> Seen:
+def knock(
+    address: Address, tls: SSL.Context, question: bytes, patience_s: float = PATIENCE_S
+) -> Seen:
     """Shake hands and ask: any answer means admitted."""
     try:
         with Connection(address, tls) as connection:
-            connection.handshake()
-            answer = connection.ask(question)
+            connection.handshake(patience_s)
+            answer = connection.ask(question, patience_s)
     except ConnectionRefusedError:
         raise
     except (OSError, SSL.Error) as error:

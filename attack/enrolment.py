@@ -17,7 +17,7 @@ from attack.probe import EST, Probes, ask
 from attack.rpc import CALL_S
 from attack.target import Address, KeyPair, Target
 
-SLOW_S = 40
+SLOW_S = 90
 NAMES = {
     "an X.400 address": bytes.fromhex("3002a300"),
     "an EDI party's name": bytes.fromhex("3007a505a1030c0178"),

@@ -32,7 +32,7 @@ UNANSWERED_MAX = 5
 """Then the flood is as large as the server lets it be: all of an address' places are taken."""
 STORM = 5_000
 STORM_AT_ONCE = 500
-SLOW_S = 30
+SLOW_S = 60
 CALM = frozenset({Word.CALM})
 ENDED = frozenset({Word.CLOSED, Word.REFUSED})
 

@@ -6,6 +6,7 @@ import contextlib
 import secrets
 import ssl
 import struct
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from typing import NamedTuple
@@ -13,7 +14,17 @@ from typing import NamedTuple
 from OpenSSL import SSL
 
 from attack import coap, dtls, mqtt
-from attack.channel import READ_BYTES, context, dial, first_answer, knock, raw, tcp, until_closed
+from attack.channel import (
+    PATIENCE_S,
+    READ_BYTES,
+    context,
+    dial,
+    first_answer,
+    knock,
+    raw,
+    tcp,
+    until_closed,
+)
 from attack.forge import Forger
 from attack.outcome import KEPT_OUT, NO_WORD, Attack, Seen, Word, of_error
 from attack.target import Address, KeyPair, Target
@@ -24,8 +35,10 @@ HTTP_REQUEST = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
 OPTIONAL = ("no certificate", "expired")
 """Where a certificate is asked for only by some requests; see the attacks on enrolment."""
 LONG_CHAIN = "good, with 256 KiB of chain"
-HANDSHAKE_PATIENCE_S = 25
+HANDSHAKE_PATIENCE_S = 60
 """Longer than any listener waits for a handshake or a first request."""
+SILENT_S = 5.0
+"""Where no answer is as good as a refusal."""
 _SSL_3 = b"\x16\x03\0\0\x2d\x01\0\0\x29\x03\0" + b"r" * 32 + b"\0\0\x02\0\x0a\x01\0"
 """A ClientHello for 3DES, without extensions."""
 RESUMED_NOT = frozenset({Word.FULL})
@@ -102,7 +115,9 @@ def all_attacks(target: Target, forger: Forger) -> Iterator[Attack]:
             f"coap/{name}",
             # A flight beyond every bound is not answered: nothing says whose it is.
             NO_WORD if name == LONG_CHAIN else KEPT_OUT,
-            lambda p=pair: coap.certificate(target, p),  # type: ignore[misc]
+            lambda p=pair, s=SILENT_S if name == LONG_CHAIN else PATIENCE_S: coap.certificate(  # type: ignore[misc]
+                target, p, s
+            ),
         )
     yield from _broken_dtls(target)
     yield Attack("pki/a device's certificate as a server's", KEPT_OUT, lambda: _as_server(target))
@@ -216,7 +231,7 @@ def _renegotiate(place: Place, spare: KeyPair) -> Seen:
         sock.setsockopt(1, 20, struct.pack("ll", 1, 0))  # SOL_SOCKET, SO_RCVTIMEO
         connection = SSL.Connection(made, sock)
         connection.set_connect_state()
-        connection.do_handshake()
+        _shake_hands(connection)
         handshakes = connection.total_renegotiations()
         connection.send(place.question)
         with contextlib.suppress(SSL.WantReadError):  # nothing more for a while
@@ -238,6 +253,16 @@ def _renegotiate(place: Place, spare: KeyPair) -> Seen:
         if connection.total_renegotiations() == handshakes:
             return Seen(Word.SILENT, "ignored")
     return Seen(Word.ADMITTED, "renegotiated")
+
+
+def _shake_hands(connection: SSL.Connection) -> None:
+    end = time.monotonic() + PATIENCE_S
+    while True:
+        try:
+            return connection.do_handshake()
+        except SSL.WantReadError:
+            if time.monotonic() > end:
+                raise TimeoutError from None
 
 
 def _as_server(target: Target) -> Seen:
@@ -265,7 +290,7 @@ def _as_server(target: Target) -> Seen:
 def _broken_dtls(target: Target) -> Iterator[Attack]:
     address = target.coaps
     old = dtls.context(target.spare, dtls.DTLS_1_0)
-    yield Attack("coap/DTLS 1.0", NO_WORD, lambda: dtls.knock(address, old, coap.PING))
+    yield Attack("coap/DTLS 1.0", NO_WORD, lambda: dtls.knock(address, old, coap.PING, SILENT_S))
     hello = _dtls_hello(address)
     record = b"\x16\xfe\xfd" + b"\0" * 8
     for name, datagram in {

@@ -23,7 +23,7 @@ from attack.target import Address, Holder, Target
 from drivers.mqtt.codec.packets import Connect, Disconnect
 
 VERSIONS = {"TLS 1.2": ssl.TLSVersion.TLSv1_2, "TLS 1.3": ssl.TLSVersion.TLSv1_3}
-KNOWN_S_MAX = 15.0
+KNOWN_S_MAX = 60.0
 """Until every gateway has heard of a new device, or of its end."""
 POLL_S = 0.1
 TURNS_MAX = 12
@@ -35,10 +35,11 @@ HERE, THERE = "127.0.0.1", "127.0.0.2"
 class Attacks:
     """With devices of the attacker's own."""
 
-    def __init__(self, target: Target, probes: Probes) -> None:
-        """Keep the parts."""
+    def __init__(self, target: Target, probes: Probes, bound_s: float = 2.0) -> None:
+        """``bound_s``: how long a revoked device may go on."""
         self._target = target
         self._probes = probes
+        self._bound_s = bound_s
         self.copied: Holder | None = None
         """The device whose key was copied last."""
 
@@ -103,10 +104,15 @@ class Attacks:
                     raise
                 time.sleep(POLL_S)
         self._probes.revoke(holder.device_id)
-        time.sleep(1.0)  # what is promised
-        with dtls.Connection(self._target.coaps, tls, session) as second:
-            second.handshake()
-            second.ask(coap.PING)
+        end = time.monotonic() + self._bound_s
+        while time.monotonic() < end:
+            time.sleep(POLL_S)
+            try:
+                with dtls.Connection(self._target.coaps, tls, session) as second:
+                    second.handshake()
+                    second.ask(coap.PING)
+            except (OSError, SSL.Error) as error:
+                return of_error(error)
         return Seen(Word.ADMITTED)
 
     def _est_session(self, version: ssl.TLSVersion) -> Seen:

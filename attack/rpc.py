@@ -10,7 +10,7 @@ from attack.outcome import Seen, Word
 from attack.target import Address, KeyPair, Target
 from protos.wardgate.v1 import fleet_pb2
 
-CALL_S = 5.0
+CALL_S = 20.0
 FLEET = fleet_pb2.DESCRIPTOR.services_by_name["FleetService"]
 REFUSALS = {
     grpc.StatusCode.PERMISSION_DENIED,

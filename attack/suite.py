@@ -19,7 +19,7 @@ from attack.probe import Probes
 from attack.target import Reports, Target
 
 SLOW_AT_ONCE = 32
-ARRIVAL_S_MAX = 20.0
+ARRIVAL_S_MAX = 60.0
 POLL_S = 0.1
 
 
@@ -30,7 +30,7 @@ class Options(NamedTuple):
     """Part of the names of those that run."""
     storm: bool = False
     bound_s: float = 2.0
-    """How long a neighbour may wait for an answer."""
+    """How long a neighbour may wait for an answer, and who is revoked go on."""
 
 
 def run(target: Target, options: Options, scratch: Path, told: Callable[[Row], None]) -> list[Row]:
@@ -51,7 +51,7 @@ def run(target: Target, options: Options, scratch: Path, told: Callable[[Row], N
         *mqtt.Attacks(target, evil, honest).all(),
         *coap.Attacks(target, evil, honest).all(),
         *services.Attacks(target, evil, probes).all(),
-        *(misuse.Attacks(target, probes).all() if probes is not None else ()),
+        *(misuse.Attacks(target, probes, options.bound_s).all() if probes is not None else ()),
         *floods.slow(),
     ]
     last = [

@@ -9,7 +9,7 @@ import pytest
 from tests.integration import ward
 from tests.integration.ward import ROOT
 
-SECONDS_MAX = 240
+SECONDS_MAX = 480
 BOUND_S = "10"
 """For a neighbour's answer, on a machine that does other things meanwhile."""
 
