@@ -203,6 +203,7 @@ class Screen:
                     clean_start=False,
                     properties=properties,
                     tls_context=self._context,
+                    timeout=WAIT_S,
                 ) as client:
                     await client.subscribe(TOPIC, qos=1)
                     await client.subscribe(f"{TOPIC}/alive", qos=1)
@@ -247,7 +248,11 @@ class Monitor:
     @contextlib.asynccontextmanager
     async def connected(self) -> AsyncIterator[aiomqtt.Client]:
         async with aiomqtt.Client(
-            "localhost", self._broker.port, identifier=self.name, tls_context=self._context
+            "localhost",
+            self._broker.port,
+            identifier=self.name,
+            tls_context=self._context,
+            timeout=WAIT_S,
         ) as client:
             yield client
 

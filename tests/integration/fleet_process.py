@@ -32,7 +32,8 @@ from security.names import Role
 
 TRUST_DOMAIN = "ward.example"
 ANSWERS = "fleet answers on"
-WAIT_S = 30
+WAIT_S = 60
+"""On a machine that others keep busy."""
 
 _COMMANDS = typer.Typer()
 _COMMANDS.add_typer(cli.app, name="fleet")

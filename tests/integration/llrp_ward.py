@@ -45,13 +45,17 @@ class TlsFront:
             await asyncio.wait(self._pairs)
 
     async def _serve(self, near: asyncio.StreamReader, out: asyncio.StreamWriter) -> None:
+        if self._server is None:
+            out.transport.abort()  # it was shaking hands when nobody could reach it any more
+            return
         task = asyncio.current_task()
         assert task is not None
         self._pairs.add(task)
         self.connections += 1
-        back, far = await asyncio.open_connection("127.0.0.1", self._behind)
-        both = [asyncio.create_task(_move(near, far)), asyncio.create_task(_move(back, out))]
+        both: list[asyncio.Task[None]] = []
         try:
+            back, far = await asyncio.open_connection("127.0.0.1", self._behind)
+            both = [asyncio.create_task(_move(near, far)), asyncio.create_task(_move(back, out))]
             await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
         except asyncio.CancelledError:
             pass  # cut off
@@ -59,7 +63,8 @@ class TlsFront:
             for each in both:
                 each.cancel()
             out.transport.abort()
-            far.transport.abort()
+            if both:
+                far.transport.abort()
             self._pairs.discard(task)
 
 

@@ -61,7 +61,12 @@ async def at_bedside(
     """It is switched on; ``address`` is its own on loopback, if it is to have a certain one."""
     context = tls.client_context(pki.device(name).files)
     async with aiomqtt.Client(
-        "localhost", port, identifier=name, tls_context=context, bind_address=address
+        "localhost",
+        port,
+        identifier=name,
+        tls_context=context,
+        bind_address=address,
+        timeout=WAIT_S,
     ) as client:
         yield Bed(client, name)
 

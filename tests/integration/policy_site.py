@@ -127,7 +127,15 @@ address = "localhost:1"
         until(lambda: self.metric("ready") == 1, self.log)
 
     def metric(self, name: str) -> float:
-        return total(scrape(f"http://127.0.0.1:{self.metrics}/metrics"), f"wardgate_{name}")
+        """A metric's value; 0 where there is none.
+
+        Raises:
+            ConnectionError: nobody answers, which is no 0.
+        """
+        samples = scrape(f"http://127.0.0.1:{self.metrics}/metrics", WAIT_S)
+        if not samples:
+            raise ConnectionError(f"{self.name} tells no metrics")
+        return total(samples, f"wardgate_{name}")
 
     def report(self, files: TlsFiles, name: str) -> str:
         """Have a device send one report, acknowledged; its message id."""

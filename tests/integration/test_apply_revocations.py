@@ -16,6 +16,7 @@ from tests.integration.carried import unfit
 from tests.integration.fleet_process import Done
 from tests.integration.supervised import WAIT_S, Supervised, WithFleet, session
 
+pytestmark = pytest.mark.timeout(480)
 STOLEN, GOOD = "icu-monitor-88", "icu-monitor-89"
 
 

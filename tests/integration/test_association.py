@@ -24,7 +24,7 @@ from security.files import TlsFiles
 from security.names import Role
 from tests.integration.supervised import DEVICE, WAIT_S, Supervised, Ward, session
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = pytest.mark.timeout(480)
 FEED = """
 [[drivers.hl7.senders]]
 device_id = "adt-1"
