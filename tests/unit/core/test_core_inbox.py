@@ -77,7 +77,7 @@ async def test_an_alarm_that_comes_meanwhile_goes_before_the_rest_of_the_group(m
 
     def alarm_comes():
         if pending and len(store.taken) == 0:
-            asyncio.run_coroutine_threadsafe(inbox.put(alarms, pending.pop()), loop).result(5)
+            asyncio.run_coroutine_threadsafe(inbox.put(alarms, pending.pop()), loop).result(60)
 
     store.before_next = alarm_comes
     run()

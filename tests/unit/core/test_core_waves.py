@@ -199,7 +199,7 @@ async def test_numerics_and_alarms_overtake_waves_that_wait():
 
     def others_come():
         while pending and not store.taken:
-            asyncio.run_coroutine_threadsafe(inbox.put(*pending.pop()), loop).result(5)
+            asyncio.run_coroutine_threadsafe(inbox.put(*pending.pop()), loop).result(60)
 
     store.before_next = others_come
     task = asyncio.create_task(inbox.run())

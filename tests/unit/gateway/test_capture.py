@@ -179,7 +179,8 @@ def asked(kind, **fields):
 
 
 @pytest.fixture
-async def site(tmp_path):
+async def site(tmp_path, monkeypatch):
+    monkeypatch.setattr(desk, "STOP_S_MAX", 60.0)  # who stops a recording finds it on its shelf
     made = Site(tmp_path)
     await made.start()
     yield made

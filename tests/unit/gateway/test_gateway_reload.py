@@ -62,7 +62,13 @@ async def let(reloader: Scripted, count: int) -> None:
     for _ in range(count):
         await asyncio.sleep(0)
         reloader.go.release()
-    await asyncio.sleep(0.001)
+    await turns()
+
+
+async def turns() -> None:
+    """Let the loop do whatever there is."""
+    for _ in range(50):
+        await asyncio.sleep(0)
 
 
 async def test_runs_follow_one_another_and_wishes_coalesce():
@@ -104,7 +110,7 @@ async def test_closing_waits_for_the_run_and_begins_no_other():
     await asyncio.sleep(0)
     reloader.fleet_wants(Desired(1))
     closing = asyncio.ensure_future(reloader.close())
-    await asyncio.sleep(0.001)
+    await turns()
     assert not closing.done()
     reloader.go.release()
     await closing

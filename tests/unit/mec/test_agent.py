@@ -9,6 +9,7 @@ import pytest
 
 from firmware_sim.mec.platform import traffic_rule
 from gateway.clock import SystemClock
+from gateway.mec import agent as agent_module
 from gateway.mec.agent import Agent, Around, Interfaces
 from gateway.mec.apps import Operation, Termination
 from gateway.mec.callbacks import Place
@@ -104,8 +105,8 @@ class Bench:
         self.draining.set()
         await self.drained.wait()
 
-    def terminate(self):
-        notice = Termination("AppTerminationNotification", Operation.TERMINATING, 1)
+    def terminate(self, grace_s=600):
+        notice = Termination("AppTerminationNotification", Operation.TERMINATING, grace_s)
         self.callbacks.told.put_nowait(notice)
 
 
@@ -182,14 +183,15 @@ async def test_what_can_not_be_taken_back_keeps_nobody_from_confirming(service):
     one.drained.set()
     async with living(one):
         await until(lambda: service.there)
-        one.terminate()
+        one.terminate(grace_s=1 if service.hangs else 600)  # half of it is waited for who hangs
         await until(lambda: one.stopped)
     assert one.apps.confirmed == ["READY", "TERMINATING"]
     assert one.book.of("mec_ended") == [{"operation": "TERMINATING", "result": "confirmed"}]
     assert bandwidth.there == service.hangs
 
 
-async def test_the_path_counts_until_the_end_is_confirmed():
+async def test_the_path_counts_until_the_end_is_confirmed(monkeypatch):
+    monkeypatch.setattr(agent_module, "END_TRIES", 1_000_000)
     one = Bench()
     one.apps.failing["confirm_termination"] = AWAY
     async with living(one):
@@ -206,7 +208,8 @@ async def test_the_path_counts_until_the_end_is_confirmed():
         await until(lambda: one.held)
 
 
-async def test_nothing_is_announced_anew_behind_the_end():
+async def test_nothing_is_announced_anew_behind_the_end(monkeypatch):
+    monkeypatch.setattr(agent_module, "LEAVING_S", PATIENCE_S)
     services = Announced()
     one = Bench(services)
     async with living(one):

@@ -21,6 +21,13 @@ END = {
 PATIENCE_S = 30
 
 
+@pytest.fixture(autouse=True)
+def patient(monkeypatch):
+    """Nobody here is late but who is meant to be."""
+    monkeypatch.setattr(callbacks, "HEAD_TIMEOUT_S", 3600)
+    monkeypatch.setattr(callbacks, "BODY_TIMEOUT_S", 3600)
+
+
 @contextlib.asynccontextmanager
 async def listening():
     table = CallbackTable("127.0.0.1:0", "http://127.0.0.1", plain=True)
@@ -92,19 +99,33 @@ async def test_what_finds_no_room_is_missed(monkeypatch):
         assert made.missed
 
 
-async def test_who_says_nothing_makes_room_for_others(monkeypatch):
+async def idle(made):
+    """Two who say nothing, or begin to."""
+    peers = [await asyncio.open_connection("127.0.0.1", made.port) for _ in range(2)]
+    peers[0][1].write(b"POST / HTTP/1.1\r\nHost: x\r\n")  # and no more
+    return peers
+
+
+async def test_who_finds_no_room_is_turned_away(monkeypatch):
     monkeypatch.setattr(callbacks, "CONNECTIONS_MAX", 2)
-    monkeypatch.setattr(callbacks, "HEAD_TIMEOUT_S", 0.5)
     async with listening() as made, asyncio.timeout(PATIENCE_S):
-        idle = [await asyncio.open_connection("127.0.0.1", made.port) for _ in range(2)]
-        idle[0][1].write(b"POST / HTTP/1.1\r\nHost: x\r\n")  # and no more
+        peers = await idle(made)
         late, writer = await asyncio.open_connection("127.0.0.1", made.port)
         assert await late.read() == b""
-        writer.close()
         assert made._counters.counts["mec_told", "crowded"] == 1
-        for reader, writer in idle:
-            assert await reader.read() == b""
-            writer.close()
+        for each in (writer, *(writer for _, writer in peers)):
+            each.close()
+
+
+async def test_who_says_nothing_makes_room_for_others(monkeypatch):
+    monkeypatch.setattr(callbacks, "CONNECTIONS_MAX", 2)
+    async with listening() as made, asyncio.timeout(PATIENCE_S):
+        with monkeypatch.context() as soon:
+            soon.setattr(callbacks, "HEAD_TIMEOUT_S", 0.1)
+            peers = await idle(made)
+            for reader, writer in peers:
+                assert await reader.read() == b""
+                writer.close()
         assert await tell(made, json.dumps(END)) == 204
 
 

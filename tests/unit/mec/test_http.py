@@ -22,7 +22,7 @@ from gateway.mec.rules import ACTIVE, TrafficRule
 from security.files import SECRET_MODE, write_atomic
 from tests.fakes import FakeCounters
 
-TIMEOUT_S = 0.3
+TIMEOUT_S = 30.0
 JSON = "application/json"
 
 
@@ -32,7 +32,7 @@ def quick(monkeypatch):
 
 
 @contextlib.asynccontextmanager
-async def serving(answer, token=None, context=lambda: None):
+async def serving(answer, token=None, context=lambda: None, timeout_s=TIMEOUT_S):
     """A platform that answers everything with one handler; the client, and what it asked."""
     asked = []
 
@@ -48,7 +48,7 @@ async def serving(answer, token=None, context=lambda: None):
     base = f"http://127.0.0.1:{runner.addresses[0][1]}"
     counters = FakeCounters()
     table = TokenTable(f"{base}/token", "gw", token) if token else None
-    client = Platform(context, table, TIMEOUT_S, SystemClock(), counters, Random(1))
+    client = Platform(context, table, timeout_s, SystemClock(), counters, Random(1))
     try:
         yield client, base, asked
     finally:
@@ -113,7 +113,7 @@ async def test_an_answer_in_drops_is_one_in_time():
                 await asyncio.sleep(0.02)
         return answer
 
-    async with serving(drip) as (client, base, _):
+    async with serving(drip, timeout_s=0.3) as (client, base, _):
         with pytest.raises(PlatformError):
             await client.call("GET", base)
 

@@ -383,6 +383,7 @@ async def test_over_a_line_with_a_cable_that_is_pulled(tmp_path):
     async with asyncio.timeout(60):
         await driver.start()
         await sink.until(lambda s: any(r.waveforms for r in s.of(Report)))
+        await sink.until(lambda s: s.of(AlarmSnapshot))
         snapshot = sink.of(AlarmSnapshot)[0]
         assert [alarm.condition for alarm in snapshot.alarms] == ["ventilator_disconnected"]
         device.end.pull_cable()

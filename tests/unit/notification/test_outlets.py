@@ -111,7 +111,7 @@ def sender(pki: WardPki, port: int, **more: Any) -> WebhookSender:
         zone=Zone.PARTNER,
         address=f"localhost:{port}",
         path="/a?b=c",
-        answer_s=5.0,
+        answer_s=60.0,
         **more,
     )
     return WebhookSender(outlet, pki.gateway.files, read_secret, FakeClock().monotonic)

@@ -108,7 +108,7 @@ class Caller(grpc.GenericRpcHandler):
 
 def _call(channel):
     method = channel.unary_unary("/any/Call")
-    answer: bytes = method(b"", timeout=5)
+    answer: bytes = method(b"", timeout=60)
     return answer.decode()
 
 

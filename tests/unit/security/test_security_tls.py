@@ -241,7 +241,7 @@ def handshake_with(address, context):
     """The version and suite that a client gets from a server; raises what the handshake raises."""
     host, _, port = address.rpartition(":")
     with (
-        socket.create_connection((host, int(port)), 5) as connection,
+        socket.create_connection((host, int(port)), 60) as connection,
         context.wrap_socket(connection, server_hostname=host) as session,
     ):
         return session.version(), session.cipher()[0]
@@ -308,7 +308,7 @@ def test_a_grpc_client_refuses_an_old_server(ward, service, version, arrives):
     def serve(listener):
         """Whether the client sent a byte of HTTP/2 behind the handshake."""
         connection, _ = listener.accept()
-        connection.settimeout(5)
+        connection.settimeout(60)
         with (
             contextlib.suppress(ssl.SSLError, ConnectionError),
             context.wrap_socket(connection, server_side=True) as session,

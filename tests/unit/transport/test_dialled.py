@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-import socket
 import ssl
 from collections.abc import Callable
 from contextlib import asynccontextmanager
@@ -16,6 +15,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import NameOID
 
+from demo.plan import free_ports
 from drivers.transport.dialled import DialledLink, DialLimits, Secured
 from gateway.domain.errors import RefusalReason
 from security import tls
@@ -95,7 +95,7 @@ async def until(condition: Callable[[], object]) -> None:
 
 async def test_both_ways_and_again_after_a_loss() -> None:
     async with device() as far, link(far.port) as (made, heard):
-        await until(lambda: heard.told == ["up"])
+        await until(lambda: heard.told == ["up"] and far.connections)
         far.connections[0].write(b"hello")
         assert made.write(b"you")
         await until(lambda: heard.data == b"hello" and far.data == b"you")
@@ -107,9 +107,7 @@ async def test_both_ways_and_again_after_a_loss() -> None:
 
 
 async def test_it_is_asked_for_until_it_is_there() -> None:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        port = taken.getsockname()[1]
+    (port,) = free_ports(1)
     async with link(port) as (made, heard):
         await asyncio.sleep(0.1)
         assert not made.up
@@ -131,7 +129,7 @@ async def test_rests_grow_while_nothing_lasts_and_begin_anew_after_what_did() ->
 async def test_while_it_is_paused_the_device_is_held_back() -> None:
     sent = bytes(range(256)) * 16 * 1024  # 4 MiB
     async with device() as far, link(far.port) as (made, heard):
-        await until(lambda: heard.told)
+        await until(lambda: heard.told and far.connections)
         made.pause()
         far.connections[0].write(sent)
         await asyncio.sleep(0.2)
@@ -147,7 +145,7 @@ async def test_while_it_is_paused_the_device_is_held_back() -> None:
 
 async def test_a_flood_leaves_the_loop_its_turns() -> None:
     async with device() as far, link(far.port) as (made, heard):
-        await until(lambda: heard.told)
+        await until(lambda: heard.told and far.connections)
         far.connections[0].write(bytes(2 * 1024 * 1024))
         turns = 0
         while len(heard.data) < 2 * 1024 * 1024:

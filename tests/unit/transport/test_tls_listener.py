@@ -15,6 +15,9 @@ from security.tls import server_context
 from tests.fakes import FakeAdmission, FakeCounters
 from tests.ward_pki import WardPki
 
+PATIENCE_S = 60
+"""So that what goes wrong fails: the loops of these tests would outlive pytest's own timeout."""
+
 
 @pytest.fixture(scope="module")
 def identities(tmp_path_factory):
@@ -110,9 +113,10 @@ class Ward:
         )
 
     async def until(self, condition):
-        while not condition():
-            self.changed.clear()
-            await self.changed.wait()
+        async with asyncio.timeout(PATIENCE_S):
+            while not condition():
+                self.changed.clear()
+                await self.changed.wait()
 
     async def until_failed(self, reason, count=1):
         key = ("handshakes_failed", "mqtt", reason)
@@ -507,9 +511,16 @@ def test_who_waits_for_a_busy_loop_is_not_taken_for_slow(run, identities, monkey
     run(main())
 
 
-def test_a_line_that_is_full_turns_away(run, identities):
+@pytest.fixture
+def unhurried(monkeypatch):
+    """Nobody is too slow: the limits of a listener with whom each keeps its place."""
+    monkeypatch.setattr(tls, "STALLED_S", 3600)
+    return {"handshake_timeout_s": 3600, "handshake_overdue_s": 3600}
+
+
+def test_a_line_that_is_full_turns_away(run, identities, unhurried):
     async def main():
-        async with Ward(identities, handshakes_max=1, waiting_max=1) as ward:
+        async with Ward(identities, handshakes_max=1, waiting_max=1, **unhurried) as ward:
             peers = [await asyncio.open_connection(ward.host, ward.port) for _ in range(3)]
             refused = ("refused", "overloaded", "mqtt")
             await ward.until(lambda: ward.counters.counts[refused] == 1)
@@ -521,9 +532,9 @@ def test_a_line_that_is_full_turns_away(run, identities):
     run(main())
 
 
-def test_stopping_leaves_nobody_in_line(run, identities):
+def test_stopping_leaves_nobody_in_line(run, identities, unhurried):
     async def main():
-        async with Ward(identities, handshakes_max=1) as ward:
+        async with Ward(identities, handshakes_max=1, **unhurried) as ward:
             peers = [await asyncio.open_connection(ward.host, ward.port) for _ in range(3)]
             await ward.until(lambda: ward.listener.connections == 3)
             await ward.listener.stop()

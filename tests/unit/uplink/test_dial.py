@@ -200,7 +200,6 @@ async def test_a_pinned_certificate_that_is_merely_sent_along_proves_nothing(mad
 
 
 async def test_who_is_trusted_by_nobody_or_silent_is_not_reached(made, monkeypatch):
-    monkeypatch.setattr("gateway.dial.HANDSHAKE_TIMEOUT_S", 0.2)
     now = datetime.now(UTC)
     other = pki.create_issuing(pki.create_root("ward.test", now), now)
     folder = made.gateway.cert.parent.parent / "stranger"
@@ -213,6 +212,7 @@ async def test_who_is_trusted_by_nobody_or_silent_is_not_reached(made, monkeypat
         with pytest.raises(NotReachedError) as error:
             await route(receiver, made.gateway)
         assert error.value.reason == "untrusted"
+    monkeypatch.setattr("gateway.dial.HANDSHAKE_TIMEOUT_S", 0.2)
     silent = await asyncio.start_server(lambda *_: None, "127.0.0.1", 0)
     receiver = receiver._replace(address=f"127.0.0.1:{silent.sockets[0].getsockname()[1]}")
     with pytest.raises(NotReachedError) as error:
@@ -251,7 +251,7 @@ async def test_no_variable_puts_a_proxy_between(made, monkeypatch):
             channel.get_state(try_to_connect=True)
             await asyncio.wait_for(contacted.wait(), PATIENCE_S)
         contacted.clear()
-        assert len(forget_proxies()) == 7
+        assert len(forget_proxies()) >= 7  # the machine may have some of its own
         assert not [name for name in os.environ if "proxy" in name.lower()]
         assert await reached(way, made.gateway)
         monkeypatch.setenv("grpc_proxy", f"http://{place}")

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from gateway import dial
 from gateway.dial import knock
 from gateway.domain.labels import Lane, Zone
 from gateway.uplink import link as link_module
@@ -112,7 +113,8 @@ async def test_a_receiver_that_listens_and_refuses_gets_the_whole_pause():
     await asyncio.gather(pause, return_exceptions=True)
 
 
-async def test_a_knock_tells_whether_anybody_listens():
+async def test_a_knock_tells_whether_anybody_listens(monkeypatch):
+    monkeypatch.setattr(dial, "KNOCK_TIMEOUT_S", 60)
     server = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", 0)
     host, port = server.sockets[0].getsockname()
     assert await knock(f"{host}:{port}")
