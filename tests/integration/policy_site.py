@@ -170,6 +170,8 @@ class Site:
         )
         self.core = Process(directory / "core.log", "core", "run", "--config", str(config))
         self.core.start()
+        metrics = f"http://127.0.0.1:{self.core_metrics}/metrics"
+        until(lambda: scrape(metrics, WAIT_S), self.core.log)
         self.edges = [Edge(self, "gw-1", key=True), Edge(self, "gw-2", key=False)]
         self.second = directory / "second"
         role = ("--role", "security_officer")

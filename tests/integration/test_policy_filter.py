@@ -125,6 +125,12 @@ class Place:
         command = (sys.executable, "-m", "wardgate", *arguments)
         return self.net.call("campus", "env", *self._environment, *command)
 
+    def in_force(self) -> list[int]:
+        """Which policy the gateway says it has, as the fleet has heard."""
+        said = json.loads(self.ask("fleet", "status", "--json"))
+        facts = [each.get("facts", {}) for each in said.get("gateways", [])]
+        return [int(each.get("policy", {}).get("number", 0)) for each in facts]
+
     def reaches(self) -> bool:
         """Whether a process of the gateway's user gets at the core."""
         said = self.net.call("gw", PYTHON, "-c", REACH.format(CORE_AT, CORE_PORT), uid=UID)
@@ -153,6 +159,7 @@ def test_the_kernel_follows_a_rollout_and_no_way_back(place: Place, tmp_path: Pa
     own = ("--config", str(place.fleet.config), "--gateway", str(place.config))
     place.fleet.command("policy", "sign", str(wide), *own, "--out", str(carried))
     until(place.reaches, place.words)
+    until(lambda: place.in_force() == [1], place.words)
 
     # A narrower one is rolled out, and the kernel closes what the gateway does not release.
     place.ask("policy", "propose", narrow)

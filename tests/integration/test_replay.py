@@ -18,7 +18,7 @@ from tests.crash.site import CrashSite, until
 from tests.integration.test_at_rest import wardgate
 from tests.unit.intellivue.capture import SHARED, needs_capture
 
-pytestmark = [needs_capture, pytest.mark.shared, pytest.mark.timeout(300)]
+pytestmark = [needs_capture, pytest.mark.shared, pytest.mark.timeout(900)]
 CAPTURE = SHARED / "intellivue_enumeration.pcapng"
 RECORD = SHARED.parent / "wfdb_mimic" / "s25047-2704-05-04-10-44n"
 HEART_RATE = 147842
@@ -46,18 +46,30 @@ application = "PAT_DEVICE_PHILIPS_C"
 """
 
 
+class LanSite(CrashSite):
+    """One with a monitor on its network."""
+
+    monitor: asyncio.Task[tuple[int, str]]
+
+    async def start(self, name: str) -> None:
+        """The monitor is on before the gateway is: it is asked at once, and not after a rest.
+
+        But not long before, for it waits for a minute only.
+        """
+        if name == "gateway":
+            played = ("sim", "replay", CAPTURE, "--conversation", "5", "--speed", "max", "--json")
+            to = ("--to", f"udp-listen://127.0.0.1:{LAN}")
+            self.monitor = asyncio.create_task(wardgate(*played, *to))
+            listening = f":{LAN:04X} "
+            await until(lambda: listening in Path("/proc/net/udp").read_text(), 120.0)
+        await super().start(name)
+
+
 @pytest.fixture
 async def site(tmp_path: Path, identities: Identities) -> AsyncIterator[CrashSite]:
     extra = EXTRA.format(line=tmp_path / "m1", lan=LAN)
-    # A monitor that is on before the gateway is: it is asked at once, and not after a rest.
-    lan = asyncio.create_task(
-        wardgate(
-            *("sim", "replay", CAPTURE, "--conversation", "5", "--speed", "max", "--json"),
-            *("--to", f"udp-listen://127.0.0.1:{LAN}"),
-        )
-    )
-    async with CrashSite(tmp_path / "site", identities, extra=extra) as running:
-        code, said = await lan
+    async with LanSite(tmp_path / "site", identities, extra=extra) as running:
+        code, said = await running.monitor
         assert code == 0, said
         yield running
 
