@@ -295,7 +295,7 @@ async def test_nothing_leaves_while_the_breakout_is_lost(tmp_path, rule):
 async def test_a_platform_that_is_away_counts_for_a_while_and_then_no_more(tmp_path):
     async with site(tmp_path) as made:
         gateway = made.gateway
-        async with living(made, unknown_s=0.5) as agent:
+        async with living(made, unknown_s=2.0) as agent:
             await until(lambda: made.platform.ready)
             await made.close()
             await until(lambda: is_held(gateway))

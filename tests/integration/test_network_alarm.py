@@ -151,6 +151,7 @@ async def test_alarms_sims_and_places_over_a_kill(pki: WardPki, tmp_path: Path) 
                 # Who stops in good order gives back what stands.
                 await bed.says(FAST)
                 await seen.until(lambda: operator.sessions)
+                await seen.until(seen.granted)  # by now it has heard of it, too
                 await asyncio.to_thread(gateway.end)
                 assert not operator.sessions
     audited = (tmp_path / "state" / "audit" / "audit.log").read_text()
