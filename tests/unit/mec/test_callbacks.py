@@ -3,6 +3,8 @@
 import asyncio
 import contextlib
 import json
+import socket
+import time
 
 import aiohttp
 import pytest
@@ -127,6 +129,22 @@ async def test_who_says_nothing_makes_room_for_others(monkeypatch):
                 assert await reader.read() == b""
                 writer.close()
         assert await tell(made, json.dumps(END)) == 204
+
+
+async def test_who_has_spoken_while_the_gateway_stood_still_is_heard(monkeypatch):
+    monkeypatch.setattr(callbacks, "HEAD_TIMEOUT_S", 0.1)
+    async with listening() as made, asyncio.timeout(PATIENCE_S):
+        with socket.create_connection(("127.0.0.1", made.port), PATIENCE_S) as platform:
+            while not made._door._silent:  # noqa: ASYNC110 - who comes in tells nobody
+                await asyncio.sleep(0)
+            body = json.dumps(END)
+            path = made.place.of("termination").removeprefix("http://127.0.0.1")
+            head = f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n"
+            platform.sendall((head + body).encode())
+            time.sleep(callbacks.HEAD_TIMEOUT_S + 2 * callbacks.LATE_S)  # noqa: ASYNC251
+            answer = await asyncio.to_thread(platform.recv, 1000)
+        assert b" 204 " in answer
+        assert made.told.qsize() == 1
 
 
 async def test_a_body_in_drops_is_not_waited_for(monkeypatch):
