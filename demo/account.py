@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,6 +18,8 @@ from firmware_sim.log import cabinets_of
 
 MessageKey = tuple[str, str]
 """Device id and message id."""
+STILL_S = 2.0
+"""Nobody in the whole ward said anything for so long: it or the gateway stood still."""
 TELEMETRY_ROWS = (
     "reports",
     "statuses WHERE lane = 'telemetry'",
@@ -199,13 +202,18 @@ def read_cabinets(sim_log: Path, core_db: Path, known_after_s: float) -> Cabinet
 
 
 def _heard(db: sqlite3.Connection) -> list[tuple[int, int]]:
-    """From when until when the ward's reader was heard, each time; a killed gateway says no end."""
-    last = dict(
-        db.execute(
-            "SELECT epoch, max(received_us) FROM (SELECT epoch, received_us FROM reports"
-            " UNION ALL SELECT epoch, received_us FROM statuses) GROUP BY epoch"
-        )
+    """From when until when the ward's reader was heard, each time; a killed gateway says no end.
+
+    Nobody is heard while ward or gateway stands still, as both do on a machine with other work.
+    """
+    received = (
+        "SELECT epoch, received_us FROM reports UNION SELECT epoch, received_us FROM statuses"
     )
+    last = dict(db.execute(f"SELECT epoch, max(received_us) FROM ({received}) GROUP BY epoch"))  # noqa: S608  # ours
+    moments = [at_us for _, at_us in db.execute(f"{received} ORDER BY received_us")]
+    still = [
+        (before, after) for before, after in pairwise(moments) if after - before > STILL_S * 1e6
+    ]
     found: list[tuple[int, int]] = []
     for state, epoch, at_us in db.execute(
         "SELECT state, epoch, received_us FROM statuses WHERE driver = 'llrp' ORDER BY received_us"
@@ -214,7 +222,16 @@ def _heard(db: sqlite3.Connection) -> list[tuple[int, int]]:
             found.append((at_us, last[epoch]))
         elif found:
             found[-1] = (found[-1][0], min(found[-1][1], at_us))
-    return found
+    return [part for began, end in found for part in _parted(began, end, still)]
+
+
+def _parted(began: int, end: int, still: Sequence[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+    """A time without those in which nothing moved."""
+    for before, after in still:
+        if began < after and before < end:
+            yield began, before
+            began = after
+    yield began, end
 
 
 def lost(devices: DevicesSaw, core: Held) -> set[MessageKey]:

@@ -187,10 +187,26 @@ class Demo:
         arguments += ["--endpoints", str(plan.endpoints), "--log", str(plan.sim_log)]
         if self.options.replay is not None:
             arguments += ["--replay", str(self.options.replay.resolve())]
-        self._began = time.monotonic()
         await self._spawn("ward", arguments, restart=False)
+        await self._ward_speaks()
+        self._began = time.monotonic()
         if self.platform is not None:
             self.platform.play()
+
+    async def _ward_speaks(self) -> None:
+        """Wait for its first word: its time begins then, however long it takes to start.
+
+        Raises:
+            StoppedEarlyError: as it says.
+        """
+        ward, deadline = self.processes["ward"], time.monotonic() + START_S_MAX
+        while ward.running and time.monotonic() < deadline:
+            if self.stop.is_set():
+                raise StoppedEarlyError
+            with contextlib.suppress(OSError):
+                if self.plan.sim_log.stat().st_size:
+                    return
+            await asyncio.sleep(POLL_S)
 
     async def _spawn(self, name: str, arguments: list[str], *, restart: bool = True) -> None:
         process = Process(

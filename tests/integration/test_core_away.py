@@ -18,8 +18,9 @@ from tests.crash.rounds import alive
 from tests.crash.site import CrashSite, until
 
 pytestmark = pytest.mark.timeout(480)
-BACKLOG = 12_000
-"""Messages; three times what the forwarder may have in flight."""
+BACKLOG = 20_000
+"""Messages; five times what the forwarder may have in flight, and so have sent before a stream of
+alarms that comes up late."""
 
 
 async def test_after_an_absence_of_the_core_alarms_come_first(tmp_path: Path) -> None:

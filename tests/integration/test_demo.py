@@ -39,7 +39,7 @@ def mqtt(endpoints, identity, topic, payload, *more):
         ],
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=90,
         check=False,
     )
 
@@ -56,7 +56,7 @@ def coap(client, endpoints, identity, path, payload):
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        timeout=30,
+        timeout=90,
         check=False,
     )
 
@@ -85,7 +85,7 @@ def enrolled(endpoints, device_id, directory):
     directory.mkdir()
 
     def run(*arguments):
-        done = subprocess.run(arguments, cwd=directory, capture_output=True, check=True, timeout=30)
+        done = subprocess.run(arguments, cwd=directory, capture_output=True, check=True, timeout=90)
         return done.stdout
 
     added = json.loads(run(*endpoints["cli"], "device", "add", device_id, "--json"))

@@ -173,8 +173,8 @@ def test_what_lies_in_cabinets_is_known_or_in_doubt(cabinets, kept):
     assert (verdict(evidence(cabinets=cabinets)) == []) is kept
 
 
-def cabinet_run(place, statuses, last_us):
-    """A ward's log of what lies where, and a core that heard its reader."""
+def cabinet_run(place, statuses, last_us, still=range(0)):
+    """A ward's log of what lies where, and a core that heard its reader, and others each second."""
     sim_log, core_db = place / "sim.jsonl", place / "core.db"
     truth = [(1, "a", "drawer-1"), (1, "b", "drawer-2"), (1, "c", "drawer-1"), (20, "c", "")]
     cabinets_of(sim_log).write_text(
@@ -191,8 +191,11 @@ def cabinet_run(place, statuses, last_us):
         db.executemany("INSERT INTO stock VALUES (?, ?, ?)", lies)
         rows = [(driver, state, epoch, at * SECOND_US) for driver, state, epoch, at in statuses]
         db.executemany("INSERT INTO statuses VALUES (?, ?, ?, ?)", rows)
-        ends = [(epoch, at * SECOND_US) for epoch, at in last_us.items()]
-        db.executemany("INSERT INTO reports VALUES (?, ?)", ends)
+        began = 0
+        for epoch, at in last_us.items():
+            said = [(epoch, s * SECOND_US) for s in range(began, at + 1) if s not in still]
+            db.executemany("INSERT INTO reports VALUES (?, ?)", said)
+            began = at + 1
     return read_cabinets(sim_log, core_db, 8.0)
 
 
@@ -201,6 +204,13 @@ def test_what_lies_in_a_cabinet_is_asked_once_its_reader_was_heard_for_long_enou
     assert cabinet_run(tmp_path, online, {1: 27}) == Cabinets(items=2, right=1, doubted=1)
     (tmp_path / "core.db").unlink()
     assert cabinet_run(tmp_path, online, {1: 28}) == Cabinets(items=3, right=1, doubted=1)
+
+
+def test_nobody_is_heard_while_all_stands_still(tmp_path):
+    online = [("llrp", "online", 1, 2)]
+    assert cabinet_run(tmp_path, online, {1: 30}, range(23, 26)).items == 2
+    (tmp_path / "core.db").unlink()
+    assert cabinet_run(tmp_path, online, {1: 34}, range(23, 26)).items == 3
 
 
 @pytest.mark.parametrize(
