@@ -52,7 +52,7 @@ WAIT_S_MIN = 0.005
 LATE_S = 0.5
 """A timer that comes so late was kept waiting by us: the machine stood still, or the loop did."""
 LISTEN_S = 0.05
-"""Then what the device has said meanwhile is heard before it counts as silent."""
+"""Then what the device has said meanwhile is heard, once, before it counts as silent."""
 LEAVE_SHARE = 0.5
 """Of the grace of ``stop``, for the device's answer to our goodbye."""
 
@@ -359,11 +359,14 @@ class Attachment:
             self._set_timer(delay_s, self._on_time)
 
     def _on_time(self) -> None:
+        if self._late():
+            self._set_timer(LISTEN_S, self._tick)
+            return
+        self._tick()
+
+    def _tick(self) -> None:
         dialogue = self._dialogue
         if dialogue is None:
-            return
-        if self._late():
-            self._set_timer(LISTEN_S, self._on_time)
             return
         if self._paused:
             dialogue.excuse(self._now())

@@ -132,6 +132,7 @@ class Cabinets:
         self.kept.found, self._found = found, found
         ticked_t, self._ticked_t = self._ticked_t, at.t
         if ticked_t is not None and at.t - ticked_t > LATE_US:
+            self._ticked_t = None  # the next one judges, however late it is
             return
         for name, cabinet in self.cabinets.items():
             cabinet.tick(at)

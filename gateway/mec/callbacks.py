@@ -46,7 +46,7 @@ HEAD_TIMEOUT_S: Final = 5.0
 LATE_S: Final = 0.5
 """A time limit that comes so late was kept waiting by us: the machine stood still."""
 LISTEN_S: Final = 0.5
-"""Then what a platform has said meanwhile is heard first; it may not say it again."""
+"""Then what a platform has said meanwhile is heard first, once; it may not say it again."""
 CONNECTIONS_MAX: Final = 64
 """One platform has a few; whoever else can reach the port must not take the gateway's sockets."""
 KEPT_S: Final = 30.0
@@ -100,27 +100,27 @@ class _Door:
             return _Turned()
         made = self._server()
         self._silent.add(made)
-        self._wait(made, HEAD_TIMEOUT_S)
-        return made
-
-    def _wait(self, who: web.RequestHandler, seconds: float) -> None:
         loop = asyncio.get_running_loop()
-        due = loop.time() + seconds
-        loop.call_at(due, self._late, who, due)
+        due = loop.time() + HEAD_TIMEOUT_S
+        loop.call_at(due, self._on_time, made, due)
+        return made
 
     def spoke(self, who: asyncio.Protocol) -> None:
         """A request has come."""
         self._silent.discard(who)
 
-    def _late(self, who: web.RequestHandler, due: float) -> None:
-        if who not in self._silent:
-            return
-        if asyncio.get_running_loop().time() > due + LATE_S:
-            self._wait(who, LISTEN_S)
-            return
-        self._silent.discard(who)
-        if who.transport is not None:
-            who.transport.close()
+    def _on_time(self, who: web.RequestHandler, due: float) -> None:
+        loop = asyncio.get_running_loop()
+        if loop.time() > due + LATE_S:
+            loop.call_later(LISTEN_S, self._late, who)
+        else:
+            self._late(who)
+
+    def _late(self, who: web.RequestHandler) -> None:
+        if who in self._silent:
+            self._silent.discard(who)
+            if who.transport is not None:
+                who.transport.close()
 
 
 class Kinds(NamedTuple, Generic[Heard]):

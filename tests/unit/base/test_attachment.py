@@ -332,6 +332,17 @@ def test_a_device_is_not_silent_because_the_gateway_stood_still(runner, spoke):
         loop.run(stands_still())
 
 
+async def test_a_gateway_that_is_always_late_still_finds_who_is_silent(monkeypatch):
+    monkeypatch.setattr(attachment, "LATE_S", -1.0)
+    bed = Bed().up(b"+")
+    (device,) = bed.dialogues
+    device.due = bed.clock.monotonic()
+    bed.attachment.data_received(b"r")
+    await until(lambda: device.ticks >= 3)
+    device.due = None
+    await bed.attachment.stop(1.0)
+
+
 @pytest.mark.parametrize("answers", [True, False])
 async def test_stopping_waits_for_an_answer_within_its_grace_and_tells_the_end(answers):
     bed = Bed().up(b"+r")

@@ -5,6 +5,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from gateway.cabinet import interpreter
 from gateway.cabinet.commands import ListChange, Reconcile
 from gateway.cabinet.config import PlaceTable
 from gateway.cabinet.lists import Badge, Item, Recall
@@ -122,6 +123,16 @@ def test_a_gateway_that_stood_still_hears_first_and_judges_then():
     world.close()
     world.stall(120)
     assert world.events() == []
+    world.wait(15)
+    assert world.events() == [("departed", A)]
+
+
+def test_a_gateway_that_is_always_late_still_judges(monkeypatch):
+    monkeypatch.setattr(interpreter, "LATE_US", -1)
+    world = filled(CONTROLLED)
+    enter(world)
+    world.take(A)
+    world.close()
     world.wait(15)
     assert world.events() == [("departed", A)]
 

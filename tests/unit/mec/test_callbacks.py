@@ -200,3 +200,12 @@ async def test_a_fault_of_ours_is_told(caplog, monkeypatch):
     async with listening() as made:
         assert await tell(made, json.dumps(END)) == 500
     assert [each.exc_info[0] for each in caplog.records if each.exc_info] == [ZeroDivisionError]
+
+
+async def test_a_gateway_that_is_always_late_still_finds_who_is_silent(monkeypatch):
+    monkeypatch.setattr(callbacks, "HEAD_TIMEOUT_S", 0.1)
+    monkeypatch.setattr(callbacks, "LATE_S", -1.0)
+    async with listening() as made, asyncio.timeout(PATIENCE_S):
+        reader, writer = await asyncio.open_connection("127.0.0.1", made.port)
+        assert await reader.read() == b""
+        writer.close()
