@@ -35,7 +35,8 @@ from tests.fakes import (
 from tests.ward_pki import Holder, WardPki
 
 VITALS = '{"v":1,"boot":"5f3a","n":17,"hr":72,"spo2":98}'
-CLIENT_S_MAX = 60.0
+CLIENT_S_MAX = 120.0
+STILL_S = 1.0
 CLIENTS = ["coap-client-openssl", "coap-client-gnutls"]
 
 
@@ -261,7 +262,7 @@ async def test_commands_reach_an_observer_until_it_is_revoked(
 ) -> None:
     async with listening(ward, monitor) as listener:
         watching = asyncio.create_task(
-            run(client, listener.port, monitor, "devices/monitor-1/command", "-s", "6")
+            run(client, listener.port, monitor, "devices/monitor-1/command", "-s", "60")
         )
         await until(lambda: bool(listener.commands.subscribed.get("monitor-1")))
         listener.commands.send(Command("monitor-1", "c1", b'"identify-yourself"', 2**62))
@@ -338,13 +339,36 @@ async def test_a_lost_datagram_is_made_up_for(
     upward, _ = lost
     if upward and client == "coap-client-gnutls":
         pytest.skip("libcoap 4.3.1 on GnuTLS does not repeat a flight of its own")
-    async with (
-        listening(ward, monitor) as listener,
-        losing(listener, lambda upward, n: (upward, n) == lost) as relay,
-    ):
-        said = await post(client, relay.port, monitor, "devices/monitor-1/vitals")
-        assert "c:2.04" in said, said
-        assert len(listener.reports()) == 1
+    while True:
+        async with (
+            listening(ward, monitor) as listener,
+            losing(listener, lambda upward, n: (upward, n) == lost) as relay,
+            still() as stood_still,
+        ):
+            said = await post(client, relay.port, monitor, "devices/monitor-1/vitals")
+            reports = listener.reports()
+        if "c:2.04" in said or max(stood_still) < STILL_S:
+            break  # it gives up while we stand still: then it tries again
+    assert "c:2.04" in said, said
+    assert len(reports) == 1
+
+
+@contextlib.asynccontextmanager
+async def still() -> AsyncIterator[list[float]]:
+    """For how long this process stood still, each time."""
+    found = [0.0]
+
+    async def tick() -> None:
+        while True:
+            before = time.monotonic()
+            await asyncio.sleep(0.05)
+            found.append(time.monotonic() - before)
+
+    ticking = asyncio.create_task(tick())
+    try:
+        yield found
+    finally:
+        ticking.cancel()
 
 
 def link(port: int, holder: Holder, on_command: Callable[[bytes], bytes] | None = None) -> CoapLink:
