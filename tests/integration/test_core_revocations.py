@@ -16,6 +16,7 @@ from tests.integration.carried import unfit
 from tests.integration.fleet_process import Done
 from tests.integration.supervised import WAIT_S, Supervised, WithFleet, session
 
+pytestmark = pytest.mark.timeout(600)
 POLL_S = 0.05
 LONG_S = 120.0
 """A gateway that was refused rests up to half a minute."""

@@ -16,6 +16,7 @@ import pytest
 
 from tests.integration.supervised import DEVICE, WAIT_S, Supervised, Ward, session
 
+pytestmark = pytest.mark.timeout(480)
 GATEWAY = "gw-demo"
 WAIT = ("--wait", "60")
 """For the gateway's word, which comes with its next report."""
