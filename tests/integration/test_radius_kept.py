@@ -90,7 +90,12 @@ def test_sessions_outlive_the_fleet_and_their_log(site: Site) -> None:
     site.fleet.command("device", "revoke", "pump-1", "--reason", "stolen")
     both = {b"STORM-1", b"STORM-2"}
     assert site.smf.take_until(both, 41) == both
-    site.until(lambda: kept(site).isdisjoint(("STORM-1", "STORM-2")))
+
+    def over() -> bool:
+        site.smf.take_again(41)
+        return kept(site).isdisjoint(("STORM-1", "STORM-2"))
+
+    site.until(over)
     audit = (site.fleet.directory / "state" / "audit" / "audit.log").read_text
     site.until(lambda: "wrong_sim" in audit())  # said while nobody listened
     assert audit().count("wrong_sim") == 1
