@@ -129,6 +129,12 @@ async def until(
         await asyncio.sleep(0.02)
 
 
+def patient(client: aiomqtt.Client) -> aiomqtt.Client:
+    """One that gives whom it calls more than five seconds for a handshake."""
+    client._client.connect_timeout = WAIT_S
+    return client
+
+
 class Broker:
     """A mosquitto that can be killed and started again."""
 
@@ -247,12 +253,14 @@ class Monitor:
 
     @contextlib.asynccontextmanager
     async def connected(self) -> AsyncIterator[aiomqtt.Client]:
-        async with aiomqtt.Client(
-            "localhost",
-            self._broker.port,
-            identifier=self.name,
-            tls_context=self._context,
-            timeout=WAIT_S,
+        async with patient(
+            aiomqtt.Client(
+                "localhost",
+                self._broker.port,
+                identifier=self.name,
+                tls_context=self._context,
+                timeout=WAIT_S,
+            )
         ) as client:
             yield client
 

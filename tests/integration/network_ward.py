@@ -24,7 +24,7 @@ from gateway.fleetlink import DIRECTORY_FILE, Directory
 from gateway.networkapi.cli import app
 from security import tls
 from security.files import SECRET_MODE, write_atomic
-from tests.integration.alarm_ward import WAIT_S, AlarmWard, Gateway, until
+from tests.integration.alarm_ward import WAIT_S, AlarmWard, Gateway, patient, until
 from tests.ward_pki import WardPki
 
 NAME, NUMBER = "monitor-1", "+8613800000001"
@@ -60,13 +60,15 @@ async def at_bedside(
 ) -> AsyncIterator[Bed]:
     """It is switched on; ``address`` is its own on loopback, if it is to have a certain one."""
     context = tls.client_context(pki.device(name).files)
-    async with aiomqtt.Client(
-        "localhost",
-        port,
-        identifier=name,
-        tls_context=context,
-        bind_address=address,
-        timeout=WAIT_S,
+    async with patient(
+        aiomqtt.Client(
+            "localhost",
+            port,
+            identifier=name,
+            tls_context=context,
+            bind_address=address,
+            timeout=WAIT_S,
+        )
     ) as client:
         yield Bed(client, name)
 

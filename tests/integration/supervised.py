@@ -220,6 +220,7 @@ class Device:
         self.client.tls_set_context(context)
         self.client.on_connect = self._on_connect
         self.client.on_disconnect = self._on_disconnect
+        self.client.connect_timeout = WAIT_S
         self.client.connect("localhost", port)
         self.client.loop_start()
         assert self._connected.wait(WAIT_S)
