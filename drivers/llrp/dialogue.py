@@ -162,6 +162,8 @@ class ReaderDialogue(Dialogue):
                 self._event(message.reader_event_notification_data, now)
             case messages.KEEPALIVE() if greeted:
                 self.output.append(encode(messages.KEEPALIVE_ACK(), message.message_id))
+                if self._reading:
+                    self._condition(ReaderCondition.HEARD, now, from_us=self._past.heard_us)
             case messages.RO_ACCESS_REPORT() if greeted:
                 self._told_us = self._proved_us = now.wall_us
                 self._idle = 0

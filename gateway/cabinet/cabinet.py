@@ -62,6 +62,8 @@ class Cabinet:
         self._references.pop("", None)
         self._referenced: dict[str, At] = {}
         self._up: set[str] = set()
+        self._heard: dict[str, int] = {}
+        """Until when what a reader saw is known; absence counts no further."""
         self._down: set[Spot] = set()
         self._doors_at: dict[str, list[str]] = {}
         for door in table.doors:
@@ -81,6 +83,7 @@ class Cabinet:
         """
         if up:
             self._up.add(reader)
+            self.heard(reader, at)
             self._down = {spot for spot in self._down if spot.reader != reader}
         else:
             self._up.discard(reader)
@@ -91,6 +94,10 @@ class Cabinet:
             elif given is not None:
                 self.accesses.door(name, given, at)
         self._look(at)
+
+    def heard(self, reader: str, until: At) -> None:
+        """A reader has told what it saw until then."""
+        self._heard[reader] = max(until.t, self._heard.get(reader, until.t))
 
     def antenna(self, spot: Spot, at: At, *, up: bool) -> None:
         """An antenna is connected, or is not."""
@@ -275,7 +282,10 @@ class Cabinet:
             self._apply(tag, given, tag.last)
 
     def _view(self, place: str, at: At) -> View:
-        return View.of(self.table.reads, self._clocks[place], self.accesses.doors_of(place), at.t)
+        """How a place looks, as of its readers' last words: an outage may have begun then."""
+        heard = (self._heard.get(spot.reader, 0) for spot in self._spots[place])
+        t = min(at.t, *heard)
+        return View.of(self.table.reads, self._clocks[place], self.accesses.doors_of(place), t)
 
     def _apply(self, tag: Tag, given: Input, at: At, reason: str = "") -> None:
         was = tag.state

@@ -75,6 +75,7 @@ class Cabinets:
         self._places: dict[Spot, tuple[Cabinet, str]] = {}
         self._badge_spots: dict[Spot, Cabinet] = {}
         self._doors: dict[Spot, tuple[Cabinet, str, bool]] = {}
+        self._of_reader: dict[str, list[Cabinet]] = {}
         self._provenance: dict[str, Provenance] = {}
         self._found = Findings()
         self._judged_t = dict.fromkeys(self.cabinets, -JUDGED_EVERY_US)
@@ -96,6 +97,8 @@ class Cabinets:
             self._badge_spots[spot] = cabinet
         for door in table.doors:
             self._doors[door.spot] = cabinet, door.name, door.open_when == "high"
+        for reader in table.readers:
+            self._of_reader.setdefault(reader, []).append(cabinet)
         readers = ",".join(sorted(table.readers))
         self._provenance[table.name] = Provenance("cabinet", Attestation.GATEWAY, readers)
 
@@ -112,6 +115,7 @@ class Cabinets:
         self.kept.found, self._found = found, found
         match statement:
             case TagReads():
+                self._heard(statement.device_id, at)
                 for read in sorted(statement.reads, key=lambda each: each.last_us):
                     self._read(statement, read, at)
             case InputChange():
@@ -154,6 +158,11 @@ class Cabinets:
 
     # What readers say
 
+    def _heard(self, reader: str, until: At) -> None:
+        """What a reader saw until then it has told."""
+        for cabinet in self._of_reader.get(reader, ()):
+            cabinet.heard(reader, until)
+
     def _read(self, statement: TagReads, read: TagRead, now: At) -> None:
         spot = Spot(statement.device_id, read.antenna)
         at = now.placed(statement.placed_us(read.last_us))
@@ -189,11 +198,12 @@ class Cabinets:
 
     def _reader(self, state: ReaderState, now: At) -> None:
         reader = state.device_id
-        cabinets = [each for each in self.cabinets.values() if reader in each.table.readers]
         spot = Spot(reader, state.antenna)
         heard = now.placed(state.from_us) if state.from_us else now
-        for cabinet in cabinets:
+        for cabinet in self._of_reader.get(reader, ()):
             match state.condition:
+                case ReaderCondition.HEARD:
+                    cabinet.heard(reader, heard)
                 case ReaderCondition.CONNECTED:
                     # It may have been away unnoticed: what was believed of before is in doubt.
                     cabinet.reader(reader, now, up=False)

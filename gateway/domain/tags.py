@@ -88,6 +88,8 @@ class ReaderCondition(Enum):
 
     CONNECTED = "connected"
     """It reads for us; of what was before nothing is known: ``from_us`` is 0."""
+    HEARD = "heard"
+    """It works, whether it reads anything or not; what it saw until ``from_us`` it has told."""
     LOST = "lost"
     """It is not heard any more; what it saw until ``from_us`` it has told."""
     RESUMED = "resumed"

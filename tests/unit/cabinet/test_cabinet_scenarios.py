@@ -109,6 +109,30 @@ def test_a_missed_read_is_no_removal():
     assert world.events() == []
 
 
+def test_a_reader_that_falls_silent_right_after_a_door_was_shut_saw_nobody_take_anything():
+    world = filled(CONTROLLED)
+    enter(world)
+    world.close()
+    world.silence()
+    world.wait(15)  # until it is missed
+    world.cut()
+    world.wait(15)
+    assert world.events() == []
+    world.connect()
+    world.wait(15)
+    assert world.believed() == {A: (PRESENT, "drawer-1"), B: (PRESENT, "drawer-1")}
+    assert world.events() == []
+
+
+def test_the_last_thing_has_departed_as_its_reader_lives_and_reads_nothing():
+    world = filled(CONTROLLED)
+    enter(world)
+    world.take(A)
+    world.take(B)
+    leave(world)
+    assert sorted(world.events()) == [("departed", A), ("departed", B)]
+
+
 def test_a_gateway_that_stood_still_hears_first_and_judges_then():
     world = filled(CONTROLLED)
     enter(world)

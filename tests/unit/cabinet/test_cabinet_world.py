@@ -21,7 +21,7 @@ CALM = st.one_of(
     st.tuples(st.sampled_from(["hide", "show"]), item),
     st.tuples(st.just("again")),
 )
-TROUBLE = st.tuples(st.sampled_from(["cut", "connect", "behind", "catch_up", "crash"]))
+TROUBLE = st.tuples(st.sampled_from(["cut", "silence", "connect", "behind", "catch_up", "crash"]))
 
 
 def play(world: World, deeds: list[tuple[Any, ...]]) -> None:

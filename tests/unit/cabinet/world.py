@@ -72,6 +72,8 @@ class World:
         self.hidden: set[str] = set()
         self.door_open = False
         self.connected = False
+        self.silent_since_us = 0
+        """Its cable is pulled since then, and nobody has noticed; 0: it is not."""
         self.disk = FakeState()
         self.disk_behind = False
         self.records: list[Record] = []
@@ -95,6 +97,7 @@ class World:
         self._waiting = []
         self.disk_behind = False
         self.connected = False
+        self.silent_since_us = 0
         self.cabinets = self._start()
 
     def say(self, statement: Any) -> None:
@@ -105,7 +108,7 @@ class World:
 
     def again(self) -> None:
         """A driver that was not acknowledged says the last thing again."""
-        if self._last is not None and self.connected:
+        if self._last is not None and self.heard:
             self.say(msgspec.structs.replace(self._last, received_us=self.now_us))
 
     def _tick(self) -> None:
@@ -160,19 +163,36 @@ class World:
 
     def connect(self) -> None:
         """The reader is heard; the gateway asks for the door."""
+        if self.silent_since_us:
+            self.cut()
         if self.connected:
             return
         self.connected = True
         self.state(ReaderCondition.CONNECTED)
         self.tell_door(asked=True)
 
+    def silence(self) -> None:
+        """Its cable is pulled: it is missed only after some time, by ``cut`` or ``connect``."""
+        if self.connected:
+            self.silent_since_us = self.silent_since_us or self.now_us
+
     def cut(self) -> None:
         if self.connected:
             self.connected = False
-            self.state(ReaderCondition.LOST, from_us=self.now_us)
+            self.state(ReaderCondition.LOST, from_us=self.silent_since_us or self.now_us)
+            self.silent_since_us = 0
+
+    def keep_alive(self) -> None:
+        if self.heard:
+            self.state(ReaderCondition.HEARD, from_us=self.now_us)
+
+    @property
+    def heard(self) -> bool:
+        """Whether the gateway hears the reader."""
+        return self.connected and not self.silent_since_us
 
     def tell_door(self, *, asked: bool = False) -> None:
-        if self.connected:
+        if self.heard:
             self.say(
                 InputChange(
                     device_id=READER,
@@ -188,7 +208,7 @@ class World:
 
     def read(self, *tags: tuple[str, int], rssi: float | None = None) -> None:
         """(EPC, antenna) each."""
-        if self.connected and tags:
+        if self.heard and tags:
             self.say(
                 TagReads(
                     device_id=READER,
@@ -205,9 +225,10 @@ class World:
     # What people do
 
     def wait(self, seconds: int) -> None:
-        """Time passes; the reader reads once a second."""
+        """Time passes; the reader reads once a second, and says that it lives."""
         for _ in range(seconds):
             self.t += S
+            self.keep_alive()
             self.read(
                 *(
                     (tag, PLACES[place])

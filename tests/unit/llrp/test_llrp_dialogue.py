@@ -17,7 +17,7 @@ ONCE = ReaderSettings(report_ms=0, report_tags=1, keepalive_s=1.0)
 
 
 def conditions(scene: Scene) -> list[ReaderCondition]:
-    quiet = {ReaderCondition.ANTENNA_UP}
+    quiet = {ReaderCondition.ANTENNA_UP, ReaderCondition.HEARD}
     return [s.condition for s in scene.said(ReaderState) if s.condition not in quiet]
 
 
@@ -226,6 +226,17 @@ def test_time_in_which_we_did_not_listen_is_no_silence() -> None:
     scene.dialogue.excuse(scene.now())
     scene.events += scene.dialogue.tick(scene.now())
     assert not scene.hung_up
+
+
+def test_a_reader_that_reads_nothing_is_told_of_at_each_keep_alive() -> None:
+    scene = Scene(ReaderSettings(report_ms=200, keepalive_s=1.0))
+    scene.connect()
+    scene.events.clear()
+    scene.run(3.5)
+    told = [each for each in scene.said(ReaderState) if each.condition is ReaderCondition.HEARD]
+    assert len(told) == 3
+    # What it has seen since its last report it has not told.
+    assert [each.received_us - each.from_us for each in told] == [200_000] * 3
 
 
 def test_a_question_without_an_answer_is_a_loss() -> None:
