@@ -399,6 +399,8 @@ async def running(
         if screen:
             await ward.screen.start()
         await ward.gateway.start()
+        # Before its first subscription the broker keeps nothing for it.
+        await until(lambda: "subscribed at broker" in ward.gateway.log(), ward.gateway.log)
         yield ward
     finally:
         await ward.screen.stop()
