@@ -9,6 +9,7 @@ import struct
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from functools import partial
 from typing import NamedTuple
 
 from OpenSSL import SSL
@@ -111,14 +112,10 @@ def all_attacks(target: Target, forger: Forger) -> Iterator[Attack]:
                 context(pair, version),
             )
     for name, pair in [*pairs, *elsewhere]:
-        yield Attack(
-            f"coap/{name}",
-            # A flight beyond every bound is not answered: nothing says whose it is.
-            NO_WORD if name == LONG_CHAIN else KEPT_OUT,
-            lambda p=pair, s=SILENT_S if name == LONG_CHAIN else PATIENCE_S: coap.certificate(  # type: ignore[misc]
-                target, p, s
-            ),
-        )
+        words, patience_s = KEPT_OUT, PATIENCE_S
+        if name == LONG_CHAIN:  # a flight beyond every bound has no answer: nothing says whose
+            words, patience_s = NO_WORD, SILENT_S
+        yield Attack(f"coap/{name}", words, partial(coap.certificate, target, pair, patience_s))
     yield from _broken_dtls(target)
     yield Attack("pki/a device's certificate as a server's", KEPT_OUT, lambda: _as_server(target))
 

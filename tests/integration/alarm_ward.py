@@ -16,6 +16,7 @@ import shutil
 import signal
 import socket
 import sqlite3
+import ssl
 import subprocess
 import sys
 import time
@@ -28,7 +29,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from demo.plan import free_ports
-from demo.scrape import scrape
+from demo.scrape import scrape, total
 from gateway.local.client import LocalClient
 from security import tls
 from security.sealing import KeyRing
@@ -129,8 +130,16 @@ async def until(
         await asyncio.sleep(0.02)
 
 
-def patient(client: aiomqtt.Client) -> aiomqtt.Client:
-    """One that gives whom it calls more than five seconds for a handshake."""
+def patient(port: int, name: str, context: ssl.SSLContext, address: str = "") -> aiomqtt.Client:
+    """A client that gives whom it calls more than five seconds for a handshake."""
+    client = aiomqtt.Client(
+        "localhost",
+        port,
+        identifier=name,
+        tls_context=context,
+        bind_address=address,
+        timeout=WAIT_S,
+    )
     client._client.connect_timeout = WAIT_S
     return client
 
@@ -253,15 +262,7 @@ class Monitor:
 
     @contextlib.asynccontextmanager
     async def connected(self) -> AsyncIterator[aiomqtt.Client]:
-        async with patient(
-            aiomqtt.Client(
-                "localhost",
-                self._broker.port,
-                identifier=self.name,
-                tls_context=self._context,
-                timeout=WAIT_S,
-            )
-        ) as client:
+        async with patient(self._broker.port, self.name, self._context) as client:
             yield client
 
     def vitals(self, heart_rate: float) -> tuple[str, bytes]:
@@ -341,11 +342,10 @@ class Gateway:
         Raises:
             ConnectionError: nobody answers; so that nobody takes that for a 0.
         """
-        wanted = frozenset(labels.items())
         samples = scrape(f"http://127.0.0.1:{self.metrics}/metrics", WAIT_S)
         if not samples:
             raise ConnectionError(f"no metrics; {self.log()}")
-        return sum(v for (n, found), v in samples.items() if n == name and wanted <= found)
+        return total(samples, name, **labels)
 
     def log(self) -> str:
         return self._log.read_text(errors="replace")[-4000:]

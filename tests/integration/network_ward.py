@@ -60,16 +60,7 @@ async def at_bedside(
 ) -> AsyncIterator[Bed]:
     """It is switched on; ``address`` is its own on loopback, if it is to have a certain one."""
     context = tls.client_context(pki.device(name).files)
-    async with patient(
-        aiomqtt.Client(
-            "localhost",
-            port,
-            identifier=name,
-            tls_context=context,
-            bind_address=address,
-            timeout=WAIT_S,
-        )
-    ) as client:
+    async with patient(port, name, context, address) as client:
         yield Bed(client, name)
 
 

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -85,6 +85,16 @@ class Supervised:
             heard = self._heard.wait_for(lambda: len(found()) >= times, WAIT_S)
             assert heard, f"no {start} in {self.said}; {self.words()}"
             return found()[times - 1] + 1
+
+    def until(self, what: Callable[[], object], *meanwhile: type[Exception]) -> None:
+        """Wait for something that only looking can tell; ``meanwhile`` such errors may come."""
+        deadline = time.monotonic() + WAIT_S
+        while True:
+            with contextlib.suppress(*meanwhile):
+                if what():
+                    return
+            assert time.monotonic() < deadline, self.words()
+            time.sleep(0.1)
 
     def catch_up(self) -> int:
         """Hear everything that was said up to now; the index behind it."""

@@ -6,7 +6,6 @@ import asyncio
 import random
 import re
 import signal
-import time
 import urllib.request
 from collections.abc import Callable
 from contextlib import asynccontextmanager
@@ -310,13 +309,6 @@ def metric(ward: Ward, name: str) -> float:
     return float(found[1]) if found else 0.0
 
 
-def wait_for(condition: Callable[[], object], gateway: Supervised) -> None:
-    until = time.monotonic() + WAIT_S
-    while not condition():
-        assert time.monotonic() < until, gateway.words()
-        time.sleep(0.1)
-
-
 def test_a_gateway_that_is_killed_finds_what_its_reader_held(tmp_path) -> None:
     ward = Ward(tmp_path / "ward")
     authority = pki.load_authority(ward.plan.fleet / "authority")
@@ -345,8 +337,8 @@ def test_a_gateway_that_is_killed_finds_what_its_reader_held(tmp_path) -> None:
         gateway = Supervised(config, tmp_path, ward.plan.ports.mqtt)
         try:
             gateway.wait_for("READY=1")
-            wait_for(lambda: metric(ward, 'sessions{transport="llrp"}') == 2, gateway)
-            wait_for(lambda: metric(ward, "rfid_reads_total") > 10, gateway)
+            gateway.until(lambda: metric(ward, 'sessions{transport="llrp"}') == 2)
+            gateway.until(lambda: metric(ward, "rfid_reads_total") > 10)
             assert "ADD_ROSPEC" in reader.asked
             gateway.process.send_signal(signal.SIGKILL)
             gateway.process.wait(WAIT_S)
@@ -357,8 +349,8 @@ def test_a_gateway_that_is_killed_finds_what_its_reader_held(tmp_path) -> None:
         gateway = Supervised(config, tmp_path / "again", ward.plan.ports.mqtt)
         try:
             gateway.wait_for("READY=1")
-            wait_for(lambda: metric(ward, 'sessions{transport="llrp"}') == 2, gateway)
-            wait_for(lambda: metric(ward, "rfid_reads_total") > 10, gateway)
+            gateway.until(lambda: metric(ward, 'sessions{transport="llrp"}') == 2)
+            gateway.until(lambda: metric(ward, "rfid_reads_total") > 10)
             asked = thread.call(lambda: list(reader.asked))
             assert "ENABLE_EVENTS_AND_REPORTS" in asked
             assert "ADD_ROSPEC" not in asked

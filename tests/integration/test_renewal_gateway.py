@@ -1,14 +1,11 @@
 """A gateway's process renews by a real fleet; a device's session stays."""
 
-import contextlib
 import json
 import shutil
 import socket
 import ssl
 import subprocess
 import sys
-import threading
-import time
 import urllib.request
 
 import pytest
@@ -23,6 +20,7 @@ from security.names import Role
 from security.pki import Subject
 from tests.integration.fleet_process import ANSWERS
 from tests.integration.supervised import WAIT_S, Supervised, Ward, session
+from tests.integration.test_renewal import left_s
 
 LIFE_S = 30.0
 DAY_S = 86_400.0
@@ -91,20 +89,6 @@ def in_force(ward):
     return pki.load_certificates(ward.plan.pki / GATEWAY / "cert.pem")[0]
 
 
-def left_s(certificate):
-    return certificate.not_valid_after_utc.timestamp() - time.time()
-
-
-def wait_for(what, gateway):
-    deadline = time.monotonic() + WAIT_S
-    while True:
-        with contextlib.suppress(OSError):
-            if what():
-                return
-        assert time.monotonic() < deadline, gateway.words()
-        threading.Event().wait(0.1)
-
-
 def test_a_gateway_renews_and_its_sessions_stay(ward, fleet, tmp_path):
     config = ward.plan.gateway_config
     text = config.read_text()
@@ -114,11 +98,11 @@ def test_a_gateway_renews_and_its_sessions_stay(ward, fleet, tmp_path):
     try:
         gateway.wait_for("READY=1")
         # What was slow to start may have to renew it at once, and nobody is served before that.
-        wait_for(lambda: left_s(shown(ward)) > LIFE_S / 2, gateway)
+        gateway.until(lambda: left_s(shown(ward)) > LIFE_S / 2, OSError)
         with session(ward) as device:
             before, count = in_force(ward), renewed(ward)
             device.report()
-            wait_for(lambda: renewed(ward) > count, gateway)
+            gateway.until(lambda: renewed(ward) > count, OSError)
             after = shown(ward)
             assert after.serial_number != before.serial_number
             assert after.not_valid_after_utc > before.not_valid_after_utc

@@ -11,7 +11,7 @@ from gateway.cabinet.config import PlaceTable
 from gateway.cabinet.lists import Badge, Item, Recall
 from gateway.cabinet.presence import State
 from gateway.domain.records import AccessVerdict, CabinetEventKind, Gap, InventoryAction
-from gateway.domain.tags import InputChange, ReaderClock, ReaderCondition, TagRead, TagReads
+from gateway.domain.tags import InputChange, ReaderClock, ReaderCondition
 from tests.unit.cabinet.world import (
     BADGE_ANTENNA,
     NURSE,
@@ -168,16 +168,7 @@ def test_a_badge_that_was_shown_while_the_gateway_stood_still_is_in_time():
     shown_us = world.now_us + S
     world.stall(30)
     for badge in (NURSE, OTHER):
-        read = TagRead(badge, BADGE_ANTENNA, None, shown_us, shown_us)
-        world.say(
-            TagReads(
-                device_id=READER,
-                provenance=SOURCE,
-                received_us=world.now_us,
-                clock=ReaderClock.UTC,
-                reads=(read,),
-            )
-        )
+        world.read((badge, BADGE_ANTENNA), seen_us=shown_us)
     leave(world)
     assert [each.verdict for each in world.accesses()] == [AccessVerdict.AUTHORISED]
     assert world.standing() == set()

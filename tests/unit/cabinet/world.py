@@ -206,19 +206,19 @@ class World:
                 )
             )
 
-    def read(self, *tags: tuple[str, int], rssi: float | None = None) -> None:
-        """(EPC, antenna) each."""
+    def read(
+        self, *tags: tuple[str, int], rssi: float | None = None, seen_us: int | None = None
+    ) -> None:
+        """(EPC, antenna) each; seen just now, unless it is told late."""
         if self.heard and tags:
+            at_us = self.now_us if seen_us is None else seen_us
             self.say(
                 TagReads(
                     device_id=READER,
                     provenance=SOURCE,
                     received_us=self.now_us,
                     clock=ReaderClock.UTC,
-                    reads=tuple(
-                        TagRead(tag, antenna, rssi, self.now_us, self.now_us)
-                        for tag, antenna in tags
-                    ),
+                    reads=tuple(TagRead(tag, antenna, rssi, at_us, at_us) for tag, antenna in tags),
                 )
             )
 
